@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* One layer: a directory. It answers one question: what is NAME in directory DIR of this layer. */
+#pragma once
+
+#include <stdbool.h>
+#include <sys/stat.h>
+
+struct layer {
+	char *path; /* as it was given; owned */
+	int fd;	    /* O_PATH of its root while it is kept open */
+	dev_t dev;  /* identity of its root, fixed when the layer was first opened */
+	ino_t ino;
+	bool cloned; /* mounts lie inside it: it is reached through a private clone without them */
+};
+
+/*
+ * Opens the layer's root, unless it is open, into layer->fd. Opened again it must still be the
+ * directory that it was the first time.
+ *
+ * Returns: 0; -ESTALE: it is another directory now; or what open(2) failed with.
+ */
+int layer_open(struct layer *layer);
+
+/* Gives the descriptor back; the layer can be opened again. */
+void layer_close(struct layer *layer);
+
+/* Closes the layer and frees what it owns. */
+void layer_done(struct layer *layer);
+
+/*
+ * Opens *path*, beneath the root of an open layer, as O_PATH: open_beneath(), which also says what
+ * *no_openat2* is. Mounts inside the layer are not seen: what they cover is, as in overlayfs.
+ *
+ * Returns: a descriptor, owned by the caller, or what open_beneath() returns.
+ */
+int layer_open_path(struct layer *layer, const char *path, bool *no_openat2);
