@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Reading overlayfs's marks: extended attributes of an entry held by an O_PATH descriptor. */
+#pragma once
+
+#include <stdbool.h>
+
+/*
+ * Whether this process sees trusted.* attributes at all: without CAP_SYS_ADMIN in the initial user
+ * namespace the kernel says that there are none (fs/xattr.c, xattr_permission()).
+ *
+ * Returns: 0; -EPERM: it does not; -ENOSYS: /proc is not mounted.
+ */
+int marks_visible(bool userxattr);
+
+/*
+ * Reads those of the *wanted* marks (enum mark) that overlayfs would read: none after a whiteout
+ * or opaque mark was found, and redirect on a file only after metacopy.
+ *
+ * Returns: 0, with the marks found in *ret; -EINVAL: a redirect that overlayfs calls invalid;
+ *	-EIO: a metacopy mark that overlayfs calls invalid; -ESTALE: /proc went away; or what
+ *	reading redirect or metacopy failed with. A failure to read the others means absence.
+ */
+int marks_read(int fd, unsigned wanted, bool userxattr, bool is_dir, unsigned *ret);

@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What one entry of one layer means for the merge: overlayfs's rules as pure functions over facts,
+ * whatever form the layer has.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+/* The marks of overlayfs that lower layers carry (fs/overlayfs/overlayfs.h, enum ovl_xattr). */
+enum mark {
+	MARK_WHITEOUT = 1 << 0,
+	MARK_OPAQUE = 1 << 1,
+	MARK_METACOPY = 1 << 2,
+	MARK_REDIRECT = 1 << 3,
+};
+
+/* What is known of an entry before and after its marks are read. */
+struct entry_facts {
+	mode_t mode;
+	dev_t rdev;
+	off_t size;
+	unsigned marks; /* enum mark, of those that marks_wanted() asked for */
+};
+
+enum entry_class {
+	ENTRY_WHITEOUT, /* hides the name, here and below */
+	ENTRY_LEAF,	/* anything but a directory */
+	ENTRY_DIR,	/* a directory that merges with those below */
+	ENTRY_DIR_LAST, /* an opaque directory: nothing below it counts */
+	ENTRY_REFUSED,	/* redirect or metacopy, which are not followed */
+};
+
+/*
+ * Which marks decide what the entry is. *last* says that the layer is the last one of the parent's
+ * directory stack: there is nothing below that opaque or redirect could speak of.
+ */
+unsigned marks_wanted(const struct entry_facts *facts, bool last);
+
+enum entry_class entry_classify(const struct entry_facts *facts);
