@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * layerindex: what is at PATH in this stack of layers, and give me it open.
+ *
+ * A stack of layers is merged as the kernel's overlayfs merges its lower layers when mounted with
+ * redirect_dir=nofollow and without metacopy: the answer for a path is what a container chrooted
+ * into that overlay would find. Nothing is listed or walked beyond the names that a path asks for,
+ * and paths, names, links and marks are hostile input.
+ *
+ * Errors: every function that can fail returns 0 or a negative errno value, and writes its outputs
+ * only when it returns 0. The library neither logs nor exits. It is not thread-safe: a stack
+ * belongs to one thread at a time.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/stat.h>
+
+#include "layerindex/cleanup.h"
+
+enum {
+	LI_LAYERS_MAX = 4096, /* layers in a stack; overlayfs itself stops at 500 */
+	LI_PATH_MAX = 4095, /* bytes of a path asked for, and of a symlink's body (PATH_MAX - 1) */
+	LI_NAME_MAX = 255,  /* bytes of one component (NAME_MAX) */
+	LI_LINKS_MAX = 40,  /* symlinks followed in one walk (MAXSYMLINKS, include/linux/namei.h) */
+	/* Layer directories kept open at once, as far as the descriptor limit lets them be; the
+	 * others are opened anew each time. */
+	LI_OPEN_LAYERS = 512,
+};
+
+struct li_stack;
+
+enum li_stack_flags {
+	LI_STACK_USERXATTR = 1 << 0, /* overlay marks are user.overlay.*, not trusted.overlay.* */
+};
+
+/*
+ * Opens a stack of *n* layer directories, topmost first. A path may end in a symlink, as in the
+ * kernel's lowerdir=; the paths are copied. Holds at most LI_OPEN_LAYERS descriptors, and at most
+ * half of those that the process may have: the rest is the caller's.
+ *
+ * Returns: 0, with the stack in *ret, owned by the caller (li_stack_close()).
+ *	-EINVAL: no layer; -E2BIG: more than LI_LAYERS_MAX;
+ *	-EPERM: trusted.overlay.* marks cannot be read (that takes CAP_SYS_ADMIN in the initial user
+ *		namespace; without it deleted files would reappear) and LI_STACK_USERXATTR was not
+ *given; -ENOSYS: /proc is not mounted, and marks cannot be read without it; any other: opening the
+ *layer failed whose index is then in *ret_layer (-ENOENT, -ENOTDIR, -EACCES, ...). Where no layer
+ *is to blame *ret_layer is n.
+ */
+int li_stack_open(char *const *paths, size_t n, unsigned flags, struct li_stack **ret,
+		  size_t *ret_layer);
+
+/* Closes what the stack holds and frees it; NULL is allowed. */
+void li_stack_close(struct li_stack *stack);
+
+size_t li_stack_size(const struct li_stack *stack);
+
+/* The path of a layer as it was given; borrowed until the stack is closed. */
+const char *li_stack_path(const struct li_stack *stack, size_t layer);
+
+/*
+ * Whether a layer lies on a filesystem that is made of others, overlayfs or FUSE: the kernel limits
+ * how deeply they may be stacked (FILESYSTEM_MAX_STACK_DEPTH).
+ */
+bool li_stack_is_stacked(const struct li_stack *stack);
+
+/* What a path leads to. */
+struct li_file {
+	int fd; /* O_PATH, close-on-exec, pinned to the inode; owned */
+	struct stat st;
+	size_t layer; /* index in the stack, 0 is the topmost; of a merged directory its topmost
+			 part */
+	char *name;   /* where it is beneath the layer, without a leading slash ("" is the root);
+			 owned */
+};
+
+#define LI_FILE_INIT ((struct li_file){.fd = -EBADF})
+
+/* Releases what *file* owns; what was never filled must be LI_FILE_INIT. */
+void li_file_done(struct li_file *file);
+DEFINE_CLEANUP(struct li_file, li_file_done)
+
+enum li_resolve_flags {
+	LI_RESOLVE_NOFOLLOW = 1 << 0, /* a final symlink is the answer, as with O_NOFOLLOW */
+};
+
+/*
+ * Walks *path* through the merged tree from its root, as openat2(RESOLVE_IN_ROOT) on a mounted
+ * overlay would: absolute links restart at the root, ".." is the parent of the merged directory
+ * and stops at the root.
+ *
+ * Returns: 0, with *ret filled (li_file_done()); the errno values are the kernel's own for that
+ *walk: -ENOENT, -ENOTDIR, -ELOOP, -ENAMETOOLONG; -EPERM, -EINVAL, -EIO: a redirect or metacopy mark
+ *stands on the way (never followed); -EXDEV: a mount lies on the way inside a layer, and the layer
+ *beneath could not be reached; -ESTALE: a layer directory is no longer the one that was opened;
+ *	-ENOMEM, -EMFILE, -ENFILE, -EIO and what else a layer's filesystem fails with.
+ */
+int li_resolve(struct li_stack *stack, const char *path, unsigned flags, struct li_file *ret);
+
+/*
+ * Opens a resolved regular file for reading: the same inode, whatever has happened to its name.
+ * Never blocks, never changes the access time where the filesystem allows that.
+ *
+ * Returns: a descriptor (close-on-exec, owned by the caller); -EINVAL when it is not a regular
+ *	file; else what opening it failed with.
+ */
+int li_file_open(const struct li_file *file);
