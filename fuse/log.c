@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "fuse/log.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <syslog.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "fuse/text.h"
+
+enum { LINE_SIZE = 4096 };
+
+static const struct {
+	const char *name; /* logrus's */
+	int priority;	  /* syslog's */
+} levels[] = {
+	[LOG_LEVEL_ERROR] = {"error", LOG_ERR},
+	[LOG_LEVEL_WARN] = {"warning", LOG_WARNING},
+	[LOG_LEVEL_INFO] = {"info", LOG_INFO},
+	[LOG_LEVEL_DEBUG] = {"debug", LOG_DEBUG},
+};
+
+static struct {
+	const char *program;
+	struct log_options options;
+	bool to_syslog;
+} logger = {.program = "urunc-viewfs", .options = {.level = LOG_LEVEL_INFO}};
+
+void log_setup(const char *program, const struct log_options *options)
+{
+	logger.program = program;
+	logger.options = *options;
+}
+
+void log_to_syslog(void)
+{
+	openlog(logger.program, LOG_PID, LOG_DAEMON);
+	logger.to_syslog = true;
+}
+
+void log_to_stderr(void)
+{
+	logger.to_syslog = false;
+}
+
+/* RFC 3339 in UTC, as logrus writes it. */
+static void format_time(char text[static 32])
+{
+	time_t now = time(NULL);
+	struct tm tm;
+
+	strftime(text, 32, "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&now, &tm));
+}
+
+static void format_json(char *line, size_t size, enum log_level level, const char *text)
+{
+	char message[LINE_SIZE];
+	char id[4 * 256] = "";
+	char stamp[32];
+
+	format_time(stamp);
+	text_json(message, sizeof(message), text);
+	if (logger.options.id) {
+		char shown[4 * 256];
+
+		text_print(shown, sizeof(shown), logger.options.id);
+		text_json(id, sizeof(id), shown);
+	}
+	snprintf(line, size,
+		 "{\"time\":\"%s\",\"level\":\"%s\",\"msg\":\"%s\",\"subsystem\":\"viewfs\"%s%s%s}",
+		 stamp, levels[level].name, message, logger.options.id ? ",\"containerID\":\"" : "",
+		 id, logger.options.id ? "\"" : "");
+}
+
+void log_message(enum log_level level, const char *format, ...)
+{
+	char raw[LINE_SIZE], text[LINE_SIZE], line[2 * LINE_SIZE];
+	va_list args;
+
+	if (level > logger.options.level)
+		return;
+	va_start(args, format);
+	vsnprintf(raw, sizeof(raw), format, args);
+	va_end(args);
+	text_print(text, sizeof(text), raw);
+	if (logger.options.json)
+		format_json(line, sizeof(line), level, text);
+	else if (logger.to_syslog)
+		snprintf(line, sizeof(line), "%s", text);
+	else
+		snprintf(line, sizeof(line), "%s: %s", logger.program, text);
+	if (logger.to_syslog)
+		syslog(levels[level].priority, "%s", line);
+	else
+		dprintf(STDERR_FILENO, "%s\n", line);
+}

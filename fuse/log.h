@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What a view has to say while it runs: one line a message, on stderr, and once it is in the
+ * background to syslog. The state is the process's own, as stderr and syslog are. A message is cut
+ * at 4 KiB; no memory is taken for it.
+ */
+#pragma once
+
+#include <stdbool.h>
+
+enum log_level { LOG_LEVEL_ERROR, LOG_LEVEL_WARN, LOG_LEVEL_INFO, LOG_LEVEL_DEBUG };
+
+struct log_options {
+	enum log_level level; /* the least that is said */
+	bool json;	      /* urunc's logrus lines, else "PROGRAM: MESSAGE" */
+	const char *id;	      /* containerID, or NULL; borrowed for the process's life */
+};
+
+void log_setup(const char *program, const struct log_options *options);
+
+/* From now on stderr is not ours any more: syslog(3). */
+void log_to_syslog(void);
+
+/* Back to stderr: a process that shares memory with the one that left it still has it. */
+void log_to_stderr(void);
+
+void log_message(enum log_level level, const char *format, ...)
+	__attribute__((format(printf, 2, 3)));
+
+#define log_error(...) log_message(LOG_LEVEL_ERROR, __VA_ARGS__)
+#define log_warn(...)  log_message(LOG_LEVEL_WARN, __VA_ARGS__)
+#define log_info(...)  log_message(LOG_LEVEL_INFO, __VA_ARGS__)
+#define log_debug(...) log_message(LOG_LEVEL_DEBUG, __VA_ARGS__)

@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Everything a person is told when a view cannot be made: for view_fail(), a code and the format
+ * of one sentence each, which names the thing and, where that is known, says what to do.
+ */
+#pragma once
+
+/* The call's words. */
+#define SAY_UNKNOWN_OPTION	CODE_EUSAGE, "unknown mount option '%s'"
+#define SAY_OPTION_REFUSED	CODE_EUSAGE, "mount option '%s': %s"
+#define SAY_OPTION_NEEDS_VALUE	CODE_EUSAGE, "mount option '%s' needs a value: %s=…"
+#define SAY_OPTION_NO_VALUE	CODE_EUSAGE, "mount option '%s' takes no value"
+#define SAY_OPTION_VALUE	CODE_EUSAGE, "mount option '%s': '%s' is not %s"
+#define SAY_ARGUMENT_VALUE	CODE_EUSAGE, "--%s: '%s' is not %s"
+#define SAY_ARGUMENT_TWICE	CODE_EUSAGE, "--%s may be given only once"
+#define SAY_ARGUMENT		CODE_EUSAGE, "unknown argument '%s'"
+#define SAY_ARGUMENT_NEEDS	CODE_EUSAGE, "'%s' needs a value"
+#define SAY_NO_SOURCE		CODE_EUSAGE, "SOURCE and MOUNTPOINT are missing"
+#define SAY_NO_LAYER_SOURCE	CODE_EUSAGE, "SOURCE is missing"
+#define SAY_NO_MOUNTPOINT	CODE_EUSAGE, "MOUNTPOINT is missing"
+#define SAY_TOO_MANY		CODE_EUSAGE, "'%s' is one argument too many"
+#define SAY_EMPTY		CODE_EUSAGE, "%s must not be empty"
+#define SAY_TWO_FORMS		CODE_EUSAGE, "the layers come from one place: both %s and %s were given"
+#define SAY_DESCRIPTOR		CODE_EUSAGE, "--%s=%d: %s"
+#define SAY_LOWERDIR_EMPTY_PART CODE_EUSAGE, "%s: a layer without a name in 'lowerdir=%s'"
+#define SAY_LOWERDIR_ORDER	CODE_EUSAGE, "%s: 'lowerdir+=' cannot follow 'lowerdir='"
+#define SAY_JSON_SYNTAX		CODE_EUSAGE, "%s is not JSON: %s at byte %zu"
+#define SAY_JSON_READ		CODE_EUSAGE, "%s: %s"
+#define SAY_JSON_SIZE		CODE_EUSAGE, "%s is larger than %zu bytes"
+#define SAY_MOUNTS_SHAPE	CODE_EUSAGE, "%s: %s"
+
+/* Fine, but nothing for a view. */
+#define SAY_NO_LAYERS	 CODE_ENOTAPPLICABLE, "%s holds no layers"
+#define SAY_MOUNT_TYPE	 CODE_ENOTAPPLICABLE, "%s: mounts of type '%s' have no layer directories"
+#define SAY_MANY_MOUNTS	 CODE_ENOTAPPLICABLE, "%s: %zu mounts, and a view can serve one"
+#define SAY_MOUNT_TARGET CODE_ENOTAPPLICABLE, "%s: the mount goes to '%s', not to the root"
+#define SAY_DATA_LAYERS	 CODE_ENOTAPPLICABLE, "%s: data-only layers are not served"
+#define SAY_RELATIVE_LAYER \
+	CODE_ENOTAPPLICABLE, "%s: layer '%s' is relative, and nothing says to what (-o basedir=…)"
+#define SAY_LAYER_GONE \
+	CODE_ENOTAPPLICABLE, "%s: layer %zu '%s' leads nowhere: %s (made in another namespace?)"
+#define SAY_BUNDLE_NOT_MOUNTED CODE_ENOTAPPLICABLE, "bundle '%s': nothing is mounted at '%s'"
+#define SAY_BUNDLE_WHOLE_FS \
+	CODE_ENOTAPPLICABLE, "bundle '%s': '%s' is a whole %s filesystem, not layer directories"
+#define SAY_NOT_A_UNIKERNEL \
+	CODE_ENOTAPPLICABLE, "no /urunc.json in any of %zu layers, and no binary= was given"
+
+/* Layers. */
+#define SAY_LAYER	   CODE_ELAYER, "layer %zu '%s': %s"
+#define SAY_LAYERS_MANY	   CODE_ELAYER, "%zu layers are more than %d"
+#define SAY_SOURCE	   CODE_ELAYER, "SOURCE '%s': %s (a directory, or a label with -o lowerdir=…)"
+#define SAY_ARTIFACT_LAYER CODE_ELAYER, "%s '%s': a layer failed: %s"
+
+/* Configuration. */
+#define SAY_CONFIG_TYPE	  CODE_ECONFIG, "%s: not a regular file"
+#define SAY_CONFIG_READ	  CODE_ECONFIG, "%s: %s"
+#define SAY_CONFIG_SIZE	  CODE_ECONFIG, "%s is larger than %zu bytes"
+#define SAY_CONFIG_SYNTAX CODE_ECONFIG, "%s is not JSON: %s at byte %zu"
+#define SAY_CONFIG_SHAPE  CODE_ECONFIG, "%s: %s"
+#define SAY_CONFIG_VALUE  CODE_ECONFIG, "%s: '%s' is not %s"
+#define SAY_CONFIG_NEEDS  CODE_ECONFIG, "%s: '%s' is missing"
+
+/* Artifacts. */
+#define SAY_ARTIFACT_NONE  CODE_ENOARTIFACT, "%s '%s': not in any of %zu layers"
+#define SAY_ARTIFACT_TYPE  CODE_EARTIFACT, "%s '%s': %s, not a regular file"
+#define SAY_ARTIFACT_MARK  CODE_EARTIFACT, "%s '%s': behind a redirect or metacopy mark of overlayfs"
+#define SAY_ARTIFACT_PATH  CODE_EARTIFACT, "%s '%s': %s"
+#define SAY_ARTIFACT_BELOW CODE_EARTIFACT, "%s '%s' lies below '%s', which is a file"
+
+/* The mountpoint. */
+#define SAY_MOUNTPOINT CODE_EMOUNT, "mountpoint '%s': %s"
+#define SAY_LIVE_VIEW  CODE_EMOUNT, "mountpoint '%s': a live view is mounted there already"
+#define SAY_MOUNT      CODE_EMOUNT, "mount on '%s': %s"
+#define SAY_HANDSHAKE  CODE_EMOUNT, "mount on '%s': the kernel did not say hello: %s"
+
+#define SAY_NO_PASSTHROUGH CODE_EMOUNT, "mount on '%s': passthrough=on, but there is none: %s"
+#define SAY_NO_PASSTHROUGH_OF \
+	CODE_EMOUNT, "mount on '%s': passthrough=on, but '%s' cannot be passed through: %s"
+
+/* The machine. */
+#define SAY_NO_MEMORY CODE_ESYSTEM, "out of memory"
+#define SAY_SYSTEM    CODE_ESYSTEM, "%s: %s"
+#define SAY_MARKS                                                                                  \
+	CODE_ESYSTEM, "trusted.overlay.* marks cannot be read, and deleted files would reappear: " \
+		      "run as root "                                                               \
+		      "in the initial user namespace, or give -o userxattr"
+#define SAY_NO_PRIVILEGE CODE_ESYSTEM, "mount on '%s': %s (it takes CAP_SYS_ADMIN)"
+#define SAY_NO_PROC	 CODE_ESYSTEM, "/proc is not mounted"
+#define SAY_TIMEOUT	 CODE_ESYSTEM, "not ready after %u s (-o timeout=…)"
+#define SAY_INTERRUPTED	 CODE_ESYSTEM, "interrupted"
+#define SAY_SERVER_DIED	 CODE_BUG, "the view's process died before it was ready: %s"

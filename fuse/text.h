@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Small things about strings: lists of them, numbers in them, and how hostile ones are shown. */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "layerindex/cleanup.h"
+
+/* A list of owned strings. */
+struct strings {
+	char **items;
+	size_t count, capacity;
+};
+
+/* Appends *item* and takes ownership of it, on failure too. Returns: 0 or -ENOMEM. */
+int strings_take(struct strings *list, char *item);
+
+/* Removes and frees all items; the list can be used again. */
+void strings_clear(struct strings *list);
+DEFINE_CLEANUP(struct strings, strings_clear)
+
+/*
+ * Parses all of *text* as a number without sign in *base*, 8 or 10, from 0 to *max*.
+ * Returns: 0, or -EINVAL.
+ */
+int number_parse(const char *text, int base, uint64_t max, uint64_t *ret);
+
+/* Whether *n* bytes are UTF-8 (RFC 3629: no surrogates, nothing overlong). */
+bool utf8_is_valid(const char *bytes, size_t n);
+
+/*
+ * Writes *text* into *out*, of *size* bytes, as it can be shown to a person on a terminal and put
+ * into JSON: control characters and bytes that are not UTF-8 become \ooo, as in mountinfo. What
+ * does not fit is cut off, between characters.
+ * Returns: the length written, without the NUL.
+ */
+size_t text_print(char *out, size_t size, const char *text);
+
+/* The same as an owned string, or NULL when there is no memory. */
+char *text_printable(const char *text);
+
+/* Writes printable text as the inside of a JSON string: quotes and backslashes are escaped. */
+size_t text_json(char *out, size_t size, const char *text);
+
+/* Drops the octal escapes \ooo of mountinfo from *text*, in place. */
+void text_decode_octal(char *text);
