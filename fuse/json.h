@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* JSON from strangers: bounded in size and depth, whole or not at all. json-c does the parsing. */
+#pragma once
+
+#include <json-c/json.h>
+#include <stddef.h>
+
+#include "layerindex/cleanup.h"
+
+enum {
+	JSON_DEPTH_MAX = 64,
+	JSON_VALUES_MAX = 20000, /* of up to 800 bytes of memory each */
+};
+
+/* Where and why a text is not JSON. */
+struct json_fault {
+	const char *reason; /* static */
+	size_t at;	    /* byte */
+};
+
+static inline void json_done(struct json_object **object)
+{
+	json_object_put(*object);
+	*object = NULL;
+}
+DEFINE_CLEANUP(struct json_object *, json_done)
+
+/*
+ * Reads all of *fd*, at most *max* bytes, whatever its size claims to be.
+ * Returns: 0, with an owned text in *ret that is ended by a NUL that does not count; -EFBIG: there
+ *	is more; -ENOMEM; or what read(2) failed with.
+ */
+int read_all(int fd, size_t max, char **ret, size_t *ret_size);
+
+/*
+ * Parses *n* bytes, which a NUL must follow, strictly: one value and white space around it, and no
+ * more than JSON_VALUES_MAX values in all.
+ * Returns: 0, with an owned object in *ret (json_object_put()); -EINVAL with *fault*; -ENOMEM.
+ */
+int json_parse(const char *text, size_t n, struct json_object **ret, struct json_fault *fault);
+
+/*
+ * The text of a string, or NULL: it is of another type, or one NUL in it, written as an escape,
+ * would hide the rest; borrowed.
+ */
+const char *json_text(struct json_object *value);
+
+/* json_text() of the value at *key* of an object, or NULL; borrowed. A key matches exactly. */
+const char *json_string(struct json_object *object, const char *key);
