@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * /proc/self/mountinfo, read without libmount: the process that runs per container does not link
+ * it. Lines may be of any length.
+ */
+#pragma once
+
+#include <stdint.h>
+
+#include "layerindex/cleanup.h"
+
+/* One line (proc_pid_mountinfo(5)); the strings lie in the line that was parsed. */
+struct mount_entry {
+	uint64_t id;
+	char *root;	  /* decoded */
+	char *mountpoint; /* decoded */
+	char *type;	  /* decoded; with its subtype, as in "fuse.urunc-viewfs" */
+	char *source;	  /* decoded */
+	char *super;	  /* the filesystem's own options, still escaped */
+};
+
+/* Parses *line*, which is changed, without its newline. Returns: 0 or -EINVAL. */
+int mount_entry_parse(char *line, struct mount_entry *ret);
+
+/*
+ * Finds the mount whose root *fd* (which may be O_PATH) is. Never asks the filesystem itself
+ * anything, so a dead or hanging one is no danger.
+ *
+ * Returns: > 0: found, with *ret, whose strings lie in the owned *ret_line; 0: *fd* is not the
+ *	root of a mount, or of one that this namespace does not show; < 0: an errno value.
+ */
+int mountinfo_find(int fd, struct mount_entry *ret, char **ret_line);
