@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "fuse/background.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <unistd.h>
+
+#include "layerindex/cleanup.h"
+
+/* The lowest of the descriptors to keep from *first* on; INT_MAX: none. */
+static int next_kept(const int *keep, size_t n, int first)
+{
+	int lowest = INT_MAX;
+
+	for (size_t i = 0; i < n; i++)
+		if (keep[i] >= first && keep[i] < lowest)
+			lowest = keep[i];
+	return lowest;
+}
+
+void background_close(const int *keep, size_t n)
+{
+	int first = STDERR_FILENO + 1;
+
+	while (first < INT_MAX) {
+		int kept = next_kept(keep, n, first);
+
+		if (kept > first)
+			close_range((unsigned)first, (unsigned)kept - 1, 0);
+		first = kept < INT_MAX ? kept + 1 : INT_MAX;
+	}
+}
+
+int background_fill_stdio(void)
+{
+	for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+		/* The lowest number that is free is this one. */
+		if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", O_RDWR | O_NOCTTY) < 0)
+			return -errno;
+	return 0;
+}
+
+int background_detach(bool keep_stderr)
+{
+	cleanup_close int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+
+	/* Opened as one of the three: they were closed, and now that one is done. */
+	if (null >= 0 && null <= STDERR_FILENO)
+		null = fcntl(null, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+	if (null < 0)
+		return -errno;
+	for (int fd = STDIN_FILENO; fd <= STDERR_FILENO - keep_stderr; fd++)
+		if (dup2(null, fd) < 0)
+			return -errno;
+	return chdir("/") < 0 ? -errno : 0;
+}

@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * FUSE passthrough (Linux 6.9 and newer): the kernel reads an artifact's file itself. The same code
+ * serves every libfuse from 3.14 on, most of which know nothing of it: what is theirs to send is
+ * changed or sent here, in the kernel's own terms.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <fuse_lowlevel.h>
+
+/* What the kernel said in its first request, and got for an answer. */
+struct negotiated {
+	bool passthrough; /* offered and accepted; whether this process may use it is not known */
+};
+
+/*
+ * Adds to libfuse's answer *reply* to the request *init*, both with their headers, what libfuse
+ * does not know: passthrough if *want*, and that files read past the cache can be mapped.
+ * *stacked* says that layers lie on overlayfs or FUSE: the view may then be no layer of an overlay
+ * itself.
+ */
+struct negotiated passthrough_negotiate(const void *init, size_t init_size, void *reply,
+					size_t reply_size, bool want, bool stacked);
+
+/* Whether this process may register files with the connection (CAP_SYS_ADMIN, initial namespace).
+ */
+bool passthrough_is_allowed(int connection);
+
+/*
+ * Has the kernel serve an artifact from *fd* from now on, for as long as the connection lives; *fd*
+ * may be closed then. Registered before the process restricts itself: the kernel keeps its
+ * credentials.
+ * Returns: the file's id, > 0; -EPERM, -ELOOP (stacked too deeply), -EOPNOTSUPP, ...
+ */
+int passthrough_register(int connection, int fd);
+
+/* Answers an open: reads go to the file registered as *id*. */
+void passthrough_reply_open(fuse_req_t req, int id);

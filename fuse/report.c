@@ -1,0 +1,197 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "fuse/report.h"
+
+#include <errno.h>
+#include <json-c/json.h>
+#include <poll.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/uio.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "fuse/json.h"
+#include "fuse/text.h"
+
+uint64_t now_us(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
+}
+
+/* A string of any bytes, as JSON can hold it. */
+static struct json_object *printable(const char *text)
+{
+	cleanup_free char *shown = text_printable(text);
+
+	return shown ? json_object_new_string(shown) : NULL;
+}
+
+/* Takes ownership of *value*; NULL is that there was no memory for it. Returns: 0 or -ENOMEM. */
+static int add(struct json_object *object, const char *key, struct json_object *value)
+{
+	if (value && json_object_object_add(object, key, value) == 0)
+		return 0;
+	json_object_put(value);
+	return -ENOMEM;
+}
+
+struct json_object *report_artifact(const struct artifact *artifact)
+{
+	cleanup_with(json_done) struct json_object *object = json_object_new_object();
+
+	if (!object ||
+	    add(object, "role", json_object_new_string(roles_name(artifact->roles))) < 0 ||
+	    add(object, "path", printable(artifact->path)) < 0 ||
+	    add(object, "layer", json_object_new_int64((int64_t)artifact->layer)) < 0 ||
+	    add(object, "origin", printable(artifact->origin)) < 0 ||
+	    add(object, "size", json_object_new_int64(artifact->st.st_size)) < 0)
+		return NULL;
+	return TAKE_PTR(object);
+}
+
+/* Adds those that are ready, once all have been looked for. Returns: 0 or -ENOMEM. */
+static int add_artifacts(struct json_object *object, const struct view *view)
+{
+	struct json_object *artifacts;
+
+	if (!view_is_settled(view))
+		return 0;
+	artifacts = json_object_new_array();
+	if (add(object, "artifacts", artifacts) < 0)
+		return -ENOMEM;
+	for (size_t i = 0; i < view->artifact_count; i++) {
+		struct json_object *artifact;
+
+		if (view->artifacts[i].state != ARTIFACT_READY)
+			continue;
+		artifact = report_artifact(&view->artifacts[i]);
+		if (!artifact || json_object_array_add(artifacts, artifact) < 0) {
+			json_object_put(artifact);
+			return -ENOMEM;
+		}
+	}
+	return 0;
+}
+
+char *report_ready_line(const struct view *view, const char *id, const char *mountpoint,
+			bool passthrough, uint64_t elapsed_us)
+{
+	cleanup_with(json_done) struct json_object *object = json_object_new_object();
+	const char *line;
+
+	if (!object || add(object, "ready", json_object_new_boolean(true)) < 0 ||
+	    (id && add(object, "id", printable(id)) < 0) ||
+	    add(object, "mountpoint", printable(mountpoint)) < 0 ||
+	    add(object, "passthrough", json_object_new_boolean(passthrough)) < 0 ||
+	    add(object, "elapsed_us", json_object_new_int64((int64_t)elapsed_us)) < 0 ||
+	    add_artifacts(object, view) < 0)
+		return NULL;
+	line = json_object_to_json_string_ext(object, JSON_C_TO_STRING_PLAIN |
+							      JSON_C_TO_STRING_NOSLASHESCAPE);
+	return line ? strdup(line) : NULL;
+}
+
+struct json_object *report_error(const struct view_error *error)
+{
+	cleanup_with(json_done) struct json_object *object = json_object_new_object();
+
+	if (!object ||
+	    add(object, "code", json_object_new_string(view_code_name(error->code))) < 0 ||
+	    add(object, "message", json_object_new_string(error->message)) < 0)
+		return NULL;
+	return TAKE_PTR(object);
+}
+
+void report_failure_line(char line[static FAILURE_LINE_SIZE], const struct view_error *error)
+{
+	char message[2 * MESSAGE_SIZE];
+
+	text_json(message, sizeof(message), error->message);
+	snprintf(line, FAILURE_LINE_SIZE,
+		 "{\"ready\":false,\"error\":{\"code\":\"%s\",\"message\":\"%s\"}}",
+		 view_code_name(error->code), message);
+}
+
+/* Stands before the code in the pipe. */
+static const char MOUNTING = CODE_BUG + 1;
+
+void report_mounting(int fd)
+{
+	/* One byte always fits; a launcher that is gone ends this process anyway. */
+	if (write(fd, &MOUNTING, 1) < 0)
+		return;
+}
+
+int report_send(int fd, const struct view_error *error, const char *ready)
+{
+	const char *text = error->code == CODE_NONE ? ready : error->message;
+	unsigned char code = (unsigned char)error->code;
+	struct iovec parts[] = {{&code, 1}, {(void *)text, strlen(text)}, {(char[]){"\n"}, 1}};
+	/* A pipe takes it all, waiting for the reader where it is longer than the pipe holds. */
+	ssize_t n = writev(fd, parts, 3);
+
+	if (n < 0)
+		return -errno;
+	return (size_t)n == strlen(text) + 2 ? 0 : -EIO;
+}
+
+/* Waits for the pipe. Returns: 0, or an errno value as report_receive(). */
+static int wait_readable(int fd, int interrupt, uint64_t deadline_us)
+{
+	struct pollfd fds[] = {{.fd = fd, .events = POLLIN}, {.fd = interrupt, .events = POLLIN}};
+	uint64_t now = now_us();
+	int n;
+
+	if (now >= deadline_us)
+		return -ETIMEDOUT;
+	/* Rounded up: not to come back a moment too early, again and again. */
+	n = poll(fds, 2, (int)((deadline_us - now) / 1000 + 1));
+	if (n < 0 && errno != EINTR)
+		return -errno;
+	if (n <= 0)
+		return 1;
+	return fds[1].revents ? -EINTR : 0;
+}
+
+/* Returns: > 0: more is to come; 0: that was all; < 0: an errno value. */
+static int receive_some(int fd, struct report *ret, size_t *size)
+{
+	char *bytes = ret->text;
+	ssize_t n = read(fd, bytes + *size, sizeof(ret->text) - *size);
+
+	if (n < 0)
+		return errno == EINTR ? 1 : -errno;
+	if (n == 0)
+		return -EPIPE;
+	*size += (size_t)n;
+	if (!ret->mounting && bytes[0] == MOUNTING) {
+		ret->mounting = true;
+		memmove(bytes, bytes + 1, --*size);
+	}
+	if (*size > 1 && bytes[*size - 1] == '\n')
+		return 0;
+	return *size == sizeof(ret->text) ? -EMSGSIZE : 1;
+}
+
+int report_receive(int fd, int interrupt, uint64_t deadline_us, struct report *ret)
+{
+	size_t size = 0;
+	int r;
+
+	do {
+		r = wait_readable(fd, interrupt, deadline_us);
+		if (r == 0)
+			r = receive_some(fd, ret, &size);
+	} while (r > 0);
+	if (r < 0)
+		return r;
+	if ((unsigned char)ret->text[0] > CODE_BUG)
+		return -EPIPE;
+	ret->code = (enum view_code)ret->text[0];
+	memmove(ret->text, ret->text + 1, size - 2);
+	ret->text[size - 2] = '\0';
+	return 0;
+}

@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The process that makes one view and serves it. */
+#pragma once
+
+#include <stdint.h>
+
+#include "fuse/arguments.h"
+
+struct server_call {
+	struct arguments *arguments;
+	uint64_t start_us; /* when the call began, for the ready line */
+	int report_fd;	   /* where the outcome goes */
+	/* What lies below it on the launcher's stack is garbage once the launcher has ended; NULL:
+	 * that is not in this process's memory. */
+	const void *launcher_frame;
+};
+
+/*
+ * Makes the view, sends the outcome, and serves until the mount is gone. Of the caller's
+ * descriptors it keeps none, but for stderr in the foreground. Returns: the process's exit status.
+ */
+int server_run(const struct server_call *call);

@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A view's connection to the kernel. */
+#pragma once
+
+#include "fuse/error.h"
+#include "fuse/view.h"
+
+struct session;
+
+/*
+ * Takes over the connection *fd*, on failure too, and answers the kernel's first request, which is
+ * waiting in it since it was mounted: then the view can be used. With passthrough=on the
+ * artifacts, which must be resolved, are given to the kernel. *view* is borrowed.
+ * Returns: 0, with a session owned by the caller, or < 0 with *error*.
+ */
+int session_start(struct view *view, const struct options *options, int fd, const char *mountpoint,
+		  struct session **ret, struct view_error *error);
+
+/* Whether artifacts are passed through. */
+bool session_has_passthrough(const struct session *session);
+
+/*
+ * Serves while there is still something to do beside it: artifacts are resolved when nothing waits.
+ * Comes back when all have been tried, and the other end of the pipe *launcher* is closed.
+ * Returns: > 0; 0: the mount is gone; < 0: an errno value of the connection.
+ */
+int session_settle(struct session *session, int launcher);
+
+/* Serves until the mount is gone. Returns: 0, or an errno value of the connection. */
+int session_serve(struct session *session);

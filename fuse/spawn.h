@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Starting a process of this program. */
+#pragma once
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+/* Whether spawn() can share memory in this build. */
+bool spawn_can_share(void);
+
+/*
+ * Starts a process that runs *run*(*argument*) and exits with what that returns. With *share* it
+ * shares this process's memory, as after vfork(2), but both go on: no page tables are copied and
+ * none taken down, which is a quarter of a view's start. The price: until the child is known to
+ * have ended, the caller may use nothing but its stack and system calls: no heap, no stdio, no
+ * exit(3); and both share errno, so the caller's system calls should not fail.
+ * Returns: the pid, or -errno.
+ */
+pid_t spawn(int (*run)(void *argument), void *argument, bool share);
+
+/*
+ * For a child that shares: lets the caller, which waits for something that the child has just done,
+ * go on before the child does. Until then both keep to one processor, since waking another one that
+ * sleeps takes longer than all that is done between.
+ */
+void spawn_yield(void);

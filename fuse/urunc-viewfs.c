@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* urunc-viewfs [options] SOURCE MOUNTPOINT: make one view and serve it. */
+#include <stdio.h>
+
+#include "fuse/arguments.h"
+#include "fuse/background.h"
+#include "fuse/launcher.h"
+#include "fuse/log.h"
+#include "fuse/report.h"
+#include "fuse/version.h"
+
+static void print_help(void)
+{
+	puts("Usage: urunc-viewfs [options] SOURCE MOUNTPOINT\n"
+	     "\n"
+	     "Mounts a read-only view of a container image's layers that shows only what boots:\n"
+	     "the unikernel, its initrd, and urunc.json.\n"
+	     "\n"
+	     "The layers, topmost first, come from exactly one of:\n"
+	     "  -o lowerdir=A:B:C         those directories; SOURCE is a label\n"
+	     "  --mounts=FILE             containerd's mounts as JSON (- is stdin); SOURCE is a "
+	     "label\n"
+	     "  --bundle=DIR              an OCI bundle's rootfs and annotations; SOURCE is a "
+	     "label\n"
+	     "  SOURCE                    the overlay that is mounted there, or that one "
+	     "directory\n"
+	     "\n"
+	     "Options:\n"
+	     "  -o OPTIONS                mount options, separated by commas (see below)\n"
+	     "  -f, --foreground          stay in the foreground\n"
+	     "      --ready-fd=N          write a line of JSON to descriptor N when ready or "
+	     "failed\n"
+	     "      --lifeline=N          end the view when descriptor N closes\n"
+	     "      --id=ID               container id for logs and listings\n"
+	     "      --log-format=FORMAT   text or json\n"
+	     "      --log-level=LEVEL     error, warn, info or debug\n"
+	     "  -h, --help                this text\n"
+	     "  -V, --version             the version, and what this build and this kernel can "
+	     "do\n");
+	options_help();
+	puts("\nExit status: 0 ready, 1 usage, 2 system, 32 no view could be made.");
+}
+
+int main(int argc, char **argv)
+{
+	cleanup_with(arguments_done) struct arguments arguments = ARGUMENTS_INIT;
+	/* Not on the stack, of which a page of every view's memory would be left. */
+	static struct view_error error;
+	uint64_t start_us = now_us();
+	int r;
+
+	if (background_fill_stdio() < 0)
+		return view_code_exit(CODE_ESYSTEM);
+	r = arguments_parse(&arguments, argc, argv, FOR_VIEW, &error);
+	log_setup("urunc-viewfs", &arguments.log);
+	if (r < 0) {
+		r = launch_failed(&arguments, &error);
+		if (!arguments.log.json && error.code == CODE_EUSAGE)
+			fputs("Try 'urunc-viewfs --help' for more information.\n", stderr);
+		return r;
+	}
+	if (arguments.help) {
+		print_help();
+		return 0;
+	}
+	if (arguments.version) {
+		version_print("urunc-viewfs");
+		return 0;
+	}
+	return launch(&arguments, start_us, &error);
+}
