@@ -1,0 +1,205 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* viewfsctl resolve: what a view would hold, without mounting one. */
+#include <errno.h>
+#include <json-c/json.h>
+#include <sha2.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "fuse/arguments.h"
+#include "fuse/ctl.h"
+#include "fuse/json.h"
+#include "fuse/log.h"
+#include "fuse/prepare.h"
+#include "fuse/report.h"
+#include "fuse/sentences.h"
+#include "fuse/text.h"
+#include "fuse/version.h"
+
+enum { DIGEST_SIZE = sizeof("sha256:") + SHA256_DIGEST_LENGTH * 2 };
+
+static void print_help(void)
+{
+	puts("Usage: viewfsctl resolve [options] [SOURCE]\n"
+	     "\n"
+	     "Says what a view of a source would hold, and from which layer; mounts nothing.\n"
+	     "Layers are counted from 0, topmost first.\n"
+	     "\n"
+	     "The layers come from -o lowerdir=…, --mounts=FILE, --bundle=DIR, or SOURCE, as for\n"
+	     "urunc-viewfs(8).\n"
+	     "\n"
+	     "Options:\n"
+	     "      --json                one JSON object instead of a table\n"
+	     "      --digest              SHA-256 of every artifact, too\n"
+	     "  -o OPTIONS                mount options, separated by commas (see below)\n"
+	     "      --mounts=FILE         containerd's mounts as JSON (- is stdin)\n"
+	     "      --bundle=DIR          an OCI bundle's rootfs and annotations\n"
+	     "  -h, --help                this text\n"
+	     "  -V, --version             the version, and what this build and this kernel can "
+	     "do\n");
+	options_help();
+	puts("\nExit status: 0 the view could boot, 1 usage, 2 system, 32 it could not.");
+}
+
+/* Returns: 0, or an errno value of reading. */
+static int digest_file(int fd, char ret[static DIGEST_SIZE])
+{
+	char hex[SHA256_DIGEST_STRING_LENGTH];
+	static uint8_t bytes[1 << 16];
+	off_t offset = 0;
+	SHA2_CTX state;
+
+	SHA256Init(&state);
+	for (;;) {
+		ssize_t n = pread(fd, bytes, sizeof(bytes), offset);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return -errno;
+		if (n == 0)
+			break;
+		SHA256Update(&state, bytes, (size_t)n);
+		offset += n;
+	}
+	SHA256End(&state, hex);
+	snprintf(ret, DIGEST_SIZE, "sha256:%s", hex);
+	return 0;
+}
+
+/* One line of the answer. */
+struct row {
+	const struct artifact *artifact;
+	char digest[DIGEST_SIZE]; /* "" without --digest */
+};
+
+static int digest_rows(struct row *rows, size_t n, struct view_error *error)
+{
+	for (size_t i = 0; i < n; i++) {
+		const struct artifact *artifact = rows[i].artifact;
+		int r = digest_file(artifact->fd, rows[i].digest);
+
+		if (r < 0)
+			return view_fail(error, SAY_ARTIFACT_LAYER, roles_name(artifact->roles),
+					 artifact->path, strerror(-r));
+	}
+	return 0;
+}
+
+static int width(int least, const char *text)
+{
+	int n = (int)strlen(text);
+
+	return n > least ? n : least;
+}
+
+static void print_table(const struct row *rows, size_t n)
+{
+	int role = width(0, "ROLE"), path = width(0, "PATH");
+
+	for (size_t i = 0; i < n; i++) {
+		role = width(role, roles_name(rows[i].artifact->roles));
+		path = width(path, rows[i].artifact->path);
+	}
+	if (n > 0)
+		printf("%-*s  %-*s  %12s  %5s  %s\n", role, "ROLE", path, "PATH", "SIZE", "LAYER",
+		       "ORIGIN");
+	for (size_t i = 0; i < n; i++) {
+		const struct artifact *artifact = rows[i].artifact;
+		cleanup_free char *origin = text_printable(artifact->origin);
+
+		printf("%-*s  %-*s  %12lld  %5zu  %s\n", role, roles_name(artifact->roles), path,
+		       artifact->path, (long long)artifact->st.st_size, artifact->layer,
+		       origin ? origin : "");
+		if (*rows[i].digest)
+			printf("%*s  %s\n", role, "", rows[i].digest);
+	}
+}
+
+static void print_json(const struct row *rows, size_t n, const struct view *view,
+		       const struct view_error *error)
+{
+	cleanup_with(json_done) struct json_object *object = json_object_new_object();
+	struct json_object *artifacts = json_object_new_array();
+
+	json_object_object_add(object, "bootable",
+			       json_object_new_boolean(error->code == CODE_NONE));
+	if (view->stack)
+		json_object_object_add(object, "layers",
+				       json_object_new_int64((int64_t)li_stack_size(view->stack)));
+	json_object_object_add(object, "artifacts", artifacts);
+	for (size_t i = 0; i < n; i++) {
+		struct json_object *artifact = report_artifact(rows[i].artifact);
+
+		if (*rows[i].digest)
+			json_object_object_add(artifact, "digest",
+					       json_object_new_string(rows[i].digest));
+		json_object_array_add(artifacts, artifact);
+	}
+	if (error->code != CODE_NONE)
+		json_object_object_add(object, "error", report_error(error));
+	puts(json_object_to_json_string_ext(object, JSON_C_TO_STRING_PRETTY |
+							    JSON_C_TO_STRING_NOSLASHESCAPE |
+							    JSON_C_TO_STRING_SPACED));
+}
+
+/* After the first artifact that could not be resolved: the others, as far as they can be. */
+static void resolve_the_rest(struct view *view)
+{
+	for (size_t i = 0; i < view->artifact_count; i++) {
+		VIEW_ERROR(ignored);
+
+		if (view->artifacts[i].state == ARTIFACT_UNRESOLVED)
+			artifact_resolve(view, &view->artifacts[i], &ignored);
+	}
+}
+
+/* Resolves what can be, and shows that; the first that cannot is the error. */
+static int resolve(struct arguments *arguments, struct view_error *error)
+{
+	cleanup_with(source_done) struct source source = {};
+	cleanup_with(view_done) struct view view = {};
+	struct row rows[ARTIFACTS_MAX] = {};
+	size_t n = 0;
+
+	if (source_find(arguments, &source, error) == 0 &&
+	    view_prepare(&arguments->options, &source, &view, error) == 0 &&
+	    view_resolve(&view, error) < 0)
+		resolve_the_rest(&view);
+	for (size_t i = 0; i < view.artifact_count; i++)
+		if (view.artifacts[i].state == ARTIFACT_READY)
+			rows[n++].artifact = &view.artifacts[i];
+	if (arguments->digest)
+		digest_rows(rows, n, error);
+	if (arguments->json)
+		print_json(rows, n, &view, error);
+	else
+		print_table(rows, n);
+	return error->code == CODE_NONE ? 0 : -ECANCELED;
+}
+
+int ctl_resolve(int argc, char **argv)
+{
+	cleanup_with(arguments_done) struct arguments arguments = ARGUMENTS_INIT;
+	VIEW_ERROR(error);
+	int r = arguments_parse(&arguments, argc, argv, FOR_RESOLVE, &error);
+
+	log_setup("viewfsctl", &arguments.log);
+	if (r == 0 && arguments.help) {
+		print_help();
+		return 0;
+	}
+	if (r == 0 && arguments.version) {
+		version_print("viewfsctl");
+		return 0;
+	}
+	if (r == 0)
+		r = resolve(&arguments, &error);
+	if (r == 0)
+		return 0;
+	log_error("%s", error.message);
+	if (error.code == CODE_EUSAGE)
+		fputs("Try 'viewfsctl resolve --help' for more information.\n", stderr);
+	return view_code_exit(error.code);
+}

@@ -1,0 +1,216 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * mount.urunc-viewfs SPEC DIR [-sfnv] [-N NS] [-o OPTS] [-t TYPE]: what mount(8) runs. It brings
+ * mount(8)'s words into those of urunc-viewfs and becomes that program.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <getopt.h>
+#include <limits.h>
+#include <sched.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "fuse/error.h"
+#include "fuse/log.h"
+#include "fuse/options.h"
+#include "fuse/sentences.h"
+
+struct call {
+	const char *spec, *directory;
+	const char *in_namespace; /* where to mount, or NULL */
+	struct strings options;	  /* one a list, as it was given */
+	bool sloppy, fake, verbose;
+	bool help;
+};
+
+static void call_done(struct call *call)
+{
+	strings_clear(&call->options);
+}
+DEFINE_CLEANUP(struct call, call_done)
+
+static void print_help(void)
+{
+	puts("Usage: mount.urunc-viewfs SOURCE DIR [-sfnv] [-N NAMESPACE] [-o OPTIONS] "
+	     "[-t TYPE]\n"
+	     "\n"
+	     "Mounts a view of a container image's layers for mount(8); see urunc-viewfs(8).\n"
+	     "\n"
+	     "  -s            pass over unknown mount options\n"
+	     "  -f            check the words, mount nothing\n"
+	     "  -n            accepted; there is no mtab\n"
+	     "  -v            say what is run\n"
+	     "  -N NAMESPACE  mount in the mount namespace of this file\n"
+	     "  -o OPTIONS    mount options, separated by commas (see below)\n"
+	     "  -t TYPE       accepted; the type is always fuse.urunc-viewfs\n");
+	options_help();
+}
+
+static int parse(struct call *call, int argc, char **argv, struct view_error *error)
+{
+	static const struct option known[] = {{"help", no_argument, NULL, 'h'}, {}};
+	int option;
+
+	opterr = 0;
+	while ((option = getopt_long(argc, argv, ":hsfnvN:o:t:", known, NULL)) >= 0) {
+		switch (option) {
+		case 'h': call->help = true; return 0;
+		case 's': call->sloppy = true; break;
+		case 'f': call->fake = true; break;
+		case 'v': call->verbose = true; break;
+		case 'n':
+		case 't': break;
+		case 'N': call->in_namespace = optarg; break;
+		case 'o':
+			if (strings_take(&call->options, strdup(optarg)) < 0)
+				return view_fail(error, SAY_NO_MEMORY);
+			break;
+		case ':': return view_fail(error, SAY_ARGUMENT_NEEDS, argv[optind - 1]);
+		default: return view_fail(error, SAY_ARGUMENT, argv[optind - 1]);
+		}
+	}
+	if (argc - optind < 1)
+		return view_fail(error, SAY_NO_SOURCE);
+	if (argc - optind < 2)
+		return view_fail(error, SAY_NO_MOUNTPOINT);
+	if (argc - optind > 2)
+		return view_fail(error, SAY_TOO_MANY, argv[optind + 2]);
+	call->spec = argv[optind];
+	call->directory = argv[optind + 1];
+	return 0;
+}
+
+/* Whether it is one of ours, with its value or without. */
+static bool is_known(char *option)
+{
+	char *value = strchr(option, '=');
+	bool known;
+
+	if (value)
+		*value = '\0';
+	known = options_know(option);
+	if (value)
+		*value = '=';
+	return known;
+}
+
+/* Takes the options out of *list* that nobody knows. */
+static void drop_unknown(char *list)
+{
+	char *rest = list;
+	char *end = list;
+	char *option;
+
+	while ((option = overlay_next_option(&rest))) {
+		size_t length = strlen(option);
+
+		if (!is_known(option))
+			continue;
+		if (end > list)
+			*end++ = ',';
+		memmove(end, option, length);
+		end += length;
+	}
+	*end = '\0';
+}
+
+/* -f: everything but the mount. */
+static int check_options(const struct call *call, struct view_error *error)
+{
+	cleanup_with(options_done) struct options options = OPTIONS_INIT;
+
+	for (size_t i = 0; i < call->options.count; i++) {
+		cleanup_free char *copy = strdup(call->options.items[i]);
+
+		if (!copy)
+			return view_fail(error, SAY_NO_MEMORY);
+		if (options_parse(&options, copy, error) < 0)
+			return -ECANCELED;
+	}
+	return 0;
+}
+
+/* The program lies beside this one, installed or just built. */
+static int program_path(char path[static PATH_MAX], struct view_error *error)
+{
+	static const char name[] = "urunc-viewfs";
+	ssize_t n = readlink("/proc/self/exe", path, PATH_MAX - sizeof(name));
+	char *slash;
+
+	if (n < 0)
+		return view_fail(error, SAY_SYSTEM, "/proc/self/exe", strerror(errno));
+	path[n] = '\0';
+	slash = strrchr(path, '/');
+	memcpy(slash ? slash + 1 : path, name, sizeof(name));
+	return 0;
+}
+
+static int enter_namespace(const char *path, struct view_error *error)
+{
+	cleanup_close int fd = open(path, O_RDONLY | O_CLOEXEC);
+
+	if (fd < 0 || setns(fd, CLONE_NEWNS) < 0)
+		return view_fail(error, SAY_SYSTEM, path, strerror(errno));
+	return 0;
+}
+
+static int become_urunc_viewfs(const struct call *call, struct view_error *error)
+{
+	static char name[] = "urunc-viewfs", option[] = "-o", end[] = "--";
+	cleanup_close int program = -EBADF;
+	cleanup_free char **argv = NULL;
+	char path[PATH_MAX];
+	size_t n = 0;
+
+	if (program_path(path, error) < 0)
+		return -ECANCELED;
+	/* Opened here: the namespace to mount in need not have it. */
+	program = open(path, O_PATH | O_CLOEXEC);
+	if (program < 0)
+		return view_fail(error, SAY_SYSTEM, path, strerror(errno));
+	if (call->in_namespace && enter_namespace(call->in_namespace, error) < 0)
+		return -ECANCELED;
+	argv = calloc(2 * call->options.count + 5, sizeof(*argv));
+	if (!argv)
+		return view_fail(error, SAY_NO_MEMORY);
+	argv[n++] = name;
+	for (size_t i = 0; i < call->options.count; i++) {
+		argv[n++] = option;
+		argv[n++] = call->options.items[i];
+	}
+	argv[n++] = end;
+	argv[n++] = (char *)call->spec;
+	argv[n++] = (char *)call->directory;
+	if (call->verbose)
+		for (size_t i = 0; i < n; i++)
+			printf("%s%c", argv[i], i + 1 < n ? ' ' : '\n');
+	fflush(stdout);
+	execveat(program, "", argv, environ, AT_EMPTY_PATH);
+	return view_fail(error, SAY_SYSTEM, path, strerror(errno));
+}
+
+int main(int argc, char **argv)
+{
+	cleanup_with(call_done) struct call call = {};
+	VIEW_ERROR(error);
+	struct log_options log = {.level = LOG_LEVEL_INFO};
+	int r = parse(&call, argc, argv, &error);
+
+	log_setup("mount.urunc-viewfs", &log);
+	if (call.help) {
+		print_help();
+		return 0;
+	}
+	for (size_t i = 0; r == 0 && call.sloppy && i < call.options.count; i++)
+		drop_unknown(call.options.items[i]);
+	if (r == 0)
+		r = call.fake ? check_options(&call, &error) : become_urunc_viewfs(&call, &error);
+	if (r == 0)
+		return 0;
+	log_error("%s", error.message);
+	if (error.code == CODE_EUSAGE)
+		fputs("Try 'mount.urunc-viewfs --help' for more information.\n", stderr);
+	return view_code_exit(error.code);
+}

@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* viewfsctl COMMAND: look at views and at what they would be made of. */
+#include <stdio.h>
+#include <string.h>
+
+#include "fuse/ctl.h"
+#include "fuse/version.h"
+
+static const struct command {
+	const char *name;
+	int (*run)(int argc, char **argv);
+	const char *help;
+} commands[] = {
+	{"resolve", ctl_resolve, "what a view of a source would hold, and from which layer"},
+};
+
+static void print_help(void)
+{
+	puts("Usage: viewfsctl COMMAND [options]\n"
+	     "\n"
+	     "Looks at views of container images and at what they would be made of.\n"
+	     "\n"
+	     "Commands:");
+	for (size_t i = 0; i < sizeof(commands) / sizeof(*commands); i++)
+		printf("  %-10s %s\n", commands[i].name, commands[i].help);
+	puts("\n"
+	     "  -h, --help       this text; after a command, that command's\n"
+	     "  -V, --version    the version, and what this build and this kernel can do");
+}
+
+int main(int argc, char **argv)
+{
+	const char *name = argc > 1 ? argv[1] : "";
+
+	if (strcmp(name, "-h") == 0 || strcmp(name, "--help") == 0) {
+		print_help();
+		return 0;
+	}
+	if (strcmp(name, "-V") == 0 || strcmp(name, "--version") == 0) {
+		version_print("viewfsctl");
+		return 0;
+	}
+	for (size_t i = 0; i < sizeof(commands) / sizeof(*commands); i++)
+		if (strcmp(name, commands[i].name) == 0)
+			return commands[i].run(argc - 1, argv + 1);
+	if (*name)
+		fprintf(stderr, "viewfsctl: unknown command '%s'\n", name);
+	else
+		fputs("viewfsctl: COMMAND is missing\n", stderr);
+	fputs("Try 'viewfsctl --help' for more information.\n", stderr);
+	return 1;
+}
