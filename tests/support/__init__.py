@@ -1,0 +1,1 @@
+"""What the tests share: building layers, asking the kernel, asking the programs under test."""

@@ -1,0 +1,202 @@
+"""What there is on the machine, as far as the programs under test can change it."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import re
+import signal
+from collections.abc import Container, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from . import namespace
+from .waiting import wait_until
+
+VIEW_TYPE = "fuse.urunc-viewfs"
+PROGRAMS = ("urunc-viewfs", "mount.urunc-viewfs", "viewfsctl")
+
+_PR_SET_CHILD_SUBREAPER = 36
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+@dataclass(frozen=True)
+class Mount:
+    """A line of mountinfo."""
+
+    device: str
+    root: bytes
+    mountpoint: bytes
+    options: frozenset[str]
+    type: str
+    source: bytes
+    super_options: tuple[bytes, ...]
+
+    @property
+    def connection(self) -> Path:
+        """A FUSE mount's directory in fusectl."""
+        return Path("/sys/fs/fuse/connections", self.device.split(":")[1])
+
+
+def _unoctal(text: bytes) -> bytes:
+    return re.sub(rb"\\([0-7]{3})", lambda match: bytes([int(match[1], 8)]), text)
+
+
+def _parse(line: bytes) -> Mount:
+    left, right = line.split(b" - ", 1)
+    fields, rest = left.split(b" "), right.split(b" ")
+    return Mount(
+        device=fields[2].decode(),
+        root=_unoctal(fields[3]),
+        mountpoint=_unoctal(fields[4]),
+        options=frozenset(fields[5].decode().split(",")),
+        type=rest[0].decode(),
+        source=_unoctal(rest[1]),
+        super_options=tuple(rest[2].split(b",")),
+    )
+
+
+def mounts(fstype: str | None = VIEW_TYPE) -> list[Mount]:
+    """The mounts of one type (None: all) in this namespace, the topmost last."""
+    with open("/proc/self/mountinfo", "rb") as file:
+        every = [_parse(line) for line in file.read().splitlines()]
+    return [mount for mount in every if fstype in (None, mount.type)]
+
+
+def mounts_at(directory: str | bytes | Path) -> list[Mount]:
+    """The views that are mounted at DIRECTORY."""
+    return [mount for mount in mounts() if mount.mountpoint == os.fsencode(directory)]
+
+
+@dataclass(frozen=True)
+class Process:
+    """A live process of a program under test."""
+
+    pid: int
+    name: str
+    arguments: tuple[bytes, ...]
+
+    @property
+    def proc(self) -> Path:
+        return Path("/proc", str(self.pid))
+
+    def stat(self) -> list[str]:
+        """The fields of /proc/PID/stat after the command's name: [0] is the state, [1] the
+        parent, [2] the process group, [3] the session, [4] the terminal."""
+        return (self.proc / "stat").read_text().rpartition(")")[2].split()
+
+    def descriptors(self) -> dict[int, str]:
+        """What each open descriptor is."""
+        found = {}
+        for link in (self.proc / "fd").iterdir():
+            try:
+                found[int(link.name)] = os.readlink(link)
+            except FileNotFoundError:
+                continue
+            except OSError as error:
+                # Of a file that lies deeper than a path can say.
+                found[int(link.name)] = os.strerror(error.errno)
+        return found
+
+    def signal(self, number: int) -> None:
+        os.kill(self.pid, number)
+
+
+def is_alive(pid: int) -> bool:
+    """Zombies are dead: who is to bury them may take its time."""
+    try:
+        state = Path("/proc", str(pid), "stat").read_text().rpartition(")")[2].split()[0]
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    return state not in "ZX"
+
+
+def processes(names: Container[str] = PROGRAMS) -> list[Process]:
+    """Live processes of the programs under test (or of other NAMES), in this mount namespace:
+    elsewhere others may be testing too."""
+    mine = os.readlink("/proc/self/ns/mnt")
+    found = []
+    for entry in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            if os.readlink(f"/proc/{entry}/ns/mnt") != mine:
+                continue
+            name = os.path.basename(os.readlink(f"/proc/{entry}/exe"))
+            arguments = Path("/proc", entry, "cmdline").read_bytes().split(b"\0")
+        except OSError:
+            continue
+        if name.removesuffix(" (deleted)") in names and is_alive(int(entry)):
+            found.append(Process(int(entry), name, tuple(arguments)))
+    return sorted(found, key=lambda process: process.pid)
+
+
+def adopt_orphans() -> None:
+    """Become the parent of daemons whose parent has left: their exit status can then be read."""
+    _libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+def bury() -> None:
+    """Collect the children that have ended and that nobody waits for."""
+    with suppress(ChildProcessError):
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass
+
+
+def exit_status(pid: int) -> int:
+    """Of an adopted process, once it has ended; a signal is negative."""
+    _, status = wait_until(lambda: _ended(pid), f"the end of process {pid}")
+    return os.waitstatus_to_exitcode(status)
+
+
+def _ended(pid: int) -> tuple[int, int] | None:
+    ended, status = os.waitpid(pid, os.WNOHANG)
+    return (ended, status) if ended else None
+
+
+def abort_views() -> None:
+    """Make every request to a view of this namespace fail, so that whoever hangs comes back."""
+    for mount in mounts():
+        with suppress(OSError):
+            (mount.connection / "abort").write_text("1")
+
+
+def sweep() -> list[str]:
+    """Remove what is left of views; returns what that was."""
+    left = []
+    for process in processes():
+        left.append(f"process {process.pid}: {b' '.join(process.arguments)!r}")
+        with suppress(ProcessLookupError):
+            process.signal(signal.SIGKILL)
+    for mount in reversed(mounts()):
+        left.append(f"mount at {mount.mountpoint!r}")
+        namespace.unmount(mount.mountpoint)
+    return left
+
+
+@contextmanager
+def private_dev(*names: str) -> Iterator[Path]:
+    """A /dev that holds null, and the devices NAMES of the real one, while the block runs."""
+    real = {name: os.stat(f"/dev/{name}") for name in ("null", *names)}
+    with namespace.tmpfs("/dev"):
+        for name, st in real.items():
+            os.mknod(f"/dev/{name}", st.st_mode, st.st_rdev)
+            os.chmod(f"/dev/{name}", st.st_mode & 0o7777)
+        yield Path("/dev")
+
+
+@contextmanager
+def silent_fuse(directory: Path) -> Iterator[Path]:
+    """A FUSE filesystem at DIRECTORY that never answers: who asks it anything waits, until the
+    block ends."""
+    connection = os.open("/dev/fuse", os.O_RDWR | os.O_CLOEXEC)
+    directory.mkdir(exist_ok=True)
+    options = f"fd={connection},rootmode=40000,user_id=0,group_id=0"
+    try:
+        namespace.mount("silent", str(directory), "fuse", 0, options)
+        try:
+            yield directory
+        finally:
+            namespace.unmount(str(directory))
+    finally:
+        # The last descriptor: whatever still waits now fails.
+        os.close(connection)
