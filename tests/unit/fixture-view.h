@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the unit tests of the view's modules share besides. */
+#pragma once
+
+#include "fuse/error.h"
+#include "fuse/text.h"
+#include "tests/unit/fixture.h"
+
+/* A list's items with "|" between them. */
+static inline const char *joined(const struct strings *list)
+{
+	static char text[4096];
+	char *end = text;
+
+	*end = '\0';
+	for (size_t i = 0; i < list->count; i++) {
+		assert_true(end + strlen(list->items[i]) + 2 < text + sizeof(text));
+		end = stpcpy(stpcpy(end, i > 0 ? "|" : ""), list->items[i]);
+	}
+	return text;
+}
+
+/* Compares an outcome with a code, and the sentence with a part of it where there is one. */
+#define same_error(ROW, R, ERROR, CODE, PART)                                              \
+	do {                                                                               \
+		const struct view_error *error_ = (ERROR);                                 \
+                                                                                           \
+		if (error_->code != (CODE))                                                \
+			fail_msg("%s: %s '%s', not %s", ROW, view_code_name(error_->code), \
+				 error_->code == CODE_NONE ? "" : error_->message,         \
+				 view_code_name(CODE));                                    \
+		same_int(ROW, R, (CODE) == CODE_NONE ? 0 : -ECANCELED);                    \
+		if ((CODE) != CODE_NONE)                                                   \
+			has_str(ROW, error_->message, PART);                               \
+	} while (0)

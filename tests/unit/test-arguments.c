@@ -1,0 +1,201 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "fuse/arguments.h"
+
+#include "tests/unit/fixture-view.h"
+
+enum { WORDS_MAX = 12 };
+
+/* Parses PROGRAM and *words*, which a NULL ends; the strings are borrowed by *arguments*. */
+static int parse(const char *const words[], enum arguments_for what, struct arguments *arguments,
+		 struct view_error *error)
+{
+	char *argv[WORDS_MAX + 2] = {(char *)"program"};
+	int argc = 1;
+
+	for (; words[argc - 1]; argc++)
+		argv[argc] = (char *)words[argc - 1];
+	return arguments_parse(arguments, argc, argv, what, error);
+}
+
+static void test_errors(void **state)
+{
+	static const struct {
+		const char *words[WORDS_MAX];
+		const char *message; /* NULL: fine */
+	} rows[] = {
+		{{"src", "dir"}, NULL},
+		/* In any order, as mount.fuse3 and people type it. */
+		{{"src", "dir", "-o", "ro", "-f"}, NULL},
+		{{"-f", "-o", "ro", "src", "dir"}, NULL},
+		{{"src", "-f", "dir", "-oro", "--id=x"}, NULL},
+		{{"--", "-src", "-dir"}, NULL},
+		/* Operands. */
+		{{NULL}, "SOURCE and MOUNTPOINT are missing"},
+		{{"src"}, "MOUNTPOINT is missing"},
+		{{"-o", "lowerdir=a", "dir"}, "MOUNTPOINT is missing"},
+		{{"src", "dir", "more"}, "'more' is one argument too many"},
+		{{"", "dir"}, "SOURCE must not be empty"},
+		{{"src", ""}, "MOUNTPOINT must not be empty"},
+		/* Values. */
+		{{"src", "dir", "-o"}, "'-o' needs a value"},
+		{{"src", "dir", "--id"}, "'--id' needs a value"},
+		{{"src", "dir", "--mounts"}, "'--mounts' needs a value"},
+		{{"src", "dir", "--id="}, "--id must not be empty"},
+		{{"src", "dir", "--mounts="}, "mounts must not be empty"},
+		{{"src", "dir", "--bundle="}, "bundle must not be empty"},
+		{{"src", "dir", "--mounts=a", "--mounts=b"}, "--mounts may be given only once"},
+		{{"src", "dir", "--bundle=a", "--bundle=b"}, "--bundle may be given only once"},
+		{{"src", "dir", "--ready-fd=0", "--ready-fd=0"}, "--ready-fd may be given only"},
+		{{"src", "dir", "--ready-fd=x"}, "--ready-fd: 'x' is not"},
+		{{"src", "dir", "--ready-fd=-1"}, "--ready-fd: '-1' is not"},
+		{{"src", "dir", "--ready-fd=2147483648"}, "--ready-fd: '2147483648' is not"},
+		{{"src", "dir", "--ready-fd=9999"}, "--ready-fd=9999: Bad file descriptor"},
+		{{"src", "dir", "--lifeline=9999"}, "--lifeline=9999: Bad file descriptor"},
+		{{"src", "dir", "--log-format=xml"}, "--log-format: 'xml' is not text or json"},
+		{{"src", "dir", "--log-level=all"}, "--log-level: 'all' is not error, warn"},
+		{{"src", "dir", "-o", "nonsense"}, "unknown mount option 'nonsense'"},
+		/* Unknown, by name. */
+		{{"src", "dir", "--nonsense"}, "unknown argument '--nonsense'"},
+		{{"src", "dir", "--nonsense=1"}, "unknown argument '--nonsense=1'"},
+		{{"src", "dir", "--foreground=1"}, "unknown argument '--foreground=1'"},
+		{{"src", "dir", "-x"}, "unknown argument '-x'"},
+		{{"src", "dir", "-fx"}, "unknown argument '-x'"},
+		{{"src", "dir", "-xf"}, "unknown argument '-x'"},
+		{{"src", "dir", "--json"}, "unknown argument '--json'"},
+		{{"src", "dir", "--oci=layout"}, "unknown argument '--oci=layout'"},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		VIEW_ERROR(error);
+		cleanup_with(arguments_done) struct arguments arguments = ARGUMENTS_INIT;
+		int r = parse(rows[i].words, FOR_VIEW, &arguments, &error);
+		const char *row = rows[i].message ? rows[i].message : rows[i].words[0];
+
+		same_error(row, r, &error, rows[i].message ? CODE_EUSAGE : CODE_NONE,
+			   rows[i].message);
+	}
+}
+
+static void test_values(void **state)
+{
+	static const char *const words[] = {"src",	   "--mounts=-",   "-f",
+					    "dir",	   "--ready-fd=1", "--lifeline=0",
+					    "-o",	   "binary=/k",	   "--log-format=json",
+					    "--log-level", "debug",	   NULL};
+	VIEW_ERROR(error);
+	cleanup_with(arguments_done) struct arguments arguments = ARGUMENTS_INIT;
+
+	(void)state;
+	assert_int_equal(parse(words, FOR_VIEW, &arguments, &error), 0);
+	assert_string_equal(arguments.source, "src");
+	assert_string_equal(arguments.mountpoint, "dir");
+	assert_string_equal(arguments.mounts, "-");
+	assert_null(arguments.bundle);
+	assert_true(arguments.foreground);
+	assert_int_equal(arguments.ready_fd, 1);
+	assert_int_equal(arguments.lifeline, 0);
+	assert_string_equal(arguments.options.binary, "/k");
+	assert_true(arguments.log.json);
+	assert_int_equal(arguments.log.level, LOG_LEVEL_DEBUG);
+	assert_null(arguments.log.id);
+}
+
+/* -o again adds to what was said; --id and -o id= are one. */
+static void test_defaults_and_again(void **state)
+{
+	static const char *const words[] = {"-o", "lowerdir+=a,id=one", "src",	    "dir",
+					    "-o", "lowerdir+=b",	"--id=two", NULL};
+	VIEW_ERROR(error);
+	cleanup_with(arguments_done) struct arguments arguments = ARGUMENTS_INIT;
+
+	(void)state;
+	assert_int_equal(parse(words, FOR_VIEW, &arguments, &error), 0);
+	assert_string_equal(joined(&arguments.options.overlay.lowers), "a|b");
+	assert_string_equal(arguments.options.id, "two");
+	assert_string_equal(arguments.log.id, "two");
+	assert_false(arguments.foreground);
+	assert_false(arguments.log.json);
+	assert_int_equal(arguments.log.level, LOG_LEVEL_INFO);
+	assert_int_equal(arguments.ready_fd, -1);
+	assert_int_equal(arguments.lifeline, -1);
+}
+
+/* Where to say what is wrong may stand behind it. */
+static void test_goes_on(void **state)
+{
+	static const char *const words[] = {
+		"--nonsense", "src", "dir", "-o", "bad", "--ready-fd=0", "--log-format=json", NULL};
+	VIEW_ERROR(error);
+	cleanup_with(arguments_done) struct arguments arguments = ARGUMENTS_INIT;
+
+	(void)state;
+	assert_int_equal(parse(words, FOR_VIEW, &arguments, &error), -ECANCELED);
+	assert_string_equal(error.message, "unknown argument '--nonsense'");
+	assert_int_equal(arguments.ready_fd, 0);
+	assert_true(arguments.log.json);
+}
+
+static void test_help_and_version(void **state)
+{
+	static const char *const rows[][2] = {
+		{"-h", NULL}, {"--help", NULL}, {"-V", NULL}, {"--version", NULL}};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		VIEW_ERROR(error);
+		cleanup_with(arguments_done) struct arguments arguments = ARGUMENTS_INIT;
+
+		/* Without the operands, too. */
+		same_int(rows[i][0], parse(rows[i], FOR_VIEW, &arguments, &error), 0);
+		same_int(rows[i][0], arguments.help, i < 2);
+		same_int(rows[i][0], arguments.version, i >= 2);
+	}
+}
+
+/* viewfsctl resolve [SOURCE]: the same forms, and no mountpoint. */
+static void test_resolve(void **state)
+{
+	static const struct {
+		const char *words[WORDS_MAX];
+		const char *source; /* NULL: EUSAGE */
+	} rows[] = {
+		{{"src"}, "src"},
+		{{"--json", "src", "--digest"}, "src"},
+		/* With another form the label may be left out. */
+		{{"--mounts=x"}, "none"},
+		{{"--bundle=x"}, "none"},
+		{{"-o", "lowerdir=a"}, "none"},
+		{{"-o", "lowerdir=a", "label"}, "label"},
+		{{NULL}, NULL},
+		{{"-o", "binary=/k"}, NULL},
+		{{"src", "dir"}, NULL},
+		{{"src", "-f"}, NULL},
+		{{"src", "--ready-fd=0"}, NULL},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		VIEW_ERROR(error);
+		cleanup_with(arguments_done) struct arguments arguments = ARGUMENTS_INIT;
+		int r = parse(rows[i].words, FOR_RESOLVE, &arguments, &error);
+		const char *row = rows[i].words[0] ? rows[i].words[0] : "nothing";
+
+		same_error(row, r, &error, rows[i].source ? CODE_NONE : CODE_EUSAGE, NULL);
+		same_str(row, rows[i].source ? arguments.source : NULL, rows[i].source);
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_errors),
+		cmocka_unit_test(test_values),
+		cmocka_unit_test(test_defaults_and_again),
+		cmocka_unit_test(test_goes_on),
+		cmocka_unit_test(test_help_and_version),
+		cmocka_unit_test(test_resolve),
+	};
+
+	return cmocka_run_group_tests_name("arguments", tests, NULL, NULL);
+}

@@ -1,0 +1,176 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Rules: fs/overlayfs/util.c; each row was seen to hold on a mounted overlay. */
+#include "layerindex/marks.h"
+
+#include "layerindex/whiteout.h"
+#include "tests/unit/fixture.h"
+
+#define T "trusted.overlay."
+#define U "user.overlay."
+
+enum { ALL = MARK_WHITEOUT | MARK_OPAQUE | MARK_METACOPY | MARK_REDIRECT };
+enum { FILE_MARKS = MARK_WHITEOUT | MARK_METACOPY | MARK_REDIRECT };
+enum { DIR_MARKS = MARK_OPAQUE | MARK_REDIRECT };
+
+static const struct row {
+	const char *attributes[4]; /* name, value, name, value */
+	bool is_dir, userxattr;
+	unsigned wanted;
+	int r;
+	unsigned found;
+} rows[] = {
+	/* Opaque: exactly the one byte "y". */
+	{{T "opaque", "y"}, true, false, DIR_MARKS, 0, MARK_OPAQUE},
+	{{T "opaque", "yes"}, true, false, DIR_MARKS, 0, 0},
+	{{T "opaque", "y\n"}, true, false, DIR_MARKS, 0, 0},
+	{{T "opaque", "Y"}, true, false, DIR_MARKS, 0, 0},
+	{{T "opaque", "n"}, true, false, DIR_MARKS, 0, 0},
+	{{T "opaque", ""}, true, false, DIR_MARKS, 0, 0},
+	/* "x" only speaks of what a listing hides. */
+	{{T "opaque", "x"}, true, false, DIR_MARKS, 0, 0},
+	/* Exactly one namespace is read. */
+	{{U "opaque", "y"}, true, true, DIR_MARKS, 0, MARK_OPAQUE},
+	{{U "opaque", "y"}, true, false, DIR_MARKS, 0, 0},
+	{{T "opaque", "y"}, true, true, DIR_MARKS, 0, 0},
+	{{T "overlay.opaque", "y"}, true, false, DIR_MARKS, 0, 0},
+	/* Not asked for. */
+	{{T "opaque", "y"}, true, false, 0, 0, 0},
+
+	/* A whiteout's mark may have any value. */
+	{{T "whiteout", ""}, false, false, FILE_MARKS, 0, MARK_WHITEOUT},
+	{{T "whiteout", "anything"}, false, false, FILE_MARKS, 0, MARK_WHITEOUT},
+	{{U "whiteout", "y"}, false, true, FILE_MARKS, 0, MARK_WHITEOUT},
+	{{U "whiteout", "y"}, false, false, FILE_MARKS, 0, 0},
+	{{T "whiteout", "y", T "metacopy", "a"}, false, false, FILE_MARKS, 0, MARK_WHITEOUT},
+
+	/* Metacopy: empty or at least four bytes. */
+	{{T "metacopy", ""}, false, false, FILE_MARKS, 0, MARK_METACOPY},
+	{{T "metacopy", "a"}, false, false, FILE_MARKS, -EIO, 0},
+	{{T "metacopy", "abc"}, false, false, FILE_MARKS, -EIO, 0},
+	{{T "metacopy", "abcd"}, false, false, FILE_MARKS, 0, MARK_METACOPY},
+	{{T "metacopy", ""}, false, true, FILE_MARKS, 0, 0},
+
+	/* Redirect: absolute with no empty component, or one name. */
+	{{T "redirect", "/old"}, true, false, DIR_MARKS, 0, MARK_REDIRECT},
+	{{T "redirect", "/p/old"}, true, false, DIR_MARKS, 0, MARK_REDIRECT},
+	{{T "redirect", "old"}, true, false, DIR_MARKS, 0, MARK_REDIRECT},
+	{{U "redirect", "old"}, true, true, DIR_MARKS, 0, MARK_REDIRECT},
+	{{T "redirect", ""}, true, false, DIR_MARKS, -EINVAL, 0},
+	{{T "redirect", "/"}, true, false, DIR_MARKS, -EINVAL, 0},
+	{{T "redirect", "//x"}, true, false, DIR_MARKS, -EINVAL, 0},
+	{{T "redirect", "/x/"}, true, false, DIR_MARKS, -EINVAL, 0},
+	{{T "redirect", "a/b"}, true, false, DIR_MARKS, -EINVAL, 0},
+	/* opaque=y wins over a redirect, be it invalid. */
+	{{T "opaque", "y", T "redirect", "a/b"}, true, false, DIR_MARKS, 0, MARK_OPAQUE},
+	/* On a file it is read only beside metacopy. */
+	{{T "redirect", "a/b"}, false, false, FILE_MARKS, 0, 0},
+	{{T "metacopy", "", T "redirect", "/g"},
+	 false,
+	 false,
+	 FILE_MARKS,
+	 0,
+	 MARK_METACOPY | MARK_REDIRECT},
+	{{T "metacopy", "", T "redirect", "a/b"}, false, false, FILE_MARKS, -EINVAL, 0},
+
+	/* What upper layers leave behind. */
+	{{T "origin", "garbage", T "impure", "y"}, false, false, ALL, 0, 0},
+	{{NULL}, false, false, ALL, 0, 0},
+};
+
+static void check_row(const struct row *row, size_t i)
+{
+	char name[32];
+	unsigned found = 0;
+	cleanup_close int fd = -EBADF;
+
+	snprintf(name, sizeof(name), "row-%zu", i);
+	if (row->is_dir)
+		make_dir(name);
+	else
+		make_file(name, "");
+	for (size_t a = 0; a < 4 && row->attributes[a]; a += 2)
+		make_mark(name, row->attributes[a], row->attributes[a + 1],
+			  strlen(row->attributes[a + 1]));
+	fd = open(name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+	assert_return_code(fd, errno);
+	same_int(name, marks_read(fd, row->wanted, row->userxattr, row->is_dir, &found), row->r);
+	same_int(name, found, row->found);
+}
+
+static void test_read(void **state)
+{
+	(void)state;
+	require_root();
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
+		check_row(&rows[i], i);
+}
+
+static void test_visible(void **state)
+{
+	(void)state;
+	require_root();
+	assert_int_equal(marks_visible(true), 0);
+	assert_int_equal(marks_visible(false), 0);
+}
+
+/* Root of another user namespace has all capabilities, and still no trusted.* attributes. */
+static int in_user_namespace(void)
+{
+	if (unshare(CLONE_NEWUSER) < 0)
+		return 77;
+	return marks_visible(false) == -EPERM && marks_visible(true) == 0 ? 0 : 1;
+}
+
+static void test_visible_in_user_namespace(void **state)
+{
+	int r = in_child(in_user_namespace);
+
+	(void)state;
+	require(r != 77, "no user namespaces here");
+	assert_int_equal(r, 0);
+}
+
+/* A mark that cannot be read for want of /proc must not pass for none. */
+static int without_proc(void)
+{
+	int fd = open("d", O_PATH | O_CLOEXEC);
+	unsigned found;
+
+	if (fd < 0 || unshare(CLONE_NEWNS) < 0 ||
+	    mount("none", "/", "none", MS_REC | MS_PRIVATE, NULL) < 0 ||
+	    umount2("/proc", MNT_DETACH) < 0)
+		return 77;
+	if (marks_visible(true) != -ENOSYS || marks_visible(false) != -ENOSYS)
+		return 1;
+	if (marks_read(fd, MARK_OPAQUE, false, true, &found) != -ESTALE ||
+	    marks_read(fd, MARK_REDIRECT, false, true, &found) != -ESTALE)
+		return 2;
+	if (marks_read(fd, MARK_WHITEOUT, false, false, &found) != -ESTALE ||
+	    marks_read(fd, MARK_METACOPY, true, false, &found) != -ESTALE)
+		return 3;
+	return 0;
+}
+
+static void test_without_proc(void **state)
+{
+	int r;
+
+	(void)state;
+	require_root();
+	make_dir("d");
+	r = in_child(without_proc);
+	require(r != 77, "no private /proc here");
+	assert_int_equal(r, 0);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		scratch_test(test_read),
+		cmocka_unit_test(test_visible),
+		cmocka_unit_test(test_visible_in_user_namespace),
+		scratch_test(test_without_proc),
+	};
+
+	return cmocka_run_group_tests_name("marks", tests, NULL, NULL);
+}

@@ -1,0 +1,213 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The contract's table of mount options, row by row. */
+#include "fuse/options.h"
+
+#include "tests/unit/fixture-view.h"
+
+static int parse(const char *list, struct options *options, struct view_error *error)
+{
+	cleanup_free char *copy = strdup(list);
+
+	assert_non_null(copy);
+	return options_parse(options, copy, error);
+}
+
+static void test_accepted(void **state)
+{
+	static const char *const rows[] = {
+		"",
+		"rw,binary=/k",
+		"timeout=1",
+		"timeout=86400",
+		"resolve=lazy",
+		"resolve=ready",
+		"passthrough=auto",
+		"passthrough=on",
+		"passthrough=off",
+		"decode=strict",
+		"decode=auto",
+		"uid=0,gid=4294967294",
+		"mode=0",
+		"mode=0777",
+		"basedir=x",
+		"id=web-1",
+		"userxattr",
+		"lowerdir=a:b",
+		"lowerdir+=a,lowerdir+=b",
+		"uidmap=0:1:2,3:4:5,gidmap=0:1:2",
+		/* mount(8) and libfuse. */
+		"ro,rw,suid,nosuid,dev,nodev,exec,noexec",
+		"sync,async,dirsync,silent,loud,defaults",
+		"atime,noatime,diratime,nodiratime,relatime,norelatime,strictatime,nostrictatime",
+		"lazytime,nolazytime,allow_other,default_permissions",
+		/* overlayfs and containerd. */
+		"upperdir=a,workdir=b,index=off,xino=off,nfs_export=off,uuid=on,volatile",
+		"redirect_dir=on,metacopy=on,rbind,bind",
+		/* For others. */
+		"x-systemd.automount,x-a=b,X-mount.mkdir,X-a=b,nofail,_netdev,nouser,noauto,auto",
+		"comment=anything",
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		VIEW_ERROR(error);
+		cleanup_with(options_done) struct options options = OPTIONS_INIT;
+		int r = parse(rows[i], &options, &error);
+
+		same_error(rows[i], r, &error, CODE_NONE, NULL);
+	}
+}
+
+static void test_refused(void **state)
+{
+	static const struct {
+		const char *list, *message;
+	} rows[] = {
+		/* With the reason. */
+		{"remount", "'remount': a view is read-only for good"},
+		{"user", "'user': a view reads layers as root"},
+		{"user=joe", "'user': a view reads layers as root"},
+		{"users", "'users': a view reads layers as root"},
+		/* By name. */
+		{"nonsense", "unknown mount option 'nonsense'"},
+		{"nonsense=1", "unknown mount option 'nonsense'"},
+		{"RO", "unknown mount option 'RO'"},
+		{"binary2=/k", "unknown mount option 'binary2'"},
+		{"x_a", "unknown mount option 'x_a'"},
+		{"=x", "unknown mount option ''"},
+		{"0:1:2", "unknown mount option '0:1:2'"},
+		{"a\nb", "unknown mount option 'a\\012b'"},
+		/* A value that is missing or too much. */
+		{"binary", "'binary' needs a value"},
+		{"binary=", "'binary' needs a value"},
+		{"initrd", "'initrd' needs a value"},
+		{"initrd=", "'initrd' needs a value"},
+		{"timeout", "'timeout' needs a value"},
+		{"timeout=", "'timeout' needs a value"},
+		{"resolve", "'resolve' needs a value"},
+		{"passthrough", "'passthrough' needs a value"},
+		{"decode", "'decode' needs a value"},
+		{"uid", "'uid' needs a value"},
+		{"gid=", "'gid' needs a value"},
+		{"mode", "'mode' needs a value"},
+		{"basedir=", "'basedir' needs a value"},
+		{"id", "'id' needs a value"},
+		{"id=", "'id' needs a value"},
+		{"workdir", "'workdir' needs a value"},
+		{"comment", "'comment' needs a value"},
+		{"lowerdir", "'lowerdir' needs a value"},
+		{"lowerdir+", "'lowerdir+' needs a value"},
+		{"upperdir", "'upperdir' needs a value"},
+		{"uidmap", "'uidmap' needs a value"},
+		{"userxattr=on", "'userxattr' takes no value"},
+		{"ro=1", "'ro' takes no value"},
+		{"allow_other=", "'allow_other' takes no value"},
+		{"volatile=1", "'volatile' takes no value"},
+		/* A wrong value. */
+		{"timeout=0", "'timeout': '0' is not"},
+		{"timeout=86401", "'timeout': '86401' is not"},
+		{"timeout=-1", "'timeout': '-1' is not"},
+		{"timeout=1s", "'timeout': '1s' is not"},
+		{"resolve=never", "'resolve': 'never' is not lazy or ready"},
+		{"passthrough=yes", "'passthrough': 'yes' is not auto, on or off"},
+		{"decode=base64", "'decode': 'base64' is not strict or auto"},
+		{"uid=root", "'uid': 'root' is not a numeric id"},
+		{"uid=4294967295", "'uid': '4294967295' is not"},
+		{"gid=-1", "'gid': '-1' is not"},
+		{"mode=1000", "'mode': '1000' is not octal"},
+		{"mode=4755", "'mode': '4755' is not octal"},
+		{"mode=888", "'mode': '888' is not octal"},
+		{"mode=rw", "'mode': 'rw' is not octal"},
+		{"uidmap=1:2", "'uidmap': '1:2' is not CONTAINER:HOST:SIZE"},
+		{"lowerdir=a:", "a layer without a name in 'lowerdir=a:'"},
+		{"lowerdir=a,lowerdir+=b", "'lowerdir+=' cannot follow 'lowerdir='"},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		VIEW_ERROR(error);
+		cleanup_with(options_done) struct options options = OPTIONS_INIT;
+		int r = parse(rows[i].list, &options, &error);
+
+		same_error(rows[i].list, r, &error, CODE_EUSAGE, rows[i].message);
+	}
+}
+
+static void test_values(void **state)
+{
+	VIEW_ERROR(error);
+	cleanup_with(options_done) struct options options = OPTIONS_INIT;
+
+	(void)state;
+	assert_int_equal(options.timeout, 10);
+	assert_int_equal(options.resolve, RESOLVE_LAZY);
+	assert_int_equal(options.decode, DECODE_STRICT);
+	assert_int_equal(options.passthrough, PASSTHROUGH_AUTO);
+	assert_int_equal(options.uid, OWNER_OF_LAYER);
+	/* The last one wins; "\," is a comma. */
+	assert_int_equal(
+		parse("binary=/a,binary=/b,initrd=/co\\,mma=1,timeout=3,resolve=ready,"
+		      "decode=auto,passthrough=off,uid=1000,gid=0,mode=777,basedir=/base,id=web-1",
+		      &options, &error),
+		0);
+	assert_string_equal(options.binary, "/b");
+	assert_string_equal(options.initrd, "/co,mma=1");
+	assert_int_equal(options.timeout, 3);
+	assert_int_equal(options.resolve, RESOLVE_READY);
+	assert_int_equal(options.decode, DECODE_AUTO);
+	assert_int_equal(options.passthrough, PASSTHROUGH_OFF);
+	assert_int_equal(options.uid, 1000);
+	assert_int_equal(options.gid, 0);
+	/* Write bits are masked. */
+	assert_int_equal(options.mode, 0555);
+	assert_string_equal(options.basedir, "/base");
+	assert_string_equal(options.id, "web-1");
+	/* -o may be given again. */
+	assert_int_equal(parse("lowerdir+=a,resolve=lazy", &options, &error), 0);
+	assert_int_equal(parse("lowerdir+=b,userxattr", &options, &error), 0);
+	assert_string_equal(joined(&options.overlay.lowers), "a|b");
+	assert_int_equal(options.resolve, RESOLVE_LAZY);
+	assert_true(options.overlay.userxattr);
+}
+
+static void test_id_length(void **state)
+{
+	char list[sizeof("id=") + ID_MAX + 1] = "id=";
+
+	(void)state;
+	for (size_t n = ID_MAX; n <= ID_MAX + 1; n++) {
+		VIEW_ERROR(error);
+		cleanup_with(options_done) struct options options = OPTIONS_INIT;
+		int r;
+
+		memset(list + strlen("id="), 'i', n);
+		list[strlen("id=") + n] = '\0';
+		r = parse(list, &options, &error);
+		same_error("id", r, &error, n > ID_MAX ? CODE_EUSAGE : CODE_NONE, "at most 255");
+	}
+}
+
+/* For mount(8)'s -s, which leaves out what is not known; what is refused is known. */
+static void test_know(void **state)
+{
+	static const char *const known[] = {"binary", "ro",    "remount", "user",  "lowerdir",
+					    "x-a",    "X-a.b", "0:1:2",	  "uidmap"};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(known); i++)
+		same_int(known[i], options_know(known[i]), true);
+	assert_false(options_know("nonsense"));
+	assert_false(options_know("x_a"));
+	assert_false(options_know(""));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_accepted), cmocka_unit_test(test_refused),
+		cmocka_unit_test(test_values),	 cmocka_unit_test(test_id_length),
+		cmocka_unit_test(test_know),
+	};
+
+	return cmocka_run_group_tests_name("options", tests, NULL, NULL);
+}

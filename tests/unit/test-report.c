@@ -1,0 +1,253 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "fuse/report.h"
+
+#include "fuse/json.h"
+#include "fuse/sentences.h"
+#include "fuse/text.h"
+#include "tests/unit/fixture-view.h"
+
+static struct json_object *parsed(const char *line)
+{
+	struct json_object *object = NULL;
+	struct json_fault fault;
+
+	assert_non_null(line);
+	assert_null(strchr(line, '\n'));
+	same_int(line, json_parse(line, strlen(line), &object, &fault), 0);
+	return object;
+}
+
+static struct json_object *member(struct json_object *object, const char *key)
+{
+	return json_object_object_get(object, key);
+}
+
+static void test_ready_line(void **state)
+{
+	struct view view = {
+		.artifact_count = 3,
+		.artifacts = {{.path = (char *)"/urunc.json",
+			       .roles = ROLE_CONFIG,
+			       .state = ARTIFACT_MISSING},
+			      {.path = (char *)"/unikernel/kernel",
+			       .roles = ROLE_BINARY | ROLE_INITRD,
+			       .state = ARTIFACT_READY,
+			       .layer = 3,
+			       .origin = (char *)"/l/3/\xff\n",
+			       .st.st_size = (off_t)5 << 32},
+			      {.path = (char *)"/x", .state = ARTIFACT_MISSING}},
+	};
+	cleanup_free char *line = report_ready_line(&view, "web-1", "/run/v\x1b", true, 812);
+	cleanup_with(json_done) struct json_object *object = parsed(line);
+	struct json_object *artifacts = member(object, "artifacts");
+	struct json_object *artifact;
+
+	(void)state;
+	assert_true(json_object_get_boolean(member(object, "ready")));
+	assert_string_equal(json_string(object, "id"), "web-1");
+	assert_string_equal(json_string(object, "mountpoint"), "/run/v\\033");
+	assert_true(json_object_get_boolean(member(object, "passthrough")));
+	assert_int_equal(json_object_get_int(member(object, "elapsed_us")), 812);
+	/* What is resolved, and nothing else. */
+	assert_int_equal(json_object_array_length(artifacts), 1);
+	artifact = json_object_array_get_idx(artifacts, 0);
+	assert_string_equal(json_string(artifact, "role"), "binary+initrd");
+	assert_string_equal(json_string(artifact, "path"), "/unikernel/kernel");
+	assert_int_equal(json_object_get_int(member(artifact, "layer")), 3);
+	assert_string_equal(json_string(artifact, "origin"), "/l/3/\\377\\012");
+	assert_true(json_object_get_int64(member(artifact, "size")) == (int64_t)5 << 32);
+}
+
+/* A lazy view has no artifacts yet, and a view need not have an id. */
+static void test_ready_line_lazy(void **state)
+{
+	struct view view = {.artifact_count = 1, .artifacts = {{.path = (char *)"/urunc.json"}}};
+	cleanup_free char *line = report_ready_line(&view, NULL, "/run/v", false, 1);
+
+	(void)state;
+	assert_non_null(line);
+	assert_string_equal(line, "{\"ready\":true,\"mountpoint\":\"/run/v\","
+				  "\"passthrough\":false,\"elapsed_us\":1}");
+}
+
+static void test_failure_line(void **state)
+{
+	static const char *const paths[] = {"/a\"\\\xff\n", "/gr\xc3\xbc\xc3\x9f", ""};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(paths); i++) {
+		char line[FAILURE_LINE_SIZE];
+		cleanup_with(json_done) struct json_object *object = NULL;
+		struct json_object *said;
+		VIEW_ERROR(error);
+
+		view_fail(&error, SAY_ARTIFACT_NONE, "binary", paths[i], (size_t)20);
+		report_failure_line(line, &error);
+		object = parsed(line);
+		assert_false(json_object_get_boolean(member(object, "ready")));
+		said = member(object, "error");
+		assert_string_equal(json_string(said, "code"), "ENOARTIFACT");
+		assert_string_equal(json_string(said, "message"), error.message);
+	}
+}
+
+/* The longest of sentences, with what takes the most room. */
+static void test_failure_line_long(void **state)
+{
+	static const char fill[] = {'p', '"', '\\', '\xff'};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(fill); i++) {
+		char path[MESSAGE_SIZE], line[FAILURE_LINE_SIZE];
+		cleanup_with(json_done) struct json_object *object = NULL;
+		VIEW_ERROR(error);
+
+		memset(path, fill[i], sizeof(path) - 1);
+		path[sizeof(path) - 1] = '\0';
+		view_fail(&error, SAY_ARTIFACT_NONE, "binary", path, (size_t)20);
+		report_failure_line(line, &error);
+		object = parsed(line);
+		assert_string_equal(json_string(member(object, "error"), "message"), error.message);
+	}
+}
+
+static uint64_t soon(void)
+{
+	return now_us() + 30 * 1000000;
+}
+
+/* Sends from another process, since a pipe holds only so much. */
+static int pass_on(const struct view_error *error, const char *ready, struct report *ret)
+{
+	int pipes[2];
+	int status, r;
+	pid_t pid;
+
+	assert_return_code(pipe2(pipes, O_CLOEXEC), errno);
+	pid = fork();
+	assert_return_code(pid, errno);
+	if (pid == 0) {
+		close(pipes[0]);
+		_exit(report_send(pipes[1], error, ready) == 0 ? 0 : 1);
+	}
+	close(pipes[1]);
+	r = report_receive(pipes[0], -1, soon(), ret);
+	close(pipes[0]);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
+	return r;
+}
+
+static void test_pass_on(void **state)
+{
+	static const size_t sizes[] = {0, 1, 100, 65535, 65536, 200000};
+	static struct report ready, failed;
+	static char text[200001];
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(sizes) / sizeof(*sizes); i++) {
+		VIEW_ERROR(none);
+		struct view_error error = {.code = CODE_EARTIFACT};
+
+		memset(text, 'm', sizes[i]);
+		text[sizes[i]] = '\0';
+		text_print(error.message, sizeof(error.message), text);
+		ready.mounting = failed.mounting = false;
+		assert_int_equal(pass_on(&none, text, &ready), 0);
+		assert_int_equal(ready.code, CODE_NONE);
+		assert_string_equal(ready.text, text);
+		assert_int_equal(pass_on(&error, NULL, &failed), 0);
+		assert_int_equal(failed.code, CODE_EARTIFACT);
+		assert_string_equal(failed.text, error.message);
+	}
+}
+
+/* What arrives when *bytes* were written and the other end was closed. */
+static int receive_bytes(const char *bytes, size_t n)
+{
+	static struct report report;
+	int pipes[2];
+	int r;
+
+	report = (struct report){};
+	assert_return_code(pipe2(pipes, O_CLOEXEC), errno);
+	assert_int_equal(write(pipes[1], bytes, n), n);
+	close(pipes[1]);
+	r = report_receive(pipes[0], -1, soon(), &report);
+	close(pipes[0]);
+	return r;
+}
+
+static void test_no_outcome(void **state)
+{
+	static const char bug[] = {CODE_BUG, 'b', '\n'}, beyond[] = {CODE_BUG + 2, 'b', '\n'};
+
+	(void)state;
+	assert_int_equal(receive_bytes("", 0), -EPIPE);
+	assert_int_equal(receive_bytes(bug, sizeof(bug)), 0);
+	/* No code of ours. */
+	assert_int_equal(receive_bytes(beyond, sizeof(beyond)), -EPIPE);
+	assert_int_equal(receive_bytes("\x7f\n", 2), -EPIPE);
+	assert_int_equal(receive_bytes("\x80\n", 2), -EPIPE);
+	assert_int_equal(receive_bytes("\xff\n", 2), -EPIPE);
+	/* Half of one. */
+	assert_int_equal(receive_bytes(bug, sizeof(bug) - 1), -EPIPE);
+}
+
+static void test_deadline_and_interrupt(void **state)
+{
+	static struct report report;
+	int outcome[2], interrupt[2];
+
+	(void)state;
+	assert_return_code(pipe2(outcome, O_CLOEXEC), errno);
+	assert_return_code(pipe2(interrupt, O_CLOEXEC), errno);
+	assert_int_equal(report_receive(outcome[0], interrupt[0], now_us(), &report), -ETIMEDOUT);
+	assert_int_equal(report_receive(outcome[0], interrupt[0], now_us() + 2000, &report),
+			 -ETIMEDOUT);
+	/* Half an outcome does not count. */
+	assert_int_equal(write(outcome[1], "\0half", 5), 5);
+	assert_int_equal(report_receive(outcome[0], interrupt[0], now_us() + 2000, &report),
+			 -ETIMEDOUT);
+	assert_int_equal(write(interrupt[1], "i", 1), 1);
+	assert_int_equal(report_receive(outcome[0], interrupt[0], soon(), &report), -EINTR);
+	for (int i = 0; i < 2; i++) {
+		close(outcome[i]);
+		close(interrupt[i]);
+	}
+}
+
+/* "About to mount" comes before the outcome, in the same read or in one of its own. */
+static void test_mounting(void **state)
+{
+	static struct report report;
+	VIEW_ERROR(error);
+	int pipes[2];
+
+	(void)state;
+	assert_return_code(pipe2(pipes, O_CLOEXEC), errno);
+	report_mounting(pipes[1]);
+	/* Long enough to read it on a busy machine, under valgrind too. */
+	assert_int_equal(report_receive(pipes[0], -1, now_us() + 500000, &report), -ETIMEDOUT);
+	assert_true(report.mounting);
+	report = (struct report){};
+	report_mounting(pipes[1]);
+	assert_int_equal(report_send(pipes[1], &error, "{}"), 0);
+	assert_int_equal(report_receive(pipes[0], -1, soon(), &report), 0);
+	assert_true(report.mounting);
+	assert_string_equal(report.text, "{}");
+	close(pipes[0]);
+	close(pipes[1]);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_ready_line),   cmocka_unit_test(test_ready_line_lazy),
+		cmocka_unit_test(test_failure_line), cmocka_unit_test(test_failure_line_long),
+		cmocka_unit_test(test_pass_on),	     cmocka_unit_test(test_no_outcome),
+		cmocka_unit_test(test_mounting),     cmocka_unit_test(test_deadline_and_interrupt),
+	};
+
+	return cmocka_run_group_tests_name("report", tests, NULL, NULL);
+}
