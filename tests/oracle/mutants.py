@@ -1,0 +1,258 @@
+"""Single rules of the merge and of the walk, each got wrong in one way.
+
+A mutant is a copy of layerindex with texts replaced; each text must be there exactly once, so that
+a mutant that the sources have outgrown fails loudly, and is not taken for one that was caught.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Mutant:
+    name: str
+    edits: tuple[tuple[str, str, str], ...]  # file of layerindex, old text, new text
+
+
+MUTANTS: list[Mutant] = []
+
+
+def mutant(name: str, *edits: tuple[str, str, str]) -> None:
+    MUTANTS.append(Mutant(name, edits))
+
+
+# ---------------------------------------------------------------------------------- whiteout.c
+
+DEVICE = "S_ISCHR(facts->mode) && facts->rdev == makedev(0, 0)"
+
+mutant("whiteouts-are-devices", ("whiteout.c", DEVICE, "facts->rdev != facts->rdev"))
+mutant("any-chr-is-a-whiteout", ("whiteout.c", DEVICE, "S_ISCHR(facts->mode)"))
+mutant(
+    "a-block-device-is-a-whiteout",
+    ("whiteout.c", DEVICE, f"({DEVICE}) || (S_ISBLK(facts->mode) && facts->rdev == 0)"),
+)
+mutant(
+    "xattr-whiteouts-are-files",
+    ("whiteout.c", " || facts->marks & MARK_WHITEOUT)", ")"),
+)
+mutant(
+    "xattr-whiteouts-of-any-size",
+    ("whiteout.c", "(facts->size == 0 ? MARK_WHITEOUT : 0)", "MARK_WHITEOUT"),
+)
+mutant(
+    "opaque-does-not-stop",
+    ("whiteout.c", "return ENTRY_DIR_LAST;", "return ENTRY_DIR;"),
+)
+mutant(
+    "redirects-are-ignored",
+    ("whiteout.c", "facts->marks & MARK_REDIRECT ? ENTRY_REFUSED : ENTRY_DIR", "ENTRY_DIR"),
+)
+mutant(
+    "metacopy-is-ignored",
+    ("whiteout.c", "facts->marks & MARK_METACOPY ? ENTRY_REFUSED : ENTRY_LEAF", "ENTRY_LEAF"),
+)
+mutant(
+    "metacopy-counts-on-any-leaf",
+    ("whiteout.c", "\treturn 0;\n", "\treturn MARK_METACOPY;\n"),
+)
+mutant(
+    "an-opaque-directory-may-be-redirected",
+    ("marks.c", "found & (MARK_WHITEOUT | MARK_OPAQUE)", "found & MARK_WHITEOUT"),
+)
+mutant(
+    "redirects-count-on-the-last-layer",
+    ("whiteout.c", "last ? 0 : MARK_OPAQUE | MARK_REDIRECT", "MARK_OPAQUE | MARK_REDIRECT"),
+)
+
+# ------------------------------------------------------------------------------------- marks.c
+
+OPAQUE = """\
+	char value;
+	ssize_t n = mark_get(fd, name, &value, 1);
+
+	return n == -ESTALE ? -ESTALE : n == 1 && value == 'y';
+"""
+OPAQUE_PREFIX = """\
+	char value[8];
+	ssize_t n = mark_get(fd, name, value, sizeof(value));
+
+	return n == -ESTALE ? -ESTALE : n >= 1 && value[0] == 'y';
+"""
+
+mutant("opaque-yes", ("marks.c", OPAQUE, OPAQUE_PREFIX))
+mutant("opaque-of-any-byte", ("marks.c", "n == 1 && value == 'y'", "n == 1"))
+mutant("opaque-by-presence", ("marks.c", "n == 1 && value == 'y'", "n >= 0 || n == -ERANGE"))
+mutant(
+    "an-empty-whiteout-mark-is-none",
+    ("marks.c", "n == -ESTALE ? -ESTALE : n >= 0;", "n == -ESTALE ? -ESTALE : n > 0;"),
+)
+
+CHOICE = "userxattr ? names[i].user : names[i].trusted"
+
+mutant(
+    "user-and-trusted-mixed-up", ("marks.c", CHOICE, "userxattr ? names[i].trusted : names[i].user")
+)
+mutant("always-trusted", ("marks.c", CHOICE, "names[i].trusted"))
+mutant("always-user", ("marks.c", CHOICE, "names[i].user"))
+mutant(
+    "either-namespace",
+    (
+        "marks.c",
+        f"r = mark_read(fd, mark, {CHOICE}, userxattr);",
+        "r = mark_read(fd, mark, names[i].user, userxattr);\n\t\tif (r == 0)\n"
+        "\t\t\tr = mark_read(fd, mark, names[i].trusted, userxattr);",
+    ),
+)
+mutant(
+    "no-redirect-is-invalid",
+    ("marks.c", "return redirect_is_valid(value) ? 1 : -EINVAL;", "return 1;"),
+)
+mutant(
+    "an-empty-redirect-is-valid",
+    ("marks.c", "n == 0)\n\t\treturn -EINVAL;", "n == 0)\n\t\treturn 1;"),
+)
+mutant(
+    "a-relative-redirect-may-have-a-slash",
+    ("marks.c", "return !strchr(value, '/');", "return true;"),
+)
+mutant(
+    "a-redirect-on-a-plain-file-is-read",
+    ("marks.c", "!is_dir && !(found & MARK_METACOPY)", "false"),
+)
+mutant(
+    "metacopy-of-any-size",
+    ("marks.c", "n == 0 || n >= METACOPY_SIZE_MIN ? 1 : -EIO", "1"),
+)
+mutant(
+    "metacopy-of-no-more-than-68-bytes",
+    ("marks.c", "n >= METACOPY_SIZE_MIN ? 1", "(n >= METACOPY_SIZE_MIN && n <= 68) ? 1"),
+)
+
+# ------------------------------------------------------------------------------------- stack.c
+
+HIDDEN = "!S_ISDIR(entry.st.st_mode))\n\t\t"
+LAST = "merge_layer(stack, at, i, i == last, &found)"
+PART = "if (at->reach[i] >= at->depth)\n\t\t\tr = merge_layer("
+
+mutant(
+    "opaque-roots",
+    (
+        "stack.c",
+        "r == 0 && i <= last;",
+        "r == 0 && i <= last && !(at->depth == 0 && i > 0 && root_is_opaque(stack, i - 1));",
+    ),
+    (
+        "stack.c",
+        "int stack_lookup(",
+        """\
+static bool root_is_opaque(struct li_stack *stack, size_t i)
+{
+	cleanup_with(entry_done) struct entry root = ENTRY_INIT;
+	unsigned marks = 0;
+
+	if (entry_open(stack, i, "", &root) == 0)
+		marks_read(root.fd, MARK_OPAQUE, stack->userxattr, true, &marks);
+	return marks;
+}
+
+int stack_lookup(""",
+    ),
+)
+mutant(
+    "a-file-below-a-directory-does-not-stop",
+    ("stack.c", f"{HIDDEN}return 1;", f"{HIDDEN}return 0;"),
+)
+mutant(
+    "a-whiteout-does-not-stop",
+    ("stack.c", "ENTRY_WHITEOUT)\n\t\treturn 1;", "ENTRY_WHITEOUT)\n\t\treturn 0;"),
+)
+mutant(
+    "a-file-does-not-stop",
+    ("stack.c", "return class != ENTRY_DIR;", "return class == ENTRY_DIR_LAST;"),
+)
+mutant(
+    "layers-that-the-parent-does-not-have",
+    ("stack.c", PART, "if (i < stack->size)\n\t\t\tr = merge_layer("),
+    ("stack.c", "size_t last = last_layer(stack, at);", "size_t last = stack->size - 1;"),
+    ("stack.c", "r == -ENAMETOOLONG", "r == -ENOTDIR || r == -ELOOP"),
+)
+mutant(
+    "the-last-layer-is-like-any",
+    ("stack.c", LAST, LAST.replace("i == last", "false")),
+)
+mutant(
+    "the-last-layer-of-the-stack",
+    ("stack.c", LAST, LAST.replace("i == last", "i == stack->size - 1")),
+)
+mutant(
+    "attributes-of-the-lowest-directory",
+    ("stack.c", "\tif (found->fd < 0) {\n\t\t*found", "\t{\n\t\tentry_done(found);\n\t\t*found"),
+)
+mutant(
+    "layers-stay-when-leaving-a-directory",
+    ("stack.c", "if (at->reach[i] > depth)", "if (at->reach[i] > depth + 1)"),
+)
+
+# ----------------------------------------------------------------------------------- resolve.c
+
+LEXICALLY = """\
+walk.next = walk.rest = strdup(path);
+	for (char *dots; walk.rest && (dots = strstr(walk.rest, "/.."));) {
+		char *name = dots;
+
+		if (dots == walk.rest || (dots[3] && dots[3] != '/'))
+			break;
+		while (name > walk.rest && name[-1] != '/')
+			name--;
+		dots += dots[3] ? 4 : 3;
+		memmove(name, dots, strlen(dots) + 1);
+	}
+"""
+
+mutant("41-links", ("resolve.c", "> LI_LINKS_MAX", "> LI_LINKS_MAX + 1"))
+mutant("39-links", ("resolve.c", "> LI_LINKS_MAX", "> LI_LINKS_MAX - 1"))
+mutant("dot-dot-is-lexical", ("resolve.c", "walk.next = walk.rest = strdup(path);\n", LEXICALLY))
+mutant("dot-dot-stays", ("resolve.c", "\t\tposition_parent(&walk->at, walk->stack);\n", ""))
+mutant(
+    "an-absolute-link-is-relative",
+    ("resolve.c", "if (body[0] == '/')", "if (body[0] == '\\0')"),
+)
+mutant(
+    "every-link-is-absolute",
+    ("resolve.c", "if (body[0] == '/')", "if (body[0] != '\\0')"),
+)
+mutant(
+    "a-slash-does-not-follow",
+    (
+        "resolve.c",
+        "if (*walk->next || !walk->nofollow)",
+        'if (walk->next[strspn(walk->next, "/")] || !walk->nofollow)',
+    ),
+)
+mutant(
+    "a-slash-after-a-file-is-nothing",
+    (
+        "resolve.c",
+        "} else if (*walk->next) {",
+        '} else if (walk->next[strspn(walk->next, "/")]) {',
+    ),
+)
+mutant(
+    "a-file-on-the-way-is-missing",
+    ("resolve.c", "return -ENOTDIR;", "return -ENOENT;"),
+)
+mutant(
+    "a-name-too-long-is-missing",
+    (
+        "resolve.c",
+        "if (length > LI_NAME_MAX)\n\t\treturn -ENAMETOOLONG;",
+        "if (length > LI_NAME_MAX)\n\t\treturn -ENOENT;",
+    ),
+)
+mutant("a-path-of-4096-bytes", ("resolve.c", "(path) > LI_PATH_MAX", "(path) > LI_PATH_MAX + 1"))
+mutant("the-empty-path-is-the-root", ("resolve.c", "if (!*path)\n", "if (!path)\n"))
+mutant(
+    "a-link-at-the-end-is-followed",
+    ("resolve.c", "flags & LI_RESOLVE_NOFOLLOW", "flags & 0"),
+)
