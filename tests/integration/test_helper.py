@@ -1,0 +1,289 @@
+"""The mount helper, as mount(8) and mount.fuse3 run it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support import image, machine, namespace, scratch, skipping
+from support.image import INITRD_PATH, KERNEL, KERNEL_PATH, lowerdir
+from support.resolver import build_directory
+from support.view import Argument, Finished, run, tree
+from support.waiting import SECONDS, wait_until
+
+USUAL_TREE = {"urunc.json", "unikernel/", KERNEL_PATH, "boot/", INITRD_PATH}
+TYPES = ["urunc-viewfs", "fuse.urunc-viewfs", "fuse3.urunc-viewfs"]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _installed(private_mounts: None) -> Iterator[None]:
+    """The programs in /usr/sbin, the only place where mount(8) looks: as meson installs them, laid
+    over what is there for this process alone."""
+    parent, reason = scratch.find()
+    if parent is None:
+        skipping.skip(reason)
+    with scratch.directory(parent) as place:
+        meson = ["meson", "install", "-C", build_directory(), "--no-rebuild", "--quiet"]
+        subprocess.run([*meson, "--destdir", place], check=True, stdout=subprocess.DEVNULL)
+        layers = f"lowerdir={place}/usr/sbin:/usr/sbin"
+        namespace.mount("overlay", "/usr/sbin", "overlay", namespace.MS_RDONLY, layers)
+        try:
+            yield
+        finally:
+            namespace.unmount("/usr/sbin")
+
+
+@pytest.fixture
+def at(place: Path) -> Path:
+    mountpoint = place / "view"
+    mountpoint.mkdir()
+    return mountpoint
+
+
+@pytest.fixture
+def option(place: Path) -> bytes:
+    return lowerdir(image.usual().build(place / "layers"))
+
+
+def mount(*arguments: Argument, **how: Any) -> Finished:
+    return run("mount", *arguments, **how)
+
+
+def umount(at: Path) -> None:
+    assert run("umount", at) == Finished(0, "", "")
+    wait_until(lambda: not machine.processes(), "the daemon to end")
+    assert machine.mounts() == []
+
+
+def assert_mounted(at: Path, source: bytes = b"none") -> None:
+    """By mount(8), in silence."""
+    (found,) = machine.mounts_at(at)
+    assert found.type == "fuse.urunc-viewfs"
+    assert found.source == source
+    assert {"ro", "nosuid", "nodev", "noexec"} <= found.options
+    assert tree(at) == USUAL_TREE
+    assert (at / KERNEL_PATH).read_bytes() == KERNEL
+
+
+SILENCE = Finished(0, "", "")
+
+
+@pytest.mark.parametrize("fstype", TYPES)
+def test_mount_and_umount(at: Path, option: bytes, fstype: str) -> None:
+    assert mount("-t", fstype, "none", at, "-o", option) == SILENCE
+    assert_mounted(at)
+    umount(at)
+
+
+@pytest.mark.parametrize("fstype", TYPES)
+@pytest.mark.parametrize("options", ["ro", "rw,nosuid,noatime,x-a=b", "defaults,_netdev,nofail"])
+def test_the_options_of_mounts_own(at: Path, option: bytes, fstype: str, options: str) -> None:
+    assert mount("-t", fstype, "none", at, "-o", options, "-o", option) == SILENCE
+    assert_mounted(at)
+    umount(at)
+
+
+@pytest.mark.parametrize("flag", ["-r", "-w", "-n", "--make-private"])
+def test_the_flags_of_mounts_own(at: Path, option: bytes, flag: str) -> None:
+    assert mount(flag, "-t", "urunc-viewfs", "none", at, "-o", option) == SILENCE
+    assert_mounted(at)
+    umount(at)
+
+
+def test_from_fstab(place: Path, at: Path, option: bytes) -> None:
+    fstab = place / "fstab"
+    for fstype in TYPES:
+        fstab.write_bytes(b"label %b %b noauto,nofail,%b 0 0\n" % (
+            bytes(at), fstype.encode(), option))  # fmt: skip
+        assert mount("--fstab", fstab, at) == SILENCE
+        assert_mounted(at, b"label")
+        umount(at)
+
+
+def test_a_mounted_overlay(place: Path, at: Path, option: bytes) -> None:
+    (place / "overlay").mkdir()
+    namespace.mount("overlay", str(place / "overlay"), "overlay", namespace.MS_RDONLY, option)
+    assert mount("-t", "urunc-viewfs", place / "overlay", at) == SILENCE
+    assert_mounted(at, bytes(place / "overlay"))
+    umount(at)
+    namespace.unmount(str(place / "overlay"))
+
+
+def test_mount_does_not_wait_for_the_view(at: Path, option: bytes) -> None:
+    """Whoever reads its output sees the end of it."""
+    command = ["mount", "-t", "urunc-viewfs", "none", at, "-o", os.fsdecode(option)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process:
+        assert process.communicate(timeout=SECONDS) == (b"", None)
+    umount(at)
+
+
+@pytest.mark.parametrize("fstype", TYPES)
+def test_an_unknown_option(at: Path, option: bytes, fstype: str) -> None:
+    refused = mount("-t", fstype, "none", at, "-o", option + b",colour=red")
+    assert refused.status == 1
+    assert "unknown mount option 'colour'" in refused.stderr
+    assert machine.mounts() == []
+
+
+@pytest.mark.parametrize("fstype", TYPES)
+def test_an_unknown_option_is_tolerated(at: Path, option: bytes, fstype: str) -> None:
+    options = b"colour=red," + option + b",shape,size=a\\,b"
+    assert mount("-s", "-t", fstype, "none", at, "-o", options) == SILENCE
+    assert_mounted(at)
+    umount(at)
+
+
+def test_tolerance_is_for_unknown_ones(at: Path, option: bytes) -> None:
+    for bad in (b"uid=x", b"users"):
+        refused = mount("-s", "-t", "urunc-viewfs", "none", at, "-o", option + b"," + bad)
+        assert refused.status == 1, bad
+    assert machine.mounts() == []
+
+
+def test_fake(at: Path, option: bytes) -> None:
+    assert mount("-f", "-t", "urunc-viewfs", "none", at, "-o", option) == SILENCE
+    assert machine.mounts() == []
+    refused = mount("-f", "-t", "urunc-viewfs", "none", at, "-o", option + b",colour")
+    assert refused.status == 1
+    assert "unknown mount option 'colour'" in refused.stderr
+
+
+def test_verbose(at: Path, option: bytes) -> None:
+    finished = mount("-v", "-t", "urunc-viewfs", "none", at, "-o", option)
+    assert (finished.status, finished.stderr) == (0, "")
+    assert "urunc-viewfs -o" in finished.stdout
+    assert_mounted(at)
+    umount(at)
+
+
+def test_remount_is_refused(at: Path, option: bytes) -> None:
+    assert mount("-t", "urunc-viewfs", "none", at, "-o", option) == SILENCE
+    for words in (["-o", "remount,rw", at], ["-t", "urunc-viewfs", "none", at, "-o", "remount"]):
+        refused = mount(*words)
+        assert refused.status == 1
+        assert "'remount': a view is read-only for good" in refused.stderr
+    assert_mounted(at)
+    umount(at)
+
+
+STATUSES: dict[str, tuple[str, int]] = {
+    "usage": ("uid=x", 1),
+    "layer": ("lowerdir=/nowhere", 32),
+    "artifact": ("binary=/gone,resolve=ready", 32),
+    "time-out": ("timeout=1,lowerdir={silent}", 2),
+}
+
+
+@pytest.mark.parametrize(("bad", "status"), STATUSES.values(), ids=STATUSES.keys())
+def test_exit_statuses(place: Path, at: Path, option: bytes, bad: str, status: int) -> None:
+    with machine.silent_fuse(place / "silent") as silent:
+        options = option + b"," + bad.format(silent=silent).encode()
+        finished = mount("-t", "urunc-viewfs", "none", at, "-o", options)
+    assert finished.status == status
+    first, *rest = finished.stderr.splitlines()
+    assert first.startswith("urunc-viewfs: ")
+    assert rest == (["Try 'urunc-viewfs --help' for more information."] if status == 1 else [])
+
+
+def test_the_helper_takes_its_words_in_any_order(at: Path, option: bytes) -> None:
+    words = [["none", at], ["-o", option], ["-n", "-v"], ["-t", "fuse.urunc-viewfs"]]
+    for turn in range(4):
+        turned = [word for group in words[turn:] + words[:turn] for word in group]
+        finished = run("/usr/sbin/mount.urunc-viewfs", *turned)
+        assert finished.status == 0, finished
+        assert_mounted(at)
+        umount(at)
+
+
+def test_the_helper_mounts_in_another_namespace(place: Path, at: Path, option: bytes) -> None:
+    """-N, as mount(8) gives it to helpers."""
+    with subprocess.Popen(
+        ["unshare", "--mount", "--", "sh", "-c", "echo; read _"],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+    ) as other:  # fmt: skip
+        assert other.stdout and other.stdin
+        other.stdout.readline()
+        words = ["none", at, "-N", f"/proc/{other.pid}/ns/mnt", "-o", option]
+        assert run("/usr/sbin/mount.urunc-viewfs", *words) == SILENCE
+        assert machine.mounts_at(at) == []
+        inside = Path(f"/proc/{other.pid}/root{at}")
+        assert (inside / KERNEL_PATH).read_bytes() == KERNEL
+        # The daemon is in there too, and keeps the namespace: its end does not unmount it.
+        umount = run("nsenter", f"--mount=/proc/{other.pid}/ns/mnt", "umount", at)
+        assert umount == SILENCE
+        other.stdin.close()
+    wait_until(lambda: count_daemons() == 0, "the daemon to end")
+
+
+def count_daemons() -> int:
+    """In any namespace: of the program as it is installed here."""
+    mine = os.stat("/usr/sbin/urunc-viewfs")
+    count = 0
+    for entry in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            st = os.stat(f"/proc/{entry}/exe")
+        except OSError:
+            continue
+        count += (st.st_dev, st.st_ino) == (mine.st_dev, mine.st_ino)
+    return count
+
+
+def test_a_bad_namespace(at: Path, option: bytes) -> None:
+    for bad in ("/nowhere", "/dev/null"):
+        finished = run("/usr/sbin/mount.urunc-viewfs", "none", at, "-N", bad, "-o", option)
+        assert finished.status == 2
+        assert bad in finished.stderr
+        assert finished.stderr.count("\n") == 1
+
+
+# mount.fuse3
+
+
+@pytest.fixture
+def mount_fuse3() -> str:
+    if not shutil.which("mount.fuse3"):
+        skipping.skip("no mount.fuse3")
+    return "mount.fuse3"
+
+
+def test_as_containerd_calls_it(at: Path, option: bytes, mount_fuse3: str) -> None:
+    """containerd waits for the end of its output, too."""
+    words = ["none", at, "-o", option, "-o", "index=off", "-o", "ro", "-t", "urunc-viewfs"]
+    assert run(mount_fuse3, *words) == SILENCE
+    assert_mounted(at)
+    umount(at)
+
+
+def test_the_name_in_the_source(at: Path, option: bytes, mount_fuse3: str) -> None:
+    """The older way to name the program."""
+    assert run(mount_fuse3, "urunc-viewfs#label", at, "-o", option) == SILENCE
+    assert_mounted(at, b"label")
+    umount(at)
+
+
+def test_an_option_that_it_drops(at: Path, option: bytes, mount_fuse3: str) -> None:
+    words = ["none", at, "-o", option + b",nofail,noauto,_netdev", "-t", "urunc-viewfs"]
+    assert run(mount_fuse3, *words) == SILENCE
+    assert_mounted(at)
+    umount(at)
+
+
+def test_names_that_pass_through_a_shell(place: Path, at: Path, mount_fuse3: str) -> None:
+    layers = image.usual().build(place / "it's $HOME; \\,:\"")
+    words = ["a 'label'", at, "-o", lowerdir(layers), "-t", "urunc-viewfs"]
+    assert run(mount_fuse3, *words) == SILENCE
+    assert_mounted(at, b"a 'label'")
+    umount(at)
+
+
+def test_its_failures_are_ours(at: Path, option: bytes, mount_fuse3: str) -> None:
+    words = ["none", at, "-o", option + b",binary=/gone,resolve=ready", "-t", "urunc-viewfs"]
+    finished = run(mount_fuse3, *words)
+    assert finished.status == 32
+    assert finished.stderr == "urunc-viewfs: binary '/gone': not in any of 3 layers\n"
+    assert machine.mounts() == []

@@ -1,0 +1,595 @@
+"""How a view begins and ends, and what becomes of its processes."""
+
+from __future__ import annotations
+
+import array
+import errno
+import fcntl
+import json
+import os
+import pty
+import re
+import signal
+import socket
+import subprocess
+import termios
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from support import image, machine, namespace
+from support.image import KERNEL, KERNEL_PATH, lowerdir
+from support.stack import File, Stack
+from support.view import View, call, program, run
+from support.waiting import SECONDS, wait_until
+
+MS_BIND = 0x1000
+
+
+@pytest.fixture
+def option(place: Path) -> bytes:
+    """lowerdir= of the usual image."""
+    return lowerdir(image.usual().build(place / "layers"))
+
+
+def state(mountpoint: Path) -> str:
+    """What stat(2) says of a mountpoint."""
+    try:
+        os.statvfs(mountpoint)
+    except OSError as error:
+        return errno.errorcode[error.errno]
+    return "fine"
+
+
+@contextmanager
+def pipe() -> Iterator[tuple[int, list[int]]]:
+    """A pipe: its end to read from, and the other one in a list, for close_all()."""
+    reader, writer = os.pipe()
+    ends = [writer]
+    try:
+        yield reader, ends
+    finally:
+        os.close(reader)
+        close_all(ends)
+
+
+def close_all(ends: list[int]) -> None:
+    while ends:
+        os.close(ends.pop())
+
+
+def saw_end(reader: int) -> bool:
+    """Whether nobody has the other end of a pipe any more."""
+    os.set_blocking(reader, False)
+    try:
+        return os.read(reader, 1) == b""
+    except BlockingIOError:
+        return False
+
+
+# The beginning
+
+
+@pytest.mark.parametrize("foreground", [False, True])
+def test_it_is_there_when_it_is_announced(place: Path, option: bytes, foreground: bool) -> None:
+    at = place / "view"
+    at.mkdir()
+    reader, writer = os.pipe()
+    arguments = [f"--ready-fd={writer}", *(["-f"] if foreground else []), "-o", option, "none", at]
+    with subprocess.Popen([program(), *arguments], pass_fds=[writer]) as process:
+        os.close(writer)
+        with os.fdopen(reader) as ready:
+            line = ready.readline()
+            # Nothing is waited for in between.
+            assert (at / KERNEL_PATH).read_bytes() == KERNEL
+            assert json.loads(line)["ready"] is True
+            assert ready.read() == ""
+        if foreground:
+            assert process.poll() is None
+            namespace.unmount(str(at), 0)
+        assert process.wait(SECONDS) == 0
+        if not foreground:
+            namespace.unmount(str(at), 0)
+
+
+def test_without_a_ready_fd_its_exit_announces_it(place: Path, option: bytes) -> None:
+    at = place / "view"
+    at.mkdir()
+    for _ in range(10):
+        finished = run(program(), "-o", option, "none", at)
+        assert (at / KERNEL_PATH).read_bytes() == KERNEL
+        assert (finished.status, finished.stdout, finished.stderr) == (0, "", "")
+        namespace.unmount(str(at), 0)
+
+
+def test_a_daemon_keeps_nothing_of_its_callers(place: Path, option: bytes) -> None:
+    with pipe() as (reader, ends), pipe() as (other_reader, other_ends):
+        # One of them far up, where nobody looks.
+        high = os.dup2(other_ends[0], 400)
+        other_ends.append(high)
+        with View(place / "view", "-o", option, pass_fds=[ends[0], high], cwd=place) as view:
+            close_all(ends)
+            close_all(other_ends)
+            assert saw_end(reader)
+            assert saw_end(other_reader)
+            (daemon,) = view.processes
+            assert os.readlink(daemon.proc / "cwd") == "/"
+            stat = daemon.stat()
+            assert int(stat[3]) == daemon.pid, "a session of its own"
+            assert stat[4] == "0", "no terminal"
+            wait_until(lambda: is_idle(daemon), "the daemon to wait for requests")
+            assert os.sched_getaffinity(daemon.pid) == os.sched_getaffinity(0)
+            descriptors = daemon.descriptors()
+            assert [descriptors.pop(n) for n in range(3)] == ["/dev/null"] * 3
+            layers = str(place / "layers")
+            assert all(
+                what == "/dev/fuse" or what.startswith(layers) for what in descriptors.values()
+            ), descriptors
+
+
+def is_idle(process: machine.Process) -> bool:
+    return process.stat()[0] == "S"
+
+
+def test_it_outlives_the_terminal(place: Path, option: bytes) -> None:
+    at = place / "view"
+    at.mkdir()
+    master, slave = pty.openpty()
+    finished = subprocess.run(
+        ["setsid", "--ctty", "--wait", program(), "-o", option, "none", at],
+        stdin=slave, stdout=slave, stderr=slave, timeout=SECONDS, check=False,
+    )  # fmt: skip
+    assert finished.returncode == 0
+    (daemon,) = machine.processes()
+    assert daemon.stat()[4] == "0"
+    os.close(slave)
+    os.close(master)
+    assert (at / KERNEL_PATH).read_bytes() == KERNEL
+    namespace.unmount(str(at), 0)
+
+
+@pytest.mark.parametrize("closed", [[0], [1], [2], [0, 1], [0, 1, 2]], ids=str)
+@pytest.mark.parametrize("lifeline", [False, True])
+def test_started_with_stdio_closed(
+    place: Path, option: bytes, closed: list[int], lifeline: bool
+) -> None:
+    """What is opened then gets the numbers of stdio."""
+    close = " ".join(f"{n}>&-" for n in closed)
+    wrapper = ["sh", "-c", f'exec "$@" {close}', "sh"]
+    with pipe() as (reader, ends):
+        life = [f"--lifeline={reader}"] if lifeline else []
+        with View(place / "view", *life, "-o", option, wrapper=wrapper, pass_fds=[reader]) as view:
+            assert (view.root / KERNEL_PATH).read_bytes() == KERNEL
+            for process in view.processes:
+                descriptors = process.descriptors()
+                assert [descriptors[n] for n in range(3)] == ["/dev/null"] * 3
+
+
+@pytest.mark.parametrize("number", [1, 2])
+def test_ready_on_stdout_or_stderr(place: Path, option: bytes, number: int) -> None:
+    at = place / "view"
+    at.mkdir()
+    finished = run(program(), f"--ready-fd={number}", "-o", option, "none", at)
+    assert finished.status == 0
+    assert json.loads((finished.stdout, finished.stderr)[number - 1])["ready"] is True
+    assert (finished.stderr, finished.stdout)[number - 1] == ""
+    namespace.unmount(str(at), 0)
+
+
+def test_a_ready_fd_that_nobody_reads(place: Path, option: bytes) -> None:
+    at = place / "view"
+    at.mkdir()
+    reader, writer = os.pipe()
+    os.close(reader)
+    finished = run(program(), f"--ready-fd={writer}", "-o", option, "none", at, pass_fds=[writer])
+    os.close(writer)
+    assert finished.status == 0
+    assert (at / KERNEL_PATH).read_bytes() == KERNEL
+    namespace.unmount(str(at), 0)
+
+
+# The end
+
+
+@pytest.mark.parametrize("foreground", [False, True])
+@pytest.mark.parametrize("flags", [0, namespace.MNT_DETACH], ids=["umount", "detach"])
+def test_it_ends_when_it_is_unmounted(
+    place: Path, option: bytes, foreground: bool, flags: int
+) -> None:
+    with View(place / "view", "-o", option, foreground=foreground) as view:
+        namespace.unmount(str(view.root), flags)
+        view.wait_gone()
+
+
+def test_it_ends_with_the_last_user(place: Path, option: bytes) -> None:
+    with View(place / "view", "-o", option) as view:
+        with open(view.root / KERNEL_PATH, "rb") as file:
+            namespace.unmount(str(view.root))
+            assert file.read() == KERNEL
+        view.wait_gone()
+
+
+def test_unmounted_in_the_middle_of_requests(place: Path, option: bytes) -> None:
+    """Nobody waits for what close(2) sends, so that it is under way when the mount goes."""
+    for _ in range(25):
+        with View(place / "view", "-o", option, foreground=True) as view:
+            path = view.root / KERNEL_PATH
+            child = os.fork()
+            if child == 0:
+                # Its end closes them all at once.
+                for _ in range(300):
+                    os.open(path, os.O_RDONLY)
+                os._exit(0)
+            os.waitpid(child, 0)
+            view.unmount()
+
+
+def test_it_ends_with_the_last_copy(place: Path, option: bytes) -> None:
+    """Here, and in another mount namespace."""
+    with View(place / "view", "-o", option) as view:
+        with pipe() as (reader, ends):
+            copy = subprocess.Popen(
+                ["unshare", "--mount", "--", "sh", "-c", "echo; read _"],
+                stdin=reader, stdout=subprocess.PIPE,
+            )  # fmt: skip
+            with copy:
+                assert copy.stdout and copy.stdout.readline() == b"\n"
+                view.unmount()
+                inside = Path(f"/proc/{copy.pid}/root{view.root}")
+                assert (inside / KERNEL_PATH).read_bytes() == KERNEL
+                assert machine.is_alive(view.daemon.pid)
+                close_all(ends)
+        view.wait_gone()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("used", [False, True])
+def test_a_signal_in_the_foreground(
+    place: Path, option: bytes, used: bool, number: signal.Signals
+) -> None:
+    with View(place / "view", "-o", option, foreground=True) as view:
+        files = [open(view.root / KERNEL_PATH, "rb")] if used else []
+        view.process.send_signal(number)
+        assert view.process.wait(SECONDS) == 0
+        assert machine.mounts_at(view.root) == []
+        wait_until(lambda: not machine.processes(), "the server to end")
+        for file in files:
+            file.close()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_a_signal_in_the_background(
+    place: Path, option: bytes, number: signal.Signals
+) -> None:
+    """It ends at once. What it leaves is dead, and goes like any mount."""
+    with View(place / "view", "-o", option) as view:
+        view.status = -number
+        view.daemon.signal(number)
+        view.wait_gone()
+        assert state(view.root) == "ENOTCONN"
+        assert run("umount", view.root).status == 0
+
+
+@pytest.mark.parametrize("how", ["blocked", "ignored"])
+def test_a_caller_that_takes_no_signals(place: Path, option: bytes, how: str) -> None:
+    """Its daemon does all the same."""
+    code = {
+        "blocked": "import os, signal, sys; signal.pthread_sigmask(0, [15, 2]);",
+        "ignored": "import os, signal, sys; signal.signal(15, signal.SIG_IGN);",
+    }[how]
+    wrapper = ["/usr/bin/python3", "-c", code + "os.execv(sys.argv[1], sys.argv[1:])"]
+    with View(place / "view", "-o", option, wrapper=wrapper) as view:
+        view.status = -signal.SIGTERM
+        view.daemon.signal(signal.SIGTERM)
+        view.wait_gone()
+
+
+def test_a_foreground_process_that_is_killed(place: Path, option: bytes) -> None:
+    """Its server does not go on alone."""
+    with View(place / "view", "-o", option, foreground=True) as view:
+        view.status = -signal.SIGKILL
+        view.process.kill()
+        view.wait_gone()
+        assert state(view.root) == "ENOTCONN"
+
+
+# What was there before
+
+
+def kill(view: View) -> None:
+    view.status = -signal.SIGKILL
+    view.daemon.signal(signal.SIGKILL)
+    view.wait_gone()
+
+
+@pytest.mark.parametrize("slash", ["", "/"])
+def test_a_dead_view_is_replaced(place: Path, option: bytes, slash: str) -> None:
+    with View(place / "view", "-o", option) as dead:
+        kill(dead)
+        finished = call("-o", option, "none", f"{dead.root}{slash}")
+        assert finished.ready["ready"] is True
+        assert finished.stderr == ""
+        assert len(machine.mounts_at(dead.root)) == 1
+        assert (dead.root / KERNEL_PATH).read_bytes() == KERNEL
+
+
+def test_dead_views_on_top_of_each_other(place: Path, option: bytes) -> None:
+    first = View(place / "first", "-o", option)
+    second = View(place / "second", "-o", option)
+    with first, second:
+        for _ in range(3):
+            namespace.mount(str(first.root), str(second.root), None, MS_BIND)
+        kill(first)
+        kill(second)
+        assert call("-o", option, "none", second.root).status == 0
+        assert len(machine.mounts_at(second.root)) == 1
+        assert (second.root / KERNEL_PATH).read_bytes() == KERNEL
+
+
+def test_a_dead_view_in_a_failing_call(place: Path, option: bytes) -> None:
+    with View(place / "view", "-o", option) as dead:
+        kill(dead)
+        finished = call("-o", option + b",resolve=ready,binary=/gone", "none", dead.root)
+        assert finished.code == "ENOARTIFACT"
+
+
+def test_another_filesystem_is_covered(place: Path, option: bytes) -> None:
+    (place / "view").mkdir()
+    with namespace.tmpfs(str(place / "view")):
+        (place / "view/file").touch()
+        finished = call("-o", option, "none", place / "view")
+        assert finished.status == 0
+        assert (place / "view" / KERNEL_PATH).read_bytes() == KERNEL
+        namespace.unmount(str(place / "view"), 0)
+        assert os.listdir(place / "view") == ["file"]
+
+
+# --lifeline
+
+
+@pytest.mark.parametrize("foreground", [False, True])
+def test_it_ends_with_its_lifeline(place: Path, option: bytes, foreground: bool) -> None:
+    with pipe() as (reader, ends):
+        life = f"--lifeline={reader}"
+        with View(
+            place / "view", life, "-o", option, foreground=foreground, pass_fds=[reader]
+        ) as view:
+            # What is written into it does not matter.
+            os.write(ends[0], b"still here")
+            wait_until(lambda: os.get_blocking(reader) and not unread(reader), "it to be read")
+            assert (view.root / KERNEL_PATH).read_bytes() == KERNEL
+            close_all(ends)
+            if not foreground:
+                view.status = wait_status(view)
+            view.wait_gone()
+            assert machine.mounts_at(view.root) == []
+
+
+def unread(reader: int) -> int:
+    """The bytes in a pipe."""
+    count = array.array("i", [0])
+    fcntl.ioctl(reader, termios.FIONREAD, count)
+    return count[0]
+
+
+def wait_status(view: View) -> int:
+    """Of a daemon that a lifeline ended: it may see the unmount first, or the signal."""
+    wait_until(lambda: not machine.is_alive(view.daemon_pid), "the daemon to end")
+    found = os.waitid(os.P_PID, view.daemon_pid, os.WEXITED | os.WNOWAIT)
+    assert found and found.si_status in (0, signal.SIGTERM)
+    return 0 if found.si_code == os.CLD_EXITED else -found.si_status
+
+
+@pytest.mark.parametrize("foreground", [False, True])
+def test_a_lifeline_cut_while_it_is_used(place: Path, option: bytes, foreground: bool) -> None:
+    with pipe() as (reader, ends):
+        with View(
+            place / "view", f"--lifeline={reader}", "-o", option, foreground=foreground,
+            pass_fds=[reader],
+        ) as view:  # fmt: skip
+            with open(view.root / KERNEL_PATH, "rb"):
+                close_all(ends)
+                if not foreground:
+                    view.status = wait_status(view)
+                view.wait_gone()
+            assert machine.mounts_at(view.root) == []
+
+
+@pytest.mark.parametrize("kind", ["pipe", "socket"])
+def test_a_lifeline_on_stdin(place: Path, option: bytes, kind: str) -> None:
+    at = place / "view"
+    at.mkdir()
+    if kind == "pipe":
+        mine, theirs = reversed(os.pipe())
+    else:
+        mine, theirs = (end.detach() for end in socket.socketpair())
+    finished = subprocess.run(
+        [program(), "--lifeline=0", "-o", option, "none", at],
+        stdin=theirs, capture_output=True, timeout=SECONDS, check=False,
+    )  # fmt: skip
+    os.close(theirs)
+    assert (finished.returncode, finished.stdout, finished.stderr) == (0, b"", b"")
+    assert (at / KERNEL_PATH).read_bytes() == KERNEL
+    assert (at / KERNEL_PATH).read_bytes() == KERNEL
+    assert len(machine.processes()) == 2
+    os.close(mine)
+    wait_until(lambda: not machine.processes(), "the view to end")
+    assert machine.mounts_at(at) == []
+
+
+def test_a_lifeline_that_is_cut_already(place: Path, option: bytes) -> None:
+    at = place / "view"
+    at.mkdir()
+    with pipe() as (reader, ends):
+        close_all(ends)
+        finished = call(f"--lifeline={reader}", "-o", option, "none", at, pass_fds=[reader])
+    assert finished.status == 0
+    wait_until(lambda: not machine.processes(), "the view to end")
+    assert machine.mounts_at(at) == []
+
+
+def test_who_holds_the_lifeline_keeps_nothing_else(place: Path, option: bytes) -> None:
+    with pipe() as (reader, ends), pipe() as (other_reader, other_ends):
+        high = os.dup2(other_ends[0], 400)
+        other_ends.append(high)
+        passed = [reader, high, other_ends[0]]
+        with View(
+            place / "view", f"--lifeline={reader}", "-o", option, pass_fds=passed, cwd=place
+        ) as view:
+            close_all(other_ends)
+            assert len(view.processes) == 2
+            # The call comes back before the one who stays has let go of everything.
+            wait_until(lambda: saw_end(other_reader), "both processes to let go")
+            for process in view.processes:
+                wait_until(lambda: os.readlink(process.proc / "cwd") == "/", "it to leave")
+                assert int(process.stat()[3]) == process.pid
+            view.unmount()
+            view.wait_gone()
+
+
+# The log
+
+
+def test_log_lines_are_json(place: Path) -> None:
+    layers = Stack([{b"urunc.json": image.urunc_json()}]).build(place / "layers")
+    arguments = ["--log-format=json", "--id=web-1", "-o", lowerdir(layers)]
+    expected = [r'"msg": *"binary \'/unikernel/kernel\': not in any of 1 layers"']
+    with View(place / "view", *arguments, foreground=True, expected=expected) as view:
+        assert os.listdir(view.root / "unikernel") == []
+        (line,) = view.stderr().splitlines()
+        logged = json.loads(line)
+        assert re.match(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d", logged["time"])
+        assert set(logged) == {"time", "level", "msg", "subsystem", "containerID"}
+        assert logged["level"] == "error"
+        assert logged["containerID"] == "web-1"
+
+
+@pytest.mark.parametrize("level", ["error", "warn", "info", "debug"])
+def test_log_levels(place: Path, level: str) -> None:
+    """A urunc.json that only might name an initrd is worth a warning when it cannot be read."""
+    stack = Stack([{b"urunc.json": File(b"x"), b"k": File(KERNEL)}])
+    options = lowerdir(stack.build(place / "layers")) + b",binary=/k"
+    expected = [] if level == "error" else ["^urunc-viewfs: /urunc.json is not JSON"]
+    with View(
+        place / "view", f"--log-level={level}", "-o", options, foreground=True, expected=expected
+    ) as view:
+        assert (view.root / "k").read_bytes() == KERNEL
+
+
+# Nothing is left
+
+
+def test_a_caller_killed_while_it_waits(place: Path) -> None:
+    (place / "view").mkdir()
+    with machine.silent_fuse(place / "silent") as silent:
+        for foreground in ([], ["-f"]):
+            command = [program(), *foreground, "-o", f"lowerdir={silent}", "none", place / "view"]
+            with subprocess.Popen(command) as process:
+                wait_until(lambda: len(machine.processes()) == 2, "the server to start")
+                process.kill()
+            wait_until(lambda: not machine.processes(), "the server to go")
+            assert machine.mounts() == []
+
+
+def test_a_caller_killed_at_any_moment(place: Path, option: bytes) -> None:
+    """Either there is no view then, or a live one: never a process or a mount without the other."""
+    at = place / "view"
+    at.mkdir()
+    outcomes: dict[str, int] = {"nothing": 0, "a live view": 0}
+    whole = int(max(time_a_mount(option, at) for _ in range(5)) * 1e6)
+    for microseconds in range(0, 2 * whole, max(1, whole // 100)):
+        with subprocess.Popen([program(), "-o", option, "none", at]) as process:
+            pause(microseconds)
+            process.kill()
+        wait_until(lambda: settled(at), "either a live view or nothing")
+        if machine.mounts_at(at):
+            assert state(at) == "fine", f"killed after {microseconds} µs"
+            outcomes["a live view"] += 1
+            namespace.unmount(str(at), 0)
+            wait_until(lambda: not machine.processes(), "the daemon to end")
+        else:
+            outcomes["nothing"] += 1
+        machine.bury()
+    assert all(outcomes.values()), outcomes
+
+
+def time_a_mount(option: bytes, at: Path) -> float:
+    """From the start to the end of the call, in seconds."""
+    start = time.perf_counter()
+    assert subprocess.run([program(), "-o", option, "none", at], check=False).returncode == 0
+    took = time.perf_counter() - start
+    namespace.unmount(str(at), 0)
+    wait_until(lambda: not machine.processes(), "the daemon to end")
+    return took
+
+
+def pause(microseconds: int) -> None:
+    """Busily: a sleep is not that exact. What happens meanwhile is what is tested."""
+    end = time.perf_counter() + microseconds / 1e6
+    while time.perf_counter() < end:
+        pass
+
+
+def settled(at: Path) -> bool:
+    """No process that could still mount, or a daemon that serves."""
+    running = machine.processes()
+    if not running:
+        return True
+    if len(running) > 1 or not machine.mounts_at(at):
+        return False
+    return state(at) == "fine"
+
+
+def test_two_hundred_in_a_row(place: Path, option: bytes) -> None:
+    at = place / "view"
+    at.mkdir()
+    descriptors = os.listdir("/proc/self/fd")
+    every = len(machine.mounts(None))
+    for n in range(200):
+        finished = call("-o", option, f"--id=box-{n}", "none", at)
+        assert finished.ready["id"] == f"box-{n}"
+        assert (at / KERNEL_PATH).stat().st_size == len(KERNEL)
+        namespace.unmount(str(at), 0)
+    wait_until(lambda: not machine.processes(), "the last daemon to end")
+    assert len(machine.mounts(None)) == every
+    assert os.listdir("/proc/self/fd") == descriptors
+    assert os.listdir(at) == []
+
+
+def test_many_at_once(place: Path, option: bytes) -> None:
+    """Each ends alone, in any order."""
+    mountpoints = [place / f"view-{n}" for n in range(40)]
+    for at in mountpoints:
+        at.mkdir()
+    starting = [
+        subprocess.Popen([program(), "-o", option, "none", at]) for at in mountpoints
+    ]
+    assert [process.wait(SECONDS) for process in starting] == [0] * 40
+    assert len(machine.processes()) == 40
+    for at in mountpoints:
+        assert (at / KERNEL_PATH).read_bytes() == KERNEL
+    for at in [*mountpoints[::2], *mountpoints[1::2]]:
+        namespace.unmount(str(at), 0)
+    wait_until(lambda: not machine.processes(), "all daemons to end")
+
+
+def test_two_callers_for_one_mountpoint(place: Path, option: bytes) -> None:
+    """However it goes, no view is hidden below another one, or dead."""
+    at = place / "view"
+    at.mkdir()
+    for _ in range(20):
+        both = [
+            subprocess.Popen([program(), "-o", option, "none", at], stderr=subprocess.DEVNULL)
+            for _ in range(2)
+        ]
+        statuses = sorted(process.wait(SECONDS) for process in both)
+        assert statuses in ([0, 0], [0, 32])
+        live = machine.mounts_at(at)
+        assert len(live) == statuses.count(0)
+        assert state(at) == "fine"
+        while machine.mounts_at(at):
+            namespace.unmount(str(at), 0)
+        wait_until(lambda: not machine.processes(), "the daemons to end")
+        machine.bury()

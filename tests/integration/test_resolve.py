@@ -1,0 +1,262 @@
+"""viewfsctl resolve, and the words that all programs share."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support import image, machine, namespace
+from support.image import INITRD, INITRD_PATH, KERNEL, KERNEL_PATH, lowerdir
+from support.stack import Dir, File, Stack, Whiteout
+from support.view import Finished, View, program, run
+
+
+def resolve(*arguments: Any, **how: Any) -> Finished:
+    return run(program("viewfsctl"), "resolve", *arguments, **how)
+
+
+@pytest.fixture
+def layers(place: Path) -> list[bytes]:
+    return image.usual().build(place / "layers")
+
+
+def expected_artifacts(place: Path) -> list[dict[str, Any]]:
+    config = os.stat(place / "layers/0/urunc.json").st_size
+    rows = [
+        ("config", "/urunc.json", 0, config),
+        ("binary", "/" + KERNEL_PATH, 1, len(KERNEL)),
+        ("initrd", "/" + INITRD_PATH, 2, len(INITRD)),
+    ]
+    return [
+        {"role": role, "path": path, "layer": layer, "origin": f"{place}/layers/{layer}{path}",
+         "size": size}
+        for role, path, layer, size in rows
+    ]  # fmt: skip
+
+
+def test_a_table(place: Path, layers: list[bytes]) -> None:
+    finished = resolve("-o", lowerdir(layers))
+    assert (finished.status, finished.stderr) == (0, "")
+    title, *rows = (line.split() for line in finished.stdout.splitlines())
+    assert title == ["ROLE", "PATH", "SIZE", "LAYER", "ORIGIN"]
+    assert rows == [
+        [a["role"], a["path"], str(a["size"]), str(a["layer"]), a["origin"]]
+        for a in expected_artifacts(place)
+    ]
+    assert machine.mounts() == []
+
+
+def test_as_json(place: Path, layers: list[bytes]) -> None:
+    finished = resolve("--json", "-o", lowerdir(layers))
+    assert (finished.status, finished.stderr) == (0, "")
+    assert json.loads(finished.stdout) == {
+        "bootable": True,
+        "layers": 3,
+        "artifacts": expected_artifacts(place),
+    }
+
+
+def test_it_is_what_a_view_then_holds(place: Path, layers: list[bytes]) -> None:
+    told = json.loads(resolve("--json", "-o", lowerdir(layers)).stdout)["artifacts"]
+    with View(place / "view", "-o", lowerdir(layers) + b",resolve=ready") as view:
+        assert view.ready["artifacts"] == told
+
+
+@pytest.mark.parametrize("form", ["json", "table"])
+def test_digests(place: Path, layers: list[bytes], form: str) -> None:
+    paths = [a["origin"] for a in expected_artifacts(place)]
+    sums = run("sha256sum", *paths).stdout.splitlines()
+    expected = ["sha256:" + line.split()[0] for line in sums]
+    assert expected[1] == "sha256:" + hashlib.sha256(KERNEL).hexdigest()
+    finished = resolve("--digest", *(["--json"] if form == "json" else []), "-o", lowerdir(layers))
+    assert finished.status == 0
+    if form == "json":
+        assert [a["digest"] for a in json.loads(finished.stdout)["artifacts"]] == expected
+    else:
+        assert re.findall(r"sha256:[0-9a-f]{64}", finished.stdout) == expected
+
+
+@pytest.mark.parametrize("json_form", [False, True], ids=["table", "json"])
+def test_a_missing_artifact_is_shown_with_its_error(place: Path, json_form: bool) -> None:
+    """What is there is shown all the same."""
+    stack = Stack(
+        [
+            {b"urunc.json": image.urunc_json(initrd="/" + INITRD_PATH)},
+            {INITRD_PATH.encode(): Whiteout(), KERNEL_PATH.encode(): File(KERNEL)},
+            {INITRD_PATH.encode(): File(INITRD)},
+        ]
+    )
+    arguments = ["-o", lowerdir(stack.build(place / "layers"))]
+    finished = resolve(*arguments, *(["--json"] if json_form else []))
+    message = f"initrd '/{INITRD_PATH}': not in any of 3 layers"
+    assert finished.status == 32
+    assert finished.stderr == f"viewfsctl: {message}\n"
+    if json_form:
+        told = json.loads(finished.stdout)
+        assert told["bootable"] is False
+        assert told["error"] == {"code": "ENOARTIFACT", "message": message}
+        assert [a["role"] for a in told["artifacts"]] == ["config", "binary"]
+    else:
+        assert [line.split()[0] for line in finished.stdout.splitlines()] == [
+            "ROLE", "config", "binary",
+        ]  # fmt: skip
+
+
+def test_what_follows_a_missing_artifact_is_shown(place: Path) -> None:
+    config = image.urunc_json(initrd="/" + INITRD_PATH)
+    stack = Stack([{b"urunc.json": config, INITRD_PATH.encode(): File(b"")}])
+    finished = resolve("--json", "-o", lowerdir(stack.build(place / "layers")))
+    assert finished.status == 32
+    assert [a["role"] for a in json.loads(finished.stdout)["artifacts"]] == ["config", "initrd"]
+
+
+FAILURES: dict[str, tuple[dict[bytes, Any] | None, list[str], str, int]] = {
+    "usage": ({}, ["-o", "colour=red"], "EUSAGE", 1),
+    "not-a-unikernel": ({b"etc": Dir()}, [], "ENOTAPPLICABLE", 32),
+    "layer": (None, [], "ELAYER", 32),
+    "config": ({b"urunc.json": File(b"x")}, [], "ECONFIG", 32),
+    "artifact": ({b"k": Dir()}, ["-o", "binary=/k"], "EARTIFACT", 32),
+    "no-artifact": ({}, ["-o", "binary=/k"], "ENOARTIFACT", 32),
+}
+
+
+@pytest.mark.parametrize(
+    ("layer", "arguments", "code", "status"), FAILURES.values(), ids=FAILURES.keys()
+)
+def test_exit_statuses(
+    place: Path, layer: dict[bytes, Any] | None, arguments: list[str], code: str, status: int
+) -> None:
+    if layer is not None:
+        Stack([layer]).build(place)
+    finished = resolve("--json", "-o", f"lowerdir={place}/0", *arguments)
+    assert finished.status == status
+    first, *rest = finished.stderr.splitlines()
+    assert first.startswith("viewfsctl: ")
+    if code == "EUSAGE":
+        assert rest == ["Try 'viewfsctl resolve --help' for more information."]
+        assert finished.stdout == ""
+    else:
+        assert rest == []
+        assert json.loads(finished.stdout)["error"]["code"] == code
+        assert json.loads(finished.stdout)["bootable"] is False
+
+
+def test_without_privilege(layers: list[bytes]) -> None:
+    """A person may look at what they can read, if they say which marks count."""
+    user = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--"]
+    command = [*user, program("viewfsctl"), "resolve", "-o"]
+    finished = run(*command, lowerdir(layers))
+    assert finished.status == 2
+    assert "userxattr" in finished.stderr
+    assert run(*command, lowerdir(layers) + b",userxattr").status == 0
+
+
+# From wherever a view would come
+
+
+def assert_found(place: Path, finished: Finished) -> None:
+    assert (finished.status, finished.stderr) == (0, "")
+    assert json.loads(finished.stdout)["artifacts"] == expected_artifacts(place)
+
+
+def test_of_typed_layers(place: Path, layers: list[bytes]) -> None:
+    relative = "lowerdir=0:1:2"
+    assert_found(place, resolve("--json", "-o", relative, cwd=place / "layers"))
+    assert_found(place, resolve("--json", "-o", relative, "-o", f"basedir={place}/layers"))
+    # SOURCE is a label then.
+    assert_found(place, resolve("--json", "-o", lowerdir(layers), "/nowhere"))
+
+
+def test_of_containerds_mounts(place: Path, layers: list[bytes]) -> None:
+    mounts = [{"Type": "overlay", "Options": [os.fsdecode(lowerdir(layers))]}]
+    text = json.dumps(mounts).encode()
+    assert_found(place, resolve("--json", "--mounts=-", stdin=text))
+    (place / "mounts").write_bytes(text)
+    assert_found(place, resolve("--json", "--mounts", place / "mounts"))
+
+
+def test_of_a_mounted_overlay_and_a_bundle(place: Path, layers: list[bytes]) -> None:
+    rootfs = place / "bundle/rootfs"
+    rootfs.mkdir(parents=True)
+    (place / "bundle/config.json").write_text('{"root": {"path": "rootfs"}}')
+    namespace.mount("overlay", str(rootfs), "overlay", namespace.MS_RDONLY, lowerdir(layers))
+    assert_found(place, resolve("--json", rootfs))
+    assert_found(place, resolve("--json", f"--bundle={place}/bundle"))
+    namespace.unmount(str(rootfs))
+
+
+def test_of_a_directory(place: Path) -> None:
+    Stack([{b"urunc.json": image.urunc_json("/k"), b"k": File(KERNEL)}]).build(place)
+    finished = resolve("--json", place / "0")
+    assert finished.status == 0
+    assert json.loads(finished.stdout)["layers"] == 1
+
+
+# What all programs say of themselves
+
+PROGRAMS = {
+    "urunc-viewfs": ["urunc-viewfs"],
+    "viewfsctl": ["viewfsctl"],
+    "viewfsctl-resolve": ["viewfsctl", "resolve"],
+    "mount.urunc-viewfs": ["mount.urunc-viewfs"],
+}
+VERSIONED = {name: words for name, words in PROGRAMS.items() if name != "mount.urunc-viewfs"}
+
+
+@pytest.mark.parametrize("words", PROGRAMS.values(), ids=PROGRAMS.keys())
+@pytest.mark.parametrize("option", ["--help", "-h"])
+def test_help(words: list[str], option: str) -> None:
+    finished = run(program(words[0]), *words[1:], option)
+    assert (finished.status, finished.stderr) == (0, "")
+    assert finished.stdout.startswith(f"Usage: {' '.join(words)}")
+    assert max(map(len, finished.stdout.splitlines())) <= 120
+
+
+@pytest.mark.parametrize("words", VERSIONED.values(), ids=VERSIONED.keys())
+@pytest.mark.parametrize("option", ["--version", "-V"])
+def test_version(words: list[str], option: str) -> None:
+    finished = run(program(words[0]), *words[1:], option)
+    assert (finished.status, finished.stderr) == (0, "")
+    assert re.match(rf"{words[0]} \d+\.\d+\.\d+\n", finished.stdout)
+    for feature in ("libfuse", "kernel", "passthrough"):
+        assert feature in finished.stdout
+
+
+def test_help_names_every_option() -> None:
+    text = run(program(), "--help").stdout
+    for word in (
+        "--foreground", "--ready-fd", "--log-format", "--log-level", "--id", "--lifeline",
+        "--mounts", "--bundle", "lowerdir", "lowerdir+", "binary", "initrd", "timeout", "resolve",
+        "decode", "userxattr", "uid=", "gid=", "mode=", "uidmap", "gidmap", "basedir",
+    ):  # fmt: skip
+        assert word in text, word
+
+
+@pytest.mark.parametrize(
+    ("words", "message", "asked"),
+    [
+        (["urunc-viewfs", "--colour"], "unknown argument '--colour'", "urunc-viewfs"),
+        (["urunc-viewfs"], "SOURCE and MOUNTPOINT are missing", "urunc-viewfs"),
+        (["viewfsctl"], "COMMAND is missing", "viewfsctl"),
+        (["viewfsctl", "paint"], "unknown command 'paint'", "viewfsctl"),
+        (["viewfsctl", "resolve"], "SOURCE is missing", "viewfsctl resolve"),
+        (["viewfsctl", "resolve", "--colour"], "unknown argument '--colour'", "viewfsctl resolve"),
+        (["viewfsctl", "resolve", "a", "b"], "'b' is one argument too many", "viewfsctl resolve"),
+        (["mount.urunc-viewfs"], "SOURCE and MOUNTPOINT are missing", "mount.urunc-viewfs"),
+        (["mount.urunc-viewfs", "a"], "MOUNTPOINT is missing", "mount.urunc-viewfs"),
+        (["mount.urunc-viewfs", "a", "b", "-x"], "unknown argument '-x'", "mount.urunc-viewfs"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_misuse_is_one_line_and_where_to_look(words: list[str], message: str, asked: str) -> None:
+    finished = run(program(words[0]), *words[1:])
+    assert (finished.status, finished.stdout) == (1, "")
+    assert finished.stderr.splitlines() == [
+        f"{words[0]}: {message}",
+        f"Try '{asked} --help' for more information.",
+    ]

@@ -1,0 +1,523 @@
+"""Where the layers come from: every form, however it is written."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+from collections.abc import Iterator
+from contextlib import chdir, contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support import image, namespace, newmount, skipping
+from support.image import INITRD_PATH, KERNEL, KERNEL_PATH, lowerdir
+from support.overlay import escape
+from support.stack import Dir, File, Layer, Stack, Whiteout, build_layer
+from support.view import View, call, refused, run, tree
+
+USUAL_TREE = {"urunc.json", "unikernel/", KERNEL_PATH, "boot/", INITRD_PATH}
+
+NAMES = [
+    b"plain",
+    b"a:b",
+    b"a,b",
+    b"a\\b",
+    b"a b",
+    b"a\nb\tc",
+    b"a=b",
+    b'a"b#c\'d',
+    b"a\\:b\\,c\\\\",
+    b"\\",
+    b":",
+    b",",
+    b"a\\040b",
+    "späße 空".encode(),
+    b"\xff\xfe\x80",
+    b"n" * 255,
+]
+
+
+def build_named(place: Path, *names: bytes) -> list[bytes]:
+    """The usual image, whose upper layers have NAMES."""
+    layers = image.usual().build(place / "layers")
+    for index, name in enumerate(names):
+        named = os.path.join(os.fsencode(place), b"layers", name)
+        os.rename(layers[index], named)
+        layers[index] = named
+    return layers
+
+
+def ready(place: Path, *arguments: str | bytes | Path, **how: Any) -> View:
+    return View(place / "view", "-o", "resolve=ready", *arguments, **how)
+
+
+def assert_usual(view: View) -> None:
+    """All three layers were found, in their order."""
+    assert tree(view.root) == USUAL_TREE
+    assert (view.root / KERNEL_PATH).read_bytes() == KERNEL
+    assert [a["layer"] for a in view.ready["artifacts"]] == [0, 1, 2]
+
+
+# lowerdir=
+
+
+@pytest.mark.parametrize("name", NAMES, ids=ascii)
+def test_typed_names(place: Path, name: bytes) -> None:
+    layers = build_named(place, name)
+    with ready(place, "-o", lowerdir(layers) + b",ro") as view:
+        assert_usual(view)
+
+
+def test_an_escape_of_what_needs_none(place: Path) -> None:
+    layers = build_named(place, b"ab cd")
+    option = lowerdir(layers).replace(b"ab cd", b"\\a\\b\\ cd")
+    with ready(place, "-o", option) as view:
+        assert_usual(view)
+
+
+def test_an_octal_escape_is_none(place: Path) -> None:
+    layers = build_named(place, b"a040b")
+    option = lowerdir(layers).replace(b"a040b", b"a\\040b")
+    with ready(place, "-o", option) as view:
+        assert_usual(view)
+
+
+@pytest.mark.parametrize("name", [n for n in NAMES if b"," not in n and n != b"\\"], ids=ascii)
+def test_typed_one_by_one(place: Path, name: bytes) -> None:
+    """lowerdir+= is literal, as the kernel has it."""
+    layers = build_named(place, name)
+    options = [part for layer in layers for part in (b"-o", b"lowerdir+=" + layer)]
+    with ready(place, *options) as view:
+        assert_usual(view)
+
+
+def test_the_last_lowerdir_wins(place: Path) -> None:
+    layers = build_named(place)
+    with ready(place, "-o", b"lowerdir=/nowhere:/nothing," + lowerdir(layers)) as view:
+        assert_usual(view)
+    with ready(place, "-o", b"lowerdir+=/nowhere", "-o", lowerdir(layers)) as view:
+        assert_usual(view)
+
+
+def test_one_layer(place: Path) -> None:
+    """overlayfs itself wants two."""
+    (layer,) = Stack([{b"urunc.json": image.urunc_json("/k"), b"k": File(KERNEL)}]).build(place)
+    with ready(place, "-o", lowerdir([layer])) as view:
+        assert (view.root / "k").read_bytes() == KERNEL
+
+
+def test_a_layer_behind_a_link(place: Path) -> None:
+    layers = build_named(place)
+    os.symlink(b"layers/1", os.path.join(os.fsencode(place), b"link"))
+    layers[1] = os.path.join(os.fsencode(place), b"link")
+    with ready(place, "-o", lowerdir(layers)) as view:
+        assert_usual(view)
+
+
+def test_relative_to_where_it_was_typed(place: Path) -> None:
+    build_named(place)
+    with ready(place, "-o", "lowerdir=0:./1:../layers/2", cwd=place / "layers") as view:
+        assert_usual(view)
+        assert view.ready["artifacts"][0]["origin"] == f"{place}/layers/0/urunc.json"
+
+
+@pytest.mark.parametrize("base", ["absolute", "relative"])
+def test_relative_to_a_base(place: Path, base: str) -> None:
+    build_named(place)
+    directory = str(place / "layers") if base == "absolute" else "layers"
+    options = f"basedir={directory},lowerdir=0:1,lowerdir=0:1:2"
+    with ready(place, "-o", options, cwd=place) as view:
+        assert_usual(view)
+
+
+def test_a_base_that_needs_escapes(place: Path) -> None:
+    layers = image.usual().build(place / "a,b:c")
+    base = escape(os.path.dirname(layers[0]))
+    with ready(place, "-o", b"basedir=" + base + b",lowerdir=0:1:2") as view:
+        assert_usual(view)
+
+
+def test_upperdir_is_not_shown_and_no_base_of_what_was_typed(place: Path) -> None:
+    build_named(place)
+    upper = place / "elsewhere/3/fs"
+    build_layer({b"urunc.json": Whiteout()}, os.fsencode(upper))
+    options = f"lowerdir=0:1:2,upperdir={upper},workdir=/nowhere"
+    with ready(place, "-o", options, cwd=place / "layers") as view:
+        assert_usual(view)
+
+
+@pytest.mark.parametrize("files", [None, 64], ids=["as-is", "64-descriptors"])
+def test_five_hundred_layers(place: Path, files: int | None) -> None:
+    """Far more than mount(2) takes, in bytes, and than the process may open."""
+    layers: list[Layer] = [{b"unikernel/other": File(b"%d" % n)} for n in range(500)]
+    layers[250] = {b"urunc.json": image.urunc_json()}
+    layers[499] = {KERNEL_PATH.encode(): File(KERNEL)}
+    roots = Stack(layers).build(place / ("long-" * 20))
+    assert len(lowerdir(roots)) > 50_000
+    wrapper = ["prlimit", f"--nofile={files}:{files}", "--"] if files else []
+    with ready(place, "-o", lowerdir(roots), wrapper=wrapper) as view:
+        assert [a["layer"] for a in view.ready["artifacts"]] == [250, 499]
+        assert (view.root / KERNEL_PATH).read_bytes() == KERNEL
+
+
+# --mounts
+
+
+def overlay_mount(layers: list[bytes], *options: str, **keys: Any) -> dict[str, Any]:
+    """As View() of containerd's snapshotter gives it."""
+    lower = "lowerdir=" + ":".join(map(os.fsdecode, layers))
+    return {"Type": "overlay", "Source": "overlay", "Target": "", "Options": [*options, lower],
+            **keys}  # fmt: skip
+
+
+def lower_case(mount: dict[str, Any]) -> dict[str, Any]:
+    return {key.lower(): value for key, value in mount.items() if value}
+
+
+SHAPES = {
+    "go": lambda mount: [mount],
+    "lower-case": lambda mount: [lower_case(mount)],
+    "other-case": lambda mount: [{key.upper(): value for key, value in mount.items()}],
+    "object": lambda mount: {"Mounts": [mount]},
+    "object-lower-case": lambda mount: {"key": "x", "mounts": [lower_case(mount)]},
+    "further-keys": lambda mount: [{**mount, "What": {"ever": [1, None]}}],
+}
+
+
+@pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES.keys())
+@pytest.mark.parametrize("how", ["file", "stdin"])
+def test_mounts_as_json(place: Path, how: str, shape: Any) -> None:
+    text = json.dumps(shape(overlay_mount(build_named(place)))).encode()
+    if how == "stdin":
+        with ready(place, "--mounts=-", stdin=text) as view:
+            assert_usual(view)
+    else:
+        (place / "mounts.json").write_bytes(text + b"\n")
+        with ready(place, "--mounts=mounts.json", cwd=place) as view:
+            assert_usual(view)
+
+
+def test_mounts_with_all_that_containerd_adds(place: Path) -> None:
+    mount = overlay_mount(
+        build_named(place),
+        "workdir=/snapshots/9/work", "upperdir=/snapshots/9/fs", "index=off", "volatile",
+        "redirect_dir=off", "metacopy=off", "xino=off", "nfs_export=off", "fsync=volatile", "ro",
+        "uidmap=0:1000:10,10:5000:10", "gidmap=0:2000:10", "a-new-one=1",
+    )  # fmt: skip
+    with ready(place, "--mounts=-", stdin=json.dumps([mount]).encode()) as view:
+        assert_usual(view)
+        st = os.stat(view.root / KERNEL_PATH)
+        assert (st.st_uid, st.st_gid) == (1000, 2000)
+
+
+def test_a_typed_idmap_comes_first(place: Path) -> None:
+    mount = overlay_mount(build_named(place), "uidmap=0:1000:10", "gidmap=0:2000:10")
+    text = json.dumps([mount]).encode()
+    with ready(place, "--mounts=-", "-o", "uidmap=0:7:1", stdin=text) as view:
+        st = os.stat(view.root / KERNEL_PATH)
+        assert (st.st_uid, st.st_gid) == (7, 2000)
+
+
+def test_mounts_say_which_marks_count(place: Path) -> None:
+    stack = Stack(
+        [
+            {b"unikernel": Dir(marks=(("opaque", b"y"),)), b"unikernel/kernel": File(KERNEL)},
+            {b"urunc.json": image.urunc_json(initrd="/unikernel/initrd"),
+             b"unikernel/initrd": File(b"")},
+        ]
+    )  # fmt: skip
+    mount = overlay_mount(stack.build(place / "layers", userxattr=True), "userxattr")
+    text = json.dumps([mount]).encode()
+    expected = "initrd '/unikernel/initrd': not in any of 2 layers"
+    finished = call(
+        "--mounts=-", "-o", "resolve=ready", "none", place / "layers", stdin=text
+    )
+    refused(finished, "ENOARTIFACT", 32, expected)
+
+
+@pytest.mark.parametrize("name", [b"a b", b"a\\,b", b"<&>", "ü".encode()], ids=ascii)
+def test_names_in_mounts(place: Path, name: bytes) -> None:
+    layers = [escape(layer) for layer in build_named(place, name)]
+    text = json.dumps([overlay_mount(layers)]).encode()
+    with ready(place, "--mounts=-", stdin=text) as view:
+        assert_usual(view)
+
+
+def test_a_bind_is_one_layer(place: Path) -> None:
+    """Its source is a path, not an option: nothing in it is an escape."""
+    stack = Stack([{b"urunc.json": image.urunc_json("/k"), b"k": File(KERNEL)}])
+    (layer,) = stack.build(place / "a:b\\,c")
+    mount = {"Type": "bind", "Source": os.fsdecode(layer), "Options": ["rbind", "ro"]}
+    with ready(place, "--mounts=-", stdin=json.dumps([mount]).encode()) as view:
+        assert (view.root / "k").read_bytes() == KERNEL
+
+
+def test_relative_mounts_start_at_the_upperdir(place: Path) -> None:
+    """Two above it, as containerd lays snapshots out; not at the working directory."""
+    layers = image.usual().build(place / "snapshots")
+    for index, layer in enumerate(layers):
+        os.rename(layer, layer + b".")
+        os.mkdir(layer)
+        os.rename(layer + b".", layer + b"/fs")
+    mount = overlay_mount([b"0/fs", b"1/fs", b"2/fs"], f"upperdir={place}/snapshots/9/fs")
+    with ready(place, "--mounts=-", stdin=json.dumps([mount]).encode(), cwd="/") as view:
+        assert_usual(view)
+
+
+def test_relative_mounts_with_a_base(place: Path) -> None:
+    build_named(place)
+    text = json.dumps([overlay_mount([b"0", b"1", b"2"])]).encode()
+    with ready(place, "--mounts=-", "-o", f"basedir={place}/layers", stdin=text) as view:
+        assert_usual(view)
+
+
+# SOURCE is mounted
+
+
+@contextmanager
+def overlay(
+    at: Path, layers: list[bytes], *options: str, cwd: str | Path = "/"
+) -> Iterator[Path]:
+    """An overlay of the kernel's by mount(2), called in CWD."""
+    at.mkdir(exist_ok=True)
+    flags = 0 if any(o.startswith("upperdir=") for o in options) else namespace.MS_RDONLY
+    data = b",".join([lowerdir(layers), *map(os.fsencode, options)])
+    with chdir(cwd):
+        namespace.mount("overlay", str(at), "overlay", flags, data)
+    try:
+        yield at
+    finally:
+        namespace.unmount(str(at))
+
+
+@pytest.mark.parametrize("name", [n for n in NAMES if len(n) < 255], ids=ascii)
+def test_an_overlay_that_is_mounted(place: Path, name: bytes) -> None:
+    layers = build_named(place, name)
+    with overlay(place / "overlay", layers) as source, ready(place, source=source) as view:
+        assert_usual(view)
+        assert view.mount.source == os.fsencode(source)
+
+
+@pytest.mark.parametrize("name", [n for n in NAMES if len(n) < 200], ids=ascii)
+@pytest.mark.parametrize("form", ["lowerdir", "lowerdir+"])
+def test_an_overlay_that_newer_tools_mounted(place: Path, form: str, name: bytes) -> None:
+    layers = build_named(place, name)
+    at = place / "overlay"
+    at.mkdir()
+    if form == "lowerdir":
+        options = [(form, lowerdir(layers).removeprefix(b"lowerdir="))]
+    else:
+        options = [(form, layer) for layer in layers]
+    try:
+        newmount.mount("overlay", str(at), [("ro", ""), *options])
+    except OSError as error:
+        if error.errno == errno.EINVAL and form == "lowerdir+":
+            skipping.skip_kernel("overlayfs has no lowerdir+")
+        raise
+    try:
+        with ready(place, source=at) as view:
+            assert_usual(view)
+    finally:
+        namespace.unmount(str(at))
+
+
+def test_an_overlay_of_containerds(place: Path) -> None:
+    """With names relative to where it was mounted, and an upper layer, which is not the image's."""
+    snapshots = place / "snapshots"
+    for index, layer in enumerate(image.usual().layers):
+        build_layer(layer, os.fsencode(snapshots / str(index) / "fs"))
+    upper = snapshots / "9/fs"
+    build_layer({b"urunc.json": File(b"the container's own")}, os.fsencode(upper))
+    (snapshots / "9/work").mkdir()
+    options = [f"upperdir={upper}", f"workdir={snapshots}/9/work"]
+    names = [b"0/fs", b"1/fs", b"2/fs"]
+    with overlay(place / "overlay", names, *options, cwd=snapshots) as source:
+        with ready(place, source=source) as view:
+            assert_usual(view)
+
+
+def test_relative_layers_without_an_upper_say_nothing(place: Path) -> None:
+    build_named(place)
+    (place / "view").mkdir()
+    with overlay(place / "overlay", [b"0", b"1", b"2"], cwd=place / "layers") as source:
+        finished = call(source, place / "view", cwd=place / "layers")
+        refused(finished, "ENOTAPPLICABLE", 32, "layer '0' is relative")
+        with ready(place, "-o", f"basedir={place}/layers", source=source) as view:
+            assert_usual(view)
+
+
+def test_layers_of_another_place_lead_nowhere(place: Path) -> None:
+    layers = build_named(place)
+    (place / "view").mkdir()
+    with overlay(place / "overlay", layers) as source:
+        os.rename(place / "layers/1", place / "layers/gone")
+        refused(call(source, place / "view"), "ENOTAPPLICABLE", 32, "layers/1' leads nowhere")
+
+
+def test_the_topmost_mount_is_what_counts(place: Path) -> None:
+    """An overlay below another mount, or with another on top of it, is not what is there."""
+    other = Stack([{b"urunc.json": image.urunc_json("/k"), b"k": File(b"other")}, {}])
+    first, second = build_named(place), other.build(place / "other")
+    with overlay(place / "overlay", first), overlay(place / "overlay", second) as source:
+        with ready(place, source=source) as view:
+            assert (view.root / "k").read_bytes() == b"other"
+
+
+def test_a_directory_of_an_overlay_is_a_directory(place: Path) -> None:
+    stack = Stack([{b"sub/urunc.json": image.urunc_json("/k"), b"sub/k": File(KERNEL)}, {}])
+    layers = stack.build(place / "layers")
+    with overlay(place / "overlay", layers) as source:
+        with ready(place, source=source / "sub") as view:
+            assert (view.root / "k").read_bytes() == KERNEL
+
+
+@pytest.mark.parametrize("how", ["absolute", "relative", "link"])
+def test_a_directory(place: Path, how: str) -> None:
+    stack = Stack([{b"urunc.json": image.urunc_json("/k"), b"k": File(KERNEL)}])
+    stack.build(place / "layers")
+    (place / "link").symlink_to("layers/0")
+    written = {"absolute": str(place / "layers/0"), "relative": "layers/0", "link": "link"}[how]
+    with ready(place, source=written, cwd=place) as view:
+        assert (view.root / "k").read_bytes() == KERNEL
+        assert view.mount.source == os.fsencode(written)
+
+
+# --bundle
+
+
+def make_bundle(place: Path, annotations: object = None, path: object = "rootfs") -> Path:
+    """A bundle whose rootfs is a directory that nothing is mounted at yet."""
+    bundle = place / "bundle"
+    (bundle / "rootfs").mkdir(parents=True)
+    config: dict[str, Any] = {"ociVersion": "1.0.2", "root": {"path": path}}
+    if annotations is not None:
+        config["annotations"] = annotations
+    (bundle / "config.json").write_text(json.dumps(config))
+    return bundle
+
+
+def test_a_bundle_with_an_overlay(place: Path) -> None:
+    bundle = make_bundle(place)
+    layers = build_named(place)
+    with overlay(bundle / "rootfs", layers), ready(place, f"--bundle={bundle}") as view:
+        assert_usual(view)
+
+
+@pytest.mark.parametrize("path", ["absolute", "dots", "relative-bundle"])
+def test_a_bundles_rootfs_however_it_is_written(place: Path, path: str) -> None:
+    written = {"absolute": str(place / "bundle/rootfs"), "dots": "../bundle/./rootfs"}
+    bundle = make_bundle(place, path=written.get(path, "rootfs"))
+    layers = build_named(place)
+    with overlay(bundle / "rootfs", layers):
+        given = "bundle" if path == "relative-bundle" else bundle
+        with ready(place, f"--bundle={given}", cwd=place) as view:
+            assert_usual(view)
+
+
+def test_a_bundle_with_a_bind(place: Path) -> None:
+    """As containerd mounts an image of one layer."""
+    bundle = make_bundle(place)
+    stack = Stack([{b"urunc.json": image.urunc_json("/k"), b"k": File(KERNEL)}])
+    (layer,) = stack.build(place / "layers")
+    namespace.mount(layer, str(bundle / "rootfs"), None, 0x1000)
+    with ready(place, f"--bundle={bundle}") as view:
+        assert (view.root / "k").read_bytes() == KERNEL
+    namespace.unmount(str(bundle / "rootfs"))
+
+
+def test_whole_annotations_are_all(place: Path) -> None:
+    """As they are, never decoded; urunc.json is not even looked at."""
+    boot = image.configuration("/etc/hostname", "unikernel/notes")
+    bundle = make_bundle(place, {**boot, "another": "one"})
+    layers = build_named(place)
+    with overlay(bundle / "rootfs", layers), ready(place, f"--bundle={bundle}") as view:
+        expected = {"urunc.json", "etc/", "etc/hostname", "unikernel/", "unikernel/notes"}
+        assert tree(view.root) == expected
+
+
+def test_whole_annotations_name_no_initrd(place: Path) -> None:
+    bundle = make_bundle(place, image.configuration())
+    layers = build_named(place)
+    with overlay(bundle / "rootfs", layers), ready(place, f"--bundle={bundle}") as view:
+        assert tree(view.root) == {"urunc.json", "unikernel/", KERNEL_PATH}
+
+
+def test_whole_annotations_need_no_configuration(place: Path) -> None:
+    bundle = make_bundle(place, image.configuration("/k"))
+    layers = Stack([{b"urunc.json": File(b"no JSON")}, {b"k": File(KERNEL)}]).build(place / "l")
+    with overlay(bundle / "rootfs", layers), ready(place, f"--bundle={bundle}") as view:
+        assert (view.root / "k").read_bytes() == KERNEL
+    os.unlink(layers[0] + b"/urunc.json")
+    with overlay(bundle / "rootfs", layers), ready(place, f"--bundle={bundle}") as view:
+        assert tree(view.root) == {"k"}
+
+
+@pytest.mark.parametrize("missing", ["unikernelType", "hypervisor", "binary", "empty", "none"])
+def test_annotations_in_part_are_nothing(place: Path, missing: str) -> None:
+    """All or nothing: the initrd of the annotations does not count either."""
+    boot = image.configuration("/etc/hostname", "/etc/hostname")
+    if missing == "empty":
+        boot[image.PREFIX + "binary"] = ""
+    elif missing == "none":
+        boot = {}
+    else:
+        del boot[image.PREFIX + missing]
+    bundle = make_bundle(place, boot)
+    layers = build_named(place)
+    with overlay(bundle / "rootfs", layers), ready(place, f"--bundle={bundle}") as view:
+        assert_usual(view)
+
+
+def test_options_replace_what_annotations_say(place: Path) -> None:
+    bundle = make_bundle(place, image.configuration("/nowhere", "/" + INITRD_PATH))
+    layers = build_named(place)
+    with overlay(bundle / "rootfs", layers):
+        with ready(place, f"--bundle={bundle}", "-o", "binary=" + KERNEL_PATH) as view:
+            assert tree(view.root) == USUAL_TREE
+
+
+def test_a_bundle_with_nothing_mounted(place: Path) -> None:
+    bundle = make_bundle(place)
+    (place / "view").mkdir()
+    finished = call(f"--bundle={bundle}", "none", place / "view")
+    refused(finished, "ENOTAPPLICABLE", 32, "nothing is mounted at")
+    (bundle / "rootfs").rmdir()
+    finished = call(f"--bundle={bundle}", "none", place / "view")
+    refused(finished, "ENOTAPPLICABLE", 32, "nothing is mounted at")
+
+
+def test_a_bundle_with_a_whole_filesystem(place: Path) -> None:
+    """As of a block snapshotter."""
+    bundle = make_bundle(place)
+    (place / "view").mkdir()
+    with namespace.tmpfs(str(bundle / "rootfs")):
+        finished = call(f"--bundle={bundle}", "none", place / "view")
+        refused(finished, "ENOTAPPLICABLE", 32, "whole tmpfs filesystem")
+
+
+# Which form
+
+
+@pytest.mark.parametrize(
+    "forms",
+    [
+        ["-o", "lowerdir=/a", "--mounts=/m"],
+        ["-o", "lowerdir+=/a", "--bundle=/b"],
+        ["--mounts=-", "--bundle=/b"],
+        ["--mounts=-", "--bundle=/b", "-o", "lowerdir=/a"],
+    ],
+    ids=" ".join,
+)
+def test_two_forms_at_once(place: Path, forms: list[str]) -> None:
+    (place / "view").mkdir()
+    refused(call(*forms, "none", place / "view"), "EUSAGE", 1, "one place: both")
+
+
+def test_source_is_a_label_of_the_other_forms(place: Path) -> None:
+    """Even where a directory has its name."""
+    layers = build_named(place)
+    with ready(place, "-o", lowerdir(layers), source=place / "layers") as view:
+        assert_usual(view)
+    assert run("ls", place).stdout.split() == ["layers"]
