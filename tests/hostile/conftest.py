@@ -1,0 +1,13 @@
+"""What every test here has, and where none of them makes sense."""
+
+import pytest
+from support import skipping
+from support.nothing_left import _nothing_left, _own_places, place  # noqa: F401
+from support.view import program
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _own_memory(_own_places: None) -> None:
+    """Memory is bounded here, and a sanitizer's cannot be."""
+    if b"__asan_init" in program().read_bytes():
+        skipping.skip("built with AddressSanitizer")

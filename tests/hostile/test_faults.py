@@ -1,0 +1,301 @@
+"""Calls of the system that fail, one at a time, while a view is made and read.
+
+Whichever it is: either all works, or the call fails with a word of why, or a reader gets an error.
+Nobody dies or hangs, no byte is wrong, and nothing is left.
+
+VIEWFS_FAULTS=all tries every single one; by default some are passed over where there are many.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from support import image, machine, namespace, skipping
+from support.image import INITRD, INITRD_PATH, KERNEL, KERNEL_PATH, lowerdir
+from support.stack import Dir, File, Stack, Symlink
+from support.view import Finished, program
+from support.waiting import wait_until
+
+# Calls that fail with one error, at most, unless all are wanted.
+FEW = 5
+ALL = os.environ.get("VIEWFS_FAULTS") == "all"
+STATUS = {
+    "EUSAGE": 1, "ENOTAPPLICABLE": 32, "ELAYER": 32, "ECONFIG": 32, "ENOARTIFACT": 32,
+    "EARTIFACT": 32, "EMOUNT": 32, "ESYSTEM": 2,
+}  # fmt: skip
+SECONDS = 30
+
+
+def layers_of(place: Path) -> bytes:
+    """With a merged directory, links and a file that another hides: every way through the walk."""
+    stack = Stack(
+        [
+            {b"urunc.json": image.urunc_json(initrd=INITRD_PATH), b"unikernel": Dir()},
+            {b"unikernel/kernel": Symlink(b"/real/kernel"), b"boot": Dir()},
+            {b"real/kernel": File(KERNEL), INITRD_PATH.encode(): File(INITRD)},
+            {b"real/kernel": File(b"hidden"), b"urunc.json": File(b"hidden")},
+        ]
+    )
+    return lowerdir(stack.build(place / "layers"))
+
+
+def read_all(root: Path) -> set[str]:
+    """Read what a view shows, twice. Returns the errors there were; a wrong byte fails."""
+    errors = set()
+    config = image.urunc_json(initrd=INITRD_PATH).content
+    contents = {KERNEL_PATH: KERNEL, INITRD_PATH: INITRD, "urunc.json": config}
+    for path, content in [*contents.items()] * 2:
+        try:
+            # An error half-way leaves a beginning.
+            with open(root / path, "rb", buffering=0) as file:
+                while chunk := file.read(100_000):
+                    end = file.tell()
+                    assert chunk == content[end - len(chunk) : end], path
+                assert file.tell() == len(content), path
+        except OSError as error:
+            errors.add(errno.errorcode[error.errno])
+    for path in ("", "unikernel", "boot"):
+        try:
+            os.listdir(root / path)
+        except OSError as error:
+            errors.add(errno.errorcode[error.errno])
+    return errors
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a view fared: `code` of a call that failed ("" if the view was there), `errors` of its
+    readers, and all that was written."""
+
+    code: str
+    errors: set[str]
+    text: str
+
+
+def start(at: Path, options: bytes, wrapper: Sequence[object]) -> Finished:
+    """Call urunc-viewfs through WRAPPER. Whom it leaves behind (a tracer) may keep its stdio."""
+    reader, writer = os.pipe()
+    os.set_blocking(reader, False)
+    command = [*wrapper, program(), f"--ready-fd={writer}", "-o", options, "none", at]
+    with os.fdopen(reader, "rb", buffering=0) as ready, tempfile.TemporaryFile() as stderr:
+        process = subprocess.Popen(
+            [os.fsencode(part) for part in command],
+            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=stderr, pass_fds=[writer],
+        )  # fmt: skip
+        os.close(writer)
+        status = process.wait(SECONDS)
+        stderr.seek(0)
+        return Finished(status, "", stderr.read().decode(), (ready.read() or b"").decode())
+
+
+def fare(at: Path, options: bytes, wrapper: Sequence[object]) -> Outcome:
+    """Make a view in the background, through WRAPPER, read it, and end it."""
+    at.mkdir(exist_ok=True)
+    finished = start(at, options, wrapper)
+    if finished.status == 0:
+        daemon = [p.pid for p in machine.processes()]
+        errors = read_all(at)
+        alive = [p.pid for p in machine.processes()]
+        assert len(daemon) == 1 and alive == daemon, f"died while it was read: {finished}"
+        namespace.unmount(str(at), 0)
+        wait_until(lambda: not machine.processes(), "the daemon to end")
+        assert machine.exit_status(daemon[0]) == 0
+        return Outcome("", errors, finished.stderr)
+    assert finished.status > 0, f"a signal: {finished}"
+    assert machine.mounts() == [], finished
+    wait_until(lambda: not machine.processes(), "the processes of a call that failed to go")
+    assert finished.stderr.startswith("urunc-viewfs: "), finished
+    # Not told, where it is the descriptor for it that failed.
+    if not finished.ready_text:
+        return Outcome(f"status {finished.status}", set(), finished.stderr)
+    assert finished.status == STATUS[finished.code], finished
+    return Outcome(finished.code, set(), finished.stderr)
+
+
+# Memory.
+
+
+@pytest.fixture(scope="session")
+def failing_malloc(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    compiler = shutil.which("cc")
+    if not compiler:
+        skipping.skip("no C compiler")
+    source = Path(__file__).with_name("failing-malloc.c")
+    library = tmp_path_factory.mktemp("failing") / "failing-malloc.so"
+    flags = ["-shared", "-fPIC", "-O1", "-w", "-D_GNU_SOURCE"]
+    subprocess.run([compiler, *flags, "-o", library, source], check=True)
+    return library
+
+
+def counts() -> Iterator[int]:
+    """1, 2, 3 … and, unless all are wanted, with growing gaps."""
+    n = 1
+    while True:
+        yield n
+        n += 1 if ALL or n < 30 else 3
+
+
+@pytest.mark.parametrize("resolve", ["lazy", "ready"])
+@pytest.mark.parametrize("rest", [False, True], ids=["one", "all-from-there"])
+def test_memory(place: Path, failing_malloc: Path, resolve: str, rest: bool) -> None:
+    options = layers_of(place) + b",resolve=" + resolve.encode()
+    report = place / "report"
+    codes: dict[str, int] = {}
+    wrong: list[str] = []
+    for n in counts():
+        env = {"LD_PRELOAD": str(failing_malloc), "FAIL_AT": str(n), "FAIL_REPORT": str(report)}
+        if rest:
+            env["FAIL_ON"] = "1"
+        outcome = fare(place / "view", options, ["env", *(f"{k}={v}" for k, v in env.items())])
+        if not report.exists():
+            if n == 1:
+                skipping.skip("nothing can be preloaded: linked statically")
+            assert (outcome.code, outcome.errors) == ("", set())
+            break
+        report.unlink()
+        codes[outcome.code] = codes.get(outcome.code, 0) + 1
+        if outcome.code not in ("", "ESYSTEM") or not outcome.errors <= {"EIO", "ENOMEM"}:
+            wrong.append(f"allocation {n}: {outcome}")
+        assert n < 2000
+    assert not wrong, "\n".join(wrong)
+    assert codes.get("ESYSTEM", 0) > 10, codes
+
+
+# The kernel. strace makes one call of a name fail, and then never again.
+
+
+@dataclass(frozen=True)
+class Fault:
+    """Calls NAMES that fail with each of ERRORS, and what may come of it besides nothing at all:
+    CODES of the call, and ERRORS of the readers."""
+
+    names: str
+    errors: Sequence[str]
+    codes: frozenset[str] = frozenset({"ESYSTEM"})
+    readers: frozenset[str] = frozenset({"EIO"})
+    options: bytes = b""
+    # Whether there must be a ready line: not where the call that fails is one on its descriptor.
+    told: bool = True
+
+
+def fault(
+    names: str, errors: str, codes: str = "ESYSTEM", readers: str = "EIO", **more: object
+) -> Fault:
+    words = [frozenset(text.split()) for text in (codes, readers)]
+    return Fault(names, errors.split(), *words, **more)
+
+
+LACKS = "ENOMEM EMFILE ENFILE"
+FAULTS: dict[str, Fault] = {
+    "openat2": fault("openat2", "EIO EACCES", "ELAYER"),
+    "openat2-lacks": fault("openat2", LACKS),
+    "openat2-unknown": fault("openat2", "ENOSYS EPERM", "", ""),
+    "openat2-again": fault("openat2", "EAGAIN EINTR", "", ""),
+    "openat": fault("openat,open", "EIO EACCES", "ESYSTEM ELAYER EMOUNT ENOTAPPLICABLE"),
+    "openat-lacks": fault("openat,open", LACKS),
+    "read": fault("read", "EIO", "ESYSTEM ELAYER ECONFIG EMOUNT"),
+    "read-interrupted": fault("read", "EINTR", "", ""),
+    "pread": fault("pread64", "EIO", options=b",passthrough=off"),
+    "pread-interrupted": fault("pread64", "EINTR", "", "", options=b",passthrough=off"),
+    "ioctl": fault("ioctl", "EPERM ENOMEM ELOOP EIO", "", ""),
+    "ioctl-insisted": fault("ioctl", "EPERM ELOOP", "EMOUNT", "", options=b",passthrough=on"),
+    "mount": fault("mount", "EPERM ENOMEM EBUSY ENODEV EINVAL", "ESYSTEM EMOUNT", ""),
+    "getxattr": fault("getxattr", "EIO EOPNOTSUPP ENODATA", "ELAYER"),
+    "fstat": fault("newfstatat,fstat", "EIO", "ELAYER ESYSTEM EMOUNT"),
+    "stat-lacks": fault("newfstatat,fstat,stat,lstat", "ENOMEM", "ESYSTEM"),
+    "statfs": fault("fstatfs,statfs", "EIO ENOMEM", "ELAYER ESYSTEM EMOUNT"),
+    "statx": fault("statx", "EIO ENOSYS ENOMEM", "ESYSTEM EMOUNT ELAYER"),
+    "readlinkat": fault("readlinkat,readlink", "EIO ENOMEM", "ELAYER ESYSTEM EMOUNT"),
+    "clone": fault("clone,clone3,fork,vfork", "EAGAIN ENOMEM", "ESYSTEM", ""),
+    "pipe": fault("pipe2,pipe", "EMFILE ENFILE", "ESYSTEM", ""),
+    "socketpair": fault("socketpair", "EMFILE ENOMEM", "ESYSTEM", ""),
+    "signalfd": fault("signalfd4", "EMFILE ENOMEM", "ESYSTEM", ""),
+    "dup": fault("dup2,dup3,fcntl", "EMFILE EBUSY", "ESYSTEM EMOUNT ELAYER", told=False),
+    "mmap": fault("mmap,mprotect", "ENOMEM", "ESYSTEM", "EIO ENOMEM"),
+    "madvise": fault("madvise,munmap", "ENOMEM EINVAL", "", ""),
+    "poll": fault("poll,ppoll", "EINTR", "", ""),
+    "waiting": fault("wait4,rt_sigprocmask,setsid", "EINTR EPERM", "ESYSTEM", ""),
+    "chdir": fault("chdir", "ENOMEM EIO", "ESYSTEM", ""),
+    "close": fault("close,close_range", "EIO EINTR", "", ""),
+    "write": fault("write", "EIO ENOMEM", "ESYSTEM EMOUNT", "", told=False),
+    "capget": fault("capget", "EPERM", "ESYSTEM", ""),
+}  # fmt: skip
+
+
+def trace(place: Path, names: str, *more: str) -> list[object]:
+    """A wrapper that writes down the calls NAMES; with MORE it makes them fail."""
+    log = place / "log"
+    return ["strace", "-D", "-f", "-y", "-qq", "-o", log, f"--trace={names}", *more, "--"]
+
+
+def lines_of(place: Path) -> list[str]:
+    """What strace wrote, to its end."""
+    wait_until(lambda: not machine.processes(["strace"]), "strace to end")
+    return (place / "log").read_text(errors="replace").splitlines()
+
+
+def own_calls(lines: list[str], names: str) -> list[tuple[str, int]]:
+    """The calls that are to fail: names, and numbers among a process's calls of that name.
+
+    Not the dynamic loader's, before the program looks at its stdio: as it counts by process, no
+    other process's of such a number can fail either. And not the receiving of requests: with an
+    error there the connection is at its end.
+    """
+    wanted = re.compile(rf"(\d+) +({names.replace(',', '|')})\(")
+    count: Counter[tuple[str, str]] = Counter()
+    loaders: dict[str, int] | None = None
+    found = set()
+    for line in lines:
+        if loaders is None and " fcntl(0<" in line:
+            loaders = {name: n for (_, name), n in count.items()}
+        match = wanted.match(line)
+        if not match:
+            continue
+        pid, name = match.groups()
+        count[pid, name] += 1
+        receives = name == "read" and "</dev/fuse>" in line
+        if loaders is not None and count[pid, name] > loaders.get(name, 0) and not receives:
+            found.add((name, count[pid, name]))
+    return sorted(found)
+
+
+def some(found: list[tuple[str, int]]) -> list[tuple[str, int]]:
+    """FEW of those FOUND, evenly, first and last included."""
+    if ALL or len(found) <= FEW:
+        return found
+    return [found[round(n * (len(found) - 1) / (FEW - 1))] for n in range(FEW)]
+
+
+@pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS.keys())
+def test_a_call_that_fails(place: Path, fault: Fault) -> None:
+    if not shutil.which("strace"):
+        skipping.skip("no strace")
+    at = place / "view"
+    layers = layers_of(place) + fault.options
+    assert fare(at, layers, trace(place, fault.names + ",fcntl")) == Outcome("", set(), "")
+    found = some(own_calls(lines_of(place), fault.names))
+    known = {"", *fault.codes, *([] if fault.told else ["status 1", "status 2", "status 32"])}
+    wrong = []
+    reached = 0
+    for error in fault.errors:
+        for name, n in found:
+            # What fails a call in one form is a reader's in the other.
+            options = layers + (b",resolve=ready" if n % 2 else b"")
+            inject = f"--inject={name}:error={error}:when={n}"
+            outcome = fare(at, options, trace(place, fault.names, inject))
+            hits = [line for line in lines_of(place) if "INJECTED" in line]
+            reached += len(hits)
+            if outcome.code not in known or not outcome.errors <= fault.readers:
+                wrong.append(f"{error} of {name} {n}: {outcome} {hits}")
+    assert not wrong, "\n".join(wrong)
+    assert reached > 0
