@@ -1,0 +1,99 @@
+"""The benchmark runs, shows every table, and leaves nothing. How fast anything is, is not asked."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from support import skipping
+
+HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE))
+
+from viewbench import bars, figures, system  # noqa: E402
+from viewbench.builds import Build  # noqa: E402
+
+LIMIT = 600
+
+TABLES = (
+    "Spawn to mounted and ready: 20 layers",
+    "What layers add: 20 to 128",
+    "Reading a file of 1 MiB",
+    "Reading a file of 1 MiB, absolute",
+    "Reading a file of 8 MiB",
+    "Page cache for 4 containers of one image",
+    "An idle view: 20 layers",
+    "Many at once",
+    "Numbers to reach",
+)
+QEMU_TABLE = "QEMU, from exec to loaded and gone, cold"
+
+NAMES = {"spawn", "reader", "peer", "urunc-viewfs", "fuse-overlayfs", "qemu-system-x86", "unshare"}
+
+
+def ours() -> set[int]:
+    """The processes that the benchmark could leave."""
+    return {pid for pid, name in system.processes().items() if name in NAMES}
+
+
+@pytest.fixture(autouse=True)
+def nothing_left(layer_directory: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Afterwards there is no process, no mount and no file that was not there before."""
+    if os.geteuid() != 0:
+        skipping.skip("needs root")
+    if not os.environ.get("VIEWFS_BUILD"):
+        skipping.skip("VIEWFS_BUILD does not name a build directory")
+    monkeypatch.setenv("TMPDIR", str(layer_directory))
+    processes, mounts = ours(), system.mounts()
+    yield
+    assert ours() <= processes
+    assert system.mounts() == mounts
+    assert list(layer_directory.iterdir()) == []
+
+
+def test_quick_run_has_every_table(tmp_path: Path) -> None:
+    file = tmp_path / "result.json"
+    command = [HERE / "run", "--quick", "--json", file]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT)
+    assert done.returncode == 0, done.stdout + done.stderr
+    headings = [line[3:] for line in done.stdout.splitlines() if line.startswith("== ")]
+    for table in TABLES:
+        assert table in headings, done.stdout
+    assert QEMU_TABLE in headings or "QEMU: left out" in done.stdout
+    assert done.stdout.splitlines()[-1].endswith("left behind: nothing")
+    assert done.stderr == ""
+    document = json.loads(file.read_text())
+    assert {"spawn", "read", "cache", "idle", "crowd", "qemu"} == set(document["results"])
+    assert "view" in document["results"]["spawn"]["stacks"]["20"]
+    assert document["bars"]
+
+
+def test_interrupted_run_leaves_nothing() -> None:
+    """Among its mounts: the heading is written when the layers are there and a view was mounted."""
+    command = [HERE / "run", "--quick", "--only", "crowd"]
+    with subprocess.Popen(command, text=True, stdout=subprocess.PIPE) as process:
+        assert process.stdout
+        while line := process.stdout.readline():
+            if line.startswith("view: "):
+                break
+        process.send_signal(signal.SIGTERM)
+        rest = process.stdout.read()
+        assert process.wait(LIMIT) == 128 + signal.SIGTERM, line + rest
+
+
+def test_without_results_no_bar_is_judged() -> None:
+    build = Build("view", Path("urunc-viewfs"), static=False, kind="", version="")
+    verdicts = bars.judge([build], {}, 20)
+    assert verdicts and all(verdict.met is None for verdict in verdicts)
+
+
+def test_ratios_are_of_common_rounds() -> None:
+    ratio = figures.ratio({0: 10, 1: 30, 2: 99}, {0: 10, 1: 10})
+    assert ratio == figures.Figure(median=2, low=1.5, high=2.5, count=2)

@@ -1,0 +1,92 @@
+"""The builds of urunc-viewfs that are measured: what each is, and what it can do here."""
+
+from __future__ import annotations
+
+import json
+import os
+import struct
+import subprocess
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+PT_INTERP = 3
+
+
+@dataclass(frozen=True)
+class Build:
+    """One urunc-viewfs."""
+
+    name: str
+    """How it is called in the tables."""
+    program: Path
+    static: bool
+    kind: str
+    """How meson was told to build it."""
+    version: str
+
+    @property
+    def linkage(self) -> str:
+        """A word of the tables."""
+        return "static" if self.static else "dynamic"
+
+
+def is_static(program: Path) -> bool:
+    """Whether a 64-bit ELF program names no interpreter, that is, no dynamic linker."""
+    data = program.read_bytes()
+    if data[:5] != b"\x7fELF\x02":
+        raise ValueError(f"{program}: not a 64-bit ELF program")
+    (offset,) = struct.unpack_from("<Q", data, 0x20)
+    size, count = struct.unpack_from("<HH", data, 0x36)
+    types = (struct.unpack_from("<I", data, offset + i * size)[0] for i in range(count))
+    return PT_INTERP not in types
+
+
+def _kind(directory: Path) -> str:
+    """What distorts its numbers is said: no optimisation, a sanitizer."""
+    try:
+        options = json.loads((directory / "meson-info/intro-buildoptions.json").read_text())
+    except OSError:
+        return "not built by meson"
+    value = {option["name"]: option["value"] for option in options}
+    kind = f"{value.get('buildtype')}, -O{value.get('optimization')}"
+    sanitizer = value.get("b_sanitize", "none")
+    return kind if sanitizer in ("none", []) else f"{kind}, with sanitizers: {sanitizer}"
+
+
+def find(directories: Sequence[Path]) -> list[Build]:
+    """The build in each of the directories. Two that are linked alike are told apart by them."""
+    found = []
+    for directory in directories:
+        program = (directory / "fuse/urunc-viewfs").resolve()
+        if not os.access(program, os.X_OK):
+            raise SystemExit(f"bench: {directory}: no fuse/urunc-viewfs in it")
+        version = subprocess.run([program, "--version"], capture_output=True, text=True, check=True)
+        static = is_static(program)
+        name = "view, static" if static else "view"
+        found.append(Build(name, program, static, _kind(directory), version.stdout.strip()))
+    names = [build.name for build in found]
+    return [
+        build
+        if names.count(build.name) == 1
+        else Build(
+            f"{build.name} ({directory.name})",
+            build.program,
+            build.static,
+            build.kind,
+            build.version,
+        )
+        for build, directory in zip(found, directories)
+    ]
+
+
+def make(source: Path) -> Path:
+    """The build directory `build` of the sources, made with optimisation where there is none."""
+    directory = source / "build"
+    if not (directory / "build.ninja").exists():
+        command = ["meson", "setup", "--buildtype=release", directory, source]
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    subprocess.run(
+        ["meson", "compile", "-C", directory], check=True, stdout=subprocess.DEVNULL
+    )
+    return directory

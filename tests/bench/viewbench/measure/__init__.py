@@ -1,0 +1,13 @@
+"""The measurements, in the order in which they run. Each module's measure() returns a Section."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from ..bench import Bench, Section
+from . import cache, crowd, idle, qemu, read, spawn
+
+ALL: Mapping[str, Callable[[Bench], Section]] = {
+    module.__name__.rpartition(".")[2]: module.measure
+    for module in (spawn, read, cache, idle, crowd, qemu)
+}
