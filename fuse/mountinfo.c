@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
@@ -40,6 +41,7 @@ static bool is_there(const char *field)
 	return field && *field;
 }
 
+/* The id is an int in the kernel, struct mount's mnt_id. */
 int mount_entry_parse(char *line, struct mount_entry *ret)
 {
 	char *id = next_field(&line);
@@ -52,7 +54,7 @@ int mount_entry_parse(char *line, struct mount_entry *ret)
 	field = next_field(&line);
 	if (!is_there(parent) || !is_there(device) || !is_there(ret->root) ||
 	    !is_there(ret->mountpoint) || !is_there(field) ||
-	    number_parse(id, 10, UINT64_MAX, &ret->id) < 0)
+	    number_parse(id, 10, INT_MAX, &ret->id) < 0)
 		return -EINVAL;
 	/* Optional fields, as many as there are, then a dash. */
 	do

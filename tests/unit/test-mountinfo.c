@@ -57,6 +57,7 @@ static void test_malformed(void **state)
 		"      -   ",
 		"x 35 98:0 /mnt1 /mnt2 rw - ext3 /dev/root rw",
 		"-1 35 98:0 /mnt1 /mnt2 rw - ext3 /dev/root rw",
+		"2147483648 35 98:0 /mnt1 /mnt2 rw - ext3 /dev/root rw",
 		"18446744073709551616 35 98:0 /mnt1 /mnt2 rw - ext3 /dev/root rw",
 		"36 35 98:0 /mnt1 /mnt2 rw ext3 /dev/root rw",
 		/* Nothing but the source may be empty. */
