@@ -10,29 +10,21 @@
 #include "layerindex/beneath.h"
 #include "layerindex/cleanup.h"
 
-/* A private clone of the mount the layer lies on, without the mounts below: what overlayfs makes.
+/*
+ * Puts a private clone of the mount that an open layer lies on, without the mounts below, in its
+ * place: what overlayfs makes. By the descriptor, because something may have been mounted above
+ * the path meanwhile.
  */
-static int open_clone(const char *path)
+static int clone_root(struct layer *layer)
 {
-	cleanup_close int fd =
-		(int)syscall(SYS_open_tree, AT_FDCWD, path, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
-	struct stat st;
+	int fd = (int)syscall(SYS_open_tree, layer->fd, "",
+			      OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH);
 
 	if (fd < 0)
 		return -errno;
-	if (fstat(fd, &st) < 0)
-		return -errno;
-	return S_ISDIR(st.st_mode) ? TAKE_FD(fd) : -ENOTDIR;
-}
-
-static int open_root(const struct layer *layer)
-{
-	int fd;
-
-	if (layer->cloned)
-		return open_clone(layer->path);
-	fd = open(layer->path, O_PATH | O_DIRECTORY | O_CLOEXEC);
-	return fd < 0 ? -errno : fd;
+	layer_close(layer);
+	layer->fd = fd;
+	return 0;
 }
 
 int layer_open(struct layer *layer)
@@ -42,9 +34,9 @@ int layer_open(struct layer *layer)
 
 	if (layer->fd >= 0)
 		return 0;
-	fd = open_root(layer);
+	fd = open(layer->path, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (fd < 0)
-		return fd;
+		return -errno;
 	if (fstat(fd, &st) < 0)
 		return -errno;
 	/* Inode 0 is none: the first time. */
@@ -74,15 +66,11 @@ int layer_open_path(struct layer *layer, const char *path, bool *no_openat2)
 	int fd = open_beneath(layer->fd, path, no_openat2);
 	int r;
 
-	if (fd != -EXDEV || layer->cloned)
+	if (fd != -EXDEV)
 		return fd;
-	layer_close(layer);
-	layer->cloned = true;
-	r = layer_open(layer);
-	if (r < 0) {
-		/* Without the privilege to clone a mount: the same refusal the next time. */
-		layer->cloned = false;
-		return r == -EPERM || r == -ENOSYS ? -EXDEV : r;
-	}
+	r = clone_root(layer);
+	/* Not allowed, not known, or not to be cloned, as a mount that is gone: refused alike. */
+	if (r < 0)
+		return r == -EPERM || r == -ENOSYS || r == -EINVAL ? -EXDEV : r;
 	return open_beneath(layer->fd, path, no_openat2);
 }

@@ -10,7 +10,6 @@ struct layer {
 	int fd;	    /* O_PATH of its root while it is kept open */
 	dev_t dev;  /* identity of its root, fixed when the layer was first opened */
 	ino_t ino;
-	bool cloned; /* mounts lie inside it: it is reached through a private clone without them */
 };
 
 /*
