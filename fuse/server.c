@@ -69,6 +69,17 @@ static int read_call(struct arguments *arguments, struct source *source, char **
 	return 0;
 }
 
+/*
+ * What must be known before the mount. Where layers are too many to be held open some would have
+ * to be found by their paths again, and the mount may lie on the way: it would wait for itself.
+ */
+static int resolve_first(struct view *view, const struct options *options, struct view_error *error)
+{
+	if (resolves_first(options))
+		return view_resolve(view, error);
+	return li_stack_is_held(view->stack) ? 0 : view_resolve_early(view, error);
+}
+
 /* Everything up to the moment when the view can be used. */
 static int make(struct arguments *arguments, struct view *view, int report_fd,
 		char **ret_mountpoint, struct session **ret, struct view_error *error)
@@ -76,9 +87,8 @@ static int make(struct arguments *arguments, struct view *view, int report_fd,
 	cleanup_with(source_done) struct source source = {};
 
 	if (read_call(arguments, &source, ret_mountpoint, report_fd, error) < 0 ||
-	    view_prepare(&arguments->options, &source, view, error) < 0)
-		return -ECANCELED;
-	if (resolves_first(&arguments->options) && view_resolve(view, error) < 0)
+	    view_prepare(&arguments->options, &source, view, error) < 0 ||
+	    resolve_first(view, &arguments->options, error) < 0)
 		return -ECANCELED;
 	return mount_view(view, arguments, *ret_mountpoint, report_fd, ret, error);
 }

@@ -73,11 +73,7 @@ int serving_want(struct serving *serving, struct artifact *artifact)
 		decide(serving, artifact);
 		return 0;
 	}
-	/* A config that the view was not made from may well be absent. */
-	if (!artifact->reported &&
-	    (artifact->roles != ROLE_CONFIG || error.code != CODE_ENOARTIFACT))
-		log_error("%s", error.message);
-	artifact->reported = true;
+	artifact_report(artifact, &error);
 	return artifact->state == ARTIFACT_MISSING ? -ENOENT : -EIO;
 }
 

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "fuse/log.h"
 #include "fuse/sentences.h"
 
 const char *roles_name(unsigned roles)
@@ -288,6 +289,29 @@ int artifact_resolve(struct view *view, struct artifact *artifact, struct view_e
 	if (r < 0 && (error->code == CODE_ENOARTIFACT || error->code == CODE_EARTIFACT))
 		artifact->state = ARTIFACT_MISSING;
 	return r;
+}
+
+void artifact_report(struct artifact *artifact, const struct view_error *error)
+{
+	if (!artifact->reported &&
+	    (artifact->roles != ROLE_CONFIG || error->code != CODE_ENOARTIFACT))
+		log_error("%s", error->message);
+	artifact->reported = true;
+}
+
+int view_resolve_early(struct view *view, struct view_error *error)
+{
+	for (size_t i = 0; i < view->artifact_count; i++) {
+		struct artifact *artifact = &view->artifacts[i];
+
+		if (artifact_resolve(view, artifact, error) == 0)
+			continue;
+		if (artifact->state != ARTIFACT_MISSING)
+			return -ECANCELED;
+		artifact_report(artifact, error);
+		error->code = CODE_NONE;
+	}
+	return 0;
 }
 
 int view_resolve(struct view *view, struct view_error *error)

@@ -94,11 +94,17 @@ uint32_t view_lookup(const struct view *view, uint32_t parent, const char *name)
  */
 int artifact_resolve(struct view *view, struct artifact *artifact, struct view_error *error);
 
+/* Logs what artifact_resolve() found wrong, once, and not that a config nobody needs is absent. */
+void artifact_report(struct artifact *artifact, const struct view_error *error);
+
 /*
  * Resolves all of them; the first that cannot be is the error. A config that nothing was read from
  * may be missing: it is no artifact then.
  */
 int view_resolve(struct view *view, struct view_error *error);
+
+/* The same for a lazy view: one that is missing is reported; only that a layer fails is an error. */
+int view_resolve_early(struct view *view, struct view_error *error);
 
 /* Whether no artifact is left to be looked for. */
 bool view_is_settled(const struct view *view);

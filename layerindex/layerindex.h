@@ -66,6 +66,12 @@ const char *li_stack_path(const struct li_stack *stack, size_t layer);
  */
 bool li_stack_is_stacked(const struct li_stack *stack);
 
+/*
+ * Whether every layer is held open, so that resolving takes no layer's path any more. Where it is
+ * false a mount over a directory that leads to a layer comes between.
+ */
+bool li_stack_is_held(const struct li_stack *stack);
+
 /* What a path leads to. */
 struct li_file {
 	int fd; /* O_PATH, close-on-exec, pinned to the inode; owned */

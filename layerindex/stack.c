@@ -150,6 +150,11 @@ bool li_stack_is_stacked(const struct li_stack *stack)
 	return stack->stacked;
 }
 
+bool li_stack_is_held(const struct li_stack *stack)
+{
+	return stack->open == stack->size;
+}
+
 size_t li_stack_size(const struct li_stack *stack)
 {
 	return stack->size;

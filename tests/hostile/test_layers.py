@@ -6,6 +6,7 @@ import os
 import shutil
 import signal
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 
@@ -101,22 +102,29 @@ def uncover(place: Path) -> None:
             namespace.unmount(mount.mountpoint)
 
 
+def stop_at(place: Path, where: Sequence[str | Path], files: int) -> Sequence[str | Path]:
+    """The wrapper that stops a process at a system call, by strace's words; it may have FILES open."""
+    if not shutil.which("strace"):
+        skipping.skip("no strace")
+    strace = ["strace", "-f", "-qq", "-o", place / "log", *where, "--"]
+    return [*strace, "prlimit", f"--nofile={files}", "--"]
+
+
+def is_stopped(process: machine.Process) -> bool:
+    return process.stat()[0] in "tT"
+
+
 def stopped(place: Path, options: bytes, files: int = 1024, expected: Sequence[str] = ()) -> View:
     """A view whose daemon stops as soon as it has announced it, before it looks for an artifact;
     it may have FILES open."""
-    if not shutil.which("strace"):
-        skipping.skip("no strace")
     # libfuse answers INIT with one writev(2); the announcement is the second.
-    strace = ["strace", "-f", "-qq", "-o", place / "log", "--trace=writev",
-              "--inject=writev:signal=SIGSTOP:when=2", "--"]  # fmt: skip
-    limited = [*strace, "prlimit", f"--nofile={files}", "--"]
+    limited = stop_at(place, ["--trace=writev", "--inject=writev:signal=SIGSTOP:when=2"], files)
     return View(place / "view", "-o", options, foreground=True, wrapper=limited, expected=expected)
 
 
 def let_go(view: View) -> None:
-    pid = view.daemon.pid
-    wait_until(lambda: view.daemon.stat()[0] in "tT", "the daemon to stop")
-    os.kill(pid, signal.SIGCONT)
+    wait_until(lambda: is_stopped(view.daemon), "the daemon to stop")
+    view.daemon.signal(signal.SIGCONT)
 
 
 @pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES.keys())
@@ -165,19 +173,45 @@ def test_a_layer_that_is_emptied(place: Path) -> None:
     "change", [CHANGES[name] for name in OF_A_NAME], ids=OF_A_NAME
 )
 def test_a_layer_that_is_opened_anew(place: Path, change: Callable[[Path], None]) -> None:
-    """Where descriptors are scarce layers are not kept open; one that is not the same any more is
-    an error, and never another file."""
+    """Where descriptors are scarce layers are not kept open: one that is not the same any more
+    while the view is made is an error, and never another file."""
     layers = Stack([TOP, *[{b"unikernel": Dir()}] * 80, BOTTOM]).build(place / "layers")
-    lower = Path(os.fsdecode(layers[-1]))
-    expected = ["^urunc-viewfs: .* a layer failed: Stale file handle"] * 2
-    with stopped(place, lowerdir(layers), files=40, expected=expected) as view:
-        change(lower)
-        let_go(view)
-        for path in (KERNEL_PATH, INITRD_PATH):
-            with pytest.raises(OSError, match="Input/output error"):
-                os.stat(view.root / path)
-        assert (view.root / "urunc.json").exists()
+    (place / "view").mkdir()
+    stop = stop_at(place, ["-P", place / "layers/0/urunc.json", "--trace=read,pread64",
+                           "--inject=read,pread64:signal=SIGSTOP:when=1"], files=40)  # fmt: skip
+    with ThreadPoolExecutor() as pool:
+        made = pool.submit(call, "-o", lowerdir(layers), "none", place / "view", wrapper=stop)
+        (log := place / "log").touch()
+        wait_until(lambda: "stopped by SIGSTOP" in log.read_text(), "the server to stop")
+        change(Path(os.fsdecode(layers[-1])))
+        for process in filter(is_stopped, machine.processes()):
+            process.signal(signal.SIGCONT)
+        refused(made.result(), "ELAYER", 32, f"'/{KERNEL_PATH}': a layer failed: Stale file handle")
     uncover(place)
+
+
+@pytest.mark.parametrize(
+    "change", [CHANGES[name] for name in OF_A_NAME], ids=OF_A_NAME
+)
+def test_layers_too_many_to_be_held(place: Path, change: Callable[[Path], None]) -> None:
+    """They were found before the view was mounted, and are not looked for again."""
+    layers = Stack([TOP, *[{b"unikernel": Dir()}] * 80, BOTTOM]).build(place / "layers")
+    with stopped(place, lowerdir(layers), files=40) as view:
+        change(Path(os.fsdecode(layers[-1])))
+        let_go(view)
+        content_is_right(view)
+    uncover(place)
+
+
+def test_an_artifact_missing_from_layers_too_many_to_be_held(place: Path) -> None:
+    """A lazy view is mounted all the same, and says so."""
+    layers = Stack([TOP, *[{b"unikernel": Dir()}] * 80, {}]).build(place / "layers")
+    missing = [f"^urunc-viewfs: {role} '/{path}': not in any of 82 layers"
+               for role, path in [("binary", KERNEL_PATH), ("initrd", INITRD_PATH)]]  # fmt: skip
+    with stopped(place, lowerdir(layers), files=40, expected=missing) as view:
+        let_go(view)
+        assert not (view.root / KERNEL_PATH).exists()
+        assert (view.root / "urunc.json").exists()
 
 
 # Odd places.
@@ -207,10 +241,14 @@ def test_a_view_over_its_own_layer(place: Path, directory: str, resolve: str) ->
 
 
 @pytest.mark.parametrize("resolve", ["lazy", "ready"])
-def test_a_view_over_all_its_layers(place: Path, resolve: str) -> None:
+@pytest.mark.parametrize("files", [1024, 40])
+def test_a_view_over_all_its_layers(place: Path, resolve: str, files: int) -> None:
+    """Also where they are too many to be held open: none is looked for by its path then."""
     layers = Stack([TOP, *[{b"unikernel": Dir()}] * 80, BOTTOM]).build(place / "layers")
     at = place / "layers"
-    finished = call("-o", lowerdir(layers) + f",resolve={resolve}".encode(), "none", at)
+    options = lowerdir(layers) + f",resolve={resolve}".encode()
+    limited = [*LIMITED, "prlimit", f"--nofile={files}", "--"]
+    finished = call("-o", options, "none", at, wrapper=limited)
     assert finished.status == 0, finished
     try:
         assert (at / KERNEL_PATH).read_bytes() == KERNEL
