@@ -12,7 +12,7 @@
 
 #include "layerindex/cleanup.h"
 #include "layerindex/layerindex.h"
-#include "layerindex/stack.h"
+#include "layerindex/merge.h"
 
 struct walk {
 	struct li_stack *stack;
@@ -31,6 +31,7 @@ static void walk_done(struct walk *walk)
 }
 
 DEFINE_CLEANUP(struct walk, walk_done)
+
 /* Puts a symlink's body before what is left of the path. */
 static int follow(struct walk *walk, const struct entry *link)
 {
@@ -50,7 +51,7 @@ static int follow(struct walk *walk, const struct entry *link)
 	if (asprintf(&rest, "%.*s%s", (int)n, body, walk->next) < 0)
 		return -ENOMEM;
 	if (body[0] == '/')
-		position_root(&walk->at, walk->stack);
+		position_root(&walk->at);
 	free(walk->rest);
 	walk->next = walk->rest = rest;
 	return 0;
@@ -74,7 +75,7 @@ static int next_name(struct walk *walk, char name[static LI_NAME_MAX + 1])
 /* Asks once for a run of dots: a link may be full of them. */
 static int search(struct walk *walk)
 {
-	int r = walk->searched ? 0 : stack_search(walk->stack, &walk->at);
+	int r = walk->searched ? 0 : merge_search(walk->stack, &walk->at);
 
 	walk->searched = r == 0;
 	return r;
@@ -93,11 +94,11 @@ static int step(struct walk *walk, const char *name, struct entry *ret)
 		if (r < 0)
 			return r;
 		walk->searched = walk->at.depth == 0;
-		position_parent(&walk->at, walk->stack);
+		position_parent(&walk->at);
 		return 0;
 	}
 	walk->searched = false;
-	r = stack_lookup(walk->stack, &walk->at, name, &entry);
+	r = merge_lookup(walk->stack, &walk->at, name, &entry);
 	if (r < 0)
 		return r;
 	if (S_ISDIR(entry.st.st_mode)) {
@@ -127,7 +128,7 @@ static int walk_to_end(struct walk *walk, char last[static LI_NAME_MAX + 1], str
 			return may < 0 ? may : r;
 		}
 		if (!*last)
-			return stack_self(walk->stack, &walk->at, ret);
+			return merge_self(walk->stack, &walk->at, ret);
 		r = step(walk, last, ret);
 		if (r != 0)
 			return r < 0 ? r : 0;
@@ -164,7 +165,7 @@ int li_resolve(struct li_stack *stack, const char *path, unsigned flags, struct 
 	walk.next = walk.rest = strdup(path);
 	if (!walk.rest)
 		return -ENOMEM;
-	r = position_init(&walk.at, stack);
+	r = position_init(&walk.at, li_stack_size(stack));
 	if (r < 0)
 		return r;
 	r = walk_to_end(&walk, last, &entry);

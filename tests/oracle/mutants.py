@@ -129,7 +129,7 @@ mutant(
     ("marks.c", "n >= METACOPY_SIZE_MIN ? 1", "(n >= METACOPY_SIZE_MIN && n <= 68) ? 1"),
 )
 
-# ------------------------------------------------------------------------------------- stack.c
+# ------------------------------------------------------------------------------------- merge.c
 
 HIDDEN = "!S_ISDIR(entry.st.st_mode))\n\t\t"
 LAST = "merge_layer(stack, at, i, i == last, &found)"
@@ -138,60 +138,60 @@ PART = "if (at->reach[i] >= at->depth)\n\t\t\tr = merge_layer("
 mutant(
     "opaque-roots",
     (
-        "stack.c",
+        "merge.c",
         "r == 0 && i <= last;",
         "r == 0 && i <= last && !(at->depth == 0 && i > 0 && root_is_opaque(stack, i - 1));",
     ),
     (
-        "stack.c",
-        "int stack_lookup(",
+        "merge.c",
+        "int merge_lookup(",
         """\
 static bool root_is_opaque(struct li_stack *stack, size_t i)
 {
 	cleanup_with(entry_done) struct entry root = ENTRY_INIT;
 	unsigned marks = 0;
 
-	if (entry_open(stack, i, "", &root) == 0)
+	if (stack_open_entry(stack, i, "", &root) == 0)
 		marks_read(root.fd, MARK_OPAQUE, stack->userxattr, true, &marks);
 	return marks;
 }
 
-int stack_lookup(""",
+int merge_lookup(""",
     ),
 )
 mutant(
     "a-file-below-a-directory-does-not-stop",
-    ("stack.c", f"{HIDDEN}return 1;", f"{HIDDEN}return 0;"),
+    ("merge.c", f"{HIDDEN}return 1;", f"{HIDDEN}return 0;"),
 )
 mutant(
     "a-whiteout-does-not-stop",
-    ("stack.c", "ENTRY_WHITEOUT)\n\t\treturn 1;", "ENTRY_WHITEOUT)\n\t\treturn 0;"),
+    ("merge.c", "ENTRY_WHITEOUT)\n\t\treturn 1;", "ENTRY_WHITEOUT)\n\t\treturn 0;"),
 )
 mutant(
     "a-file-does-not-stop",
-    ("stack.c", "return class != ENTRY_DIR;", "return class == ENTRY_DIR_LAST;"),
+    ("merge.c", "return class != ENTRY_DIR;", "return class == ENTRY_DIR_LAST;"),
 )
 mutant(
     "layers-that-the-parent-does-not-have",
-    ("stack.c", PART, "if (i < stack->size)\n\t\t\tr = merge_layer("),
-    ("stack.c", "size_t last = last_layer(stack, at);", "size_t last = stack->size - 1;"),
-    ("stack.c", "r == -ENAMETOOLONG", "r == -ENOTDIR || r == -ELOOP"),
+    ("merge.c", PART, "if (i < stack->size)\n\t\t\tr = merge_layer("),
+    ("merge.c", "size_t last = last_layer(stack, at);", "size_t last = stack->size - 1;"),
+    ("merge.c", "r == -ENAMETOOLONG", "r == -ENOTDIR || r == -ELOOP"),
 )
 mutant(
     "the-last-layer-is-like-any",
-    ("stack.c", LAST, LAST.replace("i == last", "false")),
+    ("merge.c", LAST, LAST.replace("i == last", "false")),
 )
 mutant(
     "the-last-layer-of-the-stack",
-    ("stack.c", LAST, LAST.replace("i == last", "i == stack->size - 1")),
+    ("merge.c", LAST, LAST.replace("i == last", "i == stack->size - 1")),
 )
 mutant(
     "attributes-of-the-lowest-directory",
-    ("stack.c", "\tif (found->fd < 0) {\n\t\t*found", "\t{\n\t\tentry_done(found);\n\t\t*found"),
+    ("merge.c", "\tif (found->fd < 0) {\n\t\t*found", "\t{\n\t\tentry_done(found);\n\t\t*found"),
 )
 mutant(
     "layers-stay-when-leaving-a-directory",
-    ("stack.c", "if (at->reach[i] > depth)", "if (at->reach[i] > depth + 1)"),
+    ("position.c", "if (at->reach[i] > depth)", "if (at->reach[i] > depth + 1)"),
 )
 
 # ----------------------------------------------------------------------------------- resolve.c
@@ -213,7 +213,7 @@ walk.next = walk.rest = strdup(path);
 mutant("41-links", ("resolve.c", "> LI_LINKS_MAX", "> LI_LINKS_MAX + 1"))
 mutant("39-links", ("resolve.c", "> LI_LINKS_MAX", "> LI_LINKS_MAX - 1"))
 mutant("dot-dot-is-lexical", ("resolve.c", "walk.next = walk.rest = strdup(path);\n", LEXICALLY))
-mutant("dot-dot-stays", ("resolve.c", "\t\tposition_parent(&walk->at, walk->stack);\n", ""))
+mutant("dot-dot-stays", ("resolve.c", "\t\tposition_parent(&walk->at);\n", ""))
 mutant(
     "an-absolute-link-is-relative",
     ("resolve.c", "if (body[0] == '/')", "if (body[0] == '\\0')"),
