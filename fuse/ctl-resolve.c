@@ -164,7 +164,7 @@ static int resolve(struct arguments *arguments, struct view_error *error)
 	size_t n = 0;
 
 	if (source_find(arguments, &source, error) == 0 &&
-	    view_prepare(&arguments->options, &source, &view, error) == 0 &&
+	    view_prepare(&arguments->options, &source, false, &view, error) == 0 &&
 	    view_resolve(&view, error) < 0)
 		resolve_the_rest(&view);
 	for (size_t i = 0; i < view.artifact_count; i++)

@@ -38,6 +38,11 @@ static int set_id(struct options *options, char *value, struct view_error *error
 	return set_string(&options->id, value, error);
 }
 
+static int set_cache(struct options *options, char *value, struct view_error *error)
+{
+	return set_string(&options->cache, value, error);
+}
+
 static int set_timeout(struct options *options, char *value, struct view_error *error)
 {
 	uint64_t seconds;
@@ -136,6 +141,9 @@ static const struct option_rule {
 	{"uid", set_uid, NULL, "UID|force the owner of the artifacts"},
 	{"gid", set_gid, NULL, "GID|force the group of the artifacts"},
 	{"mode", set_mode, NULL, "OCTAL|force their permission bits; write bits are masked"},
+	{"cache", set_cache, NULL,
+	 "DIR|none|where what is found out about layers is kept for the next view (for containerd's "
+	 "snapshots: /run/urunc-viewfs/index)"},
 	{"basedir", set_basedir, NULL, "DIR|what relative layer paths are relative to"},
 	{"id", set_id, NULL, "ID|container id for logs and listings"},
 
@@ -293,6 +301,7 @@ void options_done(struct options *options)
 	free(TAKE_PTR(options->binary));
 	free(TAKE_PTR(options->initrd));
 	free(TAKE_PTR(options->id));
+	free(TAKE_PTR(options->cache));
 }
 
 static void print_option(const char *name, const char *value, const char *meaning)

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "fuse/background.h"
+#include "fuse/cache.h"
 #include "fuse/log.h"
 #include "fuse/memory.h"
 #include "fuse/mountpoint.h"
@@ -87,7 +88,7 @@ static int make(struct arguments *arguments, struct view *view, int report_fd,
 	cleanup_with(source_done) struct source source = {};
 
 	if (read_call(arguments, &source, ret_mountpoint, report_fd, error) < 0 ||
-	    view_prepare(&arguments->options, &source, view, error) < 0 ||
+	    view_prepare(&arguments->options, &source, true, view, error) < 0 ||
 	    resolve_first(view, &arguments->options, error) < 0)
 		return -ECANCELED;
 	return mount_view(view, arguments, *ret_mountpoint, report_fd, ret, error);
@@ -118,13 +119,14 @@ static int announce(const struct server_call *call, const struct view *view,
 }
 
 /* Serves; what the start took and serving does not need is given back as soon as it can be. */
-static int serve(struct session *session, const struct server_call *call)
+static int serve(struct session *session, struct view *view, const struct server_call *call)
 {
 	int r;
 
 	spawn_yield();
 	r = session_settle(session, call->report_fd);
-
+	cache_keep(view->stack);
+	view_release_layers(view);
 	close(call->report_fd);
 	if (r <= 0)
 		return r;
@@ -154,5 +156,5 @@ int server_run(const struct server_call *call)
 		report_send(call->report_fd, &error, NULL);
 		return view_code_exit(error.code);
 	}
-	return serve(session, call) < 0 ? view_code_exit(CODE_ESYSTEM) : 0;
+	return serve(session, &view, call) < 0 ? view_code_exit(CODE_ESYSTEM) : 0;
 }

@@ -251,7 +251,6 @@ int session_settle(struct session *session, int launcher)
 		else if (next < view->artifact_count)
 			serving_want(&session->serving, &view->artifacts[next++]);
 	}
-	view_release_layers(view);
 	return r;
 }
 

@@ -227,13 +227,16 @@ int source_find(struct arguments *arguments, struct source *ret, struct view_err
 	return take_overlay(arguments, ret, &found, false, error);
 }
 
-int source_open(const struct source *source, struct li_stack **ret, struct view_error *error)
+int source_open(const struct source *source, const struct li_index *index, unsigned flags,
+		struct li_stack **ret, struct view_error *error)
 {
 	size_t n = source->layers.count;
 	size_t bad;
-	int r = li_stack_open(source->layers.items, n, source->userxattr ? LI_STACK_USERXATTR : 0,
-			      ret, &bad);
+	int r;
 
+	if (source->userxattr)
+		flags |= LI_STACK_USERXATTR;
+	r = li_stack_open(source->layers.items, n, flags, index, ret, &bad);
 	if (r == 0)
 		return 0;
 	if (bad < n) {

@@ -23,8 +23,13 @@ struct source {
 /* Finds out where the layers are, without touching them. Returns: 0, or < 0 with *error. */
 int source_find(struct arguments *arguments, struct source *ret, struct view_error *error);
 
-/* Opens the layers. Returns: 0, with a stack owned by the caller, or < 0 with *error. */
-int source_open(const struct source *source, struct li_stack **ret, struct view_error *error);
+/*
+ * Opens the layers; *index*, borrowed until the stack is closed, or NULL, is what may be known of
+ * them. *flags* are more of enum li_stack_flags.
+ * Returns: 0, with a stack owned by the caller, or < 0 with *error.
+ */
+int source_open(const struct source *source, const struct li_index *index, unsigned flags,
+		struct li_stack **ret, struct view_error *error);
 
 void source_done(struct source *source);
 DEFINE_CLEANUP(struct source, source_done)

@@ -162,6 +162,7 @@ void view_done(struct view *view)
 	idmap_done(&view->uids);
 	idmap_done(&view->gids);
 	li_stack_close(view->stack);
+	li_index_close(view->index);
 	*view = (struct view){};
 }
 
@@ -338,8 +339,10 @@ bool view_is_settled(const struct view *view)
 
 void view_release_layers(struct view *view)
 {
-	if (view_is_settled(view))
-		li_stack_close(TAKE_PTR(view->stack));
+	if (!view_is_settled(view))
+		return;
+	li_stack_close(TAKE_PTR(view->stack));
+	li_index_close(TAKE_PTR(view->index));
 }
 
 struct stat view_attributes(const struct view *view, uint32_t node)

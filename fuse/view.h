@@ -59,6 +59,7 @@ struct node {
 
 struct view {
 	struct li_stack *stack; /* owned; NULL once nothing is left to be resolved */
+	struct li_index *index; /* that it was opened with; owned, or NULL */
 	struct idmap uids, gids;
 	int64_t uid, gid;
 	int mode;

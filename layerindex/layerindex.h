@@ -17,6 +17,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/stat.h>
+#include <time.h>
 
 #include "layerindex/cleanup.h"
 
@@ -30,27 +31,85 @@ enum {
 	LI_OPEN_LAYERS = 512,
 };
 
+/*
+ * A directory of small files that hold what was found out about layers: urunc-viewfs-index(5).
+ * Any number of processes may use it at once.
+ */
+struct li_index;
+
+enum { LI_INDEX_BYTES_MAX = 16 << 20 }; /* of all files; those not used for longest go first */
+
+/*
+ * Opens an index, and makes the directory if *make* and it is missing.
+ * Returns: 0, with the index in *ret*, owned by the caller; -EPERM: the directory is another
+ *	user's, or others may write in it; or what opening it failed with.
+ */
+int li_index_open(const char *path, bool make, struct li_index **ret);
+
+/* NULL is allowed. */
+void li_index_close(struct li_index *index);
+
+enum li_entry_state {
+	LI_ENTRY_CURRENT,   /* its layers are there */
+	LI_ENTRY_STALE,	    /* they are not, and it is of no use any more */
+	LI_ENTRY_DAMAGED,   /* or of another version */
+	LI_ENTRY_TEMPORARY, /* being written, or left by a writer that died */
+};
+
+/* A file of an index. */
+struct li_index_entry {
+	const char *name;
+	enum li_entry_state state;
+	uint64_t bytes;	      /* that it takes on the disk */
+	struct timespec used; /* last, within an hour */
+	size_t layers, paths; /* that it speaks of */
+	const char *layer;    /* the topmost of them; "": unknown */
+};
+
+/* Calls *visit* for each file; what it is given is borrowed. Returns: 0, or an errno value. */
+int li_index_each(const struct li_index *index,
+		  void (*visit)(const struct li_index_entry *entry, void *context), void *context);
+
+/* Removes a file of the index. Returns: 0, also where it is gone, or an errno value. */
+int li_index_remove(const struct li_index *index, const char *name);
+
 struct li_stack;
 
 enum li_stack_flags {
 	LI_STACK_USERXATTR = 1 << 0, /* overlay marks are user.overlay.*, not trusted.overlay.* */
+	/* No index is used unless every layer is root's, or this user's. */
+	LI_STACK_INDEX_OWN = 1 << 1,
 };
 
 /*
  * Opens a stack of *n* layer directories, topmost first. A path may end in a symlink, as in the
  * kernel's lowerdir=; the paths are copied. Holds at most LI_OPEN_LAYERS descriptors, and at most
- * half of those that the process may have: the rest is the caller's.
+ * half of those that the process may have: the rest is the caller's. What *index* knows of the
+ * layers spares asking them; it is borrowed until the stack is closed, and may be NULL.
  *
  * Returns: 0, with the stack in *ret, owned by the caller (li_stack_close()).
- *	-EINVAL: no layer; -E2BIG: more than LI_LAYERS_MAX;
+ *	-EINVAL: no layer.
+ *	-E2BIG: more than LI_LAYERS_MAX.
  *	-EPERM: trusted.overlay.* marks cannot be read (that takes CAP_SYS_ADMIN in the initial user
- *		namespace; without it deleted files would reappear) and LI_STACK_USERXATTR was not
- *given; -ENOSYS: /proc is not mounted, and marks cannot be read without it; any other: opening the
- *layer failed whose index is then in *ret_layer (-ENOENT, -ENOTDIR, -EACCES, ...). Where no layer
- *is to blame *ret_layer is n.
+ *	namespace; without it deleted files would reappear) and LI_STACK_USERXATTR was not given.
+ *	-ENOSYS: /proc is not mounted, and marks cannot be read without it.
+ *	Any other: opening the layer failed whose index is then in *ret_layer (-ENOENT, -ENOTDIR,
+ *	-EACCES, ...). Where no layer is to blame *ret_layer is n.
  */
-int li_stack_open(char *const *paths, size_t n, unsigned flags, struct li_stack **ret,
-		  size_t *ret_layer);
+int li_stack_open(char *const *paths, size_t n, unsigned flags, const struct li_index *index,
+		  struct li_stack **ret, size_t *ret_layer);
+
+/*
+ * Files what was learned from the layers in the index that the stack was opened with, for the next.
+ * Returns: 0, or what writing failed with; the stack is as good as before.
+ */
+int li_stack_publish(struct li_stack *stack);
+
+/*
+ * The name of a file of the index that was about these layers and is damaged, foreign or of another
+ * version; borrowed until the stack is closed. NULL: there was none.
+ */
+const char *li_stack_damaged_entry(const struct li_stack *stack);
 
 /* Closes what the stack holds and frees it; NULL is allowed. */
 void li_stack_close(struct li_stack *stack);
@@ -68,7 +127,8 @@ bool li_stack_is_stacked(const struct li_stack *stack);
 
 /*
  * Whether every layer is held open, so that resolving takes no layer's path any more. Where it is
- * false a mount over a directory that leads to a layer comes between.
+ * false a mount over a directory that leads to a layer comes between. What the index speaks for is
+ * not held.
  */
 bool li_stack_is_held(const struct li_stack *stack);
 
@@ -97,10 +157,11 @@ enum li_resolve_flags {
  * overlay would: absolute links restart at the root, ".." is the parent of the merged directory
  * and stops at the root.
  *
- * Returns: 0, with *ret filled (li_file_done()); the errno values are the kernel's own for that
- *walk: -ENOENT, -ENOTDIR, -ELOOP, -ENAMETOOLONG; -EPERM, -EINVAL, -EIO: a redirect or metacopy mark
- *stands on the way (never followed); -EXDEV: a mount lies on the way inside a layer, and the layer
- *beneath could not be reached; -ESTALE: a layer directory is no longer the one that was opened;
+ * Returns: 0, with *ret filled (li_file_done()).
+ *	-ENOENT, -ENOTDIR, -ELOOP, -ENAMETOOLONG: as the kernel says for that walk.
+ *	-EPERM, -EINVAL, -EIO: a redirect or metacopy mark stands on the way (never followed).
+ *	-EXDEV: a mount lies on the way inside a layer, and what it covers could not be reached.
+ *	-ESTALE: a layer directory is no longer the one that was opened.
  *	-ENOMEM, -EMFILE, -ENFILE, -EIO and what else a layer's filesystem fails with.
  */
 int li_resolve(struct li_stack *stack, const char *path, unsigned flags, struct li_file *ret);

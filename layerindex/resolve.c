@@ -102,7 +102,8 @@ static int step(struct walk *walk, const char *name, struct entry *ret)
 	if (r < 0)
 		return r;
 	if (S_ISDIR(entry.st.st_mode)) {
-		if (walk->next[strspn(walk->next, "/")])
+		/* What the index knows of a directory is not open. */
+		if (walk->next[strspn(walk->next, "/")] || entry.fd < 0)
 			return 0;
 	} else if (S_ISLNK(entry.st.st_mode)) {
 		/* A slash after it, even the last byte of the path, asks for what it leads to. */
@@ -147,7 +148,7 @@ static char *origin_name(const struct walk *walk, const char *last, const struct
 	return name;
 }
 
-int li_resolve(struct li_stack *stack, const char *path, unsigned flags, struct li_file *ret)
+static int resolve(struct li_stack *stack, const char *path, unsigned flags, struct li_file *ret)
 {
 	cleanup_with(walk_done) struct walk walk = {
 		.stack = stack,
@@ -158,10 +159,6 @@ int li_resolve(struct li_stack *stack, const char *path, unsigned flags, struct 
 	char *name;
 	int r;
 
-	if (!*path)
-		return -ENOENT;
-	if (strlen(path) > LI_PATH_MAX)
-		return -ENAMETOOLONG;
 	walk.next = walk.rest = strdup(path);
 	if (!walk.rest)
 		return -ENOMEM;
@@ -177,6 +174,22 @@ int li_resolve(struct li_stack *stack, const char *path, unsigned flags, struct 
 	*ret = (struct li_file){.st = entry.st, .layer = entry.layer, .name = name};
 	ret->fd = TAKE_FD(entry.fd);
 	return 0;
+}
+
+int li_resolve(struct li_stack *stack, const char *path, unsigned flags, struct li_file *ret)
+{
+	size_t known = stack->known;
+	int r;
+
+	if (!*path)
+		return -ENOENT;
+	if (strlen(path) > LI_PATH_MAX)
+		return -ENAMETOOLONG;
+	r = resolve(stack, path, flags, ret);
+	/* The index was of no use: once more, and every layer is asked. */
+	if (r == -ENODATA && stack->known != known)
+		r = resolve(stack, path, flags, ret);
+	return r;
 }
 
 void li_file_done(struct li_file *file)

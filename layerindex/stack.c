@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "layerindex/marks.h"
+#include "layerindex/stack-index.h"
 
 static void close_layers(struct li_stack *stack)
 {
@@ -60,18 +61,64 @@ static int note_filesystem(struct li_stack *stack, size_t i)
 {
 	const struct layer *layer = &stack->layers[i];
 	struct statfs fs;
+	int r;
 
 	if (i > 0 && layer->dev == stack->layers[i - 1].dev)
 		return 0;
-	if (fstatfs(layer->fd, &fs) < 0)
+	r = layer->fd < 0 ? statfs(layer->path, &fs) : fstatfs(layer->fd, &fs);
+	if (r < 0)
 		return -errno;
 	if (fs.f_type == OVERLAYFS_SUPER_MAGIC || fs.f_type == FUSE_SUPER_MAGIC)
 		stack->stacked = true;
 	return 0;
 }
 
-int li_stack_open(char *const *paths, size_t n, unsigned flags, struct li_stack **ret,
-		  size_t *ret_layer)
+static int copy_paths(struct li_stack *stack, char *const *paths, size_t n)
+{
+	stack->layers = calloc(n, sizeof(*stack->layers));
+	if (!stack->layers)
+		return -ENOMEM;
+	while (stack->size < n) {
+		struct layer *layer = &stack->layers[stack->size];
+
+		layer->fd = -EBADF;
+		layer->path = strdup(paths[stack->size]);
+		if (!layer->path)
+			return -ENOMEM;
+		stack->size++;
+	}
+	return 0;
+}
+
+/* Opens a layer, unless the index speaks for it: whether it is there was seen then. */
+static int open_layer(struct li_stack *stack, size_t i)
+{
+	struct layer *layer = &stack->layers[i];
+	int r = i < stack->known ? acquire(stack, layer) : 0;
+
+	if (r < 0)
+		return r;
+	r = note_filesystem(stack, i);
+	if (layer->fd >= 0)
+		release(stack, layer);
+	return r;
+}
+
+static int open_layers(struct li_stack *stack, size_t *ret_layer)
+{
+	for (size_t i = 0; i < stack->size; i++) {
+		int r = open_layer(stack, i);
+
+		if (r < 0) {
+			*ret_layer = i;
+			return r;
+		}
+	}
+	return 0;
+}
+
+int li_stack_open(char *const *paths, size_t n, unsigned flags, const struct li_index *index,
+		  struct li_stack **ret, size_t *ret_layer)
 {
 	struct li_stack *stack;
 	int r;
@@ -88,26 +135,15 @@ int li_stack_open(char *const *paths, size_t n, unsigned flags, struct li_stack 
 	if (!stack)
 		return -ENOMEM;
 	stack->userxattr = flags & LI_STACK_USERXATTR;
+	stack->index_own = flags & LI_STACK_INDEX_OWN;
 	stack->open_most = open_most();
-	stack->layers = calloc(n, sizeof(*stack->layers));
-	r = stack->layers ? 0 : -ENOMEM;
-	for (size_t i = 0; r == 0 && i < n; i++) {
-		struct layer *layer = &stack->layers[stack->size++];
-
-		layer->fd = -EBADF;
-		layer->path = strdup(paths[i]);
-		if (!layer->path) {
-			r = -ENOMEM;
-			break;
-		}
-		r = acquire(stack, layer);
-		if (r == 0) {
-			r = note_filesystem(stack, i);
-			release(stack, layer);
-		}
-		if (r < 0)
-			*ret_layer = i;
-	}
+	r = copy_paths(stack, paths, n);
+	stack->known = stack->size;
+	/* Whatever keeps the index from being used, the layers themselves will say it. */
+	if (r == 0 && index)
+		stack_index_open(stack, index);
+	if (r == 0)
+		r = open_layers(stack, ret_layer);
 	if (r < 0) {
 		li_stack_close(stack);
 		return r;
@@ -120,6 +156,7 @@ void li_stack_close(struct li_stack *stack)
 {
 	if (!stack)
 		return;
+	stack_index_close(stack);
 	for (size_t i = 0; i < stack->size; i++)
 		layer_done(&stack->layers[i]);
 	free(stack->layers);

@@ -10,12 +10,17 @@
 #include "layerindex/layer.h"
 #include "layerindex/layerindex.h"
 
+struct stack_index;
+
 struct li_stack {
 	struct layer *layers;
 	size_t size;
 	size_t open;	  /* layers with a descriptor */
 	size_t open_most; /* that stay so */
+	size_t known; /* the layer from which on the index speaks for all of them; size: none */
+	struct stack_index *index; /* owned; NULL: there is none */
 	bool userxattr;
+	bool index_own; /* LI_STACK_INDEX_OWN */
 	bool stacked; /* some layer lies on overlayfs or FUSE */
 	bool no_openat2;
 };

@@ -105,7 +105,7 @@ int main(int argc, char **argv)
 	size_t bad;
 	int r;
 
-	r = li_stack_open(layers, n, userxattr ? LI_STACK_USERXATTR : 0, &stack, &bad);
+	r = li_stack_open(layers, n, userxattr ? LI_STACK_USERXATTR : 0, NULL, &stack, &bad);
 	if (r < 0) {
 		fprintf(stderr, "li-resolve: layer %zu of %zu '%s': %s\n", bad, n,
 			bad < n ? layers[bad] : "", strerror(-r));

@@ -17,7 +17,7 @@ static inline struct li_stack *open_stack(size_t n, ...)
 		paths[i] = va_arg(args, char *);
 	va_end(args);
 	require_root();
-	same_int("li_stack_open", li_stack_open(paths, n, 0, &stack, &bad), 0);
+	same_int("li_stack_open", li_stack_open(paths, n, 0, NULL, &stack, &bad), 0);
 	return stack;
 }
 

@@ -76,7 +76,7 @@ static void check_row(const struct row *row)
 				    &fault),
 			 0);
 	same_int(row->name, options_parse(&options, list, &error), 0);
-	same_int(row->name, li_stack_open(layer, 1, 0, &stack, &bad), 0);
+	same_int(row->name, li_stack_open(layer, 1, 0, NULL, &stack, &bad), 0);
 	r = boot_read(&options, annotations, stack, &boot, &config, &error);
 	li_stack_close(stack);
 	same_error(row->name, r, &error, row->code, NULL);

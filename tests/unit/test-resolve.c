@@ -10,7 +10,7 @@ static struct li_stack *open_two(void)
 	size_t bad;
 
 	require_root();
-	same_int("li_stack_open", li_stack_open(paths, 2, 0, &stack, &bad), 0);
+	same_int("li_stack_open", li_stack_open(paths, 2, 0, NULL, &stack, &bad), 0);
 	return stack;
 }
 

@@ -268,7 +268,7 @@ static void test_open(void **state)
 
 		assert_int_equal(strings_take(&source.layers, strdup("a")), 0);
 		assert_int_equal(strings_take(&source.layers, strdup(cases[i].second)), 0);
-		r = source_open(&source, &stack, &error);
+		r = source_open(&source, NULL, 0, &stack, &error);
 		same_error(cases[i].second, r, &error, cases[i].code, cases[i].message);
 		li_stack_close(stack);
 	}

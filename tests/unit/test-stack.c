@@ -21,18 +21,18 @@ static void test_open_errors(void **state)
 	make_file("file", "");
 	for (size_t i = 0; i < ARRAY_SIZE(many); i++)
 		many[i] = (char *)"a";
-	assert_int_equal(li_stack_open(paths, 0, 0, &stack, &bad), -EINVAL);
+	assert_int_equal(li_stack_open(paths, 0, 0, NULL, &stack, &bad), -EINVAL);
 	assert_int_equal(bad, 0);
-	assert_int_equal(li_stack_open(many, ARRAY_SIZE(many), 0, &stack, &bad), -E2BIG);
+	assert_int_equal(li_stack_open(many, ARRAY_SIZE(many), 0, NULL, &stack, &bad), -E2BIG);
 	assert_int_equal(bad, ARRAY_SIZE(many));
-	assert_int_equal(li_stack_open(paths, 3, 0, &stack, &bad), -ENOENT);
+	assert_int_equal(li_stack_open(paths, 3, 0, NULL, &stack, &bad), -ENOENT);
 	assert_int_equal(bad, 2);
-	assert_int_equal(li_stack_open(paths + 3, 1, 0, &stack, &bad), -ENOTDIR);
+	assert_int_equal(li_stack_open(paths + 3, 1, 0, NULL, &stack, &bad), -ENOTDIR);
 	assert_int_equal(bad, 0);
 	/* Outputs are written only on success. */
 	assert_null(stack);
 	li_stack_close(NULL);
-	assert_int_equal(li_stack_open(paths, 2, 0, &stack, &bad), 0);
+	assert_int_equal(li_stack_open(paths, 2, 0, NULL, &stack, &bad), 0);
 	assert_int_equal(li_stack_size(stack), 2);
 	assert_string_equal(li_stack_path(stack, 1), "b");
 	li_stack_close(stack);
@@ -49,7 +49,7 @@ static void test_most_layers(void **state)
 	make_dir("a");
 	for (size_t i = 0; i < ARRAY_SIZE(many); i++)
 		many[i] = (char *)"a";
-	assert_int_equal(li_stack_open(many, ARRAY_SIZE(many), 0, &stack, &bad), 0);
+	assert_int_equal(li_stack_open(many, ARRAY_SIZE(many), 0, NULL, &stack, &bad), 0);
 	li_stack_close(stack);
 }
 
@@ -62,9 +62,9 @@ static int in_user_namespace(void)
 
 	if (unshare(CLONE_NEWUSER) < 0)
 		return 77;
-	if (li_stack_open(paths, 1, 0, &stack, &bad) != -EPERM || bad != 1)
+	if (li_stack_open(paths, 1, 0, NULL, &stack, &bad) != -EPERM || bad != 1)
 		return 1;
-	if (li_stack_open(paths, 1, LI_STACK_USERXATTR, &stack, &bad) != 0)
+	if (li_stack_open(paths, 1, LI_STACK_USERXATTR, NULL, &stack, &bad) != 0)
 		return 2;
 	li_stack_close(stack);
 	return 0;
@@ -107,7 +107,7 @@ static void open_many(struct li_stack **ret)
 	}
 	make_file("599/d/bottom", "");
 	make_file("50/d/middle", "");
-	same_int("many layers", li_stack_open(paths, MANY, 0, ret, &bad), 0);
+	same_int("many layers", li_stack_open(paths, MANY, 0, NULL, ret, &bad), 0);
 }
 
 static void look_in_many(struct li_stack *stack)
