@@ -26,7 +26,7 @@ struct options {
 	char *basedir;
 	char *binary, *initrd; /* NULL: what the image says */
 	char *id;
-	char *cache; /* of layers: a directory, or "none"; NULL: as it fits */
+	char *cache;	  /* of layers: a directory, or "none"; NULL: as it fits */
 	unsigned timeout; /* seconds */
 	enum resolve_when resolve;
 	enum decode_rule decode;

@@ -104,7 +104,8 @@ void artifact_report(struct artifact *artifact, const struct view_error *error);
  */
 int view_resolve(struct view *view, struct view_error *error);
 
-/* The same for a lazy view: one that is missing is reported; only that a layer fails is an error. */
+/* The same for a lazy view: one that is missing is reported; only that a layer fails is an error.
+ */
 int view_resolve_early(struct view *view, struct view_error *error);
 
 /* Whether no artifact is left to be looked for. */

@@ -148,9 +148,8 @@ static int merge_known(struct li_stack *stack, struct position *at, struct entry
 		return open_known(stack, at, fact, found);
 	at->reach[stack->known] = at->depth + 1;
 	if (!is_found(found))
-		*found = (struct entry){.fd = -EBADF,
-					.st.st_mode = S_IFDIR,
-					.layer = stack->known + fact->layer};
+		*found = (struct entry){
+			.fd = -EBADF, .st.st_mode = S_IFDIR, .layer = stack->known + fact->layer};
 	return 0;
 }
 

@@ -17,11 +17,11 @@ struct li_stack {
 	size_t size;
 	size_t open;	  /* layers with a descriptor */
 	size_t open_most; /* that stay so */
-	size_t known; /* the layer from which on the index speaks for all of them; size: none */
+	size_t known;	  /* the layer from which on the index speaks for all of them; size: none */
 	struct stack_index *index; /* owned; NULL: there is none */
 	bool userxattr;
 	bool index_own; /* LI_STACK_INDEX_OWN */
-	bool stacked; /* some layer lies on overlayfs or FUSE */
+	bool stacked;	/* some layer lies on overlayfs or FUSE */
 	bool no_openat2;
 };
 

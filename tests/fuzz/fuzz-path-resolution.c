@@ -52,8 +52,8 @@ static struct li_stack *open_stack(const struct tree *tree, int root)
 		snprintf(paths[i], sizeof(paths[i]), "/proc/self/fd/%d/%zu", root, i);
 		layers[i] = paths[i];
 	}
-	r = li_stack_open(layers, tree->layers, tree->userxattr ? LI_STACK_USERXATTR : 0, NULL, &stack,
-			  &bad);
+	r = li_stack_open(layers, tree->layers, tree->userxattr ? LI_STACK_USERXATTR : 0, NULL,
+			  &stack, &bad);
 	require(r == 0, "the layers can be opened");
 	return stack;
 }

@@ -183,7 +183,7 @@ static void test_replaced_layer(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		scratch_test(test_open_errors),    scratch_test(test_most_layers),
+		scratch_test(test_open_errors),		  scratch_test(test_most_layers),
 		scratch_test(test_marks_must_be_visible), scratch_test(test_open_layers),
 		scratch_test(test_few_descriptors),	  scratch_test(test_replaced_layer),
 	};
