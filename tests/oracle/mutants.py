@@ -17,6 +17,9 @@ class Mutant:
 
 MUTANTS: list[Mutant] = []
 
+# Those of the index, which make answers wrong only after something has happened.
+INDEX_MUTANTS: list[Mutant] = []
+
 
 def mutant(name: str, *edits: tuple[str, str, str]) -> None:
     MUTANTS.append(Mutant(name, edits))
@@ -255,4 +258,50 @@ mutant("the-empty-path-is-the-root", ("resolve.c", "if (!*path)\n", "if (!path)\
 mutant(
     "a-link-at-the-end-is-followed",
     ("resolve.c", "flags & LI_RESOLVE_NOFOLLOW", "flags & 0"),
+)
+
+# ------------------------------------------------------------------------------------- the index
+
+
+def index_mutant(name: str, *edits: tuple[str, str, str]) -> None:
+    INDEX_MUTANTS.append(Mutant(name, edits))
+
+
+index_mutant("stamps-are-believed", ("merge.c", "!stamp_matches(&fact->stamp, &entry.st)", "false"))
+index_mutant("a-mount-that-is-back", ("identity.c", "\t\tstx->stx_mnt_id,\n", "\t\t0,\n"))
+index_mutant(
+    "a-layer-is-where-it-lies",
+    ("identity.c", "\t\tstx->stx_ino,\n", "\t\t0,\n"),
+    ("identity.c", "nanoseconds(&stx->stx_btime)", "0"),
+    ("identity.c", "nanoseconds(&stx->stx_ctime)", "0"),
+)
+index_mutant(
+    "the-order-of-layers-is-nothing",
+    ("identity.c", "struct chain_key key = *below;", "struct chain_key key = {{1, 1}};"),
+    ("stack-index.c", "memcmp(&chain->top, &known->tops[i], sizeof(chain->top)) == 0", "true"),
+)
+index_mutant(
+    "both-kinds-of-marks-are-one",
+    ("identity.c", "add_word(&key, userxattr);", "(void)userxattr;"),
+)
+index_mutant(
+    "a-layer-that-was-not-asked-has-nothing",
+    ("observed.c", "seen == SEEN_NOTHING || (", "("),
+    ("observed.c", "return seen != SEEN_ABSENT &&", "return seen != SEEN_ABSENT && seen &&"),
+)
+index_mutant(
+    "what-is-hidden-is-absent",
+    ("observed.c", "(seen == SEEN_HIDDEN && !found)", "false"),
+)
+index_mutant(
+    "nothing-hides-what-is-known",
+    ("merge.c", "if (r == 0 && is_known_below(stack, at))", "if (r >= 0 && is_known_below(stack, at))"),
+)
+index_mutant(
+    "the-layers-below-always-count",
+    ("merge.c", "stack->known < stack->size && at->reach[stack->known] >= at->depth", "stack->known < stack->size"),
+)
+index_mutant(
+    "what-is-unknown-is-absent",
+    ("merge.c", "\t\tstack_index_forget(stack, false);\n\t\treturn -ENODATA;\n", "\t\treturn 0;\n"),
 )

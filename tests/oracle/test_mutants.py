@@ -15,9 +15,9 @@ from pathlib import Path
 
 import pytest
 from cases import CASES
-from mutants import MUTANTS, Mutant
+from mutants import INDEX_MUTANTS, MUTANTS, Mutant
 from regressions import KEPT
-from support import comparison, resolver, scratch, search, skipping
+from support import comparison, histories, resolver, scratch, search, skipping
 from support.answer import Answer
 from support.resolver import Question
 from support.stack import Stack
@@ -125,7 +125,7 @@ def build(
         parts[name] = source.with_suffix(".o")
         subprocess.run([*compiler, *FLAGS, "-c", source, "-o", parts[name]], check=True)
     program = directory / "li-resolve"
-    subprocess.run([*compiler, "-o", program, *parts.values()], check=True)
+    subprocess.run([*compiler, "-o", program, *parts.values(), "-lzstd"], check=True)
     return program
 
 
@@ -168,6 +168,25 @@ def test_mutant_is_caught(
     difference = caught(program, table + drawn)
     print(f"\n{mutant.name}: {difference}")
     assert difference, "this rule could be got wrong, and no test would notice"
+
+
+HISTORIES = 100
+
+
+@pytest.mark.parametrize("mutant", INDEX_MUTANTS, ids=lambda mutant: mutant.name)
+def test_index_mutant_is_caught(
+    mutant: Mutant,
+    directory: Path,
+    compiler: list[str],
+    objects: dict[str, Path],
+    tmp_path: Path,
+) -> None:
+    program = build(mutant, compiler, objects, tmp_path)
+    place = directory / mutant.name
+    place.mkdir()
+    with pytest.raises(histories.WrongAnswer):
+        histories.run(place, HISTORIES, histories.Tally(SEED), program)
+    shutil.rmtree(place)
 
 
 def test_an_outgrown_mutant_fails() -> None:

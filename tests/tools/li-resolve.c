@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * li-resolve [--userxattr] LAYER...
+ * li-resolve [--userxattr] [--index=DIR] LAYER...
  *
  * Asks layerindex, and nothing else, about paths in a stack of layers. Requests come on stdin,
  * each ended by NUL: 'f' (follow a final symlink) or 'n' (do not), then the path's bytes. Each is
  * answered by one line of JSON: {"error":"ENOENT"}, or what is there. Names of any bytes are hex.
+ * With --index what is known there is used, and what was learned is filed at the end.
  */
 #include <errno.h>
 #include <stdbool.h>
@@ -94,25 +95,57 @@ static void answer(struct li_stack *stack, const char *request)
 	fflush(stdout);
 }
 
-int main(int argc, char **argv)
+/* The words before the layers. Returns: how many there are, or < 0 that the index cannot be used. */
+static int take_options(char **argv, bool *ret_userxattr, struct li_index **ret_index)
+{
+	int n = 1;
+
+	for (; argv[n] && strncmp(argv[n], "--", 2) == 0; n++) {
+		const char *directory = strncmp(argv[n], "--index=", 8) == 0 ? argv[n] + 8 : NULL;
+		int r = directory ? li_index_open(directory, true, ret_index) : 0;
+
+		if (r < 0) {
+			fprintf(stderr, "li-resolve: %s: %s\n", directory, strerror(-r));
+			return r;
+		}
+		*ret_userxattr |= strcmp(argv[n], "--userxattr") == 0;
+	}
+	return n;
+}
+
+static void answer_all(struct li_stack *stack)
 {
 	cleanup_free char *request = NULL;
-	bool userxattr = argc > 1 && strcmp(argv[1], "--userxattr") == 0;
-	char **layers = argv + 1 + userxattr;
-	size_t n = argc - 1 - userxattr;
-	struct li_stack *stack;
 	size_t capacity = 0;
+
+	while (getdelim(&request, &capacity, '\0', stdin) > 1)
+		answer(stack, request);
+}
+
+int main(int argc, char **argv)
+{
+	struct li_index *index = NULL;
+	bool userxattr = false;
+	int first = take_options(argv, &userxattr, &index);
+	char **layers = argv + first;
+	size_t n = argc - first;
+	struct li_stack *stack;
 	size_t bad;
 	int r;
 
-	r = li_stack_open(layers, n, userxattr ? LI_STACK_USERXATTR : 0, NULL, &stack, &bad);
+	if (first < 0)
+		return 1;
+	r = li_stack_open(layers, n, userxattr ? LI_STACK_USERXATTR : 0, index, &stack, &bad);
 	if (r < 0) {
 		fprintf(stderr, "li-resolve: layer %zu of %zu '%s': %s\n", bad, n,
 			bad < n ? layers[bad] : "", strerror(-r));
 		return 1;
 	}
-	while (getdelim(&request, &capacity, '\0', stdin) > 1)
-		answer(stack, request);
+	answer_all(stack);
+	r = li_stack_publish(stack);
+	if (r < 0)
+		fprintf(stderr, "li-resolve: index: %s\n", strerror(-r));
 	li_stack_close(stack);
-	return 0;
+	li_index_close(index);
+	return r < 0;
 }

@@ -1,0 +1,307 @@
+"""The shared index of layers: when it is used, what it spares, and what becomes of it."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pytest
+from support import image, machine, namespace, overlay, skipping
+from support.image import INITRD, INITRD_PATH, KERNEL, KERNEL_PATH, lowerdir
+from support.view import View, call, program, refused, run
+from support.waiting import SECONDS, wait_until
+
+MS_BIND = namespace.MS_BIND
+LAYERS = 20
+ENTRY = re.compile(r"[0-9a-f]{32}")
+ARTIFACTS = 3
+
+
+@pytest.fixture
+def index(place: Path) -> Iterator[Path]:
+    """Where root's index is, on an empty /run."""
+    with namespace.tmpfs("/run"):
+        yield Path("/run/urunc-viewfs/index")
+
+
+def snapshots(place: Path, layers: int = LAYERS, first: int = 1) -> list[bytes]:
+    """The layers of an image where containerd's snapshotter has them, topmost first."""
+    found = []
+    for number, built in enumerate(image.crowded(layers, 2).build(place / f"built-{first}")):
+        at = place / "snapshots" / str(first + layers - number) / "fs"
+        at.parent.mkdir(parents=True)
+        os.rename(built, at)
+        found.append(os.fsencode(at))
+    return found
+
+
+def entries(index: Path) -> dict[str, bytes]:
+    """The files of an index; nothing else may lie there."""
+    found = {path.name: path.read_bytes() for path in index.iterdir()} if index.exists() else {}
+    assert all(ENTRY.fullmatch(name) for name in found), found
+    return found
+
+
+def look(place: Path, *arguments: str | bytes, **how: object) -> None:
+    """Mount a view and read it; once that is done, what was learned is kept."""
+    with View(place / "view", *arguments, foreground=True, **how) as view:
+        content_is_right(view)
+
+
+def content_is_right(view: View) -> None:
+    assert (view.root / KERNEL_PATH).read_bytes() == KERNEL
+    assert (view.root / INITRD_PATH).read_bytes() == INITRD
+    assert json.loads((view.root / "urunc.json").read_text())
+
+
+class Calls:
+    """What strace saw of a view, from its start to its end."""
+
+    def __init__(self, place: Path, *arguments: str | bytes) -> None:
+        if not shutil.which("strace"):
+            skipping.skip("no strace")
+        log = place / "strace"
+        wrapper = ["strace", "-f", "-y", "-qq", "-s", "512", "-o", log, "-e", "trace=%file", "--"]
+        os.environ["LSAN_OPTIONS"] = "detect_leaks=0"
+        try:
+            look(place, *arguments, wrapper=wrapper)
+        finally:
+            del os.environ["LSAN_OPTIONS"]
+        self.lines = log.read_text().splitlines()
+
+    def of(self, name: str, path: str) -> list[str]:
+        return [line for line in self.lines if re.search(rf"\b{name}\(", line) and path in line]
+
+
+# What it spares
+
+
+@pytest.mark.parametrize("count", [LAYERS, 500])
+def test_calls_of_the_second_view(place: Path, index: Path, count: int) -> None:
+    layers = snapshots(place, count)
+    option = lowerdir(layers)
+    look(place, "-o", option)
+    calls = Calls(place, "-o", option)
+    below = str(place / "snapshots")
+    assert len(calls.of("openat", f'{index}>, "')) == 1, "one file is read"
+    assert len(calls.of("statx", below)) == count, "one look at each layer"
+    opened = calls.of("openat", f'"{below}')
+    # The directory that they all lie in, and each layer that has an artifact.
+    assert len(opened) <= 1 + ARTIFACTS, opened
+    assert len(calls.of("openat2", below)) == ARTIFACTS, "one walk for each artifact"
+
+
+def test_an_image_with_the_same_base(place: Path, index: Path) -> None:
+    """Its own layers are asked, and nothing below."""
+    layers = snapshots(place)
+    look(place, "-o", lowerdir(layers))
+    own = snapshots(place, 2, first=100)
+    shared = [*own, *layers[1:]]
+    calls = Calls(place, "-o", lowerdir(shared))
+    walked = calls.of("openat2", str(place / "snapshots"))
+    for layer in layers[1:]:
+        mine = [line for line in walked if f"<{os.fsdecode(layer)}>" in line]
+        assert len(mine) <= 1, mine
+    assert any(f"<{os.fsdecode(own[0])}>" in line for line in walked)
+
+
+# Where and when
+
+
+def overlay_of(place: Path, layers: Sequence[bytes]) -> Path:
+    at = place / "merged"
+    at.mkdir()
+    option = b"lowerdir=" + b":".join(map(overlay.escape, layers))
+    with overlay.chdir("/"):
+        namespace.mount("overlay", str(at), "overlay", namespace.MS_RDONLY, option)
+    return at
+
+
+@pytest.mark.parametrize("form", ["lowerdir", "mounts", "mountpoint"])
+def test_snapshots_however_they_are_named(place: Path, index: Path, form: str) -> None:
+    layers = snapshots(place)
+    arguments: list[str | bytes] = ["-o", lowerdir(layers)]
+    source: str | Path = "none"
+    if form == "mounts":
+        options = ["index=off", "lowerdir=" + ":".join(map(os.fsdecode, layers))]
+        mounts = [{"Type": "overlay", "Source": "overlay", "Options": options}]
+        (place / "mounts.json").write_text(json.dumps(mounts))
+        arguments = [f"--mounts={place / 'mounts.json'}"]
+    elif form == "mountpoint":
+        arguments, source = [], overlay_of(place, layers)
+    look(place, *arguments, source=source)
+    assert entries(index)
+    if form == "mountpoint":
+        namespace.unmount(str(source))
+
+
+def test_not_where_somebody_may_edit(place: Path, index: Path) -> None:
+    plain = image.crowded(LAYERS, 2).build(place / "layers")
+    look(place, "-o", lowerdir(plain))
+    assert not entries(index)
+    layers = snapshots(place)
+    for layer in layers[-1:]:
+        os.chown(layer, 1000, 1000)
+    look(place, "-o", lowerdir(layers))
+    assert not entries(index)
+
+
+def test_not_where_it_does_not_pay(place: Path, index: Path) -> None:
+    look(place, "-o", lowerdir(snapshots(place, 7)))
+    assert not index.exists()
+    look(place, "-o", lowerdir(snapshots(place, 8, first=50)))
+    assert entries(index)
+
+
+def test_cache_none(place: Path, index: Path) -> None:
+    look(place, "-o", lowerdir(snapshots(place)) + b",cache=none")
+    assert not index.parent.exists()
+
+
+def test_cache_named(place: Path, index: Path) -> None:
+    """For any layers then, however few."""
+    layers = image.usual().build(place / "layers")
+    option = lowerdir(layers) + b",cache=" + os.fsencode(place / "kept")
+    for _ in range(2):
+        look(place, "-o", option)
+    assert entries(place / "kept")
+    assert (place / "kept").stat().st_mode & 0o7777 == 0o700
+    assert not index.exists()
+
+
+def test_resolve_only_looks(place: Path, index: Path) -> None:
+    layers = snapshots(place)
+    assert run(program("viewfsctl"), "resolve", "-o", lowerdir(layers)).status == 0
+    assert not index.parent.exists()
+
+
+@pytest.mark.parametrize("mode", [0o775, 0o707])
+def test_a_directory_that_others_can_write(place: Path, index: Path, mode: int) -> None:
+    layers = snapshots(place)
+    index.mkdir(parents=True)
+    index.chmod(mode)
+    look(place, "-o", lowerdir(layers), expected=["layer index '.*' is not used"])
+    assert not entries(index)
+    option = lowerdir(layers) + b",cache=" + os.fsencode(index)
+    (place / "view").mkdir()
+    finished = call("-o", option, "none", place / "view")
+    refused(finished, "EUSAGE", 1, f"'{index}' is another user's, or others may write in it")
+
+
+def test_another_users_directory(place: Path, index: Path) -> None:
+    index.mkdir(parents=True)
+    os.chown(index, 1000, 1000)
+    look(place, "-o", lowerdir(snapshots(place)), expected=["layer index '.*' is not used"])
+
+
+@pytest.mark.parametrize(
+    "named, why",
+    [("nowhere/deep", errno.ENOENT), ("file", errno.ENOTDIR)],
+)
+def test_a_cache_that_cannot_be(place: Path, index: Path, named: str, why: int) -> None:
+    (place / "file").touch()
+    (place / "view").mkdir()
+    option = lowerdir(image.usual().build(place / "layers")) + f",cache={place / named}".encode()
+    finished = call("-o", option, "none", place / "view")
+    refused(finished, "EUSAGE", 1, f"'cache': '{place / named}': {os.strerror(why)}")
+
+
+# What becomes of it
+
+
+def test_damaged_entries_are_replaced_with_one_warning(place: Path, index: Path) -> None:
+    option = lowerdir(snapshots(place))
+    look(place, "-o", option)
+    good = entries(index)
+    for content in (b"", b"foreign", b"UVFX\2\0\0\0" + bytes(100), *[g[:-1] for g in good.values()]):
+        for name in good:
+            (index / name).write_bytes(content)
+        look(place, "-o", option, expected=["^urunc-viewfs: layer index: entry [0-9a-f]{32} is"])
+        assert entries(index) == good
+        look(place, "-o", option)
+
+
+def test_a_hit_is_checked_against_its_file(place: Path, index: Path) -> None:
+    """A layer may not be changed; where it was, what the index says of it is not believed."""
+    layers = snapshots(place)
+    look(place, "-o", lowerdir(layers))
+    before = entries(index)
+    kernel = Path(os.fsdecode(layers[LAYERS // 2])) / KERNEL_PATH
+    kernel.with_name("new").write_bytes(b"another kernel")
+    kernel.with_name("new").rename(kernel)
+    for _ in range(2):
+        with View(place / "view", "-o", lowerdir(layers), foreground=True) as view:
+            assert (view.root / KERNEL_PATH).read_bytes() == b"another kernel"
+        assert entries(index) != before
+    assert set(entries(index)) == set(before)
+
+
+def test_layers_that_are_others_at_the_same_path(place: Path, index: Path) -> None:
+    layers = snapshots(place)
+    look(place, "-o", lowerdir(layers))
+    os.rename(layers[LAYERS // 2], place / "moved")
+    os.mkdir(layers[LAYERS // 2])
+    with View(
+        place / "view", "-o", lowerdir(layers), foreground=True,
+        expected=[f"binary '/{KERNEL_PATH}': not in any of {LAYERS} layers"],
+    ) as view:  # fmt: skip
+        assert (view.root / INITRD_PATH).read_bytes() == INITRD
+        assert not (view.root / KERNEL_PATH).exists()
+
+
+def test_a_filesystem_that_comes_back_is_another(place: Path, index: Path) -> None:
+    layers = snapshots(place)
+    store = place / "store"
+    (place / "snapshots").rename(store)
+    (place / "snapshots").mkdir()
+    initrd = store / "1/fs" / INITRD_PATH
+    assert initrd.exists() or (initrd := store / "2/fs" / INITRD_PATH).exists()
+    for content in (INITRD, b"changed meanwhile"):
+        initrd.write_bytes(content)
+        namespace.mount(str(store), str(place / "snapshots"), None, MS_BIND)
+        with View(place / "view", "-o", lowerdir(layers), foreground=True) as view:
+            assert (view.root / INITRD_PATH).read_bytes() == content
+        namespace.unmount(str(place / "snapshots"))
+    assert len(entries(index)) == 2 * 16
+
+
+@pytest.mark.parametrize("how", ["full", "read-only"])
+def test_an_index_that_cannot_be_written(place: Path, index: Path, how: str) -> None:
+    """One warning, and a view like any other."""
+    index.mkdir(parents=True, mode=0o700)
+    with namespace.tmpfs(str(index)):
+        index.chmod(0o700)
+        if how == "full":
+            namespace.mount("", str(index), None, namespace.MS_REMOUNT, "size=4k")
+            (index / "ballast").write_bytes(bytes(4096))
+        else:
+            namespace.mount("", str(index), None, namespace.MS_REMOUNT | namespace.MS_RDONLY)
+        reason = os.strerror(errno.ENOSPC if how == "full" else errno.EROFS)
+        look(place, "-o", lowerdir(snapshots(place)), expected=[f"nothing was kept: {reason}"])
+        assert sorted(os.listdir(index)) == (["ballast"] if how == "full" else [])
+
+
+def test_a_hundred_at_once(place: Path, index: Path) -> None:
+    """All of them learn the same, and none sees half of what another writes."""
+    option = lowerdir(snapshots(place))
+    mountpoints = [place / f"view-{n}" for n in range(100)]
+    for at in mountpoints:
+        at.mkdir()
+    command = [program(), "-o", option, "none"]
+    starting = [
+        subprocess.Popen([*command, at], stderr=subprocess.PIPE) for at in mountpoints
+    ]
+    for process in starting:
+        _, stderr = process.communicate(timeout=SECONDS)
+        assert (process.returncode, stderr) == (0, b"")
+    for at in mountpoints:
+        assert (at / KERNEL_PATH).read_bytes() == KERNEL
+        namespace.unmount(str(at), 0)
+    wait_until(lambda: not machine.processes(), "all daemons to end")
+    assert len(entries(index)) == 16
