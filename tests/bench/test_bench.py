@@ -25,6 +25,9 @@ LIMIT = 600
 TABLES = (
     "Spawn to mounted and ready: 20 layers",
     "What layers add: 20 to 128",
+    "The index of layers, hot: view",
+    "The index of layers, page and dentry cache cold: view",
+    "The index of layers, system calls to the first bytes: view",
     "Reading a file of 1 MiB",
     "Reading a file of 1 MiB, absolute",
     "Reading a file of 8 MiB",
@@ -70,7 +73,7 @@ def test_quick_run_has_every_table(tmp_path: Path) -> None:
     assert done.stdout.splitlines()[-1].endswith("left behind: nothing")
     assert done.stderr == ""
     document = json.loads(file.read_text())
-    assert {"spawn", "read", "cache", "idle", "crowd", "qemu"} == set(document["results"])
+    assert {"spawn", "index", "read", "cache", "idle", "crowd", "qemu"} == set(document["results"])
     assert "view" in document["results"]["spawn"]["stacks"]["20"]
     assert document["bars"]
 

@@ -156,10 +156,9 @@ class History:
             path = directory / os.fsdecode(self.source.choice(USUAL))
             if not directory.is_dir():
                 continue  # it lay in one that has gone
-            if path.is_dir() and not path.is_symlink():
-                shutil.rmtree(path)
-            elif os.path.lexists(path):
-                path.unlink()
+            if os.path.lexists(path):
+                is_directory = stat.S_ISDIR(path.lstat().st_mode)
+                shutil.rmtree(path) if is_directory else path.unlink()
             elif self.source.random() < 0.5:
                 os.mknod(path, stat.S_IFCHR, os.makedev(0, 0))
             else:
