@@ -41,8 +41,7 @@ int base64_decode(const char *text, char **ret, size_t *ret_size)
 			out[size++] = (char)bits;
 		}
 	}
-	/* The last group is filled up to four with "=": two or three digits are one or two bytes.
-	 */
+	/* "=" fills the last group up to four: two or three digits are one or two bytes. */
 	if (digits % 4 == 1)
 		return -EINVAL;
 	for (size_t i = digits; i % 4 != 0; i++, text = skip_newlines(text + 1))

@@ -15,8 +15,7 @@
 
 enum key { KEY_TYPE, KEY_HYPERVISOR, KEY_BINARY, KEY_INITRD, KEYS_USED };
 
-/* Those that a boot needs come first; the others are only decoded, since urunc fails on them too.
- */
+/* Those that a boot needs come first; the others are only decoded: urunc fails on them too. */
 static const char *const keys[] = {
 	[KEY_TYPE] = PREFIX "unikernelType",
 	[KEY_HYPERVISOR] = PREFIX "hypervisor",

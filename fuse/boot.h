@@ -45,9 +45,7 @@ int boot_read(const struct options *options, struct json_object *annotations,
 	      struct li_stack *stack, struct boot *ret, struct config_file *ret_config,
 	      struct view_error *error);
 
-/*
- * The same from the text of a urunc.json alone.
- */
+/* The same from the text of a urunc.json alone. Returns: 0, or < 0 with *error*. */
 int boot_parse(const char *text, size_t n, enum decode_rule decode, struct boot *ret,
 	       struct view_error *error);
 

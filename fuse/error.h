@@ -26,12 +26,10 @@ enum { MESSAGE_SIZE = 4096 };
 /* Owns nothing: it can be filled where there is no memory left, and thrown away. */
 struct view_error {
 	enum view_code code;
-	char message[MESSAGE_SIZE]; /* one printable sentence without a full stop, cut if too long
-				     */
+	char message[MESSAGE_SIZE]; /* a printable sentence without a full stop, cut if too long */
 };
 
-/* Only the code says whether there is an error: the message's pages need not be touched for that.
- */
+/* Only the code says whether there is an error: no page of the message is touched for that. */
 /* NOLINTBEGIN(bugprone-macro-parentheses): a name takes no parentheses. */
 #define VIEW_ERROR(name)        \
 	struct view_error name; \

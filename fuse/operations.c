@@ -32,8 +32,7 @@ static struct view *the_view(fuse_req_t req)
 static void op_init(void *userdata, struct fuse_conn_info *conn)
 {
 	(void)userdata;
-	/* Directories always with attributes; nothing changes that the kernel would have to drop.
-	 */
+	/* Listings always with attributes; nothing changes that the kernel would have to drop. */
 	conn->want &=
 		~(unsigned)(FUSE_CAP_READDIRPLUS_AUTO | FUSE_CAP_AUTO_INVAL_DATA |
 			    FUSE_CAP_SPLICE_READ | FUSE_CAP_SPLICE_WRITE | FUSE_CAP_SPLICE_MOVE);

@@ -26,8 +26,7 @@ struct negotiated {
 struct negotiated passthrough_negotiate(const void *init, size_t init_size, void *reply,
 					size_t reply_size, bool want, bool stacked);
 
-/* Whether this process may register files with the connection (CAP_SYS_ADMIN, initial namespace).
- */
+/* Whether this process may register files: CAP_SYS_ADMIN in the initial user namespace. */
 bool passthrough_is_allowed(int connection);
 
 /*

@@ -24,8 +24,7 @@ void report_failure_line(char line[static FAILURE_LINE_SIZE], const struct view_
 /* The "error" of that line; owned, or NULL. */
 struct json_object *report_error(const struct view_error *error);
 
-/* One resolved artifact as the ready line and `viewfsctl resolve --json` show it; owned, or NULL.
- */
+/* One resolved artifact as the ready line and `viewfsctl resolve` show it; owned, or NULL. */
 struct json_object *report_artifact(const struct artifact *artifact);
 
 /*

@@ -87,8 +87,7 @@ static int take_root(struct json_object *config, const char *name, char **ret,
 	return *ret ? 0 : view_fail(error, SAY_NO_MEMORY);
 }
 
-/* Annotations are strings by the specification; those that are not are no annotations of urunc's.
- */
+/* By the specification they are strings; those that are not are no annotations of urunc's. */
 static int take_annotations(struct json_object *config, const char *name, struct json_object **ret,
 			    struct view_error *error)
 {

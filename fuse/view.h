@@ -104,16 +104,13 @@ void artifact_report(struct artifact *artifact, const struct view_error *error);
  */
 int view_resolve(struct view *view, struct view_error *error);
 
-/* The same for a lazy view: one that is missing is reported; only that a layer fails is an error.
- */
+/* The same for a lazy view: one that is missing is reported; that a layer fails is an error. */
 int view_resolve_early(struct view *view, struct view_error *error);
 
 /* Whether no artifact is left to be looked for. */
 bool view_is_settled(const struct view *view);
 
-/*
- * Lets go of the layers, if no artifact is left to be found in them.
- */
+/* Lets go of the layers, if no artifact is left to be found in them. */
 void view_release_layers(struct view *view);
 
 /* The attributes a node is shown with; an artifact must be ready. */

@@ -136,10 +136,8 @@ bool li_stack_is_held(const struct li_stack *stack);
 struct li_file {
 	int fd; /* O_PATH, close-on-exec, pinned to the inode; owned */
 	struct stat st;
-	size_t layer; /* index in the stack, 0 is the topmost; of a merged directory its topmost
-			 part */
-	char *name;   /* where it is beneath the layer, without a leading slash ("" is the root);
-			 owned */
+	size_t layer; /* index in the stack; of a merged directory that of its topmost part */
+	char *name;   /* beneath the layer, without a leading slash, "" is its root; owned */
 };
 
 #define LI_FILE_INIT ((struct li_file){.fd = -EBADF})

@@ -5,8 +5,7 @@
 #include "fuse/options.h"
 #include "tests/fuzz/check.h"
 
-/* Takes one character, which a backslash before it makes a plain one; at the very end it is none.
- */
+/* Takes one character, which a backslash before it makes a plain one; none at the very end. */
 static bool next_char(const char **p, char *ret)
 {
 	bool escaped = (*p)[0] == '\\';

@@ -185,8 +185,7 @@ static inline const char *content_of(int fd)
 	return text;
 }
 
-/* Mounts made in the private directory from now on are this process's own, and end with the test.
- */
+/* Mounts made in the private directory from now on are this process's own, and end with it. */
 static inline void private_mounts(void)
 {
 	cleanup_free char *here = getcwd(NULL, 0);

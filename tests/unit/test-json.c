@@ -64,8 +64,7 @@ static void test_strict(void **state)
 		{"{\"a\\u0000b\" : 1}", -EINVAL},
 		{"{\"\\u0000\":1}", -EINVAL},
 		{"{\"a\\\\u0000\":\"\\u0000\"}", 0},
-		/* Beyond ASCII, valid or not: as strict around it, and a text like any in a string.
-		 */
+		/* Beyond ASCII, valid or not: as strict around it, and in a string like any. */
 		{"{\"grüß\": [\"\xff\"]} ", 0},
 		{"{\"grüß\": [\"\xff\",]}", -EINVAL},
 		{"[\"ü\"] x", -EINVAL},
