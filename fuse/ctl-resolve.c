@@ -185,7 +185,6 @@ int ctl_resolve(int argc, char **argv)
 	VIEW_ERROR(error);
 	int r = arguments_parse(&arguments, argc, argv, FOR_RESOLVE, &error);
 
-	log_setup("viewfsctl", &arguments.log);
 	if (r == 0 && arguments.help) {
 		print_help();
 		return 0;

@@ -15,6 +15,7 @@
 #include "fuse/error.h"
 #include "fuse/log.h"
 #include "fuse/options.h"
+#include "fuse/output.h"
 #include "fuse/sentences.h"
 
 struct call {
@@ -201,7 +202,7 @@ int main(int argc, char **argv)
 	log_setup("mount.urunc-viewfs", &log);
 	if (call.help) {
 		print_help();
-		return 0;
+		return output_finish(0);
 	}
 	for (size_t i = 0; r == 0 && call.sloppy && i < call.options.count; i++)
 		drop_unknown(call.options.items[i]);

@@ -6,6 +6,7 @@
 #include "fuse/background.h"
 #include "fuse/launcher.h"
 #include "fuse/log.h"
+#include "fuse/output.h"
 #include "fuse/report.h"
 #include "fuse/version.h"
 
@@ -61,11 +62,11 @@ int main(int argc, char **argv)
 	}
 	if (arguments.help) {
 		print_help();
-		return 0;
+		return output_finish(0);
 	}
 	if (arguments.version) {
 		version_print("urunc-viewfs");
-		return 0;
+		return output_finish(0);
 	}
 	return launch(&arguments, start_us, &error);
 }

@@ -4,6 +4,8 @@
 #include <string.h>
 
 #include "fuse/ctl.h"
+#include "fuse/log.h"
+#include "fuse/output.h"
 #include "fuse/version.h"
 
 static const struct command {
@@ -32,17 +34,18 @@ int main(int argc, char **argv)
 {
 	const char *name = argc > 1 ? argv[1] : "";
 
+	log_setup("viewfsctl", &(struct log_options){.level = LOG_LEVEL_INFO});
 	if (strcmp(name, "-h") == 0 || strcmp(name, "--help") == 0) {
 		print_help();
-		return 0;
+		return output_finish(0);
 	}
 	if (strcmp(name, "-V") == 0 || strcmp(name, "--version") == 0) {
 		version_print("viewfsctl");
-		return 0;
+		return output_finish(0);
 	}
 	for (size_t i = 0; i < sizeof(commands) / sizeof(*commands); i++)
 		if (strcmp(name, commands[i].name) == 0)
-			return commands[i].run(argc - 1, argv + 1);
+			return output_finish(commands[i].run(argc - 1, argv + 1));
 	if (*name)
 		fprintf(stderr, "viewfsctl: unknown command '%s'\n", name);
 	else

@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import re
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from support import image, machine, namespace
 from support.image import INITRD, INITRD_PATH, KERNEL, KERNEL_PATH, lowerdir
 from support.stack import Dir, File, Stack, Whiteout
 from support.view import Finished, View, program, run
+from support.waiting import SECONDS
 
 
 def resolve(*arguments: Any, **how: Any) -> Finished:
@@ -225,6 +227,27 @@ def test_version(words: list[str], option: str) -> None:
     assert re.match(rf"{words[0]} \d+\.\d+\.\d+\n", finished.stdout)
     for feature in ("libfuse", "kernel", "passthrough"):
         assert feature in finished.stdout
+
+
+@pytest.mark.parametrize(
+    "words",
+    [*([*words, "--help"] for words in PROGRAMS.values()),
+     *([*words, "--version"] for words in VERSIONED.values()),
+     ["viewfsctl", "resolve", "-o", "{option}"],
+     ["viewfsctl", "resolve", "--json", "-o", "{option}"]],
+    ids=" ".join,
+)  # fmt: skip
+def test_an_answer_that_cannot_be_written(layers: list[bytes], words: list[str]) -> None:
+    """A full disk: whoever asked must not take what little arrived for the answer."""
+    option = os.fsdecode(lowerdir(layers))
+    command = [word.format(option=option) for word in words]
+    with open("/dev/full", "wb") as full:
+        finished = subprocess.run(
+            [program(command[0]), *command[1:]],
+            stdout=full, stderr=subprocess.PIPE, text=True, timeout=SECONDS, check=False,
+        )  # fmt: skip
+    assert finished.returncode == 2
+    assert finished.stderr == f"{words[0]}: stdout: No space left on device\n"
 
 
 def test_help_names_every_option() -> None:

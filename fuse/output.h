@@ -1,0 +1,10 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What a program prints for whoever asked. */
+#pragma once
+
+/*
+ * Writes what stdio still holds of stdout: the last thing before a program ends that has printed
+ * an answer. Returns: the exit *status*, or where that is 0 and the answer could not be written
+ * (a full disk), after saying so, that of ESYSTEM.
+ */
+int output_finish(int status);
