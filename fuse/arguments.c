@@ -115,8 +115,7 @@ static int set_id(struct arguments *arguments, const char *id, struct view_error
 	return 0;
 }
 
-/* getopt(3) has a letter for what it does not know, and none for a word or a value too much. */
-static int refuse(char **argv, const char *letters, struct view_error *error)
+int arguments_refuse(char **argv, const char *letters, struct view_error *error)
 {
 	const char letter[] = {'-', (char)optopt, '\0'};
 
@@ -143,7 +142,7 @@ static int set_argument(struct arguments *arguments, int option, const char *val
 	case OPT_JSON: arguments->json = true; return 0;
 	case OPT_DIGEST: arguments->digest = true; return 0;
 	case ':': return view_fail(error, SAY_ARGUMENT_NEEDS, argv[optind - 1]);
-	default: return refuse(argv, letters, error);
+	default: return arguments_refuse(argv, letters, error);
 	}
 }
 

@@ -41,5 +41,11 @@ enum arguments_for {
 int arguments_parse(struct arguments *ret, int argc, char **argv, enum arguments_for what,
 		    struct view_error *error);
 
+/*
+ * For what getopt_long(3) does not know: it has a letter, in optopt, and none where a word or the
+ * value of a word is too much. *letters* are those that it was given. Returns: < 0 with *error*.
+ */
+int arguments_refuse(char **argv, const char *letters, struct view_error *error);
+
 void arguments_done(struct arguments *arguments);
 DEFINE_CLEANUP(struct arguments, arguments_done)

@@ -12,6 +12,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "fuse/arguments.h"
 #include "fuse/error.h"
 #include "fuse/log.h"
 #include "fuse/options.h"
@@ -52,10 +53,11 @@ static void print_help(void)
 static int parse(struct call *call, int argc, char **argv, struct view_error *error)
 {
 	static const struct option known[] = {{"help", no_argument, NULL, 'h'}, {}};
+	static const char letters[] = ":hsfnvN:o:t:";
 	int option;
 
 	opterr = 0;
-	while ((option = getopt_long(argc, argv, ":hsfnvN:o:t:", known, NULL)) >= 0) {
+	while ((option = getopt_long(argc, argv, letters, known, NULL)) >= 0) {
 		switch (option) {
 		case 'h': call->help = true; return 0;
 		case 's': call->sloppy = true; break;
@@ -69,7 +71,7 @@ static int parse(struct call *call, int argc, char **argv, struct view_error *er
 				return view_fail(error, SAY_NO_MEMORY);
 			break;
 		case ':': return view_fail(error, SAY_ARGUMENT_NEEDS, argv[optind - 1]);
-		default: return view_fail(error, SAY_ARGUMENT, argv[optind - 1]);
+		default: return arguments_refuse(argv, letters, error);
 		}
 	}
 	if (argc - optind < 1)

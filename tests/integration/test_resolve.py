@@ -273,6 +273,12 @@ def test_help_names_every_option() -> None:
         (["mount.urunc-viewfs"], "SOURCE and MOUNTPOINT are missing", "mount.urunc-viewfs"),
         (["mount.urunc-viewfs", "a"], "MOUNTPOINT is missing", "mount.urunc-viewfs"),
         (["mount.urunc-viewfs", "a", "b", "-x"], "unknown argument '-x'", "mount.urunc-viewfs"),
+        (["mount.urunc-viewfs", "a", "b", "-nxv"], "unknown argument '-x'", "mount.urunc-viewfs"),
+        (["mount.urunc-viewfs", "a", "b", "--x"], "unknown argument '--x'", "mount.urunc-viewfs"),
+        (["mount.urunc-viewfs", "a", "b", "-o"], "'-o' needs a value", "mount.urunc-viewfs"),
+        (["urunc-viewfs", "a", "b", "-fxh"], "unknown argument '-x'", "urunc-viewfs"),
+        (["urunc-viewfs", "a", "b", "-fo"], "'-fo' needs a value", "urunc-viewfs"),
+        (["urunc-viewfs", "a", "b", "--help=x"], "unknown argument '--help=x'", "urunc-viewfs"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
