@@ -9,7 +9,10 @@
 
 #include "fuse/text.h"
 
-enum { LINE_SIZE = 4096 };
+enum {
+	LINE_SIZE = 4096,
+	JSON_SIZE = 3 * LINE_SIZE, /* room for all of it escaped, and the other fields */
+};
 
 static const struct {
 	const char *name; /* logrus's */
@@ -55,8 +58,8 @@ static void format_time(char text[static 32])
 
 static void format_json(char *line, size_t size, enum log_level level, const char *text)
 {
-	char message[LINE_SIZE];
-	char id[4 * 256] = "";
+	char message[2 * LINE_SIZE];
+	char id[5 * 256] = "";
 	char stamp[32];
 
 	format_time(stamp);
@@ -75,7 +78,7 @@ static void format_json(char *line, size_t size, enum log_level level, const cha
 
 void log_message(enum log_level level, const char *format, ...)
 {
-	char raw[LINE_SIZE], text[LINE_SIZE], line[2 * LINE_SIZE];
+	char raw[LINE_SIZE], text[LINE_SIZE], line[JSON_SIZE];
 	va_list args;
 
 	if (level > logger.options.level)
