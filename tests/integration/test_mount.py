@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import errno
+import json
 import mmap
 import os
+import re
 import signal
 import socket
 import stat
@@ -12,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from support import image, machine, namespace, skipping
+from support import comparison, image, machine, namespace, skipping
 from support.image import INITRD, INITRD_PATH, KERNEL, KERNEL_PATH, lowerdir, with_file
 from support.stack import (
     Chr,
@@ -268,6 +270,18 @@ def test_artifacts_of_the_callers_own(place: Path) -> None:
         assert (view.root / "etc/hostname").read_bytes() == b"a\n"
 
 
+@pytest.mark.parametrize("error", ["ENOSYS", "EPERM"])
+@pytest.mark.parametrize("resolve", ["lazy", "ready"])
+def test_without_openat2(place: Path, error: str, resolve: str) -> None:
+    """As on an old kernel, and under a seccomp filter that does not know the call."""
+    wrapper = comparison.without_openat2(error)
+    options = ["-o", f"resolve={resolve}"]
+    with view_of(image.crowded(20, 10), place, *options, wrapper=wrapper) as view:
+        assert tree(view.root) == USUAL_TREE
+        assert (view.root / KERNEL_PATH).read_bytes() == KERNEL
+        assert (view.root / INITRD_PATH).read_bytes() == INITRD
+
+
 def test_no_configuration_but_a_binary(place: Path) -> None:
     """A urunc.json that nothing was read from may be absent, without a word."""
     stack = Stack([{b"kernel": File(KERNEL)}, {b"etc": Dir()}])
@@ -316,17 +330,26 @@ def test_what_cannot_be_shown_is_not_there(place: Path, layers: list[Layer], fir
         assert (view.root / INITRD_PATH).read_bytes() == INITRD
 
 
-def test_in_the_background_it_is_said_to_syslog(place: Path) -> None:
+@pytest.mark.parametrize("form", ["text", "json"])
+def test_in_the_background_it_is_said_to_syslog(place: Path, form: str) -> None:
     stack = Stack([{ROOT: image.urunc_json()}])
     datagrams = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    message = "binary '/unikernel/kernel': not in any of 1 layers"
     with machine.private_dev("fuse") as dev, datagrams as log:
         log.bind(str(dev / "log"))
         log.settimeout(20)
-        with view_of(stack, place, "--id=box") as view:
+        with view_of(stack, place, "--id=box", f"--log-format={form}") as view:
             assert no_such(view.root / KERNEL_PATH) == errno.ENOENT
-            line = log.recv(4096)
-            assert b"urunc-viewfs[" in line
-            assert b"binary '/unikernel/kernel': not in any of 1 layers" in line
+            # <facility and priority>time program[pid]: what is said
+            head, _, said = log.recv(4096).decode().partition("]: ")
+            assert re.fullmatch(rf"<27>.*urunc-viewfs\[{view.daemon_pid}", head)
+            if form == "json":
+                logged = json.loads(said)
+                assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", logged.pop("time"))
+                assert logged == {"level": "error", "msg": message, "subsystem": "viewfs",
+                                  "containerID": "box"}  # fmt: skip
+            else:
+                assert said == message
         log.setblocking(False)
         with pytest.raises(BlockingIOError):
             print(log.recv(4096))
