@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import time
@@ -13,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support import image, machine, namespace
+from support import image, machine, namespace, skipping
 from support.image import KERNEL, KERNEL_PATH, lowerdir, with_file
 from support.stack import Chr, Dir, Entry, Fifo, File, Socket, Stack, Symlink, Whiteout
 from support.view import View, call, program, refused
@@ -59,6 +60,7 @@ USAGE: dict[str, tuple[list[str], str]] = {
     "timeout-large": (["-o", "timeout=86401"], "'timeout': '86401'"),
     "timeout-fraction": (["-o", "timeout=1.5"], "'timeout': '1.5'"),
     "resolve": (["-o", "resolve=soon"], "'resolve': 'soon'"),
+    "passthrough": (["-o", "passthrough=maybe"], "'passthrough': 'maybe'"),
     "decode": (["-o", "decode=rot13"], "'decode': 'rot13'"),
     "uidmap": (["-o", "uidmap=0:1000"], "'uidmap': '0:1000'"),
     "uidmap-empty-range": (["-o", "uidmap=0:0:0"], "'uidmap': '0:0:0'"),
@@ -76,7 +78,10 @@ USAGE: dict[str, tuple[list[str], str]] = {
     "log-level": (["--log-level=loud"], "'loud'"),
     "lifeline-word": (["--lifeline=x"], "--lifeline: 'x'"),
     "lifeline-closed": (["--lifeline=987"], "--lifeline=987: Bad file descriptor"),
-    "mounts-twice": (["--mounts=/a", "--mounts=/b"], "--mounts"),
+    "mounts-twice": (["--mounts=/a", "--mounts=/b"], "--mounts may be given only once"),
+    "bundle-twice": (["--bundle=/a", "--bundle=/b"], "--bundle may be given only once"),
+    "ready-fd-twice": (["--ready-fd=2"], "--ready-fd may be given only once"),
+    "lifeline-twice": (["--lifeline=0", "--lifeline=0"], "--lifeline may be given only once"),
     "bundle-empty": (["--bundle="], "bundle"),
 }
 
@@ -567,6 +572,23 @@ def test_interrupted_while_waiting(
         wait_until(lambda: not machine.processes(), "the server to go")
 
 
+# A bug of ours
+
+
+@pytest.mark.parametrize("foreground", [False, True], ids=["background", "foreground"])
+@pytest.mark.parametrize("at_call", ["socketpair", "mount", "dup3", "chdir"])
+def test_a_server_that_dies(place: Path, at: Path, at_call: str, foreground: bool) -> None:
+    """Wherever it is: before the mount, with it, and when it is about to say that it is ready."""
+    if not shutil.which("strace"):
+        skipping.skip("no strace")
+    kill = f"--inject={at_call}:signal=SIGKILL"
+    wrapper = ["strace", "-f", "-qq", "-o", place / "log", f"--trace={at_call}", kill, "--"]
+    arguments = [*(["-f"] if foreground else []), "-o", usual(place), "none", at]
+    finished = call(*arguments, wrapper=wrapper)
+    assert "killed by SIGKILL" in (place / "log").read_text()
+    refused(finished, "ESYSTEM", 4, "^the view's process died before it was ready: Killed$")
+
+
 # In every form
 
 
@@ -597,6 +619,15 @@ def test_as_json_it_is_one_line(
     if arguments[0] != "-f":
         words = [*arguments[:-2], "--id=web-1", "--log-format=json", *arguments[-2:]]
         assert len(call(*words).stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize("text", ["ä", '"', 'ä"', "\\", "\\é"], ids=ascii)
+def test_as_json_however_long(at: Path, text: str) -> None:
+    """What is too long is cut once, and not within a character."""
+    finished = call("--log-format=json", "-o", text * 5000, "none", at)
+    message = finished.ready["error"]["message"]
+    assert message.startswith("unknown mount option '") and len(message) > 1000
+    assert json.loads(finished.stderr)["msg"] == message
 
 
 def test_the_first_fault_is_what_is_said(at: Path) -> None:
