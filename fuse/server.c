@@ -61,13 +61,15 @@ static bool resolves_first(const struct options *options)
 static int read_call(struct arguments *arguments, struct source *source, char **ret_mountpoint,
 		     int report_fd, struct view_error *error)
 {
+	int r;
+
 	if (source_find(arguments, source, error) < 0)
 		return -ECANCELED;
 	*ret_mountpoint = mountpoint_path(arguments->mountpoint);
 	if (!*ret_mountpoint)
 		return mountpoint_fail(arguments->mountpoint, -errno, error);
-	background_close(&report_fd, 1);
-	return 0;
+	r = background_close(&report_fd, 1);
+	return r < 0 ? view_fail(error, SAY_SYSTEM, "close_range", strerror(-r)) : 0;
 }
 
 /*

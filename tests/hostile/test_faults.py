@@ -226,7 +226,8 @@ FAULTS: dict[str, Fault] = {
     "poll": fault("poll,ppoll", "EINTR", "", ""),
     "waiting": fault("wait4,rt_sigprocmask,setsid", "EINTR EPERM", "ESYSTEM", ""),
     "chdir": fault("chdir", "ENOMEM EIO", "ESYSTEM", ""),
-    "close": fault("close,close_range", "EIO EINTR", "", ""),
+    "close": fault("close", "EIO EINTR", "", ""),
+    "close-range": fault("close_range", "ENOSYS EPERM ENOMEM"),
     "write": fault("write", "EIO ENOMEM", "ESYSTEM EMOUNT", "", told=False),
     "capget": fault("capget", "EPERM", "ESYSTEM", ""),
 }  # fmt: skip
