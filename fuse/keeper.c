@@ -13,6 +13,7 @@
 #include "fuse/background.h"
 #include "fuse/log.h"
 #include "fuse/mountpoint.h"
+#include "fuse/sentences.h"
 
 /* Whether a lifeline has closed; what is written into it is of no interest. */
 static bool has_closed(int fd, short events)
@@ -44,13 +45,27 @@ static bool wait_for_end(int server, int signals, int lifeline)
 }
 
 /* The last copy of the mount may be another namespace's: the server is told as well. */
-static void end_view(const char *mountpoint, int server)
+static void end_view(const char *mountpoint, pid_t pid, int server)
 {
 	int r = mountpoint_detach(mountpoint);
 
 	if (r < 0 && r != -EINVAL)
 		log_warn("unmount '%s': %s", mountpoint, strerror(-r));
-	pidfd_send_signal(server, SIGTERM, NULL, 0);
+	if (server >= 0)
+		pidfd_send_signal(server, SIGTERM, NULL, 0);
+	else
+		kill(pid, SIGTERM);
+}
+
+/* What cannot be watched is as good as let go. *pid* is a child here: nobody else has its id. */
+static int give_up(const struct arguments *arguments, pid_t pid, const char *mountpoint)
+{
+	VIEW_ERROR(error);
+
+	view_fail(&error, SAY_NOT_WATCHED, strerror(errno));
+	log_error("%s", error.message);
+	end_view(mountpoint ? mountpoint : arguments->mountpoint, pid, -EBADF);
+	return view_code_exit(error.code);
 }
 
 /*
@@ -65,28 +80,33 @@ static int let_caller_go(int server, int signals, int *lifeline)
 	*lifeline = fcntl(*lifeline, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
 	if (*lifeline < 0)
 		return -errno;
-	background_close((int[]){server, signals, *lifeline}, 3);
-	r = background_detach(false);
+	r = background_close((int[]){server, signals, *lifeline}, 3);
+	if (r == 0)
+		r = background_detach(false);
 	log_to_syslog();
 	return r;
 }
 
 int keep(const struct arguments *arguments, pid_t pid, int signals)
 {
-	cleanup_close int server = pidfd_open(pid, 0);
 	cleanup_free char *mountpoint = mountpoint_path(arguments->mountpoint);
+	/* What comes last has said in errno why it failed. */
+	cleanup_close int server = mountpoint ? pidfd_open(pid, 0) : -EBADF;
 	int lifeline = arguments->lifeline;
 	bool let_go = true;
 
-	if (server < 0 || !mountpoint)
-		return 0;
+	if (server < 0)
+		return give_up(arguments, pid, mountpoint);
 	if (!arguments->foreground) {
-		if (fork() != 0)
+		pid_t keeper = fork();
+
+		if (keeper < 0)
+			return give_up(arguments, pid, mountpoint);
+		if (keeper > 0)
 			return 0;
 		let_go = let_caller_go(server, signals, &lifeline) == 0;
 	}
-	/* A lifeline that cannot be watched is as good as cut. */
 	if (!let_go || wait_for_end(server, signals, lifeline))
-		end_view(mountpoint, server);
+		end_view(mountpoint, pid, server);
 	return 0;
 }

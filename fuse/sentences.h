@@ -92,4 +92,5 @@
 #define SAY_NO_PROC	 CODE_ESYSTEM, "/proc is not mounted"
 #define SAY_TIMEOUT	 CODE_ESYSTEM, "not ready after %u s (-o timeout=…)"
 #define SAY_INTERRUPTED	 CODE_ESYSTEM, "interrupted"
+#define SAY_NOT_WATCHED	 CODE_ESYSTEM, "the view cannot be watched: %s"
 #define SAY_SERVER_DIED	 CODE_BUG, "the view's process died before it was ready: %s"

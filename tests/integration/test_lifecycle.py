@@ -9,6 +9,7 @@ import json
 import os
 import pty
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -19,7 +20,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from support import image, machine, namespace
+from support import image, machine, namespace, skipping
 from support.image import KERNEL, KERNEL_PATH, lowerdir
 from support.stack import File, Stack
 from support.view import View, call, program, run
@@ -428,6 +429,33 @@ def test_a_lifeline_that_is_cut_already(place: Path, option: bytes) -> None:
     assert finished.status == 0
     wait_until(lambda: not machine.processes(), "the view to end")
     assert machine.mounts_at(at) == []
+
+
+@pytest.mark.parametrize(
+    ("fault", "foreground", "reason"),
+    [("clone:error=EAGAIN:when=2", False, "Resource temporarily unavailable"),
+     ("pidfd_open:error=EMFILE", False, "Too many open files"),
+     ("pidfd_open:error=EMFILE", True, "Too many open files")],
+    ids=["no-process", "no-descriptor", "no-descriptor-in-the-foreground"],
+)  # fmt: skip
+def test_a_lifeline_that_nobody_can_watch(
+    place: Path, option: bytes, fault: str, foreground: bool, reason: str
+) -> None:
+    """It is as good as cut: no view stays for ever that its caller believes to end with him."""
+    if not shutil.which("strace"):
+        skipping.skip("no strace")
+    at = place / "view"
+    at.mkdir()
+    name = fault.partition(":")[0]
+    wrapper = ["strace", "-f", "-qq", "-o", place / "log", f"--trace={name}", f"--inject={fault}"]
+    with pipe() as (reader, _):
+        words = [*(["-f"] if foreground else []), f"--lifeline={reader}", "-o", option, "none", at]
+        finished = call(*words, wrapper=[*wrapper, "--"], pass_fds=[reader])
+        assert "INJECTED" in (place / "log").read_text()
+        assert finished.status == 2
+        assert finished.stderr == f"urunc-viewfs: the view cannot be watched: {reason}\n"
+        wait_until(lambda: not machine.processes(), "the view to end")
+        assert machine.mounts_at(at) == []
 
 
 def test_who_holds_the_lifeline_keeps_nothing_else(place: Path, option: bytes) -> None:
