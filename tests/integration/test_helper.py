@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import stat
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -71,6 +72,16 @@ def assert_mounted(at: Path, source: bytes = b"none") -> None:
 
 
 SILENCE = Finished(0, "", "")
+
+
+def test_the_names_that_mount_looks_for() -> None:
+    """As files of the programs themselves, and links beside the helper."""
+    for name in ("urunc-viewfs", "viewfsctl", "mount.urunc-viewfs"):
+        st = os.lstat(f"/usr/sbin/{name}")
+        assert stat.S_ISREG(st.st_mode) and stat.S_IMODE(st.st_mode) == 0o755, name
+    for name in ("mount.fuse.urunc-viewfs", "mount.fuse3.urunc-viewfs"):
+        assert os.readlink(f"/usr/sbin/{name}") == "mount.urunc-viewfs"
+    assert run("/usr/sbin/viewfsctl", "--version").status == 0
 
 
 @pytest.mark.parametrize("fstype", TYPES)

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from support import image, machine, namespace
 from support.image import INITRD, INITRD_PATH, KERNEL, KERNEL_PATH, lowerdir
+from support.resolver import build_directory
 from support.stack import Dir, File, Stack, Whiteout
 from support.view import Finished, View, program, run
 from support.waiting import SECONDS
@@ -208,6 +209,23 @@ PROGRAMS = {
     "mount.urunc-viewfs": ["mount.urunc-viewfs"],
 }
 VERSIONED = {name: words for name, words in PROGRAMS.items() if name != "mount.urunc-viewfs"}
+
+
+# The library stands alone, and a process that runs once per container loads what serving takes.
+LIBRARIES = {
+    "tests/li-resolve": {"libc", "libzstd"},
+    "fuse/urunc-viewfs": {"libc", "libzstd", "libfuse3", "libjson-c"},
+}
+OF_A_SANITIZER = {"libasan", "libubsan", "libm"}
+
+
+@pytest.mark.parametrize(("name", "allowed"), LIBRARIES.items(), ids=LIBRARIES.keys())
+def test_what_is_loaded(name: str, allowed: set[str]) -> None:
+    headers = run("readelf", "-dW", build_directory() / name).stdout
+    needed = set(re.findall(r"\(NEEDED\).*\[([^].]+)\.so", headers))
+    if "libasan" in needed:
+        needed -= OF_A_SANITIZER
+    assert {"libc"} <= needed <= allowed, needed
 
 
 @pytest.mark.parametrize("words", PROGRAMS.values(), ids=PROGRAMS.keys())
