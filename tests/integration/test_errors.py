@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
 import signal
 import subprocess
 import time
@@ -14,8 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support import image, machine, namespace, skipping
+from support import image, machine, namespace
 from support.image import KERNEL, KERNEL_PATH, lowerdir, with_file
+from support.injection import injecting
 from support.stack import Chr, Dir, Entry, Fifo, File, Socket, Stack, Symlink, Whiteout
 from support.view import View, call, program, refused
 from support.waiting import wait_until
@@ -503,10 +503,7 @@ def test_without_descriptors(place: Path, at: Path) -> None:
 
 def test_descriptors_that_cannot_be_let_go(place: Path, at: Path) -> None:
     """A view would keep its caller's for good: before Linux 5.9, or under a seccomp filter."""
-    if not shutil.which("strace"):
-        skipping.skip("no strace")
-    inject = "--inject=close_range:error=ENOSYS"
-    wrapper = ["strace", "-f", "-qq", "-o", place / "log", "--trace=close_range", inject, "--"]
+    wrapper = injecting(place / "log", "close_range:error=ENOSYS")
     finished = call("-o", usual(place), "none", at, wrapper=wrapper)
     refused(finished, "ESYSTEM", 2, "^close_range: Function not implemented$")
 
@@ -589,10 +586,7 @@ def test_interrupted_while_waiting(
 @pytest.mark.parametrize("at_call", ["socketpair", "mount", "dup3", "chdir"])
 def test_a_server_that_dies(place: Path, at: Path, at_call: str, foreground: bool) -> None:
     """Wherever it is: before the mount, with it, and when it is about to say that it is ready."""
-    if not shutil.which("strace"):
-        skipping.skip("no strace")
-    kill = f"--inject={at_call}:signal=SIGKILL"
-    wrapper = ["strace", "-f", "-qq", "-o", place / "log", f"--trace={at_call}", kill, "--"]
+    wrapper = injecting(place / "log", f"{at_call}:signal=SIGKILL")
     arguments = [*(["-f"] if foreground else []), "-o", usual(place), "none", at]
     finished = call(*arguments, wrapper=wrapper)
     assert "killed by SIGKILL" in (place / "log").read_text()

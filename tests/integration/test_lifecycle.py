@@ -9,7 +9,6 @@ import json
 import os
 import pty
 import re
-import shutil
 import signal
 import socket
 import subprocess
@@ -20,8 +19,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from support import image, machine, namespace, skipping
+from support import image, machine, namespace
 from support.image import KERNEL, KERNEL_PATH, lowerdir
+from support.injection import injecting
 from support.stack import File, Stack
 from support.view import View, call, program, run
 from support.waiting import SECONDS, wait_until
@@ -442,15 +442,12 @@ def test_a_lifeline_that_nobody_can_watch(
     place: Path, option: bytes, fault: str, foreground: bool, reason: str
 ) -> None:
     """It is as good as cut: no view stays for ever that its caller believes to end with him."""
-    if not shutil.which("strace"):
-        skipping.skip("no strace")
     at = place / "view"
     at.mkdir()
-    name = fault.partition(":")[0]
-    wrapper = ["strace", "-f", "-qq", "-o", place / "log", f"--trace={name}", f"--inject={fault}"]
+    wrapper = injecting(place / "log", fault)
     with pipe() as (reader, _):
         words = [*(["-f"] if foreground else []), f"--lifeline={reader}", "-o", option, "none", at]
-        finished = call(*words, wrapper=[*wrapper, "--"], pass_fds=[reader])
+        finished = call(*words, wrapper=wrapper, pass_fds=[reader])
         assert "INJECTED" in (place / "log").read_text()
         assert finished.status == 2
         assert finished.stderr == f"urunc-viewfs: the view cannot be watched: {reason}\n"
