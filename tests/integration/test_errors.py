@@ -485,6 +485,29 @@ def test_without_a_device(place: Path, at: Path) -> None:
         refused(call("-o", option, "none", at), "ESYSTEM", 2, "/dev/fuse: No such file")
 
 
+@pytest.mark.parametrize("form", ["typed", "userxattr", "source"])
+def test_without_proc(place: Path, at: Path, form: str) -> None:
+    """As in a careless chroot: no mark could be read, and none must be taken for absent."""
+    option = usual(place)
+    words = {"typed": ["-o", option, "none"], "userxattr": ["-o", option + b",userxattr", "none"],
+             "source": [place / "layers/0"]}[form]  # fmt: skip
+    hide = ["unshare", "--mount", "--", "sh", "-c", 'umount -l /proc && exec "$@"', "sh"]
+    refused(call(*words, at, wrapper=hide), "ESYSTEM", 2, "^/proc is not mounted$")
+
+
+def test_without_a_working_directory(place: Path, at: Path) -> None:
+    """What is absolute does not need it."""
+    gone = place / "gone"
+    leave = ["sh", "-c", 'rmdir "$PWD" && exec "$@"', "sh"]
+    gone.mkdir()
+    finished = call("-o", "lowerdir=layer", "none", at, wrapper=leave, cwd=gone)
+    refused(finished, "ESYSTEM", 2, "^working directory: No such file or directory$")
+    gone.mkdir()
+    with View(at, "-o", usual(place), wrapper=leave, cwd=gone) as view:
+        assert (view.root / KERNEL_PATH).read_bytes() == KERNEL
+    at.mkdir()
+
+
 def test_without_descriptors(place: Path, at: Path) -> None:
     option = usual(place)
     for files in range(4, 14):
