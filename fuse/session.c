@@ -62,6 +62,8 @@ static struct fuse_session *new_fuse(struct serving *serving, int fd)
 	/* libfuse 3.18 would take requests from io_uring, in threads of its own. */
 	unsetenv("FUSE_URING_ENABLE");
 	fuse = fuse_session_new(&args, &view_operations, sizeof(view_operations), serving);
+	/* It has made a copy of its own in there. */
+	fuse_opt_free_args(&args);
 	if (!fuse)
 		return NULL;
 	/* By this name it takes a connection that is mounted already. */
