@@ -22,10 +22,10 @@ char *cache_default_directory(void);
 
 /*
  * Opens the index for the layers of *source*: the one that cache= names; without it this user's
- *own, if all of them are directories that containerd's snapshotter keeps (…/snapshots/N/fs) and
- *they are not too few for it to pay. It is made where it is missing, if *make*. Returns: 0, with an
- *index, owned by the caller, or NULL in *ret; < 0 with *error*: the one that was named cannot be
- *used.
+ * own, if all of them are directories that containerd's snapshotter keeps (…/snapshots/N/fs) and
+ * they are not too few for it to pay. It is made where it is missing, if *make*.
+ * Returns: 0, with an index, owned by the caller, or NULL in *ret; < 0 with *error*: the one that
+ *	was named cannot be used.
  */
 int cache_open(const struct options *options, const struct source *source, bool make,
 	       struct li_index **ret, struct view_error *error);

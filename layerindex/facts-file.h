@@ -18,8 +18,7 @@ struct chain {
 	struct chain_key key;
 	struct identity top; /* of the topmost of the layers */
 	uint32_t layers;     /* how many there are */
-	uint32_t top_path;   /* of that layer, in the facts' strings: by which it can be seen later
-				whether it is still there */
+	uint32_t top_path;   /* in the facts' strings: whether that layer is still there */
 };
 
 /*

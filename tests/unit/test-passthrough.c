@@ -65,8 +65,7 @@ static void test_negotiation(void **state)
 	}
 }
 
-/* Either may be shorter, with an old kernel or libfuse: what is not there is neither read nor set.
- */
+/* Either may be shorter, of an old kernel or libfuse: what is not there is not read or set. */
 static void test_short_ones(void **state)
 {
 	const struct init init = {.flags = INIT_EXT_BIT, .flags2 = PASSTHROUGH_BIT};
