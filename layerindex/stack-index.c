@@ -117,20 +117,23 @@ static void load(struct li_stack *stack, struct stack_index *known)
 int stack_index_open(struct li_stack *stack, const struct li_index *index)
 {
 	cleanup_free struct identity *identities = calloc(stack->size, sizeof(*identities));
-	cleanup_free struct stack_index *known = calloc(1, sizeof(*known));
+	struct stack_index *known;
 	int r;
 
-	if (!identities || !known)
+	if (!identities)
 		return -ENOMEM;
 	r = identify(stack, identities);
 	if (r < 0)
 		return r;
+	known = calloc(1, sizeof(*known));
+	if (!known)
+		return -ENOMEM;
 	known->index = index;
 	known->loaded = stack->size;
 	known->observed.layers = stack->size;
 	make_keys(known, identities, stack->size, stack->userxattr);
 	load(stack, known);
-	stack->index = TAKE_PTR(known);
+	stack->index = known;
 	return 0;
 }
 

@@ -78,14 +78,13 @@ static int copy_paths(struct li_stack *stack, char *const *paths, size_t n)
 	stack->layers = calloc(n, sizeof(*stack->layers));
 	if (!stack->layers)
 		return -ENOMEM;
-	while (stack->size < n) {
-		struct layer *layer = &stack->layers[stack->size];
+	for (size_t i = 0; i < n; i++) {
+		struct layer *layer = &stack->layers[stack->size++];
 
 		layer->fd = -EBADF;
-		layer->path = strdup(paths[stack->size]);
+		layer->path = strdup(paths[i]);
 		if (!layer->path)
 			return -ENOMEM;
-		stack->size++;
 	}
 	return 0;
 }
