@@ -14,7 +14,6 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
-#include <sys/vfs.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -113,10 +112,8 @@ static const char *death(pid_t pid)
 /* The mount that a server which is no more may have made. */
 static void remove_mount(const struct arguments *arguments, const struct report *report)
 {
-	struct statfs st;
-
-	if (report->mounting && statfs(arguments->mountpoint, &st) < 0 && errno == ENOTCONN)
-		mountpoint_detach(arguments->mountpoint);
+	if (report->mounting)
+		mountpoint_bury(arguments->mountpoint);
 }
 
 /* Ends a server that is not ready, and its mount. It may not even die. */

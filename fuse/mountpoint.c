@@ -15,6 +15,17 @@
 
 enum occupant { FREE, LIVE_VIEW, DEAD_VIEW };
 
+/*
+ * Whether nobody answers on the FUSE connection of *fd* any more. statfs(2) is never answered from
+ * a cache; whose question is under way when the connection ends hears of an abort.
+ */
+static bool is_dead(int fd)
+{
+	struct statfs st;
+
+	return fstatfs(fd, &st) < 0 && (errno == ENOTCONN || errno == ECONNABORTED);
+}
+
 /* Returns: enum occupant, or an errno value. */
 static int find_occupant(const char *path)
 {
@@ -22,7 +33,6 @@ static int find_occupant(const char *path)
 	cleanup_close int fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	cleanup_free char *line = NULL;
 	struct mount_entry mount;
-	struct statfs st;
 	int r;
 
 	if (fd < 0)
@@ -32,10 +42,7 @@ static int find_occupant(const char *path)
 		return r;
 	if (r == 0 || strcmp(mount.type, VIEW_TYPE) != 0)
 		return FREE;
-	/* statfs(2) is never answered from a cache. */
-	if (fstatfs(fd, &st) < 0 && (errno == ENOTCONN || errno == ECONNABORTED))
-		return DEAD_VIEW;
-	return LIVE_VIEW;
+	return is_dead(fd) ? DEAD_VIEW : LIVE_VIEW;
 }
 
 char *mountpoint_path(const char *given)
@@ -60,6 +67,18 @@ int mountpoint_fail(const char *path, int r, struct view_error *error)
 int mountpoint_detach(const char *path)
 {
 	return umount2(path, MNT_DETACH | UMOUNT_NOFOLLOW) < 0 ? -errno : 0;
+}
+
+void mountpoint_bury(const char *path)
+{
+	cleanup_close int fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	char link[32];
+
+	if (fd < 0 || !is_dead(fd))
+		return;
+	/* By the descriptor: that very mount, however its path was written. */
+	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+	umount2(link, MNT_DETACH);
 }
 
 /* Returns: what is left there, enum occupant, or an errno value. */

@@ -28,5 +28,11 @@ int mountpoint_fail(const char *path, int r, struct view_error *error);
  */
 int mountpoint_mount(const char *path, const char *label, struct view_error *error);
 
+/*
+ * Takes the mount that the caller's *path* leads to away if nobody answers on it any more. Takes no
+ * memory.
+ */
+void mountpoint_bury(const char *path);
+
 /* Takes the topmost mount away from *path*, in use or not, dead or alive. Returns: 0 or -errno. */
 int mountpoint_detach(const char *path);

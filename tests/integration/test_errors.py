@@ -9,6 +9,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -614,6 +615,31 @@ def test_a_server_that_dies(place: Path, at: Path, at_call: str, foreground: boo
     finished = call(*arguments, wrapper=wrapper)
     assert "killed by SIGKILL" in (place / "log").read_text()
     refused(finished, "ESYSTEM", 4, "^the view's process died before it was ready: Killed$")
+
+
+@pytest.mark.parametrize("written", ["link", "view/", "./view"])
+def test_a_mount_that_a_dead_server_left(place: Path, at: Path, written: str) -> None:
+    """It is found by whatever name the caller gave."""
+    (place / "link").symlink_to("view")
+    wrapper = injecting(place / "log", "dup3:signal=SIGKILL")
+    finished = call("-o", usual(place), "none", written, wrapper=wrapper, cwd=place)
+    refused(finished, "ESYSTEM", 4, "^the view's process died")
+
+
+def test_a_server_that_dies_late(place: Path, at: Path) -> None:
+    """While its mount is being looked at to see whether it is dead."""
+    wrapper = injecting(place / "log", "dup3:signal=SIGSTOP", "kill:retval=0")
+    options = usual(place) + b",timeout=1"
+    with ThreadPoolExecutor() as pool:
+        made = pool.submit(call, "-o", options, "none", at, wrapper=wrapper)
+        stopped = re.compile(r"^(\d+) .*stopped by SIGSTOP", re.MULTILINE)
+        (log := place / "log").touch()
+        server = wait_until(lambda: stopped.search(log.read_text()), "the server to stop")
+        (mount,) = machine.mounts_at(at)
+        asked = mount.connection / "waiting"
+        wait_until(lambda: int(asked.read_text()) > 0, "somebody to ask the server")
+        os.kill(int(server[1]), signal.SIGKILL)
+        refused(made.result(), "ESYSTEM", 2, "^not ready after 1 s")
 
 
 # In every form

@@ -8,12 +8,12 @@ from pathlib import Path
 from . import skipping
 
 
-def injecting(log: Path, fault: str) -> list[str | Path]:
-    """A wrapper in which FAULT happens to whatever it starts, in strace's words, such as
-    "mount:error=EPERM:when=2"; LOG tells whether it did."""
+def injecting(log: Path, *faults: str) -> list[str | Path]:
+    """A wrapper in which FAULTS happen to whatever it starts, in strace's words, such as
+    "mount:error=EPERM:when=2"; LOG tells whether they did."""
     if not shutil.which("strace"):
         skipping.skip("no strace")
-    name = fault.partition(":")[0]
+    names = ",".join(fault.partition(":")[0] for fault in faults)
     # LeakSanitizer cannot work where somebody traces already.
     return ["env", "LSAN_OPTIONS=detect_leaks=0", "strace", "-f", "-qq", "-o", log,
-            f"--trace={name}", f"--inject={fault}", "--"]  # fmt: skip
+            f"--trace={names}", *(f"--inject={fault}" for fault in faults), "--"]  # fmt: skip
