@@ -235,8 +235,7 @@ FAULTS: dict[str, Fault] = {
 
 def trace(place: Path, names: str, *more: str) -> list[object]:
     """A wrapper that writes down the calls NAMES; with MORE it makes them fail."""
-    log = place / "log"
-    return ["strace", "-D", "-f", "-y", "-qq", "-o", log, f"--trace={names}", *more, "--"]
+    return ["strace", "-D", "-y", "-qq", "-o", place / "log", f"--trace={names}", *more, "--"]
 
 
 def lines_of(place: Path) -> list[str]:
@@ -245,17 +244,33 @@ def lines_of(place: Path) -> list[str]:
     return (place / "log").read_text(errors="replace").splitlines()
 
 
-def own_calls(lines: list[str], names: str) -> list[tuple[str, int]]:
-    """The calls that are to fail: names, and numbers among a process's calls of that name.
+@dataclass(frozen=True, order=True)
+class Call:
+    """The calls that are to fail: of NAME, the Nth of any process, or of the FIRST process alone."""
 
-    Not the dynamic loader's, before the program looks at its stdio: as it counts by process, no
-    other process's of such a number can fail either. And not the receiving of requests: with an
-    error there the connection is at its end.
+    name: str
+    n: int
+    first: bool
+
+    def fails(self, error: str) -> list[str]:
+        """What strace is told."""
+        inject = f"--inject={self.name}:error={error}:when={self.n}"
+        return [inject] if self.first else ["-f", inject]
+
+
+def own_calls(lines: list[str], names: str) -> list[Call]:
+    """The program's calls NAMES.
+
+    Not the dynamic loader's, before the program looks at its stdio: as strace counts by process, no
+    other process's of such a number can fail either. And not the receiving of requests, the first
+    of which comes by a socket: with an error there the connection is at its end. Where it has the
+    number of a call of the first process, only that one is followed.
     """
     wanted = re.compile(rf"(\d+) +({names.replace(',', '|')})\(")
     count: Counter[tuple[str, str]] = Counter()
     loaders: dict[str, int] | None = None
-    found = set()
+    found: set[tuple[str, int]] = set()
+    received: set[tuple[str, int]] = set()
     for line in lines:
         if loaders is None and " fcntl(0<" in line:
             loaders = {name: n for (_, name), n in count.items()}
@@ -264,13 +279,15 @@ def own_calls(lines: list[str], names: str) -> list[tuple[str, int]]:
             continue
         pid, name = match.groups()
         count[pid, name] += 1
-        receives = name == "read" and "</dev/fuse>" in line
-        if loaders is not None and count[pid, name] > loaders.get(name, 0) and not receives:
-            found.add((name, count[pid, name]))
-    return sorted(found)
+        call = (name, count[pid, name])
+        if name == "read" and re.search("<(/dev/fuse|socket:.*?)>", line):
+            received.add(call)
+        elif loaders is not None and call[1] > loaders.get(name, 0):
+            found.add(call)
+    return sorted(Call(*call, first=call in received) for call in found)
 
 
-def some(found: list[tuple[str, int]]) -> list[tuple[str, int]]:
+def some(found: list[Call]) -> list[Call]:
     """FEW of those FOUND, evenly, first and last included."""
     if ALL or len(found) <= FEW:
         return found
@@ -283,20 +300,19 @@ def test_a_call_that_fails(place: Path, fault: Fault) -> None:
         skipping.skip("no strace")
     at = place / "view"
     layers = layers_of(place) + fault.options
-    assert fare(at, layers, trace(place, fault.names + ",fcntl")) == Outcome("", set(), "")
+    assert fare(at, layers, trace(place, fault.names + ",fcntl", "-f")) == Outcome("", set(), "")
     found = some(own_calls(lines_of(place), fault.names))
     known = {"", *fault.codes, *([] if fault.told else ["status 1", "status 2", "status 32"])}
     wrong = []
     reached = 0
     for error in fault.errors:
-        for name, n in found:
+        for one in found:
             # What fails a call in one form is a reader's in the other.
-            options = layers + (b",resolve=ready" if n % 2 else b"")
-            inject = f"--inject={name}:error={error}:when={n}"
-            outcome = fare(at, options, trace(place, fault.names, inject))
+            options = layers + (b",resolve=ready" if one.n % 2 else b"")
+            outcome = fare(at, options, trace(place, fault.names, *one.fails(error)))
             hits = [line for line in lines_of(place) if "INJECTED" in line]
             reached += len(hits)
             if outcome.code not in known or not outcome.errors <= fault.readers:
-                wrong.append(f"{error} of {name} {n}: {outcome} {hits}")
+                wrong.append(f"{error} of {one}: {outcome} {hits}")
     assert not wrong, "\n".join(wrong)
     assert reached > 0
