@@ -95,7 +95,7 @@ static void answer(struct li_stack *stack, const char *request)
 	fflush(stdout);
 }
 
-/* The words before the layers. Returns: how many there are, or < 0 that the index cannot be used. */
+/* The words before the layers. Returns: how many there are; < 0: the index cannot be used. */
 static int take_options(char **argv, bool *ret_userxattr, struct li_index **ret_index)
 {
 	int n = 1;
