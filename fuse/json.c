@@ -189,6 +189,22 @@ int json_parse(const char *text, size_t n, struct json_object **ret, struct json
 	return r < 0 ? r : parse(text, n, 0, ret, fault);
 }
 
+int json_add(struct json_object *object, const char *key, struct json_object *value)
+{
+	if (value && json_object_object_add(object, key, value) == 0)
+		return 0;
+	json_object_put(value);
+	return -ENOMEM;
+}
+
+char *json_line(struct json_object *object)
+{
+	const char *line = json_object_to_json_string_ext(
+		object, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE);
+
+	return line ? strdup(line) : NULL;
+}
+
 const char *json_text(struct json_object *value)
 {
 	const char *text;

@@ -39,6 +39,12 @@ int read_all(int fd, size_t max, char **ret, size_t *ret_size);
  */
 int json_parse(const char *text, size_t n, struct json_object **ret, struct json_fault *fault);
 
+/* Takes ownership of *value*; NULL is that there was no memory for it. Returns: 0 or -ENOMEM. */
+int json_add(struct json_object *object, const char *key, struct json_object *value);
+
+/* On one line, as others parse it; an owned text, or NULL without memory. */
+char *json_line(struct json_object *object);
+
 /*
  * The text of a string, or NULL: it is of another type, or one NUL in it, written as an escape,
  * would hide the rest; borrowed.

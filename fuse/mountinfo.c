@@ -5,9 +5,9 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <stdbool.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 
 #include "fuse/text.h"
 
@@ -41,6 +41,23 @@ static bool is_there(const char *field)
 	return field && *field;
 }
 
+int device_parse(const char *text, dev_t *ret)
+{
+	size_t length = strcspn(text, ":");
+	uint64_t major, minor;
+	char digits[16];
+
+	if (length >= sizeof(digits) || !text[length])
+		return -EINVAL;
+	memcpy(digits, text, length);
+	digits[length] = '\0';
+	if (number_parse(digits, 10, UINT32_MAX, &major) < 0 ||
+	    number_parse(text + length + 1, 10, UINT32_MAX, &minor) < 0)
+		return -EINVAL;
+	*ret = makedev(major, minor);
+	return 0;
+}
+
 /* The id is an int in the kernel, struct mount's mnt_id. */
 int mount_entry_parse(char *line, struct mount_entry *ret)
 {
@@ -54,7 +71,7 @@ int mount_entry_parse(char *line, struct mount_entry *ret)
 	field = next_field(&line);
 	if (!is_there(parent) || !is_there(device) || !is_there(ret->root) ||
 	    !is_there(ret->mountpoint) || !is_there(field) ||
-	    number_parse(id, 10, INT_MAX, &ret->id) < 0)
+	    number_parse(id, 10, INT_MAX, &ret->id) < 0 || device_parse(device, &ret->device) < 0)
 		return -EINVAL;
 	/* Optional fields, as many as there are, then a dash. */
 	do
@@ -66,35 +83,59 @@ int mount_entry_parse(char *line, struct mount_entry *ret)
 	return is_there(ret->type) && is_there(ret->super) ? 0 : -EINVAL;
 }
 
-static void close_file(FILE **file)
+int mountinfo_open(struct mountinfo *ret)
 {
-	if (*file)
-		fclose(*file);
+	*ret = (struct mountinfo){.file = fopen("/proc/self/mountinfo", "re")};
+	return ret->file ? 0 : -errno;
 }
 
-DEFINE_CLEANUP(FILE *, close_file)
+void mountinfo_close(struct mountinfo *mountinfo)
+{
+	if (mountinfo->file)
+		fclose(mountinfo->file);
+	free(mountinfo->line);
+	*mountinfo = (struct mountinfo){};
+}
+
+/* Returns: > 0: mountinfo->line is the next line; 0: there is none; < 0: an errno value. */
+static int next_line(struct mountinfo *mountinfo)
+{
+	ssize_t n = getline(&mountinfo->line, &mountinfo->capacity, mountinfo->file);
+
+	if (n <= 0)
+		return ferror(mountinfo->file) ? -EIO : 0;
+	if (mountinfo->line[n - 1] == '\n')
+		mountinfo->line[n - 1] = '\0';
+	return 1;
+}
+
+int mountinfo_next(struct mountinfo *mountinfo, struct mount_entry *ret)
+{
+	int r = next_line(mountinfo);
+
+	if (r <= 0)
+		return r;
+	r = mount_entry_parse(mountinfo->line, ret);
+	return r < 0 ? r : 1;
+}
 
 static int find_id(uint64_t id, struct mount_entry *ret, char **ret_line)
 {
-	cleanup_with(close_file) FILE *file = fopen("/proc/self/mountinfo", "re");
-	cleanup_free char *line = NULL;
-	size_t capacity = 0;
-	ssize_t n;
+	cleanup_with(mountinfo_close) struct mountinfo mountinfo = {};
+	int r = mountinfo_open(&mountinfo);
 
-	if (!file)
-		return -errno;
-	while ((n = getline(&line, &capacity, file)) > 0) {
+	if (r < 0)
+		return r;
+	while ((r = next_line(&mountinfo)) > 0) {
 		/* The id comes first: only the line that counts is taken apart. */
-		if (strtoull(line, NULL, 10) != id)
+		if (strtoull(mountinfo.line, NULL, 10) != id)
 			continue;
-		if (line[n - 1] == '\n')
-			line[n - 1] = '\0';
-		if (mount_entry_parse(line, ret) < 0)
+		if (mount_entry_parse(mountinfo.line, ret) < 0)
 			return -EINVAL;
-		*ret_line = TAKE_PTR(line);
+		*ret_line = TAKE_PTR(mountinfo.line);
 		return 1;
 	}
-	return ferror(file) ? -EIO : 0;
+	return r;
 }
 
 int mountinfo_find(int fd, struct mount_entry *ret, char **ret_line)

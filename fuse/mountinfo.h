@@ -6,12 +6,15 @@
 #pragma once
 
 #include <stdint.h>
+#include <stdio.h>
+#include <sys/types.h>
 
 #include "layerindex/cleanup.h"
 
 /* One line (proc_pid_mountinfo(5)); the strings lie in the line that was parsed. */
 struct mount_entry {
 	uint64_t id;
+	dev_t device;
 	char *root;	  /* decoded */
 	char *mountpoint; /* decoded */
 	char *type;	  /* decoded; with its subtype, as in "fuse.urunc-viewfs" */
@@ -21,6 +24,28 @@ struct mount_entry {
 
 /* Parses *line*, which is changed, without its newline. Returns: 0 or -EINVAL. */
 int mount_entry_parse(char *line, struct mount_entry *ret);
+
+/* Parses "MAJOR:MINOR". Returns: 0 or -EINVAL. */
+int device_parse(const char *text, dev_t *ret);
+
+/* All lines, one after the other. */
+struct mountinfo {
+	FILE *file;
+	char *line;
+	size_t capacity;
+};
+
+/* Returns: 0, with *ret* owned by the caller, or an errno value. */
+int mountinfo_open(struct mountinfo *ret);
+
+/*
+ * The next line, the topmost mount of a place last; its strings are borrowed until the next call.
+ * Returns: > 0 with *ret*; 0 at the end; < 0: an errno value.
+ */
+int mountinfo_next(struct mountinfo *mountinfo, struct mount_entry *ret);
+
+void mountinfo_close(struct mountinfo *mountinfo);
+DEFINE_CLEANUP(struct mountinfo, mountinfo_close)
 
 /*
  * Finds the mount whose root *fd* (which may be O_PATH) is. Never asks the filesystem itself

@@ -119,6 +119,14 @@ size_t li_stack_size(const struct li_stack *stack);
 /* The path of a layer as it was given; borrowed until the stack is closed. */
 const char *li_stack_path(const struct li_stack *stack, size_t layer);
 
+/* Which directory a layer is, whatever its path leads to by now. */
+struct li_identity {
+	dev_t dev;
+	ino_t ino;
+};
+
+struct li_identity li_stack_identity(const struct li_stack *stack, size_t layer);
+
 /*
  * Whether a layer lies on a filesystem that is made of others, overlayfs or FUSE: the kernel limits
  * how deeply they may be stacked (FILESYSTEM_MAX_STACK_DEPTH).

@@ -182,6 +182,11 @@ const char *li_stack_path(const struct li_stack *stack, size_t layer)
 	return stack->layers[layer].path;
 }
 
+struct li_identity li_stack_identity(const struct li_stack *stack, size_t layer)
+{
+	return (struct li_identity){stack->layers[layer].dev, stack->layers[layer].ino};
+}
+
 void entry_done(struct entry *entry)
 {
 	entry->fd = close_keep_errno(entry->fd);

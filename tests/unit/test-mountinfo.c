@@ -2,33 +2,37 @@
 /* Lines as Linux 6.18 printed them, and lines that it would not print. */
 #include "fuse/mountinfo.h"
 
+#include <sys/sysmacros.h>
+
 #include "tests/unit/fixture.h"
 
 static void test_parse(void **state)
 {
-	static const struct {
+	const struct {
 		const char *line;
 		struct mount_entry want;
 	} rows[] = {
 		{"424 70 0:78 / /lab/m ro,relatime - overlay overlay "
 		 "ro,lowerdir=/lab/sp\\040ace:/lab/co\\134\\054mma:/lab/"
 		 "co\\134:lon,redirect_dir=on",
-		 {424, (char *)"/", (char *)"/lab/m", (char *)"overlay", (char *)"overlay",
+		 {424, makedev(0, 78), (char *)"/", (char *)"/lab/m", (char *)"overlay",
+		  (char *)"overlay",
 		  (char *)"ro,lowerdir=/lab/sp\\040ace:/lab/co\\134\\054mma:/lab/co\\134:lon,"
 			  "redirect_dir=on"}},
 		/* Any number of optional fields. */
 		{"36 35 98:0 /mnt1 /mnt2 rw,noatime master:1 shared:2 - ext3 /dev/root rw",
-		 {36, (char *)"/mnt1", (char *)"/mnt2", (char *)"ext3", (char *)"/dev/root",
-		  (char *)"rw"}},
+		 {36, makedev(98, 0), (char *)"/mnt1", (char *)"/mnt2", (char *)"ext3",
+		  (char *)"/dev/root", (char *)"rw"}},
 		{"36 35 98:0 /a\\040b /c\\011d\\012e\\134f rw - fuse.a\\040b my\\040label ro",
-		 {36, (char *)"/a b", (char *)"/c\td\ne\\f", (char *)"fuse.a b", (char *)"my label",
-		  (char *)"ro"}},
+		 {36, makedev(98, 0), (char *)"/a b", (char *)"/c\td\ne\\f", (char *)"fuse.a b",
+		  (char *)"my label", (char *)"ro"}},
 		/* fsconfig(2) leaves the source "none", and mount(2) may leave it empty. */
 		{"1 2 0:3 / /m rw - overlay none ro,lowerdir+=/q/co\\054mma,lowerdir+=/q/co:lon",
-		 {1, (char *)"/", (char *)"/m", (char *)"overlay", (char *)"none",
+		 {1, makedev(0, 3), (char *)"/", (char *)"/m", (char *)"overlay", (char *)"none",
 		  (char *)"ro,lowerdir+=/q/co\\054mma,lowerdir+=/q/co:lon"}},
 		{"1 2 0:3 / /m rw - tmpfs  rw",
-		 {1, (char *)"/", (char *)"/m", (char *)"tmpfs", (char *)"", (char *)"rw"}},
+		 {1, makedev(0, 3), (char *)"/", (char *)"/m", (char *)"tmpfs", (char *)"",
+		  (char *)"rw"}},
 	};
 
 	(void)state;
@@ -39,6 +43,7 @@ static void test_parse(void **state)
 		assert_non_null(line);
 		same_int(rows[i].line, mount_entry_parse(line, &entry), 0);
 		same_int(rows[i].line, entry.id, rows[i].want.id);
+		same_int(rows[i].line, entry.device, rows[i].want.device);
 		same_str(rows[i].line, entry.root, rows[i].want.root);
 		same_str(rows[i].line, entry.mountpoint, rows[i].want.mountpoint);
 		same_str(rows[i].line, entry.type, rows[i].want.type);
@@ -60,6 +65,12 @@ static void test_malformed(void **state)
 		"2147483648 35 98:0 /mnt1 /mnt2 rw - ext3 /dev/root rw",
 		"18446744073709551616 35 98:0 /mnt1 /mnt2 rw - ext3 /dev/root rw",
 		"36 35 98:0 /mnt1 /mnt2 rw ext3 /dev/root rw",
+		"36 35 98 /mnt1 /mnt2 rw - ext3 /dev/root rw",
+		"36 35 98: /mnt1 /mnt2 rw - ext3 /dev/root rw",
+		"36 35 98:0:1 /mnt1 /mnt2 rw - ext3 /dev/root rw",
+		"36 35 -98:0 /mnt1 /mnt2 rw - ext3 /dev/root rw",
+		"36 35 98:4294967296 /mnt1 /mnt2 rw - ext3 /dev/root rw",
+		"36 35 00000000000000098:0 /mnt1 /mnt2 rw - ext3 /dev/root rw",
 		/* Nothing but the source may be empty. */
 		"36  98:0 /mnt1 /mnt2 rw - ext3 /dev/root rw",
 		"36 35  /mnt1 /mnt2 rw - ext3 /dev/root rw",

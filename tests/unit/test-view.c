@@ -1,31 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "fuse/view.h"
 
-#include "fuse/sentences.h"
 #include "tests/unit/fixture-view.h"
-
-/* A view of one or two layers, "T" over "B", with *list* as its mount options. */
-static int make_view(struct view *view, const char *list, const char *binary, const char *initrd,
-		     struct view_error *error)
-{
-	cleanup_with(options_done) struct options options = OPTIONS_INIT;
-	cleanup_free char *copy = strdup(list);
-	char *const layers[] = {(char *)"T", (char *)"B"};
-	struct boot boot = {.binary = (char *)binary, .initrd = (char *)initrd};
-	struct source source = {};
-	struct li_stack *stack = NULL;
-	size_t bad;
-
-	require_root();
-	make_dir("T");
-	make_dir("B");
-	assert_non_null(copy);
-	same_int(list, options_parse(&options, copy, error), 0);
-	same_int("stack", li_stack_open(layers, 2, 0, NULL, &stack, &bad), 0);
-	source.uids = TAKE(options.overlay.uids, ((struct idmap){}));
-	source.gids = TAKE(options.overlay.gids, ((struct idmap){}));
-	return view_init(view, &options, &source, stack, &boot, error);
-}
 
 static struct artifact *artifact_at(struct view *view, const char *path)
 {

@@ -1,0 +1,176 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The kernel reads a command line out of the process's own memory, from where it was told of.
+ * PR_SET_MM_MAP tells it of another place at once, and takes no privilege as PR_SET_MM_ARG_START
+ * does; but it takes everything else that the kernel knows of this memory, to be said again.
+ */
+#include "fuse/title.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <linux/prctl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+
+#include "fuse/json.h"
+#include "fuse/mountinfo.h"
+
+/* Fields of /proc/PID/stat, counted from 1 (proc_pid_stat(5)). */
+enum {
+	STAT_STATE = 3,
+	STAT_START_CODE = 26,
+	STAT_END_CODE,
+	STAT_START_STACK,
+	STAT_START_DATA = 45,
+	STAT_END_DATA,
+	STAT_START_BRK,
+	STAT_ENV_START = 50,
+	STAT_ENV_END,
+	STAT_FIELDS
+};
+
+/* Reads the fields behind the name, which may hold anything. Returns: 0 or an errno value. */
+static int read_stat(uint64_t fields[static STAT_FIELDS])
+{
+	cleanup_close int fd = open("/proc/self/stat", O_RDONLY | O_CLOEXEC);
+	char text[1024];
+	ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
+	char *at;
+
+	if (n < 0)
+		return -errno;
+	text[n] = '\0';
+	at = strrchr(text, ')');
+	for (int i = STAT_STATE; i < STAT_FIELDS; i++) {
+		at = at ? strchr(at, ' ') : NULL;
+		if (!at)
+			return -EINVAL;
+		fields[i] = strtoull(++at, NULL, 10);
+	}
+	return 0;
+}
+
+/* Has the kernel take the *n* bytes at *text* for the command line. Returns: 0 or an errno value.
+ */
+static int set_command_line(const char *text, size_t n)
+{
+	struct prctl_mm_map map = {
+		.brk = (uintptr_t)sbrk(0),
+		.arg_start = (uintptr_t)text,
+		.arg_end = (uintptr_t)text + n,
+		.exe_fd = (uint32_t)-1,
+	};
+	uint64_t fields[STAT_FIELDS];
+	int r = read_stat(fields);
+
+	if (r < 0)
+		return r;
+	map.start_code = fields[STAT_START_CODE];
+	map.end_code = fields[STAT_END_CODE];
+	map.start_stack = fields[STAT_START_STACK];
+	map.start_data = fields[STAT_START_DATA];
+	map.end_data = fields[STAT_END_DATA];
+	map.start_brk = fields[STAT_START_BRK];
+	map.env_start = fields[STAT_ENV_START];
+	map.env_end = fields[STAT_ENV_END];
+	return prctl(PR_SET_MM, PR_SET_MM_MAP, &map, sizeof(map), 0) < 0 ? -errno : 0;
+}
+
+/* In memory of its own: everybody may read a command line, and nothing else must lie there. */
+static void show(const char *text)
+{
+	/* Not zero: it lies among data then, in a page that every view has of its own anyway. */
+	static struct {
+		void *memory;
+		size_t size;
+	} shown = {.memory = MAP_FAILED};
+	size_t size = strlen(text) + 1;
+	void *memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	if (memory == MAP_FAILED)
+		return;
+	memcpy(memory, text, size);
+	if (set_command_line(memory, size) < 0) {
+		munmap(memory, size);
+		return;
+	}
+	if (shown.memory != MAP_FAILED)
+		munmap(shown.memory, shown.size);
+	shown.memory = memory;
+	shown.size = size;
+}
+
+static int add_facts(struct json_object *ready, const struct title *title)
+{
+	struct json_object *facts = json_object_new_object();
+	char device[32], digest[17];
+
+	snprintf(device, sizeof(device), "%u:%u", major(title->device), minor(title->device));
+	snprintf(digest, sizeof(digest), "%016" PRIx64, title->digest);
+	if (json_add(ready, "view", facts) < 0 ||
+	    json_add(facts, "device", json_object_new_string(device)) < 0 ||
+	    json_add(facts, "layers", json_object_new_int64((int64_t)title->layers)) < 0 ||
+	    json_add(facts, "digest", json_object_new_string(digest)) < 0)
+		return -ENOMEM;
+	return 0;
+}
+
+void title_set(struct json_object *ready, const struct title *title)
+{
+	cleanup_free char *line = NULL;
+	cleanup_free char *text = NULL;
+
+	/* As it was executed through a descriptor, it would have that descriptor's name. */
+	prctl(PR_SET_NAME, PROGRAM_NAME);
+	if (add_facts(ready, title) < 0)
+		return;
+	line = json_line(ready);
+	if (!line || asprintf(&text, TITLE_PREFIX "%s", line) < 0)
+		return;
+	show(text);
+}
+
+static int parse_facts(struct json_object *facts, struct title *ret)
+{
+	const char *device = json_string(facts, "device");
+	const char *digest = json_string(facts, "digest");
+	struct json_object *layers;
+
+	if (!device || device_parse(device, &ret->device) < 0 || !digest ||
+	    strspn(digest, "0123456789abcdef") != 16 || digest[16] ||
+	    !json_object_object_get_ex(facts, "layers", &layers) ||
+	    !json_object_is_type(layers, json_type_int))
+		return -EINVAL;
+	ret->digest = strtoull(digest, NULL, 16);
+	ret->layers = json_object_get_uint64(layers);
+	return 0;
+}
+
+int title_parse(const char *text, size_t n, struct title *ret, struct json_object **ret_ready)
+{
+	static const size_t skipped = sizeof(TITLE_PREFIX) - 1;
+	cleanup_with(json_done) struct json_object *object = NULL;
+	struct json_fault fault;
+	int r;
+
+	/* The one string that it is ends in a NUL. */
+	n -= n > 0 && text[n - 1] == '\0';
+	if (n < skipped || strncmp(text, TITLE_PREFIX, skipped) != 0)
+		return -EINVAL;
+	r = json_parse(text + skipped, n - skipped, &object, &fault);
+	if (r < 0)
+		return r;
+	if (!json_object_is_type(object, json_type_object))
+		return -EINVAL;
+	r = parse_facts(json_object_object_get(object, "view"), ret);
+	if (r < 0)
+		return r;
+	json_object_object_del(object, "view");
+	*ret_ready = TAKE_PTR(object);
+	return 0;
+}

@@ -1,0 +1,147 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "fuse/title.h"
+
+#include "fuse/json.h"
+#include "tests/unit/fixture.h"
+
+#define FACTS "\"view\":{\"device\":\"0:57\",\"layers\":20,\"digest\":\"00ab00000000cdef\"}"
+
+static void test_parse(void **state)
+{
+	static const char text[] = TITLE_PREFIX "{\"ready\":true,\"id\":\"web-1\"," FACTS "}";
+	cleanup_with(json_done) struct json_object *ready = NULL;
+	cleanup_free char *line = NULL;
+	struct title title;
+
+	(void)state;
+	assert_int_equal(title_parse(text, sizeof(text), &title, &ready), 0);
+	assert_int_equal(title.device, makedev(0, 57));
+	assert_int_equal(title.layers, 20);
+	assert_true(title.digest == UINT64_C(0x00ab00000000cdef));
+	/* What is left is the ready line. */
+	line = json_line(ready);
+	assert_string_equal(line, "{\"ready\":true,\"id\":\"web-1\"}");
+}
+
+/* Whatever a process may have for a command line. */
+static void test_others(void **state)
+{
+	static const char *const rows[] = {
+		"",
+		"urunc-viewfs",
+		"urunc-viewfs:",
+		TITLE_PREFIX,
+		TITLE_PREFIX "x",
+		TITLE_PREFIX "[]",
+		TITLE_PREFIX "{}",
+		TITLE_PREFIX "{\"view\":1}",
+		TITLE_PREFIX "{" FACTS,
+		"x" TITLE_PREFIX "{" FACTS "}",
+		TITLE_PREFIX "{" FACTS "} x",
+		TITLE_PREFIX "{\"view\":{\"device\":\"0\",\"layers\":1,\"digest\":"
+			     "\"0123456789abcdef\"}}",
+		TITLE_PREFIX "{\"view\":{\"device\":7,\"layers\":1,\"digest\":"
+			     "\"0123456789abcdef\"}}",
+		TITLE_PREFIX "{\"view\":{\"device\":\"0:1\",\"layers\":\"1\",\"digest\":"
+			     "\"0123456789abcdef\"}}",
+		TITLE_PREFIX "{\"view\":{\"device\":\"0:1\",\"layers\":1,\"digest\":"
+			     "\"0123456789abcdeX\"}}",
+		TITLE_PREFIX "{\"view\":{\"device\":\"0:1\",\"layers\":1,\"digest\":"
+			     "\"0123456789abcdef0\"}}",
+		TITLE_PREFIX "{\"view\":{\"device\":\"0:1\",\"layers\":1}}",
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		struct json_object *ready = NULL;
+		struct title title;
+
+		/* With the NUL that ends a string of a command line, and without. */
+		for (size_t nul = 0; nul <= 1; nul++)
+			same_int(rows[i],
+				 title_parse(rows[i], strlen(rows[i]) + nul, &title, &ready),
+				 -EINVAL);
+		assert_null(ready);
+	}
+}
+
+/* Two arguments are no title, even where they look like one together. */
+static void test_two_strings(void **state)
+{
+	static const char text[] = TITLE_PREFIX "{" FACTS "\0}";
+	struct json_object *ready = NULL;
+	struct title title;
+
+	(void)state;
+	assert_int_equal(title_parse(text, sizeof(text), &title, &ready), -EINVAL);
+}
+
+static size_t read_small(const char *path, char *text, size_t size)
+{
+	cleanup_close int fd = open(path, O_RDONLY | O_CLOEXEC);
+	ssize_t n = read(fd, text, size - 1);
+
+	assert_true(n >= 0);
+	text[n] = '\0';
+	return (size_t)n;
+}
+
+static void set(const char *id)
+{
+	cleanup_with(json_done) struct json_object *ready = json_object_new_object();
+	const struct title title = {
+		.device = makedev(1, 2), .layers = 3, .digest = UINT64_C(0xfedcba9876543210)};
+
+	assert_int_equal(json_add(ready, "id", json_object_new_string(id)), 0);
+	title_set(ready, &title);
+}
+
+/* A short one after a long one, too; and the process goes on as it was. */
+static void test_set(void **state)
+{
+	const char *home = getenv("PATH");
+	const char *ids[] = {"a", NULL, "b"};
+	char environment[2][4096], name[32];
+	char id[10000] = "";
+
+	(void)state;
+	memset(id, 'x', sizeof(id) - 1);
+	ids[1] = id;
+	read_small("/proc/self/environ", environment[0], sizeof(environment[0]));
+	for (size_t i = 0; i < ARRAY_SIZE(ids); i++) {
+		cleanup_with(json_done) struct json_object *ready = NULL;
+		static char text[20000];
+		struct title title;
+		size_t n;
+
+		set(ids[i]);
+		n = read_small("/proc/self/cmdline", text, sizeof(text));
+		require(i > 0 || strncmp(text, TITLE_PREFIX, strlen(TITLE_PREFIX)) == 0,
+			"this kernel, or what stands in for it, keeps command lines");
+		assert_int_equal(title_parse(text, n, &title, &ready), 0);
+		assert_string_equal(json_string(ready, "id"), ids[i]);
+		assert_int_equal(title.device, makedev(1, 2));
+		assert_int_equal(title.layers, 3);
+		assert_true(title.digest == UINT64_C(0xfedcba9876543210));
+	}
+	read_small("/proc/self/comm", name, sizeof(name));
+	assert_string_equal(name, PROGRAM_NAME "\n");
+	assert_ptr_equal(getenv("PATH"), home);
+	read_small("/proc/self/environ", environment[1], sizeof(environment[1]));
+	assert_string_equal(environment[0], environment[1]);
+	/* The heap still grows and shrinks. */
+	for (size_t size = 1000; size < 4 << 20; size *= 2)
+		free(calloc(1, size));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_parse),
+		cmocka_unit_test(test_others),
+		cmocka_unit_test(test_two_strings),
+		cmocka_unit_test(test_set),
+	};
+
+	return cmocka_run_group_tests_name("title", tests, NULL, NULL);
+}
