@@ -194,5 +194,5 @@ int launch(struct arguments *arguments, uint64_t start_us, struct view_error *er
 	if (!has_keeper(arguments))
 		_exit(0);
 	close(ends[0]);
-	return keep(arguments, pid, signals);
+	return keep(arguments, report.served_by ? report.served_by : pid, signals);
 }

@@ -3,47 +3,23 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdbool.h>
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <sys/vfs.h>
 #include <unistd.h>
 
 #include "fuse/mountinfo.h"
 #include "fuse/sentences.h"
+#include "fuse/servers.h"
 
 enum occupant { FREE, LIVE_VIEW, DEAD_VIEW };
 
-/*
- * Whether nobody answers on the FUSE connection of *fd* any more. statfs(2) is never answered from
- * a cache; whose question is under way when the connection ends hears of an abort.
- */
-static bool is_dead(int fd)
-{
-	struct statfs st;
-
-	return fstatfs(fd, &st) < 0 && (errno == ENOTCONN || errno == ECONNABORTED);
-}
-
-/* Returns: enum occupant, or an errno value. */
-static int find_occupant(const char *path)
-{
-	/* O_PATH: nothing is asked of a daemon that may be dead. */
-	cleanup_close int fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
-	cleanup_free char *line = NULL;
-	struct mount_entry mount;
-	int r;
-
-	if (fd < 0)
-		return -errno;
-	r = mountinfo_find(fd, &mount, &line);
-	if (r < 0)
-		return r;
-	if (r == 0 || strcmp(mount.type, VIEW_TYPE) != 0)
-		return FREE;
-	return is_dead(fd) ? DEAD_VIEW : LIVE_VIEW;
-}
+enum { CLAIM_WAIT_MS = 1000 }; /* much longer than mounting takes */
 
 char *mountpoint_path(const char *given)
 {
@@ -64,47 +40,135 @@ int mountpoint_fail(const char *path, int r, struct view_error *error)
 	return view_fail(error, SAY_MOUNTPOINT, path, strerror(-r));
 }
 
+int mountpoint_device(const char *path, dev_t *ret)
+{
+	struct statx stx;
+
+	if (statx(AT_FDCWD, path, AT_STATX_DONT_SYNC | AT_NO_AUTOMOUNT, 0, &stx) < 0)
+		return -errno;
+	*ret = makedev(stx.stx_dev_major, stx.stx_dev_minor);
+	return 0;
+}
+
+int mountpoint_open(const char *path)
+{
+	int fd = open(path, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+
+	return fd < 0 ? -errno : fd;
+}
+
+bool mountpoint_is_dead(int fd)
+{
+	struct statfs st;
+
+	/* statfs(2) is never answered from a cache. */
+	return fstatfs(fd, &st) < 0 && (errno == ENOTCONN || errno == ECONNABORTED);
+}
+
 int mountpoint_detach(const char *path)
 {
 	return umount2(path, MNT_DETACH | UMOUNT_NOFOLLOW) < 0 ? -errno : 0;
 }
 
+int mountpoint_detach_this(int fd)
+{
+	char path[32];
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	return umount2(path, MNT_DETACH) < 0 ? -errno : 0;
+}
+
 void mountpoint_bury(const char *path)
 {
 	cleanup_close int fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
-	char link[32];
 
-	if (fd < 0 || !is_dead(fd))
-		return;
 	/* By the descriptor: that very mount, however its path was written. */
-	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
-	umount2(link, MNT_DETACH);
+	if (fd >= 0 && mountpoint_is_dead(fd))
+		mountpoint_detach_this(fd);
+}
+
+/*
+ * What is at a place, with its descriptor, and the device of a view. Where a process serves it,
+ * nothing is asked of that: it may be stopped. Returns: enum occupant, or an errno value.
+ */
+static int find_occupant(const char *path, int *ret_fd, dev_t *ret_device)
+{
+	cleanup_with(servers_done) struct servers servers = {};
+	cleanup_close int fd = mountpoint_open(path);
+	cleanup_free char *line = NULL;
+	struct mount_entry mount;
+	int r;
+
+	if (fd < 0)
+		return fd;
+	r = mountinfo_find(fd, &mount, &line);
+	if (r < 0)
+		return r;
+	if (r == 0 || strcmp(mount.type, VIEW_TYPE) != 0)
+		return FREE;
+	*ret_device = mount.device;
+	r = servers_find(mount.device, &servers);
+	if (r < 0)
+		return r;
+	if (servers.count > 0 || !mountpoint_is_dead(fd))
+		return LIVE_VIEW;
+	*ret_fd = TAKE_FD(fd);
+	return DEAD_VIEW;
 }
 
 /* Returns: what is left there, enum occupant, or an errno value. */
-static int remove_dead(const char *path)
+static int remove_dead(const char *path, dev_t *ret_live)
 {
-	int occupant;
-
 	/* Dead views may be stacked. */
-	while ((occupant = find_occupant(path)) == DEAD_VIEW) {
-		int r = mountpoint_detach(path);
+	for (;;) {
+		cleanup_close int fd = -EBADF;
+		int occupant = find_occupant(path, &fd, ret_live);
+		int r;
 
-		if (r < 0)
+		if (occupant != DEAD_VIEW)
+			return occupant;
+		r = mountpoint_detach_this(fd);
+		/* EINVAL: somebody else was faster. */
+		if (r < 0 && r != -EINVAL)
 			return r;
 	}
-	return occupant;
 }
 
-int mountpoint_clear(const char *path, struct view_error *error)
+/*
+ * Waits until nobody else is about to mount on a directory. Not for ever: whoever may read it may
+ * hold it. Returns: the claim's descriptor, or -EBADF.
+ */
+static int claim(const char *path)
 {
-	int occupant = remove_dead(path);
+	/* What it is shall be said by the mount that fails then. */
+	cleanup_close int fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 
+	for (int ms = 0; fd >= 0 && ms < CLAIM_WAIT_MS; ms++) {
+		if (flock(fd, LOCK_EX | LOCK_NB) == 0)
+			return TAKE_FD(fd);
+		if (errno != EWOULDBLOCK)
+			break;
+		poll(NULL, 0, 1);
+	}
+	return -EBADF;
+}
+
+int mountpoint_claim(const char *path, int *ret_claim, dev_t *ret_live, struct view_error *error)
+{
+	cleanup_close int held = -EBADF;
+	int occupant = remove_dead(path, ret_live);
+
+	if (occupant == FREE) {
+		held = claim(path);
+		/* Meanwhile another call may have done what this one is about to do. */
+		if (held >= 0)
+			occupant = remove_dead(path, ret_live);
+	}
 	if (occupant < 0)
 		return mountpoint_fail(path, occupant, error);
-	if (occupant == LIVE_VIEW)
-		return view_fail(error, SAY_LIVE_VIEW, path);
-	return 0;
+	if (occupant == FREE)
+		*ret_claim = TAKE_FD(held);
+	return occupant == LIVE_VIEW;
 }
 
 int mountpoint_mount(const char *path, const char *label, struct view_error *error)

@@ -2,7 +2,6 @@
 #include "fuse/report.h"
 
 #include <errno.h>
-#include <json-c/json.h>
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
@@ -29,25 +28,16 @@ static struct json_object *printable(const char *text)
 	return shown ? json_object_new_string(shown) : NULL;
 }
 
-/* Takes ownership of *value*; NULL is that there was no memory for it. Returns: 0 or -ENOMEM. */
-static int add(struct json_object *object, const char *key, struct json_object *value)
-{
-	if (value && json_object_object_add(object, key, value) == 0)
-		return 0;
-	json_object_put(value);
-	return -ENOMEM;
-}
-
 struct json_object *report_artifact(const struct artifact *artifact)
 {
 	cleanup_with(json_done) struct json_object *object = json_object_new_object();
 
 	if (!object ||
-	    add(object, "role", json_object_new_string(roles_name(artifact->roles))) < 0 ||
-	    add(object, "path", printable(artifact->path)) < 0 ||
-	    add(object, "layer", json_object_new_int64((int64_t)artifact->layer)) < 0 ||
-	    add(object, "origin", printable(artifact->origin)) < 0 ||
-	    add(object, "size", json_object_new_int64(artifact->st.st_size)) < 0)
+	    json_add(object, "role", json_object_new_string(roles_name(artifact->roles))) < 0 ||
+	    json_add(object, "path", printable(artifact->path)) < 0 ||
+	    json_add(object, "layer", json_object_new_int64((int64_t)artifact->layer)) < 0 ||
+	    json_add(object, "origin", printable(artifact->origin)) < 0 ||
+	    json_add(object, "size", json_object_new_int64(artifact->st.st_size)) < 0)
 		return NULL;
 	return TAKE_PTR(object);
 }
@@ -60,7 +50,7 @@ static int add_artifacts(struct json_object *object, const struct view *view)
 	if (!view_is_settled(view))
 		return 0;
 	artifacts = json_object_new_array();
-	if (add(object, "artifacts", artifacts) < 0)
+	if (json_add(object, "artifacts", artifacts) < 0)
 		return -ENOMEM;
 	for (size_t i = 0; i < view->artifact_count; i++) {
 		struct json_object *artifact;
@@ -76,22 +66,19 @@ static int add_artifacts(struct json_object *object, const struct view *view)
 	return 0;
 }
 
-char *report_ready_line(const struct view *view, const char *id, const char *mountpoint,
-			bool passthrough, uint64_t elapsed_us)
+struct json_object *report_ready(const struct view *view, const char *id, const char *mountpoint,
+				 bool passthrough, uint64_t elapsed_us)
 {
 	cleanup_with(json_done) struct json_object *object = json_object_new_object();
-	const char *line;
 
-	if (!object || add(object, "ready", json_object_new_boolean(true)) < 0 ||
-	    (id && add(object, "id", printable(id)) < 0) ||
-	    add(object, "mountpoint", printable(mountpoint)) < 0 ||
-	    add(object, "passthrough", json_object_new_boolean(passthrough)) < 0 ||
-	    add(object, "elapsed_us", json_object_new_int64((int64_t)elapsed_us)) < 0 ||
+	if (!object || json_add(object, "ready", json_object_new_boolean(true)) < 0 ||
+	    (id && json_add(object, "id", printable(id)) < 0) ||
+	    json_add(object, "mountpoint", printable(mountpoint)) < 0 ||
+	    json_add(object, "passthrough", json_object_new_boolean(passthrough)) < 0 ||
+	    json_add(object, "elapsed_us", json_object_new_int64((int64_t)elapsed_us)) < 0 ||
 	    add_artifacts(object, view) < 0)
 		return NULL;
-	line = json_object_to_json_string_ext(object, JSON_C_TO_STRING_PLAIN |
-							      JSON_C_TO_STRING_NOSLASHESCAPE);
-	return line ? strdup(line) : NULL;
+	return TAKE_PTR(object);
 }
 
 struct json_object *report_error(const struct view_error *error)
@@ -99,8 +86,8 @@ struct json_object *report_error(const struct view_error *error)
 	cleanup_with(json_done) struct json_object *object = json_object_new_object();
 
 	if (!object ||
-	    add(object, "code", json_object_new_string(view_code_name(error->code))) < 0 ||
-	    add(object, "message", json_object_new_string(error->message)) < 0)
+	    json_add(object, "code", json_object_new_string(view_code_name(error->code))) < 0 ||
+	    json_add(object, "message", json_object_new_string(error->message)) < 0)
 		return NULL;
 	return TAKE_PTR(object);
 }
@@ -115,14 +102,41 @@ void report_failure_line(char line[static FAILURE_LINE_SIZE], const struct view_
 		 view_code_name(error->code), message);
 }
 
-/* Stands before the code in the pipe. */
-static const char MOUNTING = CODE_BUG + 1;
+/* Stand before the code in the pipe; after SERVED_BY comes a pid_t. */
+static const char MOUNTING = CODE_BUG + 1, SERVED_BY = CODE_BUG + 2;
 
 void report_mounting(int fd)
 {
 	/* One byte always fits; a launcher that is gone ends this process anyway. */
 	if (write(fd, &MOUNTING, 1) < 0)
 		return;
+}
+
+void report_served_by(int fd, pid_t pid)
+{
+	char record[1 + sizeof(pid)] = {SERVED_BY};
+
+	memcpy(record + 1, &pid, sizeof(pid));
+	/* Nor is so little ever written, or read, in parts. */
+	if (write(fd, record, sizeof(record)) < 0)
+		return;
+}
+
+/* Takes what is said before the outcome off the *size* bytes that were read. */
+static void take_records(struct report *ret, size_t *size)
+{
+	while (*size > 0 && (ret->text[0] == MOUNTING || ret->text[0] == SERVED_BY)) {
+		size_t taken = ret->text[0] == MOUNTING ? 1 : 1 + sizeof(ret->served_by);
+
+		if (*size < taken)
+			return;
+		if (ret->text[0] == MOUNTING)
+			ret->mounting = true;
+		else
+			memcpy(&ret->served_by, ret->text + 1, sizeof(ret->served_by));
+		*size -= taken;
+		memmove(ret->text, ret->text + taken, *size);
+	}
 }
 
 int report_send(int fd, const struct view_error *error, const char *ready)
@@ -167,10 +181,7 @@ static int receive_some(int fd, struct report *ret, size_t *size)
 	if (n == 0)
 		return -EPIPE;
 	*size += (size_t)n;
-	if (!ret->mounting && bytes[0] == MOUNTING) {
-		ret->mounting = true;
-		memmove(bytes, bytes + 1, --*size);
-	}
+	take_records(ret, size);
 	if (*size > 1 && bytes[*size - 1] == '\n')
 		return 0;
 	return *size == sizeof(ret->text) ? -EMSGSIZE : 1;

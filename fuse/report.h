@@ -4,17 +4,17 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "fuse/error.h"
 #include "fuse/view.h"
 
 /*
- * The ready line of a view, without a newline; with its artifacts if all have been
- * looked for.
- * Returns: an owned string, or NULL without memory.
+ * The ready line of a view, for json_line(); with its artifacts if all have been looked for.
+ * Returns: an owned object, or NULL without memory.
  */
-char *report_ready_line(const struct view *view, const char *id, const char *mountpoint,
-			bool passthrough, uint64_t elapsed_us);
+struct json_object *report_ready(const struct view *view, const char *id, const char *mountpoint,
+				 bool passthrough, uint64_t elapsed_us);
 
 enum { FAILURE_LINE_SIZE = 2 * MESSAGE_SIZE + 128 };
 
@@ -32,13 +32,17 @@ struct json_object *report_artifact(const struct artifact *artifact);
  * then a newline, which neither holds. The size is far beyond what paths allow.
  */
 struct report {
-	bool mounting; /* the server said that it was about to mount */
+	bool mounting;	 /* the server said that it was about to mount */
+	pid_t served_by; /* where that is not the server: see report_served_by() */
 	enum view_code code;
 	char text[256 << 10];
 };
 
 /* Says, before the outcome, that there will be a mount to clean up if the server is killed. */
 void report_mounting(int fd);
+
+/* Says, before the outcome, that the view was there already, and which process serves it. */
+void report_served_by(int fd, pid_t pid);
 
 /* Writes an outcome into a pipe. Returns: 0 or an errno value. */
 int report_send(int fd, const struct view_error *error, const char *ready);

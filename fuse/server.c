@@ -13,39 +13,80 @@
 
 #include "fuse/background.h"
 #include "fuse/cache.h"
+#include "fuse/digest.h"
+#include "fuse/json.h"
 #include "fuse/log.h"
 #include "fuse/memory.h"
 #include "fuse/mountpoint.h"
 #include "fuse/prepare.h"
 #include "fuse/report.h"
+#include "fuse/reuse.h"
 #include "fuse/sentences.h"
 #include "fuse/session.h"
 #include "fuse/source.h"
 #include "fuse/spawn.h"
+#include "fuse/title.h"
 #include "fuse/view.h"
 
-/* Mounts, and comes back when the kernel has been answered; a mount that fails there is undone. */
-static int mount_view(struct view *view, const struct arguments *arguments, const char *mountpoint,
-		      int report_fd, struct session **ret, struct view_error *error)
+/* A view on its way to be served, and what is told of it. */
+struct making {
+	const struct server_call *call;
+	struct view view;
+	char *mountpoint;	 /* absolute, without symlinks; owned */
+	int claim;		 /* on the mountpoint; owned, -EBADF: none */
+	struct session *session; /* NULL: a live view is there that is what was asked for */
+	struct title title;
+	uint64_t elapsed_us; /* until it could be used */
+	char *ready;	     /* of that live view; owned */
+	pid_t served_by;     /* and its process */
+};
+
+static void making_done(struct making *making)
 {
+	view_done(&making->view);
+	close_keep_errno(making->claim);
+	free(making->mountpoint);
+	free(making->ready);
+}
+DEFINE_CLEANUP(struct making, making_done)
+
+/* Mounts, and comes back when the kernel has been answered; a mount that fails there is undone. */
+static int mount_view(struct making *making, struct view_error *error)
+{
+	const struct arguments *arguments = making->call->arguments;
 	int fd;
 
-	if (mountpoint_clear(mountpoint, error) < 0)
-		return -ECANCELED;
-	report_mounting(report_fd);
+	report_mounting(making->call->report_fd);
 	/*
 	 * Not to be killed from here on, with a mount that nobody would remove: that the caller is
 	 * gone shows when it is to be told. Nothing below waits for a layer.
 	 */
 	prctl(PR_SET_PDEATHSIG, 0);
-	fd = mountpoint_mount(mountpoint, arguments->source, error);
+	fd = mountpoint_mount(making->mountpoint, arguments->source, error);
 	if (fd < 0)
 		return fd;
-	if (session_start(view, &arguments->options, fd, mountpoint, ret, error) < 0) {
-		mountpoint_detach(mountpoint);
+	if (session_start(&making->view, &arguments->options, fd, making->mountpoint,
+			  &making->session, error) < 0) {
+		mountpoint_detach(making->mountpoint);
 		return -ECANCELED;
 	}
 	return 0;
+}
+
+/* Mounts the view, unless it is there already. */
+static int mount_or_reuse(struct making *making, struct view_error *error)
+{
+	const struct options *options = &making->call->arguments->options;
+	dev_t live;
+	int r;
+
+	making->title.layers = li_stack_size(making->view.stack);
+	making->title.digest = view_digest(&making->view, options);
+	r = mountpoint_claim(making->mountpoint, &making->claim, &live, error);
+	if (r > 0)
+		return reuse_find(making->mountpoint, live, options->id, making->title.digest,
+				  &making->ready, &making->served_by, error);
+	return r < 0 ? r : mount_view(making, error);
 }
 
 /* passthrough=on can only be promised of files that are known. */
@@ -58,17 +99,17 @@ static bool resolves_first(const struct options *options)
  * From the caller's words to the layers: after this nothing of the caller's is needed any more but
  * the directories themselves.
  */
-static int read_call(struct arguments *arguments, struct source *source, char **ret_mountpoint,
-		     int report_fd, struct view_error *error)
+static int read_call(struct making *making, struct source *source, struct view_error *error)
 {
+	struct arguments *arguments = making->call->arguments;
 	int r;
 
 	if (source_find(arguments, source, error) < 0)
 		return -ECANCELED;
-	*ret_mountpoint = mountpoint_path(arguments->mountpoint);
-	if (!*ret_mountpoint)
+	making->mountpoint = mountpoint_path(arguments->mountpoint);
+	if (!making->mountpoint)
 		return mountpoint_fail(arguments->mountpoint, -errno, error);
-	r = background_close(&report_fd, 1);
+	r = background_close(&making->call->report_fd, 1);
 	return r < 0 ? view_fail(error, SAY_SYSTEM, "close_range", strerror(-r)) : 0;
 }
 
@@ -84,79 +125,123 @@ static int resolve_first(struct view *view, const struct options *options, struc
 }
 
 /* Everything up to the moment when the view can be used. */
-static int make(struct arguments *arguments, struct view *view, int report_fd,
-		char **ret_mountpoint, struct session **ret, struct view_error *error)
+static int make(struct making *making, struct view_error *error)
 {
 	cleanup_with(source_done) struct source source = {};
+	const struct options *options = &making->call->arguments->options;
 
-	if (read_call(arguments, &source, ret_mountpoint, report_fd, error) < 0 ||
-	    view_prepare(&arguments->options, &source, true, view, error) < 0 ||
-	    resolve_first(view, &arguments->options, error) < 0)
+	if (read_call(making, &source, error) < 0 ||
+	    view_prepare(options, &source, true, &making->view, error) < 0 ||
+	    resolve_first(&making->view, options, error) < 0)
 		return -ECANCELED;
-	return mount_view(view, arguments, *ret_mountpoint, report_fd, ret, error);
+	return mount_or_reuse(making, error);
+}
+
+/* The ready line as an object, of what is known by now; owned, or NULL without memory. */
+static struct json_object *describe(const struct making *making)
+{
+	return report_ready(&making->view, making->call->arguments->options.id, making->mountpoint,
+			    session_has_passthrough(making->session), making->elapsed_us);
+}
+
+/*
+ * Says what the view is, to its caller (*ret_ready*, owned) and in the title to everybody else:
+ * whoever waits for the claim finds it there.
+ */
+static int introduce(struct making *making, char **ret_ready, struct view_error *error)
+{
+	cleanup_with(json_done) struct json_object *ready = NULL;
+	int r = mountpoint_device(making->mountpoint, &making->title.device);
+
+	if (r < 0)
+		return mountpoint_fail(making->mountpoint, r, error);
+	making->elapsed_us = now_us() - making->call->start_us;
+	ready = describe(making);
+	*ret_ready = ready ? json_line(ready) : NULL;
+	if (!*ret_ready)
+		return view_fail(error, SAY_NO_MEMORY);
+	title_set(ready, &making->title);
+	making->claim = close_keep_errno(making->claim);
+	return 0;
 }
 
 /* Tells the launcher, as the last thing before the caller is on its own. */
-static int announce(const struct server_call *call, const struct view *view,
-		    const struct session *session, const char *mountpoint, struct view_error *error)
+static int announce(struct making *making, struct view_error *error)
 {
-	const struct arguments *arguments = call->arguments;
-	cleanup_free char *ready =
-		report_ready_line(view, arguments->options.id, mountpoint,
-				  session_has_passthrough(session), now_us() - call->start_us);
+	const struct server_call *call = making->call;
+	cleanup_free char *ready = NULL;
 	int r;
 
-	if (!ready)
-		return view_fail(error, SAY_NO_MEMORY);
-	r = background_detach(arguments->foreground);
+	if (introduce(making, &ready, error) < 0)
+		return -ECANCELED;
+	r = background_detach(call->arguments->foreground);
 	if (r < 0)
 		return view_fail(error, SAY_SYSTEM, "/dev/null", strerror(-r));
-	if (!arguments->foreground)
+	if (!call->arguments->foreground)
 		log_to_syslog();
 	/* A view outlives its caller, but for one who stays in the foreground. */
-	if (arguments->foreground)
+	if (call->arguments->foreground)
 		prctl(PR_SET_PDEATHSIG, SIGTERM);
 	r = report_send(call->report_fd, error, ready);
 	return r < 0 ? view_fail(error, SAY_SYSTEM, "launcher", strerror(-r)) : 0;
 }
 
-/* Serves; what the start took and serving does not need is given back as soon as it can be. */
-static int serve(struct session *session, struct view *view, const struct server_call *call)
+/* Tells the launcher of the live view that was found. Returns: the exit status. */
+static int announce_found(const struct making *making, const struct view_error *error)
 {
+	report_served_by(making->call->report_fd, making->served_by);
+	report_send(making->call->report_fd, error, making->ready);
+	return 0;
+}
+
+/* Now that it is known what the view holds, and how that is read. */
+static void update_title(const struct making *making)
+{
+	cleanup_with(json_done) struct json_object *ready = describe(making);
+
+	if (ready)
+		title_set(ready, &making->title);
+}
+
+/* Serves; what the start took and serving does not need is given back as soon as it can be. */
+static int serve(struct making *making)
+{
+	const struct server_call *call = making->call;
 	int r;
 
 	spawn_yield();
-	r = session_settle(session, call->report_fd);
-	cache_keep(view->stack);
-	view_release_layers(view);
+	r = session_settle(making->session, call->report_fd);
+	cache_keep(making->view.stack);
+	view_release_layers(&making->view);
 	close(call->report_fd);
 	if (r <= 0)
 		return r;
+	update_title(making);
 	if (call->launcher_frame)
 		memory_release_below(call->launcher_frame);
 	memory_release_heap();
 	memory_release_stack();
-	return session_serve(session);
+	return session_serve(making->session);
 }
 
 int server_run(const struct server_call *call)
 {
-	cleanup_with(view_done) struct view view = {};
-	cleanup_free char *mountpoint = NULL;
-	struct session *session = NULL;
+	cleanup_with(making_done) struct making making = {.call = call, .claim = -EBADF};
 	VIEW_ERROR(error);
 	int r;
 
 	setsid();
-	r = make(call->arguments, &view, call->report_fd, &mountpoint, &session, &error);
+	r = make(&making, &error);
+	if (r == 0 && making.ready)
+		return announce_found(&making, &error);
 	if (r == 0) {
-		r = announce(call, &view, session, mountpoint, &error);
+		r = announce(&making, &error);
 		if (r < 0)
-			mountpoint_detach(mountpoint);
+			mountpoint_detach(making.mountpoint);
 	}
 	if (r < 0) {
 		report_send(call->report_fd, &error, NULL);
 		return view_code_exit(error.code);
 	}
-	return serve(session, &view, call) < 0 ? view_code_exit(CODE_ESYSTEM) : 0;
+	return serve(&making) < 0 ? view_code_exit(CODE_ESYSTEM) : 0;
 }

@@ -200,6 +200,12 @@ int session_start(struct view *view, const struct options *options, int fd, cons
 
 bool session_has_passthrough(const struct session *session)
 {
+	const struct view *view = session->serving.view;
+
+	for (size_t i = 0; i < view->artifact_count; i++)
+		if (view->artifacts[i].reading == READ_CACHED ||
+		    view->artifacts[i].reading == READ_DIRECT)
+			return false;
 	return session->serving.passthrough;
 }
 

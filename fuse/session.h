@@ -16,7 +16,10 @@ struct session;
 int session_start(struct view *view, const struct options *options, int fd, const char *mountpoint,
 		  struct session **ret, struct view_error *error);
 
-/* Whether artifacts are passed through. */
+/*
+ * Whether artifacts are passed through: all of those for which that is decided; as long as it is
+ * for none, whether the kernel agreed to it.
+ */
 bool session_has_passthrough(const struct session *session);
 
 /*

@@ -511,7 +511,7 @@ def test_without_a_working_directory(place: Path, at: Path) -> None:
 
 def test_without_descriptors(place: Path, at: Path) -> None:
     option = usual(place)
-    for files in range(4, 14):
+    for files in range(4, 15):
         wrapper = ["prlimit", f"--nofile={files}:{files}", "--"]
         finished = call("-o", option + b",resolve=ready", "none", at, wrapper=wrapper)
         if finished.status == 0:
@@ -522,7 +522,7 @@ def test_without_descriptors(place: Path, at: Path) -> None:
             refused(finished, "ESYSTEM", 2, "Too many open files")
         assert machine.mounts() == []
     else:
-        pytest.fail("13 descriptors must do")
+        pytest.fail("14 descriptors must do")
 
 
 def test_descriptors_that_cannot_be_let_go(place: Path, at: Path) -> None:
@@ -569,17 +569,17 @@ def test_mounts_that_never_end(at: Path) -> None:
 
 
 def test_a_live_view_that_does_not_answer(place: Path, at: Path) -> None:
-    """Nobody can tell it from a dead one by asking; it stays where it is."""
+    """It is not asked: that a process serves it is enough."""
     option = usual(place)
     with View(at, "-o", option) as view:
         view.daemon.signal(signal.SIGSTOP)
         try:
             start = time.monotonic()
-            finished = call("-o", option + b",timeout=1,id=other", "none", at)
+            finished = call("-o", option + b",id=other", "none", at)
             assert time.monotonic() - start < PATIENCE
         finally:
             view.daemon.signal(signal.SIGCONT)
-        assert (finished.status, finished.code) == (2, "ESYSTEM")
+        assert (finished.status, finished.code) == (32, "EMOUNT")
         assert len(machine.mounts_at(at)) == 1
         assert (view.root / KERNEL_PATH).read_bytes() == KERNEL
     at.mkdir()

@@ -19,7 +19,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from support import image, machine, namespace
+from support import filesystems, image, machine, namespace
 from support.image import KERNEL, KERNEL_PATH, lowerdir
 from support.injection import injecting
 from support.stack import File, Stack
@@ -600,21 +600,163 @@ def test_many_at_once(place: Path, option: bytes) -> None:
     wait_until(lambda: not machine.processes(), "all daemons to end")
 
 
-def test_two_callers_for_one_mountpoint(place: Path, option: bytes) -> None:
-    """However it goes, no view is hidden below another one, or dead."""
+# The same call again
+
+
+def served(view: View) -> dict:
+    """What a view's process says in its title."""
+    prefix = b"urunc-viewfs: "
+    text = (view.daemon.proc / "cmdline").read_bytes()
+    assert text.startswith(prefix) and text.index(b"\0") == len(text) - 1, text
+    return json.loads(text[len(prefix) : -1])
+
+
+def test_the_title_says_what_it_serves(place: Path, option: bytes) -> None:
+    with View(place / "view", "--id=web-1", "-o", option) as view:
+        wait_until(lambda: "artifacts" in served(view), "the view to be settled")
+        told = served(view)
+        facts = told.pop("view")
+        assert facts["device"] == view.mount.device
+        assert facts["layers"] == 3
+        assert re.fullmatch(r"[0-9a-f]{16}", facts["digest"])
+        assert [artifact["role"] for artifact in told.pop("artifacts")] == [
+            "config", "binary", "initrd",
+        ]  # fmt: skip
+        assert told == view.ready
+        assert (view.daemon.proc / "comm").read_text() == "urunc-viewfs\n"
+
+
+def test_it_is_told_before_the_caller_is(place: Path, option: bytes) -> None:
+    for _ in range(20):
+        with View(place / "view", "-o", option) as view:
+            assert served(view)["mountpoint"] == str(view.root)
+
+
+def test_the_title_says_how_it_is_read_in_fact(place: Path) -> None:
+    """The kernel offers passthrough before it is known of which files."""
+    layer = {b"urunc.json": image.urunc_json(), KERNEL_PATH.encode(): File(KERNEL)}
+    with filesystems.filesystem("overlay-on-overlay", place, layer, "deep") as deep:
+        with View(place / "view", "-o", lowerdir([os.fsencode(deep)])) as view:
+            wait_until(lambda: "artifacts" in served(view), "the view to be settled")
+            assert view.ready["passthrough"] is True
+            assert served(view)["passthrough"] is False
+
+
+@pytest.mark.parametrize("name", [[], ["--id=web-1"], ["--id=\x1b["]], ids=str)
+def test_the_same_call_finds_the_view(place: Path, option: bytes, name: list[str]) -> None:
+    arguments = [*name, "-o", option, "none", place / "view"]
+    with View(place / "view", *arguments[:-2]) as view:
+        wait_until(lambda: "artifacts" in served(view), "the view to be settled")
+        for resolve in (b"", b",resolve=ready"):
+            again = call(*name, "-o", option + resolve, "none", place / "view")
+            assert (again.status, again.stderr) == (0, "")
+            told = again.ready
+            assert len(told.pop("artifacts")) == 3
+            assert told == view.ready
+        assert [process.pid for process in machine.processes()] == [view.daemon.pid]
+        assert len(machine.mounts_at(view.root)) == 1
+
+
+OTHERS: dict[str, tuple[list[str], bytes]] = {
+    "id": (["--id=web-2"], b""),
+    "no-id": ([], b""),
+    "binary": (["--id=web-1"], b",binary=/urunc.json"),
+    "mode": (["--id=web-1"], b",mode=0400"),
+    "passthrough": (["--id=web-1"], b",passthrough=off"),
+}
+
+
+@pytest.mark.parametrize("arguments, options", OTHERS.values(), ids=OTHERS.keys())
+def test_another_call_does_not(
+    place: Path, option: bytes, arguments: list[str], options: bytes
+) -> None:
+    with View(place / "view", "--id=web-1", "-o", option) as view:
+        finished = call(*arguments, "-o", option + options, "none", view.root)
+        assert (finished.status, finished.code) == (32, "EMOUNT")
+        assert len(machine.mounts_at(view.root)) == 1
+
+
+def test_other_layers_are_another_call(place: Path, option: bytes) -> None:
+    """Also where they have come to lie at the same paths."""
+    with View(place / "view", "-o", option) as view:
+        os.rename(place / "layers", place / "old")
+        image.usual().build(place / "layers")
+        finished = call("-o", option, "none", view.root)
+        assert (finished.status, finished.code) == (32, "EMOUNT")
+
+
+def test_a_stopped_view_is_found(place: Path, option: bytes) -> None:
+    """It will go on: what stopped it did so for a reason."""
+    with View(place / "view", "-o", option) as view:
+        view.daemon.signal(signal.SIGSTOP)
+        try:
+            assert call("-o", option, "none", view.root).ready["ready"] is True
+        finally:
+            view.daemon.signal(signal.SIGCONT)
+
+
+@pytest.mark.parametrize("how", ["foreground", "lifeline"])
+def test_who_finds_a_view_can_hold_it(place: Path, option: bytes, how: str) -> None:
+    """The second call's signal, or its lifeline, ends the view that the first one made."""
+    with pipe() as (reader, ends), View(place / "view", "-o", option) as view:
+        words = ["-f"] if how == "foreground" else [f"--lifeline={reader}"]
+        with subprocess.Popen(
+            [program(), *words, "-o", option, "none", view.root], pass_fds=[reader]
+        ) as second:
+            if how == "foreground":
+                wait_until(lambda: len(machine.processes()) == 2, "it to be only two")
+                wait_until(lambda: is_idle(machine.processes()[-1]), "it to wait")
+                second.send_signal(signal.SIGTERM)
+            assert second.wait(SECONDS) == 0
+            close_all(ends)
+        view.status = wait_status(view)
+        view.wait_gone()
+        wait_until(lambda: not machine.processes(), "all of them to end")
+        assert machine.mounts_at(view.root) == []
+
+
+def racing(at: Path, *calls: list[str | bytes]) -> list[int]:
+    """The statuses of calls that are made at once."""
+    started = [
+        subprocess.Popen([program(), *words, "none", at], stderr=subprocess.DEVNULL)
+        for words in calls
+    ]
+    return [process.wait(SECONDS) for process in started]
+
+
+@pytest.mark.parametrize("dead", [False, True])
+@pytest.mark.parametrize("same", [False, True])
+def test_two_callers_for_one_mountpoint(
+    place: Path, option: bytes, same: bool, dead: bool
+) -> None:
+    """One makes the view; the other finds it, or finds it in its way."""
     at = place / "view"
     at.mkdir()
     for _ in range(20):
-        both = [
-            subprocess.Popen([program(), "-o", option, "none", at], stderr=subprocess.DEVNULL)
-            for _ in range(2)
-        ]
-        statuses = sorted(process.wait(SECONDS) for process in both)
-        assert statuses in ([0, 0], [0, 32])
-        live = machine.mounts_at(at)
-        assert len(live) == statuses.count(0)
+        if dead:
+            assert call("-o", option, "none", at).status == 0
+            (daemon,) = machine.processes()
+            daemon.signal(signal.SIGKILL)
+            wait_until(lambda: not machine.processes(), "it to die")
+        ids = ["--id=a", "--id=a" if same else "--id=b"]
+        statuses = racing(at, *([name, "-o", option] for name in ids))
+        assert sorted(statuses) == ([0, 0] if same else [0, 32])
+        assert len(machine.mounts_at(at)) == 1
         assert state(at) == "fine"
-        while machine.mounts_at(at):
-            namespace.unmount(str(at), 0)
-        wait_until(lambda: not machine.processes(), "the daemons to end")
+        wait_until(lambda: len(machine.processes()) == 1, "only the view to be left")
+        namespace.unmount(str(at), 0)
+        wait_until(lambda: not machine.processes(), "the daemon to end")
         machine.bury()
+
+
+def test_somebody_who_holds_the_mountpoint(place: Path, option: bytes) -> None:
+    """Whoever may read the directory may lock it. That costs a caller a second, not the view."""
+    at = place / "view"
+    at.mkdir()
+    fd = os.open(at, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX)
+        assert call("-o", option + b",timeout=5", "none", at).status == 0
+    finally:
+        os.close(fd)
+    namespace.unmount(str(at), 0)

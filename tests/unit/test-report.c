@@ -22,6 +22,16 @@ static struct json_object *member(struct json_object *object, const char *key)
 	return json_object_object_get(object, key);
 }
 
+static char *ready_line(const struct view *view, const char *id, const char *mountpoint,
+			bool passthrough, uint64_t elapsed_us)
+{
+	cleanup_with(json_done) struct json_object *object =
+		report_ready(view, id, mountpoint, passthrough, elapsed_us);
+
+	assert_non_null(object);
+	return json_line(object);
+}
+
 static void test_ready_line(void **state)
 {
 	struct view view = {
@@ -37,7 +47,7 @@ static void test_ready_line(void **state)
 			       .st.st_size = (off_t)5 << 32},
 			      {.path = (char *)"/x", .state = ARTIFACT_MISSING}},
 	};
-	cleanup_free char *line = report_ready_line(&view, "web-1", "/run/v\x1b", true, 812);
+	cleanup_free char *line = ready_line(&view, "web-1", "/run/v\x1b", true, 812);
 	cleanup_with(json_done) struct json_object *object = parsed(line);
 	struct json_object *artifacts = member(object, "artifacts");
 	struct json_object *artifact;
@@ -62,7 +72,7 @@ static void test_ready_line(void **state)
 static void test_ready_line_lazy(void **state)
 {
 	struct view view = {.artifact_count = 1, .artifacts = {{.path = (char *)"/urunc.json"}}};
-	cleanup_free char *line = report_ready_line(&view, NULL, "/run/v", false, 1);
+	cleanup_free char *line = ready_line(&view, NULL, "/run/v", false, 1);
 
 	(void)state;
 	assert_non_null(line);
@@ -240,6 +250,31 @@ static void test_mounting(void **state)
 	close(pipes[1]);
 }
 
+/* That somebody else serves the view is said before the outcome, too. */
+static void test_served_by(void **state)
+{
+	static const pid_t pids[] = {1, '\n', 0x0a0a0a0a, 4194304};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(pids); i++) {
+		static struct report report;
+		VIEW_ERROR(error);
+		int pipes[2];
+
+		assert_return_code(pipe2(pipes, O_CLOEXEC), errno);
+		report = (struct report){};
+		report_served_by(pipes[1], pids[i]);
+		assert_int_equal(report_receive(pipes[0], -1, now_us(), &report), -ETIMEDOUT);
+		assert_int_equal(report_send(pipes[1], &error, "{}"), 0);
+		assert_int_equal(report_receive(pipes[0], -1, soon(), &report), 0);
+		assert_int_equal(report.served_by, pids[i]);
+		assert_false(report.mounting);
+		assert_string_equal(report.text, "{}");
+		close(pipes[0]);
+		close(pipes[1]);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -247,6 +282,7 @@ int main(void)
 		cmocka_unit_test(test_failure_line), cmocka_unit_test(test_failure_line_long),
 		cmocka_unit_test(test_pass_on),	     cmocka_unit_test(test_no_outcome),
 		cmocka_unit_test(test_mounting),     cmocka_unit_test(test_deadline_and_interrupt),
+		cmocka_unit_test(test_served_by),
 	};
 
 	return cmocka_run_group_tests_name("report", tests, NULL, NULL);
