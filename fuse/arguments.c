@@ -117,6 +117,8 @@ static int set_id(struct arguments *arguments, const char *id, struct view_error
 
 int arguments_refuse(char **argv, const char *letters, struct view_error *error)
 {
+	/* getopt(3) has a letter for what it does not know, and none for a word or a value too
+	 * much. */
 	const char letter[] = {'-', (char)optopt, '\0'};
 
 	if (optopt > 0 && optopt <= UCHAR_MAX && !strchr(letters, optopt))

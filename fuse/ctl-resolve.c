@@ -14,7 +14,7 @@
 #include "fuse/prepare.h"
 #include "fuse/report.h"
 #include "fuse/sentences.h"
-#include "fuse/text.h"
+#include "fuse/table.h"
 #include "fuse/version.h"
 
 enum { DIGEST_SIZE = sizeof("sha256:") + SHA256_DIGEST_LENGTH * 2 };
@@ -87,34 +87,29 @@ static int digest_rows(struct row *rows, size_t n, struct view_error *error)
 	return 0;
 }
 
-static int width(int least, const char *text)
+static int print_table(const struct row *rows, size_t n, bool digests)
 {
-	int n = (int)strlen(text);
+	static const struct column columns[] = {
+		{"ROLE", false}, {"PATH", false},   {"SIZE", true},
+		{"LAYER", true}, {"ORIGIN", false}, {"DIGEST", false},
+	};
+	cleanup_with(table_done) struct table table = TABLE_OF(columns);
 
-	return n > least ? n : least;
-}
-
-static void print_table(const struct row *rows, size_t n)
-{
-	int role = width(0, "ROLE"), path = width(0, "PATH");
-
-	for (size_t i = 0; i < n; i++) {
-		role = width(role, roles_name(rows[i].artifact->roles));
-		path = width(path, rows[i].artifact->path);
-	}
-	if (n > 0)
-		printf("%-*s  %-*s  %12s  %5s  %s\n", role, "ROLE", path, "PATH", "SIZE", "LAYER",
-		       "ORIGIN");
+	table.width -= !digests;
 	for (size_t i = 0; i < n; i++) {
 		const struct artifact *artifact = rows[i].artifact;
-		cleanup_free char *origin = text_printable(artifact->origin);
 
-		printf("%-*s  %-*s  %12lld  %5zu  %s\n", role, roles_name(artifact->roles), path,
-		       artifact->path, (long long)artifact->st.st_size, artifact->layer,
-		       origin ? origin : "");
-		if (*rows[i].digest)
-			printf("%*s  %s\n", role, "", rows[i].digest);
+		if (table_add(&table, PLAIN, "%s", roles_name(artifact->roles)) < 0 ||
+		    table_add(&table, PLAIN, "%s", artifact->path) < 0 ||
+		    table_add(&table, PLAIN, "%lld", (long long)artifact->st.st_size) < 0 ||
+		    table_add(&table, PLAIN, "%zu", artifact->layer) < 0 ||
+		    table_add(&table, PLAIN, "%s", artifact->origin) < 0 ||
+		    (digests && table_add(&table, PLAIN, "%s", rows[i].digest) < 0))
+			return -ENOMEM;
 	}
+	if (n > 0)
+		table_print(&table);
+	return 0;
 }
 
 static void print_json(const struct row *rows, size_t n, const struct view *view,
@@ -139,9 +134,7 @@ static void print_json(const struct row *rows, size_t n, const struct view *view
 	}
 	if (error->code != CODE_NONE)
 		json_object_object_add(object, "error", report_error(error));
-	puts(json_object_to_json_string_ext(object, JSON_C_TO_STRING_PRETTY |
-							    JSON_C_TO_STRING_NOSLASHESCAPE |
-							    JSON_C_TO_STRING_SPACED));
+	json_print(object);
 }
 
 /* After the first artifact that could not be resolved: the others, as far as they can be. */
@@ -174,8 +167,8 @@ static int resolve(struct arguments *arguments, struct view_error *error)
 		digest_rows(rows, n, error);
 	if (arguments->json)
 		print_json(rows, n, &view, error);
-	else
-		print_table(rows, n);
+	else if (print_table(rows, n, arguments->digest) < 0)
+		return view_fail(error, SAY_NO_MEMORY);
 	return error->code == CODE_NONE ? 0 : -ECANCELED;
 }
 
@@ -197,8 +190,5 @@ int ctl_resolve(int argc, char **argv)
 		r = resolve(&arguments, &error);
 	if (r == 0)
 		return 0;
-	log_error("%s", error.message);
-	if (error.code == CODE_EUSAGE)
-		fputs("Try 'viewfsctl resolve --help' for more information.\n", stderr);
-	return view_code_exit(error.code);
+	return ctl_fail("resolve", &error);
 }

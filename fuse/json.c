@@ -4,8 +4,11 @@
 #include <errno.h>
 #include <limits.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
+
+#include "fuse/text.h"
 
 enum { VALUE_SIZE = 1024 }; /* what a value of a few bytes takes of memory, and more */
 
@@ -197,12 +200,26 @@ int json_add(struct json_object *object, const char *key, struct json_object *va
 	return -ENOMEM;
 }
 
+struct json_object *json_printable(const char *text)
+{
+	cleanup_free char *shown = text_printable(text);
+
+	return shown ? json_object_new_string(shown) : NULL;
+}
+
 char *json_line(struct json_object *object)
 {
 	const char *line = json_object_to_json_string_ext(
 		object, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE);
 
 	return line ? strdup(line) : NULL;
+}
+
+void json_print(struct json_object *object)
+{
+	puts(json_object_to_json_string_ext(object, JSON_C_TO_STRING_PRETTY |
+							    JSON_C_TO_STRING_NOSLASHESCAPE |
+							    JSON_C_TO_STRING_SPACED));
 }
 
 const char *json_text(struct json_object *value)

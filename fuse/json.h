@@ -42,8 +42,14 @@ int json_parse(const char *text, size_t n, struct json_object **ret, struct json
 /* Takes ownership of *value*; NULL is that there was no memory for it. Returns: 0 or -ENOMEM. */
 int json_add(struct json_object *object, const char *key, struct json_object *value);
 
+/* A string of any bytes, as JSON can hold it (text_print()); owned, or NULL without memory. */
+struct json_object *json_printable(const char *text);
+
 /* On one line, as others parse it; an owned text, or NULL without memory. */
 char *json_line(struct json_object *object);
+
+/* Prints it to stdout, as a person can read it too. */
+void json_print(struct json_object *object);
 
 /*
  * The text of a string, or NULL: it is of another type, or one NUL in it, written as an escape,

@@ -20,23 +20,15 @@ uint64_t now_us(void)
 	return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
 }
 
-/* A string of any bytes, as JSON can hold it. */
-static struct json_object *printable(const char *text)
-{
-	cleanup_free char *shown = text_printable(text);
-
-	return shown ? json_object_new_string(shown) : NULL;
-}
-
 struct json_object *report_artifact(const struct artifact *artifact)
 {
 	cleanup_with(json_done) struct json_object *object = json_object_new_object();
 
 	if (!object ||
 	    json_add(object, "role", json_object_new_string(roles_name(artifact->roles))) < 0 ||
-	    json_add(object, "path", printable(artifact->path)) < 0 ||
+	    json_add(object, "path", json_printable(artifact->path)) < 0 ||
 	    json_add(object, "layer", json_object_new_int64((int64_t)artifact->layer)) < 0 ||
-	    json_add(object, "origin", printable(artifact->origin)) < 0 ||
+	    json_add(object, "origin", json_printable(artifact->origin)) < 0 ||
 	    json_add(object, "size", json_object_new_int64(artifact->st.st_size)) < 0)
 		return NULL;
 	return TAKE_PTR(object);
@@ -72,8 +64,8 @@ struct json_object *report_ready(const struct view *view, const char *id, const 
 	cleanup_with(json_done) struct json_object *object = json_object_new_object();
 
 	if (!object || json_add(object, "ready", json_object_new_boolean(true)) < 0 ||
-	    (id && json_add(object, "id", printable(id)) < 0) ||
-	    json_add(object, "mountpoint", printable(mountpoint)) < 0 ||
+	    (id && json_add(object, "id", json_printable(id)) < 0) ||
+	    json_add(object, "mountpoint", json_printable(mountpoint)) < 0 ||
 	    json_add(object, "passthrough", json_object_new_boolean(passthrough)) < 0 ||
 	    json_add(object, "elapsed_us", json_object_new_int64((int64_t)elapsed_us)) < 0 ||
 	    add_artifacts(object, view) < 0)

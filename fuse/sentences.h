@@ -16,6 +16,7 @@
 #define SAY_ARGUMENT		CODE_EUSAGE, "unknown argument '%s'"
 #define SAY_ARGUMENT_NEEDS	CODE_EUSAGE, "'%s' needs a value"
 #define SAY_NO_SOURCE		CODE_EUSAGE, "SOURCE and MOUNTPOINT are missing"
+#define SAY_NO_DIRECTORY	CODE_EUSAGE, "DIR is missing"
 #define SAY_NO_LAYER_SOURCE	CODE_EUSAGE, "SOURCE is missing"
 #define SAY_NO_MOUNTPOINT	CODE_EUSAGE, "MOUNTPOINT is missing"
 #define SAY_TOO_MANY		CODE_EUSAGE, "'%s' is one argument too many"
@@ -74,8 +75,14 @@
 /* The mountpoint. */
 #define SAY_MOUNTPOINT CODE_EMOUNT, "mountpoint '%s': %s"
 #define SAY_LIVE_VIEW  CODE_EMOUNT, "mountpoint '%s': a live view is mounted there already"
-#define SAY_MOUNT      CODE_EMOUNT, "mount on '%s': %s"
-#define SAY_HANDSHAKE  CODE_EMOUNT, "mount on '%s': the kernel did not say hello: %s"
+#define SAY_NOT_A_VIEW CODE_EMOUNT, "'%s': what is mounted there is no view, but of type %s"
+#define SAY_UNMOUNT    CODE_EMOUNT, "unmount '%s': %s"
+#define SAY_UNMOUNT_TIMEOUT \
+	CODE_EMOUNT, "unmount '%s': the way there is blocked, given up after %d s"
+#define SAY_GOES_ON \
+	CODE_EMOUNT, "unmount '%s': it is unmounted, but its process %d does not end: %s"
+#define SAY_MOUNT     CODE_EMOUNT, "mount on '%s': %s"
+#define SAY_HANDSHAKE CODE_EMOUNT, "mount on '%s': the kernel did not say hello: %s"
 
 #define SAY_NO_PASSTHROUGH CODE_EMOUNT, "mount on '%s': passthrough=on, but there is none: %s"
 #define SAY_NO_PASSTHROUGH_OF \

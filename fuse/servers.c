@@ -171,7 +171,8 @@ static int look_at(int proc, dev_t device, struct server *ret)
 	known = ask_kernel(proc, &ret->device);
 	if (known < 0 || (known > 0 && device && ret->device != device))
 		return 0;
-	if (is_trusted(proc)) {
+	ret->trusted = is_trusted(proc);
+	if (ret->trusted) {
 		r = read_title(proc, &ret->title, &ret->ready);
 		if (r == -ENOMEM)
 			return r;

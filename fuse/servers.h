@@ -17,6 +17,7 @@ struct server {
 	pid_t pid;
 	dev_t device; /* of the mounts that it serves */
 	bool stopped; /* by a signal or a debugger: it answers nothing */
+	bool trusted; /* root's, or the caller's */
 	bool titled;
 	struct title title;	   /* if titled */
 	struct json_object *ready; /* its ready line, if titled; owned */

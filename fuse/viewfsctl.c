@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* viewfsctl COMMAND: look at views and at what they would be made of. */
+/* viewfsctl COMMAND: look at views, and after them. */
 #include <stdio.h>
 #include <string.h>
 
@@ -13,14 +13,17 @@ static const struct command {
 	int (*run)(int argc, char **argv);
 	const char *help;
 } commands[] = {
+	{"list", ctl_list, "the views that are mounted here, dead or alive"},
 	{"resolve", ctl_resolve, "what a view of a source would hold, and from which layer"},
+	{"umount", ctl_umount, "unmount views, dead or alive, and end their processes"},
+	{"gc", ctl_gc, "remove dead views"},
 };
 
 static void print_help(void)
 {
 	puts("Usage: viewfsctl COMMAND [options]\n"
 	     "\n"
-	     "Looks at views of container images and at what they would be made of.\n"
+	     "Looks at views of container images, and looks after them.\n"
 	     "\n"
 	     "Commands:");
 	for (size_t i = 0; i < sizeof(commands) / sizeof(*commands); i++)

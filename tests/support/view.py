@@ -57,6 +57,7 @@ def run(
     cwd: Argument | None = None,
     env: Mapping[str, str] | None = None,
     pass_fds: Sequence[int] = (),
+    user: str | None = None,
     seconds: float = SECONDS,
 ) -> Finished:
     """Run COMMAND to its end, and to the end of its output: a daemon that kept stdout or stderr
@@ -69,6 +70,7 @@ def run(
         cwd=cwd,
         env=None if env is None else {**os.environ, **env},
         pass_fds=pass_fds,
+        user=user,
     )
     with process:
         try:

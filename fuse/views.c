@@ -1,0 +1,171 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Alive is a view that a process serves. Of one whose process cannot be seen, as in another pid
+ * namespace, only the kernel knows, and says so in the answer to statfs(2), for which one may wait
+ * for ever: processes of their own ask, all at once.
+ */
+#include "fuse/views.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "fuse/bounded.h"
+#include "fuse/mountinfo.h"
+#include "fuse/mountpoint.h"
+#include "fuse/report.h"
+
+enum { ANSWER_SECONDS = 2 };
+
+static void view_mount_done(struct view_mount *mount)
+{
+	free(mount->root);
+	free(mount->mountpoint);
+	free(mount->label);
+}
+DEFINE_CLEANUP(struct view_mount, view_mount_done)
+
+void views_done(struct views *views)
+{
+	for (size_t i = 0; i < views->count; i++)
+		view_mount_done(&views->items[i]);
+	free(views->items);
+	servers_done(&views->servers);
+	*views = (struct views){};
+}
+
+static int add(struct views *views, const struct mount_entry *entry)
+{
+	cleanup_with(view_mount_done) struct view_mount mount = {
+		.id = entry->id,
+		.device = entry->device,
+		.root = strdup(entry->root),
+		.mountpoint = strdup(entry->mountpoint),
+		.label = strdup(entry->source),
+	};
+
+	if (!mount.root || !mount.mountpoint || !mount.label)
+		return -ENOMEM;
+	if (views->count == views->capacity) {
+		size_t capacity = views->capacity ? 2 * views->capacity : 16;
+		struct view_mount *items = reallocarray(views->items, capacity, sizeof(*items));
+
+		if (!items)
+			return -ENOMEM;
+		views->items = items;
+		views->capacity = capacity;
+	}
+	views->items[views->count++] = TAKE(mount, (struct view_mount){});
+	return 0;
+}
+
+static int read_mounts(struct views *views)
+{
+	cleanup_with(mountinfo_close) struct mountinfo mountinfo = {};
+	struct mount_entry entry;
+	int r = mountinfo_open(&mountinfo);
+
+	if (r < 0)
+		return r;
+	while ((r = mountinfo_next(&mountinfo, &entry)) > 0) {
+		if (strcmp(entry.type, VIEW_TYPE) != 0)
+			continue;
+		r = add(views, &entry);
+		if (r < 0)
+			return r;
+	}
+	return r;
+}
+
+/* The server of a device, rather one that says what it serves; NULL: there is none. */
+static const struct server *find_server(const struct servers *servers, dev_t device)
+{
+	const struct server *found = NULL;
+
+	for (size_t i = 0; i < servers->count; i++)
+		if (servers->items[i].device == device && (!found || servers->items[i].titled))
+			found = &servers->items[i];
+	return found;
+}
+
+int view_mount_open(const struct view_mount *mount)
+{
+	cleanup_close int fd = mountpoint_open(mount->mountpoint);
+	cleanup_free char *line = NULL;
+	struct mount_entry entry;
+	int r;
+
+	if (fd < 0)
+		return fd;
+	r = mountinfo_find(fd, &entry, &line);
+	if (r < 0)
+		return r;
+	if (r == 0 || entry.id != mount->id || entry.device != mount->device)
+		return -ESTALE;
+	return TAKE_FD(fd);
+}
+
+/* Returns, as an exit status: enum mount_state. */
+static int ask(void *argument)
+{
+	cleanup_close int fd = view_mount_open(argument);
+
+	if (fd < 0)
+		return MOUNT_UNKNOWN;
+	return mountpoint_is_dead(fd) ? MOUNT_DEAD : MOUNT_ALIVE;
+}
+
+/* Finds out the state of those that nobody serves. */
+static int ask_all(struct views *views)
+{
+	uint64_t deadline_us = now_us() + ANSWER_SECONDS * UINT64_C(1000000);
+	cleanup_free pid_t *asking = calloc(views->count + 1, sizeof(*asking));
+
+	if (!asking)
+		return -ENOMEM;
+	for (size_t i = 0; i < views->count; i++)
+		if (!views->items[i].server)
+			asking[i] = bounded_start(ask, &views->items[i]);
+	for (size_t i = 0; i < views->count; i++) {
+		int state = asking[i] > 0 ? bounded_finish(asking[i], deadline_us) : -ECHILD;
+
+		if (!views->items[i].server)
+			views->items[i].state = state < 0 ? MOUNT_UNKNOWN : (enum mount_state)state;
+	}
+	return 0;
+}
+
+int views_read(struct views *ret)
+{
+	cleanup_with(views_done) struct views views = {};
+	int r = servers_find(0, &views.servers);
+
+	/* In this order a view that goes meanwhile is not there, and one that comes is asked. */
+	if (r == 0)
+		r = read_mounts(&views);
+	if (r < 0)
+		return r;
+	for (size_t i = 0; i < views.count; i++) {
+		struct view_mount *mount = &views.items[i];
+
+		mount->server = find_server(&views.servers, mount->device);
+		if (mount->server)
+			mount->state = mount->server->stopped ? MOUNT_STOPPED : MOUNT_ALIVE;
+	}
+	r = ask_all(&views);
+	if (r < 0)
+		return r;
+	*ret = TAKE(views, (struct views){});
+	return 0;
+}
+
+const char *mount_state_name(enum mount_state state)
+{
+	static const char *const names[] = {
+		[MOUNT_ALIVE] = "alive",
+		[MOUNT_STOPPED] = "stopped",
+		[MOUNT_DEAD] = "dead",
+		[MOUNT_UNKNOWN] = "unknown",
+	};
+
+	return names[state];
+}

@@ -1,0 +1,290 @@
+"""viewfsctl list: the views that are mounted here."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import re
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support import image, machine, namespace
+from support.control import kill, listed, listed_at, stopped, viewfsctl
+from support.image import INITRD_PATH, KERNEL_PATH, lowerdir
+from support.view import View, call, program
+from support.waiting import SECONDS, wait_until
+
+MS_BIND = 0x1000
+TITLES = "MOUNTPOINT ID PID STATE PASSTHROUGH LAYERS MEMORY ARTIFACTS".split()
+
+
+@pytest.fixture
+def option(place: Path) -> bytes:
+    """lowerdir= of the usual image."""
+    return lowerdir(image.usual().build(place / "layers"))
+
+
+def settled(view: View) -> dict[str, Any]:
+    """What is listed of a view once all of it is known."""
+    return wait_until(
+        lambda: listed_at(view.root)["artifacts"] and listed_at(view.root), "it to be settled"
+    )
+
+
+def test_nothing() -> None:
+    finished = viewfsctl("list")
+    assert (finished.status, finished.stderr) == (0, "")
+    assert finished.stdout.split() == TITLES
+    assert listed() == []
+
+
+def test_as_json(place: Path, option: bytes) -> None:
+    with View(place / "view", "--id=web-1", "-o", option, source="label") as view:
+        told = settled(view)
+        assert 50_000 < told.pop("private_dirty") < 100_000_000
+        artifacts = told.pop("artifacts")
+        assert told == {
+            "mountpoint": str(view.root),
+            "root": "/",
+            "label": "label",
+            "device": view.mount.device,
+            "state": "alive",
+            "pid": view.daemon.pid,
+            "id": "web-1",
+            "passthrough": view.ready["passthrough"],
+            "layers": 3,
+        }
+        with View(place / "other", "-o", option + b",resolve=ready") as other:
+            assert artifacts == other.ready["artifacts"]
+
+
+def test_a_table_lines_up(place: Path, option: bytes) -> None:
+    names = ["view", "vüéw-" + "x" * 60, "a b"]
+    views = [View(place / name, f"--id={'i' * n}1", "-o", option) for n, name in enumerate(names)]
+    with views[0], views[1], views[2]:
+        for view in views:
+            settled(view)
+        lines = viewfsctl("list").stdout.splitlines()
+        assert lines[0].split() == TITLES
+        assert len(lines) == 4
+        starts = [lines[0].index(title) for title in TITLES if title not in ("PID", "LAYERS", "MEMORY")]
+        for line, view in zip(lines[1:], views):
+            assert line.startswith(str(view.root) + " ")
+            for start in starts:
+                assert line[start] != " " and (start == 0 or line[start - 2 : start] == "  "), line
+            assert line.endswith(f"/urunc.json /{KERNEL_PATH} /{INITRD_PATH}")
+            assert f" {view.daemon.pid}  alive" in line
+
+
+def on_terminal(**env: str) -> str:
+    """What `viewfsctl list` writes to a terminal."""
+    master, slave = pty.openpty()
+    try:
+        clean = {name: value for name, value in os.environ.items() if name != "NO_COLOR"}
+        finished = subprocess.run(
+            [program("viewfsctl"), "list"], stdin=slave, stdout=slave, env={**clean, **env},
+            timeout=SECONDS, check=False,
+        )  # fmt: skip
+        assert finished.returncode == 0
+        return os.read(master, 1 << 16).decode()
+    finally:
+        os.close(master)
+        os.close(slave)
+
+
+def test_colours(place: Path, option: bytes) -> None:
+    """Only on a terminal, and where nobody objects."""
+    with View(place / "view", "-o", option) as view:
+        assert "\x1b[32malive\x1b[0m" in on_terminal()
+        assert "\x1b[32malive\x1b[0m" in on_terminal(NO_COLOR="")
+        assert "\x1b" not in on_terminal(NO_COLOR="1")
+        assert "\x1b" not in viewfsctl("list").stdout
+        kill(view)
+        assert "\x1b[31mdead\x1b[0m" in on_terminal()
+
+
+def test_before_it_is_settled(place: Path, option: bytes) -> None:
+    """It is listed as soon as its caller is told, and what is not known yet is null."""
+    for _ in range(10):
+        with View(place / "view", "-o", option) as view:
+            told = listed_at(view.root)
+            assert (told["state"], told["pid"]) == ("alive", view.daemon.pid)
+            assert told["passthrough"] is view.ready["passthrough"]
+
+
+def test_dead_and_stopped(place: Path, option: bytes) -> None:
+    with View(place / "dead", "-o", option) as dead, View(place / "view", "-o", option) as view:
+        kill(dead)
+        told = listed_at(dead.root)
+        assert told["state"] == "dead"
+        known = {"mountpoint", "root", "label", "device", "state"}
+        assert all(value is None for key, value in told.items() if key not in known)
+        settled(view)
+        with stopped(view):
+            told = listed_at(view.root)
+            assert (told["state"], told["pid"], told["layers"]) == ("stopped", view.daemon.pid, 3)
+        assert listed_at(view.root)["state"] == "alive"
+
+
+@pytest.mark.parametrize("how", ["foreground", "lifeline"])
+def test_of_two_processes_the_server(place: Path, option: bytes, how: str) -> None:
+    reader, writer = os.pipe()
+    words = [f"--lifeline={reader}"] if how == "lifeline" else []
+    try:
+        with View(
+            place / "view", *words, "-o", option, foreground=how == "foreground", pass_fds=[reader]
+        ) as view:
+            assert len(view.processes) == 2
+            assert listed_at(view.root)["pid"] == view.daemon.pid
+            (keeper,) = (p for p in view.processes if p.pid != view.daemon.pid)
+            assert not (keeper.proc / "cmdline").read_bytes().startswith(b"urunc-viewfs: ")
+    finally:
+        os.close(reader)
+        os.close(writer)
+
+
+def test_what_is_bound_elsewhere(place: Path, option: bytes) -> None:
+    """A line each, as in mountinfo, and one process."""
+    with View(place / "view", "-o", option) as view:
+        (place / "copy").mkdir()
+        (place / "file").touch()
+        namespace.mount(str(view.root), str(place / "copy"), None, MS_BIND)
+        namespace.mount(str(view.root / KERNEL_PATH), str(place / "file"), None, MS_BIND)
+        try:
+            lines = [(told["mountpoint"], told["root"], told["pid"]) for told in listed()]
+            assert lines == [
+                (str(view.root), "/", view.daemon.pid),
+                (str(place / "copy"), "/", view.daemon.pid),
+                (str(place / "file"), "/" + KERNEL_PATH, view.daemon.pid),
+            ]
+        finally:
+            namespace.unmount(str(place / "file"))
+            namespace.unmount(str(place / "copy"))
+
+
+def test_by_another_user(place: Path, option: bytes) -> None:
+    """The kernel does not let him look at the process, but its title does."""
+    with View(place / "view", "--id=web-1", "-o", option) as view:
+        settled(view)
+        told = viewfsctl("list", "--json", user="nobody").stdout
+        (told,) = json.loads(told)["views"]
+        assert (told["state"], told["pid"], told["id"]) == ("alive", view.daemon.pid, "web-1")
+        assert told["private_dirty"] is None
+
+
+IMPOSTOR = """
+import ctypes, os, sys
+libc = ctypes.CDLL(None)
+libc.prctl(15, b"urunc-viewfs", 0, 0, 0)
+print("ready", flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.mark.parametrize("user", ["nobody", None])
+def test_an_impostor(place: Path, option: bytes, user: str | None) -> None:
+    """Who only says that he serves a view does not: the kernel knows better."""
+    with View(place / "view", "--id=web-1", "-o", option) as view:
+        told = settled(view)
+        title = (view.daemon.proc / "cmdline").read_bytes()[:-1].replace(b"web-1", b"evil!")
+        with subprocess.Popen(
+            [title, "-c", IMPOSTOR], executable="/usr/bin/python3", user=user,
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+        ) as impostor:  # fmt: skip
+            assert impostor.stdout and impostor.stdout.readline() == b"ready\n"
+            assert (Path("/proc", str(impostor.pid)) / "comm").read_text() == "urunc-viewfs\n"
+            again = listed_at(view.root)
+            told.pop("private_dirty"), again.pop("private_dirty")
+            assert again == told
+            impostor.communicate()
+
+
+def test_a_view_whose_process_is_not_seen(place: Path, option: bytes) -> None:
+    """In another pid namespace. It is asked, and answers; stopped, it is not taken for dead."""
+    with View(place / "view", "-o", option) as view:
+        settled(view)
+        wrapper = ["unshare", "--pid", "--fork", "--mount-proc", "--"]
+
+        def told() -> dict[str, Any]:
+            finished = machine_run(*wrapper, program("viewfsctl"), "list", "--json")
+            return json.loads(finished)["views"][0]
+
+        assert (told()["state"], told()["pid"]) == ("alive", None)
+        with stopped(view):
+            assert (told()["state"], told()["pid"]) == ("unknown", None)
+
+
+def machine_run(*command: Any) -> str:
+    finished = subprocess.run(
+        list(map(str, command)), capture_output=True, text=True, timeout=SECONDS, check=False
+    )
+    assert (finished.returncode, finished.stderr) == (0, "")
+    return finished.stdout
+
+
+def test_many(place: Path, option: bytes) -> None:
+    mountpoints = [place / f"view-{n:02}" for n in range(30)]
+    for at in mountpoints:
+        at.mkdir()
+        assert call("-o", option, "--id=" + at.name, "none", at).status == 0
+    assert [(told["mountpoint"], told["id"]) for told in listed()] == [
+        (str(at), at.name) for at in mountpoints
+    ]
+    assert {told["pid"] for told in listed()} == {p.pid for p in machine.processes()}
+    for at in mountpoints:
+        namespace.unmount(str(at), 0)
+    wait_until(lambda: not machine.processes(), "the daemons to end")
+
+
+def test_hostile_names(place: Path, option: bytes) -> None:
+    """What a terminal would obey is shown, in both forms."""
+    with View(place / "a\x1b[31m\n", "--id=\x07id", "-o", option, source="l\x1bx") as view:
+        settled_line = viewfsctl("list").stdout
+        assert "\x1b" not in settled_line and "\x07" not in settled_line
+        assert r"a\033[31m\012" in settled_line
+        (told,) = listed()
+        assert told["mountpoint"].endswith(r"a\033[31m\012")
+        assert (told["id"], told["label"]) == (r"\007id", r"l\033x")
+        assert len(settled_line.splitlines()) == 2
+        del view
+
+
+@pytest.mark.parametrize("words", [["list"], ["umount"], ["gc"]], ids=" ".join)
+def test_help(words: list[str]) -> None:
+    finished = viewfsctl(*words, "--help")
+    assert (finished.status, finished.stderr) == (0, "")
+    assert finished.stdout.startswith(f"Usage: viewfsctl {words[0]}")
+    assert all(len(line) <= 90 for line in finished.stdout.splitlines())
+    assert viewfsctl(*words, "-V").stdout.startswith("viewfsctl ")
+
+
+@pytest.mark.parametrize(
+    "words, naming",
+    [
+        (["list", "x"], "'x' is one argument too many"),
+        (["list", "--dry-run"], "unknown argument '--dry-run'"),
+        (["list", "-x"], "unknown argument '-x'"),
+        (["list", "--json=1"], "unknown argument '--json=1'"),
+        (["gc", "--json"], "unknown argument '--json'"),
+        (["umount"], "DIR is missing"),
+        (["umount", "--json", "/x"], "unknown argument '--json'"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_usage(words: list[str], naming: str) -> None:
+    finished = viewfsctl(*words)
+    assert (finished.status, finished.stdout) == (1, "")
+    assert finished.stderr.splitlines() == [
+        f"viewfsctl: {naming}",
+        f"Try 'viewfsctl {words[0]} --help' for more information.",
+    ]
+
+
+def test_json_keys_are_documented(place: Path, option: bytes) -> None:
+    with View(place / "view", "-o", option) as view:
+        keys = list(listed_at(view.root))
+    text = viewfsctl("list", "--help").stdout
+    assert re.findall(r'"(\w+)"', text) == ["views", *keys]

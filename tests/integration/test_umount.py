@@ -1,0 +1,270 @@
+"""viewfsctl umount: no view is left at a place, no process either, and nobody waits for one."""
+
+from __future__ import annotations
+
+import mmap
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from support import image, machine, namespace
+from support.control import kill, stopped, viewfsctl
+from support.image import INITRD, INITRD_PATH, KERNEL, KERNEL_PATH, lowerdir
+from support.view import Argument, Finished, View, call, program, run
+from support.waiting import SECONDS
+
+MS_BIND = 0x1000
+
+
+@pytest.fixture
+def option(place: Path) -> bytes:
+    """lowerdir= of the usual image."""
+    return lowerdir(image.usual().build(place / "layers"))
+
+
+def umount(*directories: Argument, **how: object) -> Finished:
+    return viewfsctl("umount", *directories, **how)
+
+
+def clean(finished: Finished) -> None:
+    assert finished == Finished(0, "", "")
+
+
+def ended(view: View) -> None:
+    """It is gone by the time that the call is done; by the unmount, or by the signal."""
+    assert not machine.is_alive(view.daemon_pid)
+    found = os.waitid(os.P_PID, view.daemon_pid, os.WEXITED | os.WNOWAIT)
+    assert found and found.si_status in (0, signal.SIGTERM)
+    view.status = 0 if found.si_code == os.CLD_EXITED else -found.si_status
+    assert machine.mounts_at(view.root) == []
+
+
+@pytest.mark.parametrize("slash", ["", "/", "//"])
+def test_a_live_one(place: Path, option: bytes, slash: str) -> None:
+    with View(place / "view", "-o", option) as view:
+        clean(umount(f"{view.root}{slash}"))
+        ended(view)
+
+
+def test_by_other_names(place: Path, option: bytes) -> None:
+    """Relative, and through a symlink to it, or above it."""
+    (place / "link").symlink_to("view")
+    (place / "above").symlink_to(place)
+    for name in ("view", "./link", "above/view", "above/../" + place.name + "/link"):
+        with View(place / "view", "-o", option) as view:
+            clean(umount(name, cwd=place))
+            ended(view)
+
+
+def test_a_dead_one(place: Path, option: bytes) -> None:
+    with View(place / "view", "-o", option) as view:
+        kill(view)
+        clean(umount(f"{view.root}/"))
+        assert machine.mounts_at(view.root) == []
+
+
+def test_a_stopped_one(place: Path, option: bytes) -> None:
+    with View(place / "view", "-o", option) as view:
+        with stopped(view):
+            clean(umount(view.root))
+            ended(view)
+
+
+def test_again_and_where_nothing_is(place: Path, option: bytes) -> None:
+    with View(place / "view", "-o", option) as view:
+        for _ in range(3):
+            clean(umount(view.root))
+        ended(view)
+    clean(umount(place / "view"))
+    clean(umount(place / "gone/far"))
+    (place / "file").touch()
+    clean(umount(place / "file"))
+    clean(umount(place / "file/below"))
+
+
+def test_several(place: Path, option: bytes) -> None:
+    views = [View(place / f"view-{n}", "-o", option) for n in range(3)]
+    with views[0], views[1], views[2]:
+        kill(views[1])
+        clean(umount(*(view.root for view in views)))
+        ended(views[0])
+        ended(views[2])
+
+
+def test_all_that_are_stacked(place: Path, option: bytes) -> None:
+    with View(place / "view", "-o", option) as view, View(place / "other", "-o", option) as other:
+        for _ in range(2):
+            namespace.mount(str(other.root), str(view.root), None, MS_BIND)
+        kill(other)
+        clean(umount(view.root))
+        ended(view)
+
+
+def test_what_is_below_stays(place: Path, option: bytes) -> None:
+    (place / "view").mkdir()
+    with namespace.tmpfs(str(place / "view")):
+        (place / "view/file").touch()
+        assert call("-o", option, "none", place / "view").status == 0
+        clean(umount(place / "view"))
+        assert os.listdir(place / "view") == ["file"]
+        finished = umount(place / "view")
+        assert finished.status == 32
+        assert finished.stderr == (
+            f"viewfsctl: '{place}/view': what is mounted there is no view, but of type tmpfs\n"
+        )
+        assert os.listdir(place / "view") == ["file"]
+
+
+def test_some_fail(place: Path, option: bytes) -> None:
+    with View(place / "view", "-o", option) as view:
+        finished = umount("/proc", view.root)
+        assert (finished.status, finished.stderr.count("\n")) == (64, 1)
+        assert "'/proc': what is mounted there is no view, but of type proc" in finished.stderr
+        ended(view)
+    assert umount("/proc", "/proc").status == 32
+    finished = umount("", "/proc")
+    assert finished.status == 32
+    assert "unmount ''" in finished.stderr
+
+
+@contextmanager
+def elsewhere() -> Iterator[Path]:
+    """The root directory of a mount namespace that has a copy of every mount."""
+    with subprocess.Popen(
+        ["unshare", "--mount", "--", "sh", "-c", "echo; read _"],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+    ) as copy:  # fmt: skip
+        assert copy.stdout and copy.stdin and copy.stdout.readline() == b"\n"
+        try:
+            yield Path(f"/proc/{copy.pid}/root")
+        finally:
+            copy.stdin.close()
+
+
+def test_another_namespace_has_it(place: Path, option: bytes) -> None:
+    with View(place / "view", "-o", option) as view, elsewhere() as root:
+        inside = Path(f"{root}{view.root}")
+        assert (inside / KERNEL_PATH).read_bytes() == KERNEL
+        clean(umount(view.root))
+        ended(view)
+        assert view.status == -signal.SIGTERM
+        with pytest.raises(OSError):
+            os.statvfs(inside)
+
+
+def test_a_file_of_it_is_bound(place: Path, option: bytes) -> None:
+    """As urunc binds artifacts. Who has the file open reads on, where the kernel reads it."""
+    (place / "file").touch()
+    with View(place / "view", "-o", option) as view:
+        namespace.mount(str(view.root / KERNEL_PATH), str(place / "file"), None, MS_BIND)
+        try:
+            with open(place / "file", "rb") as file:
+                assert file.read(1) == KERNEL[:1]
+                clean(umount(view.root))
+                ended(view)
+                if view.ready["passthrough"]:
+                    assert file.read() == KERNEL[1:]
+        finally:
+            # It is a view too, as far as that goes: a dead one.
+            clean(umount(place / "file"))
+        assert machine.mounts() == []
+
+
+def test_it_is_mounted_elsewhere_here(place: Path, option: bytes) -> None:
+    """There it goes on, until it is unmounted there as well."""
+    (place / "copy").mkdir()
+    with View(place / "view", "-o", option) as view:
+        namespace.mount(str(view.root), str(place / "copy"), None, MS_BIND)
+        clean(umount(view.root))
+        assert (place / "copy" / KERNEL_PATH).read_bytes() == KERNEL
+        assert machine.is_alive(view.daemon_pid)
+        clean(umount(place / "copy"))
+        ended(view)
+
+
+@pytest.mark.parametrize("how", ["foreground", "lifeline"])
+def test_with_somebody_who_holds_it(place: Path, option: bytes, how: str) -> None:
+    """The other process ends with the view."""
+    reader, writer = os.pipe()
+    words = [f"--lifeline={reader}"] if how == "lifeline" else []
+    try:
+        with View(
+            place / "view", *words, "-o", option, foreground=how == "foreground", pass_fds=[reader]
+        ) as view, elsewhere():
+            clean(umount(view.root))
+            if how == "lifeline":
+                ended(view)
+            view.wait_gone()
+            assert machine.mounts_at(view.root) == []
+    finally:
+        os.close(reader)
+        os.close(writer)
+
+
+def test_a_file_that_is_mapped(place: Path, option: bytes) -> None:
+    """It stays mapped; the mount goes when that does."""
+    with View(place / "view", "-o", option) as view:
+        with open(view.root / INITRD_PATH, "rb") as file:
+            mapping = mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ, flags=mmap.MAP_PRIVATE)
+        assert mapping[:16] == INITRD[:16]
+        clean(umount(view.root))
+        ended(view)
+        if view.ready["passthrough"]:
+            assert mapping[:] == INITRD
+        mapping.close()
+
+
+def test_the_way_there_hangs(place: Path) -> None:
+    """A mountpoint on a filesystem that never answers."""
+    with machine.silent_fuse(place / "silent") as silent:
+        start = time.monotonic()
+        finished = umount(silent / "below")
+        assert time.monotonic() - start < 15
+    assert finished.status == 32
+    assert "the way there is blocked, given up after 10 s" in finished.stderr
+
+
+def test_neighbours_that_hang(place: Path, option: bytes) -> None:
+    """Nothing is asked of what else is mounted."""
+    with machine.silent_fuse(place / "silent"), View(place / "other", "-o", option) as other:
+        with stopped(other), View(place / "view", "-o", option) as view:
+            start = time.monotonic()
+            clean(umount(view.root))
+            assert time.monotonic() - start < 5
+            ended(view)
+
+
+def test_another_view_is_left_alone(place: Path, option: bytes) -> None:
+    with View(place / "view", "-o", option) as view, View(place / "other", "-o", option) as other:
+        clean(umount(view.root))
+        ended(view)
+        assert (other.root / KERNEL_PATH).read_bytes() == KERNEL
+
+
+def test_without_privilege(place: Path, option: bytes) -> None:
+    with View(place / "view", "-o", option) as view:
+        finished = umount(view.root, user="nobody")
+        assert (finished.status, finished.stdout) == (32, "")
+        assert finished.stderr == f"viewfsctl: unmount '{view.root}': Operation not permitted\n"
+        assert (view.root / KERNEL_PATH).read_bytes() == KERNEL
+
+
+def test_many_callers_at_once(place: Path, option: bytes) -> None:
+    for _ in range(5):
+        with View(place / "view", "-o", option) as view:
+            command = [program("viewfsctl"), "umount", view.root]
+            started = [subprocess.Popen(command) for _ in range(4)]
+            assert [process.wait(SECONDS) for process in started] == [0] * 4
+            ended(view)
+
+
+def test_the_plain_umount_works_too(place: Path, option: bytes) -> None:
+    with View(place / "view", "-o", option) as view:
+        assert run("umount", view.root).status == 0
+        view.wait_gone()
+        clean(umount(view.root))
