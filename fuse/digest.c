@@ -37,10 +37,10 @@ uint64_t view_digest(const struct view *view, const struct options *options)
 
 	add_number(&hash, layers);
 	for (size_t i = 0; i < layers; i++) {
-		struct li_identity identity = li_stack_identity(view->stack, i);
+		struct li_root root = li_stack_root(view->stack, i);
 
-		add_number(&hash, identity.dev);
-		add_number(&hash, identity.ino);
+		add_number(&hash, root.dev);
+		add_number(&hash, root.ino);
 	}
 	for (size_t i = 0; i < view->artifact_count; i++) {
 		add_number(&hash, view->artifacts[i].roles);

@@ -120,12 +120,12 @@ size_t li_stack_size(const struct li_stack *stack);
 const char *li_stack_path(const struct li_stack *stack, size_t layer);
 
 /* Which directory a layer is, whatever its path leads to by now. */
-struct li_identity {
+struct li_root {
 	dev_t dev;
 	ino_t ino;
 };
 
-struct li_identity li_stack_identity(const struct li_stack *stack, size_t layer);
+struct li_root li_stack_root(const struct li_stack *stack, size_t layer);
 
 /*
  * Whether a layer lies on a filesystem that is made of others, overlayfs or FUSE: the kernel limits

@@ -182,9 +182,9 @@ const char *li_stack_path(const struct li_stack *stack, size_t layer)
 	return stack->layers[layer].path;
 }
 
-struct li_identity li_stack_identity(const struct li_stack *stack, size_t layer)
+struct li_root li_stack_root(const struct li_stack *stack, size_t layer)
 {
-	return (struct li_identity){stack->layers[layer].dev, stack->layers[layer].ino};
+	return (struct li_root){stack->layers[layer].dev, stack->layers[layer].ino};
 }
 
 void entry_done(struct entry *entry)
