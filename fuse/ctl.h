@@ -6,6 +6,7 @@
 
 #include "fuse/error.h"
 
+int ctl_doctor(int argc, char **argv);
 int ctl_gc(int argc, char **argv);
 int ctl_list(int argc, char **argv);
 int ctl_resolve(int argc, char **argv);

@@ -17,6 +17,7 @@
 #include "fuse/log.h"
 #include "fuse/options.h"
 #include "fuse/output.h"
+#include "fuse/program.h"
 #include "fuse/sentences.h"
 
 struct call {
@@ -135,21 +136,6 @@ static int check_options(const struct call *call, struct view_error *error)
 	return 0;
 }
 
-/* The program lies beside this one, installed or just built. */
-static int program_path(char path[static PATH_MAX], struct view_error *error)
-{
-	static const char name[] = "urunc-viewfs";
-	ssize_t n = readlink("/proc/self/exe", path, PATH_MAX - sizeof(name));
-	char *slash;
-
-	if (n < 0)
-		return view_fail(error, SAY_SYSTEM, "/proc/self/exe", strerror(errno));
-	path[n] = '\0';
-	slash = strrchr(path, '/');
-	memcpy(slash ? slash + 1 : path, name, sizeof(name));
-	return 0;
-}
-
 static int enter_namespace(const char *path, struct view_error *error)
 {
 	cleanup_close int fd = open(path, O_RDONLY | O_CLOEXEC);
@@ -161,14 +147,16 @@ static int enter_namespace(const char *path, struct view_error *error)
 
 static int become_urunc_viewfs(const struct call *call, struct view_error *error)
 {
-	static char name[] = "urunc-viewfs", option[] = "-o", end[] = "--";
+	static char name[] = PROGRAM_NAME, option[] = "-o", end[] = "--";
 	cleanup_close int program = -EBADF;
 	cleanup_free char **argv = NULL;
 	char path[PATH_MAX];
 	size_t n = 0;
+	int r;
 
-	if (program_path(path, error) < 0)
-		return -ECANCELED;
+	r = program_path(name, path);
+	if (r < 0)
+		return view_fail(error, SAY_SYSTEM, "/proc/self/exe", strerror(-r));
 	/* Opened here: the namespace to mount in need not have it. */
 	program = open(path, O_PATH | O_CLOEXEC);
 	if (program < 0)

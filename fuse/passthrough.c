@@ -1,8 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * Definitions of include/uapi/linux/fuse.h since protocol 7.40, which Debian 12's headers do not
- * have, under names of our own.
- */
+/* The kernel's structures here are as in include/uapi/linux/fuse.h: see fuse/protocol.h. */
 #include "fuse/passthrough.h"
 
 #include <errno.h>
@@ -10,19 +7,11 @@
 #include <string.h>
 #include <sys/ioctl.h>
 
-enum {
-	/* Bits of the second word of flags. */
-	FLAGS2_DIRECT_IO_ALLOW_MMAP = 1 << (36 - 32),
-	FLAGS2_PASSTHROUGH = 1 << (37 - 32),
+#include "fuse/protocol.h"
 
+enum {
 	OPEN_NOFLUSH = 1 << 5,
 	OPEN_PASSTHROUGH = 1 << 7,
-};
-
-#define INIT_EXT (1U << 30)
-
-struct init_in {
-	uint32_t major, minor, max_readahead, flags, flags2;
 };
 
 struct init_out {

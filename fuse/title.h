@@ -10,7 +10,8 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-#define PROGRAM_NAME "urunc-viewfs"
+#include "fuse/program.h"
+
 #define TITLE_PREFIX PROGRAM_NAME ": "
 
 enum { TITLE_SIZE_MAX = 256 << 10 }; /* bytes; far beyond what paths allow */

@@ -3,14 +3,12 @@
 
 #include <errno.h>
 #include <linux/openat2.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/syscall.h>
-#include <sys/utsname.h>
 #include <unistd.h>
 
-static bool has_openat2(void)
+bool kernel_has_openat2(void)
 {
 	struct open_how how = {};
 
@@ -18,14 +16,13 @@ static bool has_openat2(void)
 	return syscall(SYS_openat2, -1, "", &how, 0) < 0 && errno == EINVAL;
 }
 
-/* The kernel tells only who mounts; it came with Linux 6.9. */
-static bool has_passthrough(const struct utsname *name)
+bool kernel_is(const struct utsname *name, unsigned long major, unsigned long minor)
 {
 	char *end;
-	unsigned long major = strtoul(name->release, &end, 10);
-	unsigned long minor = *end == '.' ? strtoul(end + 1, NULL, 10) : 0;
+	unsigned long its_major = strtoul(name->release, &end, 10);
+	unsigned long its_minor = *end == '.' ? strtoul(end + 1, NULL, 10) : 0;
 
-	return major > 6 || (major == 6 && minor >= 9);
+	return its_major > major || (its_major == major && its_minor >= minor);
 }
 
 void version_print(const char *program)
@@ -37,6 +34,7 @@ void version_print(const char *program)
 	if (uname(&name) == 0)
 		printf("  kernel       %s\n", name.release);
 	printf("  /dev/fuse    %s\n", access("/dev/fuse", R_OK | W_OK) == 0 ? "yes" : "no");
-	printf("  openat2      %s\n", has_openat2() ? "yes" : "no");
-	printf("  passthrough  %s\n", has_passthrough(&name) ? "yes" : "no, Linux 6.9 has it");
+	printf("  openat2      %s\n", kernel_has_openat2() ? "yes" : "no");
+	/* Whether there is any the kernel tells only who mounts: see viewfsctl doctor. */
+	printf("  passthrough  %s\n", kernel_is(&name, 6, 9) ? "yes" : "no, Linux 6.9 has it");
 }

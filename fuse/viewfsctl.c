@@ -17,6 +17,7 @@ static const struct command {
 	{"resolve", ctl_resolve, "what a view of a source would hold, and from which layer"},
 	{"umount", ctl_umount, "unmount views, dead or alive, and end their processes"},
 	{"gc", ctl_gc, "remove dead views"},
+	{"doctor", ctl_doctor, "what on this machine is not as views need it, and the mend"},
 };
 
 static void print_help(void)

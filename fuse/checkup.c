@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "fuse/checkup.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+
+#include "fuse/text.h"
+
+static bool has_room(struct checkup *checkup)
+{
+	if (checkup->count == checkup->capacity) {
+		size_t capacity = checkup->capacity ? 2 * checkup->capacity : 16;
+		struct finding *items = reallocarray(checkup->items, capacity, sizeof(*items));
+
+		if (!items)
+			return false;
+		checkup->items = items;
+		checkup->capacity = capacity;
+	}
+	return true;
+}
+
+void checkup_add(struct checkup *checkup, enum severity severity, const char *subject,
+		 const char *mend, const char *format, ...)
+{
+	cleanup_free char *text = NULL;
+	struct finding finding = {.severity = severity, .subject = subject, .mend = mend};
+	va_list args;
+
+	va_start(args, format);
+	if (vasprintf(&text, format, args) < 0)
+		text = NULL;
+	va_end(args);
+	finding.text = text ? text_printable(text) : NULL;
+	if (!finding.text || !has_room(checkup)) {
+		free(finding.text);
+		checkup->no_memory = true;
+		return;
+	}
+	checkup->items[checkup->count++] = finding;
+}
+
+void checkup_done(struct checkup *checkup)
+{
+	for (size_t i = 0; i < checkup->count; i++)
+		free(checkup->items[i].text);
+	free(checkup->items);
+	*checkup = (struct checkup){};
+}

@@ -1,0 +1,10 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Where the programs of this project lie: beside each other, installed or just built. */
+#pragma once
+
+#include <limits.h>
+
+#define PROGRAM_NAME "urunc-viewfs"
+
+/* Fills in the path of the program *name*. Returns: 0, or an errno value of reading /proc. */
+int program_path(const char *name, char ret[static PATH_MAX]);

@@ -1,0 +1,291 @@
+"""viewfsctl doctor: whatever is not as views need it is found, and the mend told."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support import image, machine, namespace
+from support.comparison import without_openat2
+from support.control import kill, stopped, viewfsctl
+from support.image import lowerdir
+from support.view import Argument, View, program, run
+
+MS_BIND = 0x1000
+
+Finding = dict[str, Any]
+
+STATUS = {"ok": 0, "note": 0, "warning": 64, "error": 32}
+
+
+def doctor(*wrapper: Argument, path: Path | None = None, **how: Any) -> list[Finding]:
+    """The findings; the status is that of the worst."""
+    finished = run(*wrapper, path or program("viewfsctl"), "doctor", "--json", **how)
+    assert finished.stderr == ""
+    findings = json.loads(finished.stdout)["findings"]
+    severities = [finding["severity"] for finding in findings]
+    worst = max(severities, key=list(STATUS).index)
+    assert finished.status == STATUS[worst], findings
+    return findings
+
+
+def found(findings: Sequence[Finding], subject: str) -> Finding:
+    (finding,) = (finding for finding in findings if finding["subject"] == subject)
+    return finding
+
+
+def expect(
+    findings: Sequence[Finding], subject: str, severity: str, text: str, mend: str | None
+) -> None:
+    """That there is one of that SUBJECT; TEXT and MEND are regular expressions."""
+    finding = found(findings, subject)
+    assert finding["severity"] == severity, finding
+    assert re.search(text, finding["finding"]), finding
+    assert (finding["mend"] is None) == (mend is None), finding
+    assert mend is None or re.search(mend, finding["mend"]), finding
+
+
+@contextmanager
+def covered(*paths: str) -> Iterator[None]:
+    """Empty directories over PATHS."""
+    with ExitStack() as stack:
+        for path in paths:
+            stack.enter_context(namespace.tmpfs(path))
+        yield
+
+
+@contextmanager
+def bound(source: Argument, at: Argument) -> Iterator[None]:
+    namespace.mount(os.fsencode(source), os.fsencode(at), None, MS_BIND)
+    try:
+        yield
+    finally:
+        namespace.unmount(os.fsencode(at))
+
+
+def write(path: str, text: str = "") -> None:
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    Path(path).write_text(text)
+
+
+def test_as_text_and_as_json() -> None:
+    """The same findings, and every mend below what it mends."""
+    with machine.private_dev():
+        findings = doctor()
+        finished = viewfsctl("doctor")
+    lines: list[str] = []
+    for finding in findings:
+        lines.append(f"{finding['severity']:7}  {finding['subject']:11}  {finding['finding']}")
+        if finding["mend"]:
+            lines.append(f"{'':22}→ {finding['mend']}")
+        assert set(finding) == {"severity", "subject", "finding", "mend"}
+    assert finished.stdout.splitlines() == lines
+    assert (finished.status, finished.stderr) == (32, "")
+    text = viewfsctl("doctor", "--help").stdout
+    assert re.findall(r'"(\w+)"', text) == ["findings", *findings[0]]
+    assert all(severity in text for severity in STATUS)
+
+
+def test_a_machine_that_is_fine() -> None:
+    findings = doctor()
+    expect(findings, "kernel", "ok", rf"^Linux {re.escape(os.uname().release)}$", None)
+    expect(findings, "device", "ok", "/dev/fuse can be opened", None)
+    expect(findings, "privilege", "ok", "CAP_SYS_ADMIN in the initial user namespace", None)
+    expect(findings, "openat2", "ok", "walked by the kernel", None)
+    expect(findings, "program", "ok", rf"{program()} starts \(built with libfuse 3\.", None)
+    assert found(findings, "passthrough")["severity"] in ("ok", "note")
+
+
+def test_it_says_of_passthrough_what_a_view_does(place: Path) -> None:
+    option = lowerdir(image.usual().build(place / "layers"))
+    with View(place / "view", "-o", option) as view:
+        severity = "ok" if view.ready["passthrough"] else "note"
+        assert found(doctor(), "passthrough")["severity"] == severity
+
+
+def test_it_leaves_nothing_mounted() -> None:
+    before = machine.mounts(None)
+    doctor()
+    assert machine.mounts(None) == before
+
+
+def test_an_old_kernel() -> None:
+    findings = doctor("setarch", "--uname-2.6")
+    expect(findings, "kernel", "error", "^Linux 2.6.* is too old$", "Linux 5.8 or newer")
+
+
+def test_no_device() -> None:
+    with machine.private_dev():
+        expect(doctor(), "device", "error", "/dev/fuse: No such file", "modprobe fuse")
+
+
+def test_a_device_that_is_denied() -> None:
+    findings = doctor(user="nobody")
+    expect(findings, "device", "error", "/dev/fuse: Permission denied", "run as root")
+    expect(findings, "privilege", "warning", "without CAP_SYS_ADMIN", "run as root")
+    assert not [finding for finding in findings if finding["subject"] == "passthrough"]
+
+
+def test_a_device_that_is_another() -> None:
+    """What is mounted to try it fails, then."""
+    with machine.private_dev():
+        os.mknod("/dev/fuse", 0o600 | 0o020000, os.makedev(1, 3))
+        expect(doctor(), "mount", "error", "cannot be mounted: Invalid argument", "kernel's log")
+
+
+def test_a_user_namespace() -> None:
+    findings = doctor("unshare", "--user", "--map-root-user", "--mount", "--")
+    expect(findings, "privilege", "warning", "trusted.overlay", "userxattr")
+    assert not [finding for finding in findings if finding["subject"] == "passthrough"]
+
+
+def test_no_openat2() -> None:
+    findings = doctor(*without_openat2("EPERM"))
+    expect(findings, "openat2", "note", "forbidden", "seccomp")
+
+
+def test_no_program(place: Path) -> None:
+    alone = Path(shutil.copy(program("viewfsctl"), place))
+    expect(
+        doctor(path=alone), "program", "error", f"{place}/urunc-viewfs: No such file", "^install"
+    )
+    (place / "urunc-viewfs").write_text("#!/bin/sh\nexit 127\n")
+    (place / "urunc-viewfs").chmod(0o755)
+    expect(
+        doctor(path=alone), "program", "error", f"{place}/urunc-viewfs does not start", "libfuse3"
+    )
+    # One that never ends is as good as none.
+    (place / "urunc-viewfs").write_text("#!/bin/sh\nexec sleep 60\n")
+    start = time.monotonic()
+    expect(
+        doctor(path=alone), "program", "error", f"{place}/urunc-viewfs does not start", "libfuse3"
+    )
+    assert time.monotonic() - start < 20
+
+
+def hidden(name: str) -> ExitStack:
+    """No program of that NAME."""
+    stack = ExitStack()
+    for directory in ("/usr/sbin", "/usr/bin", "/usr/local/sbin", "/usr/local/bin"):
+        if os.path.exists(f"{directory}/{name}"):
+            stack.enter_context(bound("/dev/null", f"{directory}/{name}"))
+    return stack
+
+
+@pytest.mark.parametrize(
+    "name, why", [("mount.fuse3", "containerd"), ("fusermount3", "users who are not root")]
+)
+def test_no_fuse3(name: str, why: str) -> None:
+    with hidden(name):
+        expect(doctor(), "fuse3", "note", f"no {name}.*{why}", "install fuse3")
+    expect(doctor(), "fuse3", "ok", "are there", None)
+
+
+@pytest.mark.parametrize(
+    "unit, drop_ins, mode",
+    [
+        ("[Service]\nKillMode=process\n", {}, "process"),
+        ("[Service]\n", {}, "control-group"),
+        ("[Service]\nKillMode=process\n", {"x.conf": "[Service]\nKillMode=mixed\n"}, "mixed"),
+        ("[Service]\n", {"x.conf": "[Service]\nKillMode=process\n"}, "process"),
+        ("[Service]\n", {"x.conf~": "[Service]\nKillMode=process\n"}, "control-group"),
+        (
+            "[Service]\n",
+            {"10.conf": "[Service]\nKillMode=process\n", "20.conf": "[Service]\nKillMode=\n"},
+            "control-group",
+        ),
+    ],
+)
+def test_containerd(unit: str, drop_ins: dict[str, str], mode: str) -> None:
+    with covered("/etc/systemd/system"):
+        write("/etc/systemd/system/containerd.service", unit)
+        for name, text in drop_ins.items():
+            write(f"/etc/systemd/system/containerd.service.d/{name}", text)
+        findings = doctor()
+    if mode == "process":
+        expect(findings, "containerd", "ok", "KillMode=process: views outlive", None)
+    else:
+        expect(findings, "containerd", "warning", f"KillMode={mode}: ", "KillMode=process in")
+
+
+SNAPSHOTS = "/var/lib/containerd/io.containerd.snapshotter.v1.overlayfs"
+
+
+def test_where_snapshots_lie(place: Path) -> None:
+    with covered("/var/lib"):
+        os.makedirs(SNAPSHOTS)
+        expect(doctor(), "snapshots", "ok", "can be stacked upon", None)
+        for name in ("lower", "upper", "work"):
+            (place / name).mkdir()
+        options = f"lowerdir={place}/lower,upperdir={place}/upper,workdir={place}/work"
+        namespace.mount("overlay", SNAPSHOTS, "overlay", 0, options)
+        expect(doctor(), "snapshots", "note", "lies on an overlay", "filesystem of a disk")
+        namespace.unmount(SNAPSHOTS)
+        with machine.silent_fuse(Path(SNAPSHOTS)):
+            expect(doctor(), "snapshots", "warning", "does not answer", "look after")
+
+
+def test_apparmor(place: Path) -> None:
+    with covered("/sys/module"), ExitStack() as stack:
+        if not os.path.isdir("/etc/apparmor.d"):
+            # Where there is none, one cannot be put.
+            for name in ("upper", "work"):
+                (place / name).mkdir()
+            options = f"lowerdir=/etc,upperdir={place}/upper,workdir={place}/work"
+            namespace.mount("overlay", "/etc", "overlay", 0, options)
+            stack.callback(namespace.unmount, "/etc")
+            os.mkdir("/etc/apparmor.d")
+        stack.enter_context(covered("/etc/apparmor.d"))
+        write("/sys/module/apparmor/parameters/enabled", "Y\n")
+        assert not [finding for finding in doctor() if finding["subject"] == "apparmor"]
+        write("/etc/apparmor.d/fusermount3")
+        expect(doctor(), "apparmor", "note", "profile of fusermount3", "local/fusermount3")
+        write("/sys/module/apparmor/parameters/enabled", "N\n")
+        assert not [finding for finding in doctor() if finding["subject"] == "apparmor"]
+
+
+def test_selinux() -> None:
+    with covered("/sys/fs"):
+        write("/sys/fs/selinux/enforce", "1")
+        expect(doctor(), "selinux", "note", "enforcing", "setsebool")
+        write("/sys/fs/selinux/enforce", "0")
+        assert not [finding for finding in doctor() if finding["subject"] == "selinux"]
+
+
+def test_views(place: Path) -> None:
+    option = lowerdir(image.usual().build(place / "layers"))
+    views = [View(place / f"view-{n}", "-o", option) for n in range(3)]
+    with views[0] as first:
+        assert not [f for f in doctor() if f["severity"] == "warning" and f["subject"] == "views"]
+        expect(doctor(), "views", "ok", f"^1 alive: '{first.root}'$", None)
+        with stopped(first):
+            expect(doctor(), "views", "warning", f"^1 stopped: '{first.root}'$", "kill -CONT")
+        kill(first)
+        expect(doctor(), "views", "warning", f"^1 dead: '{first.root}'$", "^viewfsctl gc$")
+        with views[1] as second, views[2]:
+            kill(second)
+            dead = [f for f in doctor() if f["subject"] == "views" and f["severity"] != "ok"]
+            expect(dead, "views", "warning", "^2 dead: '.*' and others$", "^viewfsctl gc$")
+            assert viewfsctl("gc").status == 0
+        assert not [finding for finding in doctor() if finding["subject"] == "views"]
+
+
+def test_a_view_that_is_not_seen(place: Path) -> None:
+    option = lowerdir(image.usual().build(place / "layers"))
+    with View(place / "view", "-o", option) as view, stopped(view):
+        findings = doctor("unshare", "--pid", "--fork", "--mount-proc", "--")
+        expect(findings, "views", "note", "^1 unknown: ", "pid namespace")
+
+
+def test_usage() -> None:
+    finished = viewfsctl("doctor", "x")
+    assert finished.status == 1
+    assert finished.stderr.startswith("viewfsctl: 'x' is one argument too many\n")
