@@ -4,27 +4,15 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+#include "fuse/array.h"
 #include "fuse/text.h"
-
-static bool has_room(struct checkup *checkup)
-{
-	if (checkup->count == checkup->capacity) {
-		size_t capacity = checkup->capacity ? 2 * checkup->capacity : 16;
-		struct finding *items = reallocarray(checkup->items, capacity, sizeof(*items));
-
-		if (!items)
-			return false;
-		checkup->items = items;
-		checkup->capacity = capacity;
-	}
-	return true;
-}
 
 void checkup_add(struct checkup *checkup, enum severity severity, const char *subject,
 		 const char *mend, const char *format, ...)
 {
 	cleanup_free char *text = NULL;
 	struct finding finding = {.severity = severity, .subject = subject, .mend = mend};
+	struct finding *items;
 	va_list args;
 
 	va_start(args, format);
@@ -32,7 +20,9 @@ void checkup_add(struct checkup *checkup, enum severity severity, const char *su
 		text = NULL;
 	va_end(args);
 	finding.text = text ? text_printable(text) : NULL;
-	if (!finding.text || !has_room(checkup)) {
+	items = array_grow(checkup->items, checkup->count, &checkup->capacity, sizeof(*items));
+	checkup->items = items ? items : checkup->items;
+	if (!finding.text || !items) {
 		free(finding.text);
 		checkup->no_memory = true;
 		return;

@@ -73,14 +73,9 @@ static int print_json(const struct checkup *checkup)
 
 	if (!object || json_add(object, "findings", findings) < 0)
 		return -ENOMEM;
-	for (size_t i = 0; i < checkup->count; i++) {
-		struct json_object *finding = describe(&checkup->items[i]);
-
-		if (!finding || json_object_array_add(findings, finding) < 0) {
-			json_object_put(finding);
+	for (size_t i = 0; i < checkup->count; i++)
+		if (json_append(findings, describe(&checkup->items[i])) < 0)
 			return -ENOMEM;
-		}
-	}
 	json_print(object);
 	return 0;
 }

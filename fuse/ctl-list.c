@@ -217,12 +217,9 @@ static int print_json(const struct views *views)
 		return -ENOMEM;
 	for (size_t i = 0; i < views->count; i++) {
 		struct row row = make_row(&views->items[i]);
-		struct json_object *view = describe(&row);
 
-		if (!view || json_object_array_add(list, view) < 0) {
-			json_object_put(view);
+		if (json_append(list, describe(&row)) < 0)
 			return -ENOMEM;
-		}
 	}
 	json_print(object);
 	return 0;

@@ -112,29 +112,38 @@ static int print_table(const struct row *rows, size_t n, bool digests)
 	return 0;
 }
 
-static void print_json(const struct row *rows, size_t n, const struct view *view,
-		       const struct view_error *error)
+/* Owned, or NULL without memory. */
+static struct json_object *describe(const struct row *row)
+{
+	cleanup_with(json_done) struct json_object *object = NULL;
+	cleanup_free char *text = report_artifact(row->artifact);
+	struct json_fault fault;
+
+	if (!text || json_parse(text, strlen(text), &object, &fault) < 0 ||
+	    (*row->digest && json_add(object, "digest", json_object_new_string(row->digest)) < 0))
+		return NULL;
+	return TAKE_PTR(object);
+}
+
+static int print_json(const struct row *rows, size_t n, const struct view *view,
+		      const struct view_error *error)
 {
 	cleanup_with(json_done) struct json_object *object = json_object_new_object();
 	struct json_object *artifacts = json_object_new_array();
+	bool bootable = error->code == CODE_NONE;
+	int64_t layers = view->stack ? (int64_t)li_stack_size(view->stack) : 0;
 
-	json_object_object_add(object, "bootable",
-			       json_object_new_boolean(error->code == CODE_NONE));
-	if (view->stack)
-		json_object_object_add(object, "layers",
-				       json_object_new_int64((int64_t)li_stack_size(view->stack)));
-	json_object_object_add(object, "artifacts", artifacts);
-	for (size_t i = 0; i < n; i++) {
-		struct json_object *artifact = report_artifact(rows[i].artifact);
-
-		if (*rows[i].digest)
-			json_object_object_add(artifact, "digest",
-					       json_object_new_string(rows[i].digest));
-		json_object_array_add(artifacts, artifact);
-	}
-	if (error->code != CODE_NONE)
-		json_object_object_add(object, "error", report_error(error));
+	if (!object || json_add(object, "bootable", json_object_new_boolean(bootable)) < 0 ||
+	    (layers > 0 && json_add(object, "layers", json_object_new_int64(layers)) < 0) ||
+	    json_add(object, "artifacts", artifacts) < 0)
+		return -ENOMEM;
+	for (size_t i = 0; i < n; i++)
+		if (json_append(artifacts, describe(&rows[i])) < 0)
+			return -ENOMEM;
+	if (!bootable && json_add(object, "error", report_error(error)) < 0)
+		return -ENOMEM;
 	json_print(object);
+	return 0;
 }
 
 /* After the first artifact that could not be resolved: the others, as far as they can be. */
@@ -165,9 +174,8 @@ static int resolve(struct arguments *arguments, struct view_error *error)
 			rows[n++].artifact = &view.artifacts[i];
 	if (arguments->digest)
 		digest_rows(rows, n, error);
-	if (arguments->json)
-		print_json(rows, n, &view, error);
-	else if (print_table(rows, n, arguments->digest) < 0)
+	if ((arguments->json ? print_json(rows, n, &view, error)
+			     : print_table(rows, n, arguments->digest)) < 0)
 		return view_fail(error, SAY_NO_MEMORY);
 	return error->code == CODE_NONE ? 0 : -ECANCELED;
 }

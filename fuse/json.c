@@ -200,6 +200,14 @@ int json_add(struct json_object *object, const char *key, struct json_object *va
 	return -ENOMEM;
 }
 
+int json_append(struct json_object *array, struct json_object *value)
+{
+	if (value && json_object_array_add(array, value) == 0)
+		return 0;
+	json_object_put(value);
+	return -ENOMEM;
+}
+
 struct json_object *json_printable(const char *text)
 {
 	cleanup_free char *shown = text_printable(text);

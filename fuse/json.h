@@ -42,6 +42,9 @@ int json_parse(const char *text, size_t n, struct json_object **ret, struct json
 /* Takes ownership of *value*; NULL is that there was no memory for it. Returns: 0 or -ENOMEM. */
 int json_add(struct json_object *object, const char *key, struct json_object *value);
 
+/* The same for the next element of an array. */
+int json_append(struct json_object *array, struct json_object *value);
+
 /* A string of any bytes, as JSON can hold it (text_print()); owned, or NULL without memory. */
 struct json_object *json_printable(const char *text);
 

@@ -2,6 +2,7 @@
 #include "fuse/report.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
@@ -9,6 +10,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "fuse/draft.h"
 #include "fuse/json.h"
 #include "fuse/text.h"
 
@@ -20,57 +22,59 @@ uint64_t now_us(void)
 	return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
 }
 
-struct json_object *report_artifact(const struct artifact *artifact)
+static void write_artifact(struct draft *draft, const struct artifact *artifact)
 {
-	cleanup_with(json_done) struct json_object *object = json_object_new_object();
-
-	if (!object ||
-	    json_add(object, "role", json_object_new_string(roles_name(artifact->roles))) < 0 ||
-	    json_add(object, "path", json_printable(artifact->path)) < 0 ||
-	    json_add(object, "layer", json_object_new_int64((int64_t)artifact->layer)) < 0 ||
-	    json_add(object, "origin", json_printable(artifact->origin)) < 0 ||
-	    json_add(object, "size", json_object_new_int64(artifact->st.st_size)) < 0)
-		return NULL;
-	return TAKE_PTR(object);
+	draft_print(draft, "{\"role\":\"%s\",\"path\":", roles_name(artifact->roles));
+	draft_json(draft, artifact->path);
+	draft_print(draft, ",\"layer\":%zu,\"origin\":", artifact->layer);
+	draft_json(draft, artifact->origin);
+	draft_print(draft, ",\"size\":%jd}", (intmax_t)artifact->st.st_size);
 }
 
-/* Adds those that are ready, once all have been looked for. Returns: 0 or -ENOMEM. */
-static int add_artifacts(struct json_object *object, const struct view *view)
+char *report_artifact(const struct artifact *artifact)
 {
-	struct json_object *artifacts;
+	cleanup_with(draft_done) struct draft draft = {};
+
+	write_artifact(&draft, artifact);
+	return draft_take(&draft);
+}
+
+/* Those that are ready, once all have been looked for. */
+static void write_artifacts(struct draft *draft, const struct view *view)
+{
+	const char *comma = "";
 
 	if (!view_is_settled(view))
-		return 0;
-	artifacts = json_object_new_array();
-	if (json_add(object, "artifacts", artifacts) < 0)
-		return -ENOMEM;
+		return;
+	draft_print(draft, ",\"artifacts\":[");
 	for (size_t i = 0; i < view->artifact_count; i++) {
-		struct json_object *artifact;
-
 		if (view->artifacts[i].state != ARTIFACT_READY)
 			continue;
-		artifact = report_artifact(&view->artifacts[i]);
-		if (!artifact || json_object_array_add(artifacts, artifact) < 0) {
-			json_object_put(artifact);
-			return -ENOMEM;
-		}
+		draft_print(draft, "%s", comma);
+		write_artifact(draft, &view->artifacts[i]);
+		comma = ",";
 	}
-	return 0;
+	draft_print(draft, "]");
 }
 
-struct json_object *report_ready(const struct view *view, const char *id, const char *mountpoint,
-				 bool passthrough, uint64_t elapsed_us)
+char *report_ready_line(const struct view *view, const char *id, const char *mountpoint,
+			bool passthrough, uint64_t elapsed_us)
 {
-	cleanup_with(json_done) struct json_object *object = json_object_new_object();
+	cleanup_with(draft_done) struct draft draft = {};
 
-	if (!object || json_add(object, "ready", json_object_new_boolean(true)) < 0 ||
-	    (id && json_add(object, "id", json_printable(id)) < 0) ||
-	    json_add(object, "mountpoint", json_printable(mountpoint)) < 0 ||
-	    json_add(object, "passthrough", json_object_new_boolean(passthrough)) < 0 ||
-	    json_add(object, "elapsed_us", json_object_new_int64((int64_t)elapsed_us)) < 0 ||
-	    add_artifacts(object, view) < 0)
-		return NULL;
-	return TAKE_PTR(object);
+	draft_print(&draft, "{\"ready\":true,");
+	if (id) {
+		draft_print(&draft, "\"id\":");
+		draft_json(&draft, id);
+		draft_print(&draft, ",");
+	}
+	draft_print(&draft, "\"mountpoint\":");
+	draft_json(&draft, mountpoint);
+	draft_print(&draft, ",\"passthrough\":%s,\"elapsed_us\":%" PRIu64,
+		    passthrough ? "true" : "false", elapsed_us);
+	write_artifacts(&draft, view);
+	draft_print(&draft, "}");
+	return draft_take(&draft);
 }
 
 struct json_object *report_error(const struct view_error *error)

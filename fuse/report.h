@@ -10,11 +10,11 @@
 #include "fuse/view.h"
 
 /*
- * The ready line of a view, for json_line(); with its artifacts if all have been looked for.
- * Returns: an owned object, or NULL without memory.
+ * The ready line of a view, without a newline; with its artifacts if all have been looked for.
+ * Returns: an owned string, or NULL without memory.
  */
-struct json_object *report_ready(const struct view *view, const char *id, const char *mountpoint,
-				 bool passthrough, uint64_t elapsed_us);
+char *report_ready_line(const struct view *view, const char *id, const char *mountpoint,
+			bool passthrough, uint64_t elapsed_us);
 
 enum { FAILURE_LINE_SIZE = 2 * MESSAGE_SIZE + 128 };
 
@@ -24,8 +24,11 @@ void report_failure_line(char line[static FAILURE_LINE_SIZE], const struct view_
 /* The "error" of that line; owned, or NULL. */
 struct json_object *report_error(const struct view_error *error);
 
-/* One resolved artifact as the ready line and `viewfsctl resolve` show it; owned, or NULL. */
-struct json_object *report_artifact(const struct artifact *artifact);
+/*
+ * One resolved artifact as the ready line and `viewfsctl resolve --json` show it, as JSON; owned,
+ * or NULL.
+ */
+char *report_artifact(const struct artifact *artifact);
 
 /*
  * An outcome on its way through a pipe: the code, then the ready line (CODE_NONE) or the sentence,

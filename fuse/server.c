@@ -14,7 +14,6 @@
 #include "fuse/background.h"
 #include "fuse/cache.h"
 #include "fuse/digest.h"
-#include "fuse/json.h"
 #include "fuse/log.h"
 #include "fuse/memory.h"
 #include "fuse/mountpoint.h"
@@ -137,11 +136,12 @@ static int make(struct making *making, struct view_error *error)
 	return mount_or_reuse(making, error);
 }
 
-/* The ready line as an object, of what is known by now; owned, or NULL without memory. */
-static struct json_object *describe(const struct making *making)
+/* The ready line, of what is known by now; owned, or NULL without memory. */
+static char *ready_line(const struct making *making)
 {
-	return report_ready(&making->view, making->call->arguments->options.id, making->mountpoint,
-			    session_has_passthrough(making->session), making->elapsed_us);
+	return report_ready_line(&making->view, making->call->arguments->options.id,
+				 making->mountpoint, session_has_passthrough(making->session),
+				 making->elapsed_us);
 }
 
 /*
@@ -150,17 +150,15 @@ static struct json_object *describe(const struct making *making)
  */
 static int introduce(struct making *making, char **ret_ready, struct view_error *error)
 {
-	cleanup_with(json_done) struct json_object *ready = NULL;
 	int r = mountpoint_device(making->mountpoint, &making->title.device);
 
 	if (r < 0)
 		return mountpoint_fail(making->mountpoint, r, error);
 	making->elapsed_us = now_us() - making->call->start_us;
-	ready = describe(making);
-	*ret_ready = ready ? json_line(ready) : NULL;
+	*ret_ready = ready_line(making);
 	if (!*ret_ready)
 		return view_fail(error, SAY_NO_MEMORY);
-	title_set(ready, &making->title);
+	title_set(*ret_ready, &making->title);
 	making->claim = close_keep_errno(making->claim);
 	return 0;
 }
@@ -197,7 +195,7 @@ static int announce_found(const struct making *making, const struct view_error *
 /* Now that it is known what the view holds, and how that is read. */
 static void update_title(const struct making *making)
 {
-	cleanup_with(json_done) struct json_object *ready = describe(making);
+	cleanup_free char *ready = ready_line(making);
 
 	if (ready)
 		title_set(ready, &making->title);

@@ -10,6 +10,7 @@
 #include <sys/pidfd.h>
 #include <sys/sysmacros.h>
 
+#include "fuse/array.h"
 #include "fuse/json.h"
 #include "fuse/text.h"
 
@@ -191,15 +192,12 @@ static int look_at(int proc, dev_t device, struct server *ret)
 
 static int add(struct servers *servers, struct server *server)
 {
-	if (servers->count == servers->capacity) {
-		size_t capacity = servers->capacity ? 2 * servers->capacity : 16;
-		struct server *items = reallocarray(servers->items, capacity, sizeof(*items));
+	struct server *items =
+		array_grow(servers->items, servers->count, &servers->capacity, sizeof(*items));
 
-		if (!items)
-			return -ENOMEM;
-		servers->items = items;
-		servers->capacity = capacity;
-	}
+	if (!items)
+		return -ENOMEM;
+	servers->items = items;
 	servers->items[servers->count++] = TAKE(*server, (struct server){});
 	return 0;
 }

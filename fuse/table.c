@@ -6,11 +6,13 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "fuse/array.h"
 #include "fuse/text.h"
 
 int table_add(struct table *table, enum colour colour, const char *format, ...)
 {
 	cleanup_free char *text = NULL;
+	struct cell *cells;
 	va_list args;
 	int n;
 
@@ -21,15 +23,10 @@ int table_add(struct table *table, enum colour colour, const char *format, ...)
 		text = NULL;
 		return -ENOMEM;
 	}
-	if (table->count == table->capacity) {
-		size_t capacity = table->capacity ? 2 * table->capacity : 64;
-		struct cell *cells = reallocarray(table->cells, capacity, sizeof(*cells));
-
-		if (!cells)
-			return -ENOMEM;
-		table->cells = cells;
-		table->capacity = capacity;
-	}
+	cells = array_grow(table->cells, table->count, &table->capacity, sizeof(*cells));
+	if (!cells)
+		return -ENOMEM;
+	table->cells = cells;
 	table->cells[table->count] = (struct cell){text_printable(text), colour};
 	if (!table->cells[table->count].text)
 		return -ENOMEM;

@@ -5,21 +5,20 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "fuse/array.h"
+
 int strings_take(struct strings *list, char *item)
 {
+	char **items;
+
 	if (!item)
 		return -ENOMEM;
-	if (list->count == list->capacity) {
-		size_t capacity = list->capacity ? 2 * list->capacity : 16;
-		char **items = reallocarray(list->items, capacity, sizeof(*items));
-
-		if (!items) {
-			free(item);
-			return -ENOMEM;
-		}
-		list->items = items;
-		list->capacity = capacity;
+	items = array_grow(list->items, list->count, &list->capacity, sizeof(*items));
+	if (!items) {
+		free(item);
+		return -ENOMEM;
 	}
+	list->items = items;
 	list->items[list->count++] = item;
 	return 0;
 }

@@ -81,20 +81,35 @@ static int set_command_line(const char *text, size_t n)
 	return prctl(PR_SET_MM, PR_SET_MM_MAP, &map, sizeof(map), 0) < 0 ? -errno : 0;
 }
 
-/* In memory of its own: everybody may read a command line, and nothing else must lie there. */
-static void show(const char *text)
+/* Fills in the title. Returns: its length, also where it does not fit. */
+static size_t write_title(char *out, size_t size, const char *ready, const struct title *title)
+{
+	/* Before the brace that closes the object. */
+	int n = snprintf(out, size,
+			 TITLE_PREFIX "%.*s,\"view\":{\"device\":\"%u:%u\",\"layers\":%" PRIu64
+				      ",\"digest\":\"%016" PRIx64 "\"}}",
+			 (int)strlen(ready) - 1, ready, major(title->device), minor(title->device),
+			 title->layers, title->digest);
+
+	return n < 0 ? 0 : (size_t)n;
+}
+
+void title_set(const char *ready, const struct title *title)
 {
 	/* Not zero: it lies among data then, in a page that every view has of its own anyway. */
 	static struct {
 		void *memory;
 		size_t size;
 	} shown = {.memory = MAP_FAILED};
-	size_t size = strlen(text) + 1;
+	size_t size = write_title(NULL, 0, ready, title) + 1;
+	/* Of its own: everybody may read a command line, and nothing else must lie there. */
 	void *memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
+	/* As it was executed through a descriptor, it would have that descriptor's name. */
+	prctl(PR_SET_NAME, PROGRAM_NAME);
 	if (memory == MAP_FAILED)
 		return;
-	memcpy(memory, text, size);
+	write_title(memory, size, ready, title);
 	if (set_command_line(memory, size) < 0) {
 		munmap(memory, size);
 		return;
@@ -103,36 +118,6 @@ static void show(const char *text)
 		munmap(shown.memory, shown.size);
 	shown.memory = memory;
 	shown.size = size;
-}
-
-static int add_facts(struct json_object *ready, const struct title *title)
-{
-	struct json_object *facts = json_object_new_object();
-	char device[32], digest[17];
-
-	snprintf(device, sizeof(device), "%u:%u", major(title->device), minor(title->device));
-	snprintf(digest, sizeof(digest), "%016" PRIx64, title->digest);
-	if (json_add(ready, "view", facts) < 0 ||
-	    json_add(facts, "device", json_object_new_string(device)) < 0 ||
-	    json_add(facts, "layers", json_object_new_int64((int64_t)title->layers)) < 0 ||
-	    json_add(facts, "digest", json_object_new_string(digest)) < 0)
-		return -ENOMEM;
-	return 0;
-}
-
-void title_set(struct json_object *ready, const struct title *title)
-{
-	cleanup_free char *line = NULL;
-	cleanup_free char *text = NULL;
-
-	/* As it was executed through a descriptor, it would have that descriptor's name. */
-	prctl(PR_SET_NAME, PROGRAM_NAME);
-	if (add_facts(ready, title) < 0)
-		return;
-	line = json_line(ready);
-	if (!line || asprintf(&text, TITLE_PREFIX "%s", line) < 0)
-		return;
-	show(text);
 }
 
 static int parse_facts(struct json_object *facts, struct title *ret)

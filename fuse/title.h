@@ -23,11 +23,11 @@ struct title {
 };
 
 /*
- * Makes the title this process's command line, and PROGRAM_NAME its name. *ready*, report_ready(),
- * gets the member "view" thereby. Best effort: where the kernel will not have it (it takes
- * CONFIG_CHECKPOINT_RESTORE, and /proc), the command line stays what it was.
+ * Makes the title this process's command line, and PROGRAM_NAME its name. *ready* is the ready line
+ * by now. Best effort: where the kernel will not have it (it takes CONFIG_CHECKPOINT_RESTORE, and
+ * /proc), the command line stays what it was.
  */
-void title_set(struct json_object *ready, const struct title *title);
+void title_set(const char *ready, const struct title *title);
 
 /*
  * Takes a command line of *n* bytes apart, which a NUL must follow. It may be anybody's: all that

@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "fuse/array.h"
 #include "fuse/bounded.h"
 #include "fuse/mountinfo.h"
 #include "fuse/mountpoint.h"
@@ -42,18 +43,14 @@ static int add(struct views *views, const struct mount_entry *entry)
 		.mountpoint = strdup(entry->mountpoint),
 		.label = strdup(entry->source),
 	};
+	struct view_mount *items;
 
 	if (!mount.root || !mount.mountpoint || !mount.label)
 		return -ENOMEM;
-	if (views->count == views->capacity) {
-		size_t capacity = views->capacity ? 2 * views->capacity : 16;
-		struct view_mount *items = reallocarray(views->items, capacity, sizeof(*items));
-
-		if (!items)
-			return -ENOMEM;
-		views->items = items;
-		views->capacity = capacity;
-	}
+	items = array_grow(views->items, views->count, &views->capacity, sizeof(*items));
+	if (!items)
+		return -ENOMEM;
+	views->items = items;
 	views->items[views->count++] = TAKE(mount, (struct view_mount){});
 	return 0;
 }

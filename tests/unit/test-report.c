@@ -22,16 +22,6 @@ static struct json_object *member(struct json_object *object, const char *key)
 	return json_object_object_get(object, key);
 }
 
-static char *ready_line(const struct view *view, const char *id, const char *mountpoint,
-			bool passthrough, uint64_t elapsed_us)
-{
-	cleanup_with(json_done) struct json_object *object =
-		report_ready(view, id, mountpoint, passthrough, elapsed_us);
-
-	assert_non_null(object);
-	return json_line(object);
-}
-
 static void test_ready_line(void **state)
 {
 	struct view view = {
@@ -47,7 +37,7 @@ static void test_ready_line(void **state)
 			       .st.st_size = (off_t)5 << 32},
 			      {.path = (char *)"/x", .state = ARTIFACT_MISSING}},
 	};
-	cleanup_free char *line = ready_line(&view, "web-1", "/run/v\x1b", true, 812);
+	cleanup_free char *line = report_ready_line(&view, "web-1", "/run/v\x1b", true, 812);
 	cleanup_with(json_done) struct json_object *object = parsed(line);
 	struct json_object *artifacts = member(object, "artifacts");
 	struct json_object *artifact;
@@ -72,7 +62,7 @@ static void test_ready_line(void **state)
 static void test_ready_line_lazy(void **state)
 {
 	struct view view = {.artifact_count = 1, .artifacts = {{.path = (char *)"/urunc.json"}}};
-	cleanup_free char *line = ready_line(&view, NULL, "/run/v", false, 1);
+	cleanup_free char *line = report_ready_line(&view, NULL, "/run/v", false, 1);
 
 	(void)state;
 	assert_non_null(line);

@@ -88,11 +88,11 @@ static size_t read_small(const char *path, char *text, size_t size)
 
 static void set(const char *id)
 {
-	cleanup_with(json_done) struct json_object *ready = json_object_new_object();
 	const struct title title = {
 		.device = makedev(1, 2), .layers = 3, .digest = UINT64_C(0xfedcba9876543210)};
+	cleanup_free char *ready = NULL;
 
-	assert_int_equal(json_add(ready, "id", json_object_new_string(id)), 0);
+	assert_true(asprintf(&ready, "{\"id\":\"%s\"}", id) > 0);
 	title_set(ready, &title);
 }
 
