@@ -117,11 +117,14 @@ static void remove_mount(const struct arguments *arguments, const struct report 
 }
 
 /* Ends a server that is not ready, and its mount. It may not even die. */
-static void abandon(pid_t pid, const struct arguments *arguments, const struct report *report)
+static void abandon(pid_t pid, const struct arguments *arguments, int report_fd,
+		    struct report *report)
 {
 	kill(pid, SIGKILL);
 	for (int i = 0; i < 100 && waitpid(pid, NULL, WNOHANG) == 0; i++)
 		poll(NULL, 0, 1);
+	/* It may have mounted while nobody looked, or listened. */
+	report_receive_mounting(report_fd, report);
 	remove_mount(arguments, report);
 }
 
@@ -151,7 +154,7 @@ static int wait_ready(const struct server_call *call, pid_t pid, int report_fd, 
 		/* Nobody knows how far it got. */
 		ret->mounting = true;
 	}
-	abandon(pid, call->arguments, ret);
+	abandon(pid, call->arguments, report_fd, ret);
 	return -ECANCELED;
 }
 

@@ -183,6 +183,15 @@ static int receive_some(int fd, struct report *ret, size_t *size)
 	return *size == sizeof(ret->text) ? -EMSGSIZE : 1;
 }
 
+void report_receive_mounting(int fd, struct report *ret)
+{
+	struct pollfd pending = {.fd = fd, .events = POLLIN};
+	char first;
+
+	if (!ret->mounting && poll(&pending, 1, 0) > 0 && read(fd, &first, 1) == 1)
+		ret->mounting = first == MOUNTING;
+}
+
 int report_receive(int fd, int interrupt, uint64_t deadline_us, struct report *ret)
 {
 	size_t size = 0;

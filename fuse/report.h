@@ -58,5 +58,10 @@ int report_send(int fd, const struct view_error *error, const char *ready);
  */
 int report_receive(int fd, int interrupt, uint64_t deadline_us, struct report *ret);
 
+/*
+ * What a sender that was killed had said last: whether there may be a mount. Does not wait.
+ */
+void report_receive_mounting(int fd, struct report *ret);
+
 /* The monotonic clock in microseconds. */
 uint64_t now_us(void);

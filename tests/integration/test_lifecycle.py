@@ -540,6 +540,28 @@ def test_a_caller_killed_at_any_moment(place: Path, option: bytes) -> None:
     assert all(outcomes.values()), outcomes
 
 
+def test_a_caller_interrupted_at_any_moment(place: Path, option: bytes) -> None:
+    """When the call is back there is a view, or nothing, and its status says which."""
+    at = place / "view"
+    at.mkdir()
+    whole = int(max(time_a_mount(option, at) for _ in range(5)) * 1e6)
+    statuses = set()
+    for microseconds in range(0, 2 * whole, max(1, whole // 100)):
+        command = [program(), "-o", option, "none", at]
+        with subprocess.Popen(command, stderr=subprocess.DEVNULL) as process:
+            pause(microseconds)
+            process.terminate()
+        statuses.add(process.returncode)
+        assert len(machine.mounts_at(at)) == (process.returncode == 0), microseconds
+        if process.returncode == 0:
+            assert state(at) == "fine"
+            namespace.unmount(str(at), 0)
+        wait_until(lambda: not machine.processes(), "its processes to end")
+        machine.bury()
+    # Before it could see the signal it ends of that.
+    assert {0, 2} <= statuses <= {0, 2, -signal.SIGTERM}
+
+
 def time_a_mount(option: bytes, at: Path) -> float:
     """From the start to the end of the call, in seconds."""
     start = time.perf_counter()

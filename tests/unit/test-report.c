@@ -265,6 +265,35 @@ static void test_served_by(void **state)
 	}
 }
 
+/* Said when nobody listened any more: after an interrupt, which comes first, or a time-out. */
+static void test_mounting_unheard(void **state)
+{
+	static struct report report;
+	int outcome[2], interrupt[2];
+
+	(void)state;
+	assert_return_code(pipe2(outcome, O_CLOEXEC), errno);
+	assert_return_code(pipe2(interrupt, O_CLOEXEC), errno);
+	report_receive_mounting(outcome[0], &report);
+	assert_false(report.mounting);
+	report_mounting(outcome[1]);
+	assert_int_equal(write(interrupt[1], "i", 1), 1);
+	assert_int_equal(report_receive(outcome[0], interrupt[0], soon(), &report), -EINTR);
+	report_receive_mounting(outcome[0], &report);
+	assert_true(report.mounting);
+	/* An outcome without it. */
+	report = (struct report){};
+	assert_int_equal(write(outcome[1], "\1", 1), 1);
+	report_receive_mounting(outcome[0], &report);
+	assert_false(report.mounting);
+	close(outcome[1]);
+	report_receive_mounting(outcome[0], &report);
+	assert_false(report.mounting);
+	close(outcome[0]);
+	close(interrupt[0]);
+	close(interrupt[1]);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -272,7 +301,7 @@ int main(void)
 		cmocka_unit_test(test_failure_line), cmocka_unit_test(test_failure_line_long),
 		cmocka_unit_test(test_pass_on),	     cmocka_unit_test(test_no_outcome),
 		cmocka_unit_test(test_mounting),     cmocka_unit_test(test_deadline_and_interrupt),
-		cmocka_unit_test(test_served_by),
+		cmocka_unit_test(test_served_by),    cmocka_unit_test(test_mounting_unheard),
 	};
 
 	return cmocka_run_group_tests_name("report", tests, NULL, NULL);
