@@ -1,0 +1,3 @@
+module viewfs
+
+go 1.19
