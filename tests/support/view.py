@@ -21,7 +21,9 @@ Argument = str | bytes | Path
 
 
 def program(name: str = "urunc-viewfs") -> Path:
-    return build_directory() / "fuse" / name
+    """Of the build directory; to test a package, of the directory that VIEWFS_PROGRAMS names."""
+    installed = os.environ.get("VIEWFS_PROGRAMS")
+    return Path(installed) / name if installed else build_directory() / "fuse" / name
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,780 @@
+"""The contract with urunc's containerd shim (packaging/containerd/README.md), kept from both sides:
+the daemon is driven as the shim would, and the view used as urunc would.
+
+Each test runs with a shim that does what the README says, and with the example in Go that lies
+beside it. VIEWFS_PROGRAMS names a directory of installed programs, to test a package.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support import image, machine, namespace, skipping
+from support.image import INITRD, INITRD_PATH, KERNEL, KERNEL_PATH
+from support.monitor import Monitor, digest
+from support.remote import Gone, Remote
+from support.shim import DIRECTORY, EXAMPLE, README, Direct, Example, Shim, go, mountpoint
+from support.stack import Dir, File, Stack
+from support.view import Finished, call, program, run, tree
+from support.waiting import SECONDS, wait_until
+
+BOX = "web-1"
+NAMESPACES = ("default", "k8s.io")
+NOBODY = 65534
+# A caller must be back this soon after the time that it set.
+PATIENCE = 4
+
+CONTENT = {
+    KERNEL_PATH: KERNEL,
+    INITRD_PATH: INITRD,
+    "urunc.json": image.urunc_json(initrd="/" + INITRD_PATH).content,
+}
+
+
+@pytest.fixture(scope="session")
+def example(tmp_path_factory: pytest.TempPathFactory) -> Example:
+    """The example, built."""
+    directory = tmp_path_factory.mktemp("example")
+    assert go(directory, "build", "-o", directory / "shim", "./shim") == ""
+    return Example(directory / "shim")
+
+
+@pytest.fixture(params=["direct", "example"])
+def shim(request: pytest.FixtureRequest) -> Shim:
+    return Direct() if request.param == "direct" else request.getfixturevalue("example")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _shared_run(_own_places: None) -> Iterator[None]:
+    """What is mounted below /run reaches other mount namespaces, as on a machine with systemd."""
+    namespace.mount("none", "/run", None, namespace.MS_SHARED)
+    yield
+    namespace.mount("none", "/run", None, namespace.MS_PRIVATE)
+
+
+@pytest.fixture(autouse=True)
+def _no_mountpoint_left(_nothing_left: None) -> Iterator[None]:
+    """The directories for views stay, and nothing in them."""
+    yield
+    mounts = machine.mounts()
+    for mount in reversed(mounts):
+        namespace.unmount(mount.mountpoint)
+    mountpoints = [path for of in NAMESPACES for path in (DIRECTORY / of).glob("*")]
+    for directory in (DIRECTORY, Path("/run/containerd")):
+        shutil.rmtree(directory, ignore_errors=True)
+    assert (mounts, mountpoints) == ([], [])
+
+
+@pytest.fixture
+def bundle() -> Path:
+    """A bundle where containerd puts them, with a root for the monitor where urunc makes it."""
+    path = Path("/run/containerd/io.containerd.runtime.v2.task/default", BOX)
+    (path / "rootfs").mkdir(parents=True)
+    (path / "monRootfs").mkdir()
+    (path / "config.json").write_text('{"root": {"path": "rootfs"}}')
+    return path
+
+
+@pytest.fixture
+def mounts(place: Path) -> list[dict[str, Any]]:
+    """What a task is to be created of, when its image is the usual one."""
+    return rootfs(image.usual().build(place / "layers"))
+
+
+def rootfs(layers: list[bytes]) -> list[dict[str, Any]]:
+    """LAYERS as an active snapshot's mounts, in the words of Go's type."""
+    options = [
+        "index=off",
+        "workdir=/nowhere/work",
+        "upperdir=/nowhere/fs",
+        image.lowerdir(layers).decode(),
+    ]
+    return [{"Type": "overlay", "Source": "overlay", "Target": "", "Options": options}]
+
+
+def request_of(mounts: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The same as Rootfs of a request to create a task."""
+    return [{key.lower(): value for key, value in mount.items() if value} for mount in mounts]
+
+
+def assert_serves(view: Path) -> None:
+    assert {path: (view / path).read_bytes() for path in CONTENT} == CONTENT
+
+
+def read_all(monitor: Monitor) -> None:
+    for path, content in CONTENT.items():
+        assert monitor.digest(monitor.open(f"/{path}")) == digest(content)
+
+
+def daemon() -> machine.Process:
+    """The only one."""
+    (process,) = machine.processes()
+    return process
+
+
+def kill_daemon() -> None:
+    daemon().signal(signal.SIGKILL)
+    wait_until(lambda: not machine.processes(), "the daemon to die")
+
+
+# The whole way
+
+
+@pytest.mark.parametrize("user", [0, NOBODY])
+@pytest.mark.parametrize("spelled", [list, request_of], ids=["mount.Mount", "types.Mount"])
+def test_the_life_of_a_container(
+    shim: Shim,
+    bundle: Path,
+    mounts: list[dict[str, Any]],
+    spelled: Callable[[list[dict[str, Any]]], Any],
+    user: int,
+) -> None:
+    before = image.fingerprint(bundle)
+    made = shim.make(BOX, spelled(mounts))
+    view = mountpoint(BOX)
+    assert made.ready
+    assert made.ready.keys() == {"ready", "id", "mountpoint", "passthrough", "elapsed_us"}
+    assert (made.ready["id"], made.ready["mountpoint"]) == (BOX, str(view))
+    assert image.fingerprint(bundle) == before
+    assert tree(view) == {*CONTENT, "unikernel/", "boot/"}
+    with Monitor(bundle / "monRootfs", user) as monitor:
+        monitor.bind(view, CONTENT)
+        monitor.leave()
+        assert set(monitor.call(os.listdir, "/")) == {"unikernel", "boot", "urunc.json"}
+        for path in CONTENT:
+            flags = monitor.call(os.statvfs, f"/{path}").f_flag
+            for flag in (os.ST_RDONLY, os.ST_NODEV, os.ST_NOSUID, os.ST_NOEXEC):
+                assert flags & flag
+        read_all(monitor)
+        kernel = monitor.open(f"/{KERNEL_PATH}")
+        initrd = monitor.map(monitor.open(f"/{INITRD_PATH}"))
+        # While the monitor runs nothing of this touches what it has open.
+        shutil.rmtree(bundle)
+        with pytest.raises(FileNotFoundError):
+            monitor.open(f"/{KERNEL_PATH}")
+        shim.delete(BOX)
+        assert machine.mounts() == []
+        assert monitor.digest(kernel) == digest(KERNEL)
+        assert monitor.digest_mapped(initrd) == digest(INITRD)
+        assert machine.is_alive(daemon().pid)
+    wait_until(lambda: not machine.processes(), "the daemon to end with the monitor")
+    shim.delete(BOX)
+
+
+def test_a_view_that_is_deleted_first(
+    shim: Shim, bundle: Path, mounts: list[dict[str, Any]]
+) -> None:
+    """A monitor keeps what was bound for it, until it ends."""
+    assert shim.make(BOX, mounts).ready
+    with Monitor(bundle / "monRootfs") as monitor:
+        monitor.bind(mountpoint(BOX), CONTENT)
+        monitor.leave()
+        shim.delete(BOX)
+        read_all(monitor)
+        assert machine.is_alive(daemon().pid)
+    wait_until(lambda: not machine.processes(), "the daemon to end with the monitor")
+
+
+def test_a_bind_alone_is_as_strict(
+    shim: Shim, bundle: Path, mounts: list[dict[str, Any]]
+) -> None:
+    """A bind whose flags nobody sets has those of the view."""
+    assert shim.make(BOX, mounts).ready
+    target = bundle / "kernel"
+    target.touch()
+    namespace.mount(str(mountpoint(BOX) / KERNEL_PATH), str(target), None, namespace.MS_BIND)
+    (mount,) = machine.mounts_at(target)
+    assert {"ro", "nodev", "nosuid", "noexec"} <= mount.options
+    namespace.unmount(str(target), 0)
+    shim.delete(BOX)
+
+
+@pytest.mark.parametrize("flags", [0, os.O_CREAT], ids=["append", "append-create"])
+def test_an_initrd_is_not_appended_to(
+    shim: Shim, bundle: Path, mounts: list[dict[str, Any]], flags: int
+) -> None:
+    """As urunc does for a guest whose root filesystem is its initrd."""
+    assert shim.make(BOX, mounts).ready
+    with Monitor(bundle / "monRootfs") as monitor:
+        monitor.bind(mountpoint(BOX), CONTENT)
+        monitor.leave()
+        with pytest.raises(OSError) as refused:
+            monitor.open(f"/{INITRD_PATH}", os.O_APPEND | os.O_WRONLY | flags)
+        assert refused.value.errno == errno.EROFS
+    shim.delete(BOX)
+
+
+@pytest.mark.parametrize(
+    ("options", "readable"),
+    [([], False), (["mode=0444"], True), ([f"uid={NOBODY}"], True)],
+    ids=["the-layers", "mode", "uid"],
+)
+def test_a_kernel_that_is_roots_own(
+    shim: Shim, place: Path, bundle: Path, options: list[str], readable: bool
+) -> None:
+    layers = image.with_file(File(KERNEL, mode=0o600)).build(place / "layers")
+    assert shim.make(BOX, rootfs(layers), *options).ready
+    with Monitor(bundle / "monRootfs", NOBODY) as monitor:
+        monitor.bind(mountpoint(BOX), [KERNEL_PATH])
+        monitor.leave()
+        if readable:
+            assert monitor.digest(monitor.open(f"/{KERNEL_PATH}")) == digest(KERNEL)
+        else:
+            with pytest.raises(PermissionError):
+                monitor.open(f"/{KERNEL_PATH}")
+    shim.delete(BOX)
+
+
+def test_annotations_as_options(shim: Shim, place: Path) -> None:
+    """Those of the bundle come before urunc.json, and the mounts do not hold them."""
+    layers = Stack([{b"kernel": File(KERNEL), b"initrd": File(INITRD)}]).build(place / "layers")
+    assert shim.make(BOX, rootfs(layers), "binary=/kernel", "initrd=/initrd").ready
+    assert tree(mountpoint(BOX)) == {"kernel", "initrd"}
+    shim.delete(BOX)
+
+
+def test_artifacts_that_are_asked_for(shim: Shim, mounts: list[dict[str, Any]]) -> None:
+    made = shim.make(BOX, mounts, "resolve=ready")
+    assert made.ready
+    roles = {artifact["role"]: artifact for artifact in made.ready["artifacts"]}
+    assert roles.keys() == {"config", "binary", "initrd"}
+    assert roles["binary"].keys() == {"role", "path", "layer", "origin", "size"}
+    assert (roles["binary"]["path"], roles["binary"]["layer"]) == ("/" + KERNEL_PATH, 1)
+    assert roles["binary"]["size"] == len(KERNEL)
+    shim.delete(BOX)
+
+
+def test_a_daemon_keeps_nothing_of_its_shims(
+    shim: Shim, place: Path, bundle: Path, mounts: list[dict[str, Any]]
+) -> None:
+    """No descriptor, no directory, no session: the bundle's filesystem can be unmounted."""
+    with Remote() as host:
+        host.call(os.chdir, bundle)
+        assert host.call(shim.make, BOX, mounts).ready
+        process = daemon()
+        assert os.readlink(process.proc / "cwd") == "/"
+        assert int(process.stat()[3]) == process.pid
+        # The program's own launcher is let go of when all that is left to find has been found.
+        wait_until(lambda: is_its_own(process, place), "the daemon to have nothing but its own")
+    shim.delete(BOX)
+
+
+def is_its_own(process: machine.Process, layers: Path) -> bool:
+    """Whether all that a daemon has open is a view's."""
+    mine = ("/dev/null", "/dev/fuse", str(layers))
+    return all(what.startswith(mine) for what in process.descriptors().values())
+
+
+def test_why_a_view_is_kept_out_of_the_bundle(
+    bundle: Path, mounts: list[dict[str, Any]], place: Path
+) -> None:
+    """Removing everything in it reaches into a view, and fails there; the layers stay."""
+    before = image.fingerprint(place)
+    (bundle / "view").mkdir()
+    words = ["--mounts=-", "urunc-viewfs", bundle / "view"]
+    assert run(program(), *words, stdin=json.dumps(mounts).encode()).status == 0
+    with pytest.raises(OSError) as refused:
+        shutil.rmtree(bundle)
+    assert refused.value.errno == errno.EROFS
+    assert image.fingerprint(place) == before
+    namespace.unmount(str(bundle / "view"))
+
+
+# Crashes
+
+
+class Container:
+    """One that a shim takes from step to step; each may be its last."""
+
+    STEPS = ["make", "bind", "enter", "open", "remove", "delete"]
+
+    def __init__(self, shim: Shim, bundle: Path, mounts: Any) -> None:
+        self._shim = shim
+        self._bundle = bundle
+        self._mounts = mounts
+        self.host = Remote()
+        self.monitor = Monitor(bundle / "monRootfs", NOBODY)
+
+    def make(self) -> None:
+        self.ready = self.host.call(self._shim.make, BOX, self._mounts).ready
+        assert self.ready
+        self.daemon = daemon()
+
+    def bind(self) -> None:
+        self.monitor.bind(mountpoint(BOX), CONTENT)
+
+    def enter(self) -> None:
+        self.monitor.leave()
+
+    def open(self) -> None:
+        self.kernel = self.monitor.open(f"/{KERNEL_PATH}")
+        self.initrd = self.monitor.map(self.monitor.open(f"/{INITRD_PATH}"))
+
+    def remove(self) -> None:
+        shutil.rmtree(self._bundle)
+
+    def delete(self) -> None:
+        self.host.call(self._shim.delete, BOX)
+
+    def read(self) -> None:
+        """What the monitor has open."""
+        assert self.monitor.digest(self.kernel) == digest(KERNEL)
+        assert self.monitor.digest_mapped(self.initrd) == digest(INITRD)
+
+
+def crash_daemon(container: Container) -> None:
+    container.daemon.signal(signal.SIGKILL)
+    wait_until(lambda: not machine.is_alive(container.daemon.pid), "the daemon to die")
+
+
+def crash_shim(container: Container) -> None:
+    container.host.kill()
+
+
+def crash_monitor(container: Container) -> None:
+    container.monitor.kill()
+
+
+@pytest.mark.parametrize("crash", [crash_daemon, crash_shim, crash_monitor])
+@pytest.mark.parametrize("last", Container.STEPS)
+def test_a_crash_after(
+    shim: Shim,
+    bundle: Path,
+    mounts: list[dict[str, Any]],
+    last: str,
+    crash: Callable[[Container], None],
+) -> None:
+    """Whatever was the last step, whoever died: the rest is removed by another shim, twice, and the
+    same container can be made again."""
+    with ExitStack() as processes:
+        container = Container(shim, bundle, mounts)
+        processes.enter_context(container.host)
+        processes.enter_context(container.monitor)
+        steps = Container.STEPS[: Container.STEPS.index(last) + 1]
+        for step in steps:
+            getattr(container, step)()
+        crash(container)
+        if "open" in steps and crash is not crash_monitor:
+            if crash is not crash_daemon or container.ready["passthrough"]:
+                container.read()
+        elif "delete" not in steps and crash is not crash_daemon:
+            assert_serves(mountpoint(BOX))
+        for _ in range(2):
+            shim.delete(BOX)
+        container.monitor.kill()
+        wait_until(lambda: not machine.processes(), "the daemon to end")
+        if bundle.exists():
+            shutil.rmtree(bundle)
+        shim.delete(BOX)
+    assert shim.make(BOX, mounts).ready
+    assert_serves(mountpoint(BOX))
+    shim.delete(BOX)
+
+
+def outlive_the_daemon(monitor: Monitor) -> tuple[int, int]:
+    """The kernel, open, and the initrd, mapped; nothing of them was read before."""
+    monitor.bind(mountpoint(BOX), CONTENT)
+    monitor.leave()
+    kernel = monitor.open(f"/{KERNEL_PATH}")
+    initrd = monitor.map(monitor.open(f"/{INITRD_PATH}"))
+    kill_daemon()
+    return kernel, initrd
+
+
+def test_what_passes_through_outlives_the_daemon(
+    shim: Shim, bundle: Path, mounts: list[dict[str, Any]]
+) -> None:
+    """What is open goes on, the first time it is read too; nothing else can be opened."""
+    made = shim.make(BOX, mounts)
+    assert made.ready
+    with Monitor(bundle / "monRootfs") as monitor:
+        kernel, initrd = outlive_the_daemon(monitor)
+        with pytest.raises(OSError) as refused:
+            monitor.open(f"/{KERNEL_PATH}")
+        assert refused.value.errno == errno.ENOTCONN
+        shim.delete(BOX)
+        if not made.ready["passthrough"]:
+            skipping.skip_kernel("no FUSE passthrough")
+        assert monitor.digest(kernel) == digest(KERNEL)
+        assert monitor.digest_mapped(initrd) == digest(INITRD)
+
+
+def test_what_does_not_pass_through_ends_with_the_daemon(
+    shim: Shim, bundle: Path, mounts: list[dict[str, Any]]
+) -> None:
+    """Reading fails, and a page of a mapping that was never there kills the monitor."""
+    assert shim.make(BOX, mounts, "passthrough=off").ready
+    with Monitor(bundle / "monRootfs") as monitor:
+        kernel, initrd = outlive_the_daemon(monitor)
+        with pytest.raises(OSError) as refused:
+            monitor.digest(kernel)
+        assert refused.value.errno == errno.ENOTCONN
+        with pytest.raises(Gone):
+            monitor.digest_mapped(initrd)
+        assert monitor.status == -signal.SIGBUS
+    shim.delete(BOX)
+
+
+# The same again
+
+
+def test_another_view_is_in_the_way(
+    place: Path, mounts: list[dict[str, Any]], example: Example
+) -> None:
+    """Of a container of the same name, whose deletion was skipped."""
+    other = rootfs(image.with_file(File(b"other")).build(place / "other"))
+    assert Direct().make(BOX, other).ready
+    before = daemon()
+    refused = Direct().make(BOX, mounts)
+    assert (refused.ready, refused.code) == (None, "EMOUNT")
+    assert (mountpoint(BOX) / KERNEL_PATH).read_bytes() == b"other"
+    # The example deletes it, and tries again.
+    assert example.make(BOX, mounts).ready
+    wait_until(lambda: not machine.is_alive(before.pid), "the other daemon to end")
+    assert_serves(mountpoint(BOX))
+    example.delete(BOX)
+
+
+def test_a_dead_view_is_replaced(shim: Shim, mounts: list[dict[str, Any]]) -> None:
+    """Its deletion was skipped, too."""
+    assert shim.make(BOX, mounts).ready
+    kill_daemon()
+    assert shim.make(BOX, mounts).ready
+    assert len(machine.mounts_at(mountpoint(BOX))) == 1
+    assert_serves(mountpoint(BOX))
+    shim.delete(BOX)
+
+
+def test_two_containers_of_one_image(
+    shim: Shim, bundle: Path, mounts: list[dict[str, Any]]
+) -> None:
+    boxes = ["web-1", "web-2"]
+    with ExitStack() as processes:
+        monitors = {}
+        for box in boxes:
+            assert shim.make(box, mounts).ready
+            root = bundle / box
+            root.mkdir()
+            monitors[box] = processes.enter_context(Monitor(root, NOBODY))
+            monitors[box].bind(mountpoint(box), CONTENT)
+            monitors[box].leave()
+        assert len(machine.processes()) == 2
+        shim.delete(boxes[0])
+        monitors[boxes[0]].kill()
+        wait_until(lambda: len(machine.processes()) == 1, "the first one's daemon to end")
+        read_all(monitors[boxes[1]])
+        assert_serves(mountpoint(boxes[1]))
+        shim.delete(boxes[1])
+
+
+def test_one_name_in_two_namespaces(shim: Shim, mounts: list[dict[str, Any]]) -> None:
+    """containerd's ids are unique only within one."""
+    for of in NAMESPACES:
+        assert shim.make(BOX, mounts, of=of).ready
+    shim.delete(BOX, "default")
+    wait_until(lambda: len(machine.processes()) == 1, "the first one's daemon to end")
+    assert_serves(mountpoint(BOX, "k8s.io"))
+    shim.delete(BOX, "k8s.io")
+
+
+# Removing
+
+
+def never_made(shim: Shim, mounts: Any) -> None:
+    pass
+
+
+def dead(shim: Shim, mounts: Any) -> None:
+    assert shim.make(BOX, mounts).ready
+    kill_daemon()
+
+
+def unmounted(shim: Shim, mounts: Any) -> None:
+    assert shim.make(BOX, mounts).ready
+    namespace.unmount(str(mountpoint(BOX)), 0)
+
+
+def on_top_of_another(shim: Shim, mounts: Any) -> None:
+    assert shim.make(BOX, mounts).ready
+    at = str(mountpoint(BOX))
+    namespace.mount(at, at, None, namespace.MS_BIND)
+
+
+def stopped(shim: Shim, mounts: Any) -> None:
+    """It answers nothing, and is not asked."""
+    assert shim.make(BOX, mounts).ready
+    daemon().signal(signal.SIGSTOP)
+
+
+@pytest.mark.parametrize("state", [never_made, dead, unmounted, on_top_of_another, stopped])
+def test_deleted_however_it_is(
+    shim: Shim, mounts: list[dict[str, Any]], state: Callable[[Shim, Any], None]
+) -> None:
+    state(shim, mounts)
+    for _ in range(2):
+        shim.delete(BOX)
+        assert not mountpoint(BOX).exists()
+        assert machine.mounts() == []
+    for process in machine.processes():
+        process.signal(signal.SIGCONT)
+
+
+def test_deleted_while_somebody_mounts(example: Example, mounts: list[dict[str, Any]]) -> None:
+    """Between what is unmounted and what is removed there."""
+    if not shutil.which("strace"):
+        skipping.skip("no strace")
+    assert example.make(BOX, mounts).ready
+    busy = ["-e", "trace=rmdir,unlinkat", "-e", "inject=rmdir,unlinkat:error=EBUSY:when=1"]
+    wrapper = ["strace", "-f", "-o", "/dev/null", *busy]
+    with example.command("delete", "default", BOX, wrapper=wrapper) as process:
+        _, stderr = process.communicate(timeout=SECONDS)
+    assert (process.returncode, stderr) == (0, b"")
+    assert not mountpoint(BOX).exists()
+
+
+def test_deleted_by_two_at_once(shim: Shim, mounts: list[dict[str, Any]]) -> None:
+    with Remote() as one, Remote() as other:
+        for _ in range(10):
+            assert shim.make(BOX, mounts).ready
+            for host in (one, other):
+                host.tell(shim.delete, BOX)
+            for host in (one, other):
+                host.outcome()
+            assert machine.mounts() == []
+
+
+def test_deleted_while_it_is_made(shim: Shim, mounts: list[dict[str, Any]]) -> None:
+    """Either there is a view then, or a call that failed."""
+    with Remote() as one, Remote() as other:
+        for _ in range(10):
+            one.tell(shim.make, BOX, mounts)
+            other.tell(shim.delete, BOX)
+            made = one.outcome()
+            other.outcome()
+            assert made.ready or made.code == "EMOUNT", made
+            shim.delete(BOX)
+            wait_until(lambda: not machine.processes(), "the daemon to end")
+
+
+# No view
+
+
+NOT_APPLICABLE: dict[str, Any] = {
+    "null": None,
+    "nothing": [],
+    "block": [{"Type": "ext4", "Source": "/dev/mapper/pool-snap-1", "Options": ["ro"]}],
+    "several": [{"Type": "bind", "Source": "/a"}, {"Type": "bind", "Source": "/b"}],
+    "relative": [{"Type": "overlay", "Options": ["lowerdir=2/fs:1/fs"]}],
+}
+
+
+@pytest.mark.parametrize("mounts", NOT_APPLICABLE.values(), ids=NOT_APPLICABLE.keys())
+def test_nothing_for_a_view(shim: Shim, mounts: Any) -> None:
+    made = shim.make(BOX, mounts)
+    assert (made.ready, made.code) == (None, "ENOTAPPLICABLE")
+    assert made.message
+    assert not mountpoint(BOX).exists()
+
+
+def test_no_unikernel(shim: Shim, place: Path) -> None:
+    layers = Stack([{b"bin": Dir()}, {b"etc/hostname": File(b"a")}]).build(place / "layers")
+    made = shim.make(BOX, rootfs(layers))
+    assert (made.ready, made.code) == (None, "ENOTAPPLICABLE")
+    assert not mountpoint(BOX).exists()
+
+
+WRONG: dict[str, tuple[Stack, list[str], str]] = {
+    "an-option": (image.usual(), ["colour=red"], "EUSAGE"),
+    "a-configuration": (Stack([{b"urunc.json": File(b"{")}]), [], "ECONFIG"),
+    "a-file-that-is-missing": (
+        Stack([{b"urunc.json": image.urunc_json()}]), ["resolve=ready"], "ENOARTIFACT",
+    ),
+    "a-path-that-is-not-allowed": (
+        Stack([{b"urunc.json": image.urunc_json("a b")}]), [], "EARTIFACT",
+    ),
+    "a-directory": (image.with_file(Dir()), ["resolve=ready"], "EARTIFACT"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("stack", "options", "code"), WRONG.values(), ids=WRONG.keys())
+def test_something_is_wrong(
+    shim: Shim, place: Path, stack: Stack, options: list[str], code: str
+) -> None:
+    made = shim.make(BOX, rootfs(stack.build(place / "layers")), *options)
+    assert (made.ready, made.code) == (None, code), made
+    assert not mountpoint(BOX).exists()
+
+
+def test_a_layer_that_is_missing(shim: Shim) -> None:
+    made = shim.make(BOX, rootfs([b"/nowhere/1/fs"]))
+    assert (made.ready, made.code) == (None, "ELAYER")
+    assert not mountpoint(BOX).exists()
+
+
+def test_mounts_that_are_no_json() -> None:
+    mountpoint(BOX).mkdir(parents=True)
+    words = ["--mounts=-", f"--id={BOX}", "urunc-viewfs", mountpoint(BOX)]
+    assert run(program(), *words, stdin=b'[{"Type":').status == 1
+    mountpoint(BOX).rmdir()
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", "a/b"])
+def test_a_name_that_leads_elsewhere(example: Example, name: str) -> None:
+    assert example.make(name, []).ready is None
+    with example.command("delete", "default", name) as process:
+        _, stderr = process.communicate(timeout=SECONDS)
+    assert process.returncode == 1
+    assert b"is no name for a directory" in stderr
+    assert not DIRECTORY.exists()
+
+
+# A layer that never answers
+
+
+def test_time_runs_out(shim: Shim, place: Path) -> None:
+    with machine.silent_fuse(place / "silent") as silent:
+        start = time.monotonic()
+        made = shim.make(BOX, [{"Type": "bind", "Source": str(silent)}], seconds=1)
+        assert 0.9 < time.monotonic() - start < PATIENCE
+        assert made.ready is None
+        assert made.code == ("ESYSTEM" if isinstance(shim, Direct) else "")
+        assert machine.mounts() == []
+        assert not mountpoint(BOX).exists()
+        wait_until(lambda: not machine.processes(), "its processes to go")
+
+
+def test_time_runs_out_at_any_moment(example: Example, mounts: list[dict[str, Any]]) -> None:
+    """When the call is back there is a view, or none that could still come."""
+    start = time.monotonic()
+    assert example.make(BOX, mounts).ready
+    whole = time.monotonic() - start
+    example.delete(BOX)
+    outcomes: dict[bool, int] = {True: 0, False: 0}
+    for n in range(60):
+        made = example.make(BOX, mounts, seconds=whole * n / 60)
+        outcomes[made.ready is not None] += 1
+        if made.ready:
+            assert_serves(mountpoint(BOX))
+        else:
+            assert machine.mounts() == []
+            assert not mountpoint(BOX).exists()
+            wait_until(lambda: not machine.processes(), "its processes to go")
+            assert machine.mounts() == []
+        example.delete(BOX)
+    assert all(outcomes.values()), outcomes
+
+
+def test_a_shim_that_dies_with_all_its_processes_while_it_waits(shim: Shim, place: Path) -> None:
+    with machine.silent_fuse(place / "silent") as silent:
+        with Remote() as host:
+            host.tell(shim.make, BOX, [{"Type": "bind", "Source": str(silent)}])
+            wait_until(lambda: len(machine.processes()) == 2, "the server to start")
+        wait_until(lambda: not machine.processes(), "its processes to go")
+        assert machine.mounts() == []
+    shim.delete(BOX)
+
+
+def test_a_shim_that_dies_alone_while_it_waits(example: Example, place: Path) -> None:
+    with machine.silent_fuse(place / "silent") as silent:
+        # Longer than anybody here waits.
+        with example.command("create", "default", BOX, "timeout=600") as process:
+            assert process.stdin
+            process.stdin.write(json.dumps([{"Type": "bind", "Source": str(silent)}]).encode())
+            process.stdin.close()
+            wait_until(lambda: len(machine.processes()) == 2, "the server to start")
+            process.kill()
+        wait_until(lambda: not machine.processes(), "its processes to go")
+        assert machine.mounts() == []
+    example.delete(BOX)
+
+
+# What is written
+
+
+def examples(language: str) -> list[str]:
+    """The examples in the README in LANGUAGE."""
+    return re.findall(rf"^```{language}\n(.*?)^```", README.read_text(), re.MULTILINE | re.DOTALL)
+
+
+def test_the_commands_of_the_readme(tmp_path: Path, mounts: list[dict[str, Any]]) -> None:
+    make, remove = examples("sh")
+    (tmp_path / "mounts.json").write_text(json.dumps(mounts))
+    path = f"{program().parent}:{os.environ['PATH']}"
+    env = {"PATH": path, "namespace": "default", "id": BOX}
+    assert run("sh", "-eu", "-c", make, cwd=tmp_path, env=env) == Finished(0, "", "")
+    ready = json.loads((tmp_path / "ready.json").read_text())
+    assert ready["mountpoint"] == str(mountpoint(BOX))
+    assert_serves(mountpoint(BOX))
+    assert run("sh", "-eu", "-c", remove, env=env) == Finished(0, "", "")
+    assert not mountpoint(BOX).exists()
+
+
+def test_the_lines_of_the_readme(mounts: list[dict[str, Any]], place: Path) -> None:
+    """They have the keys that the program writes."""
+    lines, (log,) = (list(map(json.loads, text.splitlines())) for text in examples("json"))
+    ready, failed = lines
+    mountpoint(BOX).mkdir(parents=True)
+    words = ["--mounts=-", f"--id={BOX}", "--log-format=json", "urunc-viewfs", mountpoint(BOX)]
+    assert call(*words, stdin=json.dumps(mounts).encode()).ready.keys() == ready.keys()
+    Direct().delete(BOX)
+    mountpoint(BOX).mkdir()
+    layers = [{}] * 19 + [{b"urunc.json": image.urunc_json()}]
+    stdin = json.dumps(rootfs(Stack(layers).build(place / "twenty"))).encode()
+    finished = call("-o", "resolve=ready", *words, stdin=stdin)
+    assert finished.ready == failed
+    said = json.loads(finished.stderr)
+    assert {**said, "time": log["time"]} == log
+    mountpoint(BOX).rmdir()
+
+
+# Another version
+
+
+def test_the_program_is_replaced(
+    shim: Shim, tmp_path: Path, mounts: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Views that are there go on with the old one; new ones have the new one."""
+    original = program()
+    for name in ("urunc-viewfs", "new"):
+        shutil.copy(original, tmp_path / name)
+    monkeypatch.setenv("VIEWFS_PROGRAMS", str(tmp_path))
+    assert shim.make("web-1", mounts).ready
+    old = daemon()
+    os.replace(tmp_path / "new", tmp_path / "urunc-viewfs")
+    assert shim.make("web-2", mounts).ready
+    assert machine.is_alive(old.pid)
+    assert os.readlink(old.proc / "exe").endswith(" (deleted)")
+    for box in ("web-1", "web-2"):
+        assert_serves(mountpoint(box))
+        shim.delete(box)
+
+
+# The example itself
+
+
+def test_the_example_is_well_formed(tmp_path: Path) -> None:
+    assert go(tmp_path, "vet", "./...") == ""
+    gofmt = go(tmp_path, "env", "GOROOT").strip() + "/bin/gofmt"
+    finished = subprocess.run(
+        [gofmt if os.path.exists(gofmt) else "gofmt", "-d", EXAMPLE],
+        capture_output=True, timeout=SECONDS, check=False,
+    )  # fmt: skip
+    assert (finished.returncode, finished.stdout, finished.stderr) == (0, b"", b"")
+
+
+def test_the_example_needs_nothing_else() -> None:
+    """The standard library, and the language that Debian 12 has."""
+    assert (EXAMPLE / "go.mod").read_text() == "module viewfs\n\ngo 1.19\n"
+    assert not (EXAMPLE / "go.sum").exists()
