@@ -430,6 +430,21 @@ def test_what_does_not_pass_through_ends_with_the_daemon(
 # The same again
 
 
+def test_the_same_view_twice(shim: Shim, mounts: list[dict[str, Any]]) -> None:
+    """It is there already: the same ready line, and the same daemon."""
+    first = shim.make(BOX, mounts)
+    before = daemon()
+    again = shim.make(BOX, mounts)
+    assert first.ready and again.ready
+    # By then the artifacts may be known, too.
+    assert first.ready.items() <= again.ready.items()
+    wait_until(lambda: len(machine.processes()) == 1, "the second call's processes to end")
+    assert daemon().pid == before.pid
+    assert len(machine.mounts_at(mountpoint(BOX))) == 1
+    assert_serves(mountpoint(BOX))
+    shim.delete(BOX)
+
+
 def test_another_view_is_in_the_way(
     place: Path, mounts: list[dict[str, Any]], example: Example
 ) -> None:
@@ -566,6 +581,45 @@ def test_deleted_while_it_is_made(shim: Shim, mounts: list[dict[str, Any]]) -> N
             assert made.ready or made.code == "EMOUNT", made
             shim.delete(BOX)
             wait_until(lambda: not machine.processes(), "the daemon to end")
+
+
+@pytest.mark.parametrize("state", [dead, unmounted, stopped])
+def test_unmounted_by_viewfsctl(
+    mounts: list[dict[str, Any]], state: Callable[[Shim, Any], None]
+) -> None:
+    state(Direct(), mounts)
+    for _ in range(2):
+        finished = run(program("viewfsctl"), "umount", mountpoint(BOX))
+        assert (finished.status, finished.stderr) == (0, "")
+        assert machine.mounts() == []
+    for process in machine.processes():
+        process.signal(signal.SIGCONT)
+    mountpoint(BOX).rmdir()
+
+
+def test_unmounted_by_viewfsctl_under_a_monitor(
+    bundle: Path, mounts: list[dict[str, Any]]
+) -> None:
+    """It ends the daemon, whoever still has a copy."""
+    assert Direct().make(BOX, mounts).ready
+    with Monitor(bundle / "monRootfs") as monitor:
+        monitor.bind(mountpoint(BOX), CONTENT)
+        monitor.leave()
+        assert run(program("viewfsctl"), "umount", mountpoint(BOX)).status == 0
+        wait_until(lambda: not machine.processes(), "the daemon to end")
+        with pytest.raises(OSError) as refused:
+            monitor.open(f"/{KERNEL_PATH}")
+        assert refused.value.errno == errno.ENOTCONN
+    mountpoint(BOX).rmdir()
+
+
+def test_what_is_dead_is_collected(mounts: list[dict[str, Any]]) -> None:
+    dead(Direct(), mounts)
+    assert Direct().make("web-2", mounts).ready
+    assert run(program("viewfsctl"), "gc").status == 0
+    assert [Path(os.fsdecode(m.mountpoint)) for m in machine.mounts()] == [mountpoint("web-2")]
+    for box in (BOX, "web-2"):
+        Direct().delete(box)
 
 
 # No view
