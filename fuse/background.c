@@ -19,18 +19,18 @@ static int next_kept(const int *keep, size_t n, int first)
 	return lowest;
 }
 
-int background_close(const int *keep, size_t n)
+int background_close(int first, const int *keep, size_t n)
 {
-	int first = STDERR_FILENO + 1;
+	int r = 0;
 
 	while (first < INT_MAX) {
 		int kept = next_kept(keep, n, first);
 
 		if (kept > first && close_range((unsigned)first, (unsigned)kept - 1, 0) < 0)
-			return -errno;
+			r = -errno;
 		first = kept < INT_MAX ? kept + 1 : INT_MAX;
 	}
-	return 0;
+	return r;
 }
 
 int background_fill_stdio(void)

@@ -11,8 +11,11 @@
  */
 int background_fill_stdio(void);
 
-/* Closes every descriptor from 3 on but for the *n* in *keep*. Returns: 0 or an errno value. */
-int background_close(const int *keep, size_t n);
+/*
+ * Closes every descriptor from *first* on but for the *n* in *keep*. Returns: 0 or -ENOSYS (before
+ * Linux 5.9).
+ */
+int background_close(int first, const int *keep, size_t n);
 
 /*
  * Leaves the working directory, and makes stdin and stdout, and stderr too unless *keep_stderr*,

@@ -80,7 +80,7 @@ static int let_caller_go(int server, int signals, int *lifeline)
 	*lifeline = fcntl(*lifeline, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
 	if (*lifeline < 0)
 		return -errno;
-	r = background_close((int[]){server, signals, *lifeline}, 3);
+	r = background_close(STDERR_FILENO + 1, (int[]){server, signals, *lifeline}, 3);
 	if (r == 0)
 		r = background_detach(false);
 	log_to_syslog();

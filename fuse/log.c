@@ -27,7 +27,7 @@ static const struct {
 static struct {
 	const char *program;
 	struct log_options options;
-	bool to_syslog;
+	bool to_syslog, ended;
 } logger = {.program = "urunc-viewfs", .options = {.level = LOG_LEVEL_INFO}};
 
 void log_setup(const char *program, const struct log_options *options)
@@ -76,12 +76,17 @@ static void format_json(char *line, size_t size, enum log_level level, const cha
 		 id, logger.options.id ? "\"" : "");
 }
 
+void log_end(void)
+{
+	logger.ended = true;
+}
+
 void log_message(enum log_level level, const char *format, ...)
 {
 	char raw[LINE_SIZE], text[LINE_SIZE], line[JSON_SIZE];
 	va_list args;
 
-	if (level > logger.options.level)
+	if (logger.ended || level > logger.options.level)
 		return;
 	va_start(args, format);
 	vsnprintf(raw, sizeof(raw), format, args);

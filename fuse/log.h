@@ -24,6 +24,9 @@ void log_to_syslog(void);
 /* Back to stderr: a process that shares memory with the one that left it still has it. */
 void log_to_stderr(void);
 
+/* Nothing is said from now on: there is nowhere to say it. */
+void log_end(void);
+
 void log_message(enum log_level level, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
 

@@ -88,6 +88,14 @@ static int set_passthrough(struct options *options, char *value, struct view_err
 			"auto, on or off", error);
 }
 
+static int set_sandbox(struct options *options, char *value, struct view_error *error)
+{
+	static const char *const words[3] = {"auto", "require"};
+
+	return set_word((int *)&options->sandbox, "sandbox", value, words, "auto or require",
+			error);
+}
+
 /* 2^32 - 1 is no owner: it means "leave as it is" to chown(2). */
 static int set_owner(int64_t *ret, const char *name, const char *value, struct view_error *error)
 {
@@ -136,6 +144,9 @@ static const struct option_rule {
 	{"passthrough", set_passthrough, NULL,
 	 "auto|on|off|let the kernel read the layer's file itself; on fails the mount where it "
 	 "cannot (auto)"},
+	{"sandbox", set_sandbox, NULL,
+	 "auto|require|give up what serving does not take as far as this kernel can, or fail "
+	 "(auto)"},
 	{"decode", set_decode, NULL,
 	 "strict|auto|values of urunc.json: base64 only, or also b64: and plain text (strict)"},
 	{"uid", set_uid, NULL, "UID|force the owner of the artifacts"},

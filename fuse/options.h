@@ -19,6 +19,8 @@ enum decode_rule { DECODE_STRICT, DECODE_AUTO };
 
 enum passthrough_wish { PASSTHROUGH_AUTO, PASSTHROUGH_ON, PASSTHROUGH_OFF };
 
+enum sandbox_wish { SANDBOX_AUTO, SANDBOX_REQUIRE };
+
 #define OWNER_OF_LAYER (-1) /* uid, gid, mode: the layer's own */
 
 struct options {
@@ -31,6 +33,7 @@ struct options {
 	enum resolve_when resolve;
 	enum decode_rule decode;
 	enum passthrough_wish passthrough;
+	enum sandbox_wish sandbox;
 	int64_t uid, gid;
 	int mode; /* permission bits without those for writing */
 };

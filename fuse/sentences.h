@@ -96,6 +96,7 @@
 		      "run as root "                                                               \
 		      "in the initial user namespace, or give -o userxattr"
 #define SAY_NO_PRIVILEGE CODE_ESYSTEM, "mount on '%s': %s (it takes CAP_SYS_ADMIN)"
+#define SAY_NO_SANDBOX	 CODE_ESYSTEM, "sandbox=require, but %s cannot be had: %s"
 #define SAY_NO_PROC	 CODE_ESYSTEM, "/proc is not mounted"
 #define SAY_TIMEOUT	 CODE_ESYSTEM, "not ready after %u s (-o timeout=…)"
 #define SAY_INTERRUPTED	 CODE_ESYSTEM, "interrupted"

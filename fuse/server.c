@@ -20,6 +20,7 @@
 #include "fuse/prepare.h"
 #include "fuse/report.h"
 #include "fuse/reuse.h"
+#include "fuse/seal.h"
 #include "fuse/sentences.h"
 #include "fuse/session.h"
 #include "fuse/source.h"
@@ -88,10 +89,28 @@ static int mount_or_reuse(struct making *making, struct view_error *error)
 	return r < 0 ? r : mount_view(making, error);
 }
 
-/* passthrough=on can only be promised of files that are known. */
+/*
+ * passthrough=on can only be promised of files that are known, and a sandbox that is insisted on is
+ * put up at once.
+ */
 static bool resolves_first(const struct options *options)
 {
-	return options->resolve == RESOLVE_READY || options->passthrough == PASSTHROUGH_ON;
+	return options->resolve == RESOLVE_READY || options->passthrough == PASSTHROUGH_ON ||
+	       options->sandbox == SANDBOX_REQUIRE;
+}
+
+/* Whether what is insisted on can be had is known before anything is done. */
+static int check_sandbox(const struct options *options, struct view_error *error)
+{
+	unsigned missing;
+
+	if (options->sandbox != SANDBOX_REQUIRE)
+		return 0;
+	missing = SEAL_WHOLE & ~seal_possible();
+	for (int i = 0; i < SEAL_COUNT; i++)
+		if (missing & 1U << i)
+			return view_fail(error, SAY_NO_SANDBOX, seal_names[i], seal_lack(i));
+	return 0;
 }
 
 /*
@@ -108,7 +127,7 @@ static int read_call(struct making *making, struct source *source, struct view_e
 	making->mountpoint = mountpoint_path(arguments->mountpoint);
 	if (!making->mountpoint)
 		return mountpoint_fail(arguments->mountpoint, -errno, error);
-	r = background_close(&making->call->report_fd, 1);
+	r = background_close(STDERR_FILENO + 1, &making->call->report_fd, 1);
 	return r < 0 ? view_fail(error, SAY_SYSTEM, "close_range", strerror(-r)) : 0;
 }
 
@@ -129,7 +148,7 @@ static int make(struct making *making, struct view_error *error)
 	cleanup_with(source_done) struct source source = {};
 	const struct options *options = &making->call->arguments->options;
 
-	if (read_call(making, &source, error) < 0 ||
+	if (check_sandbox(options, error) < 0 || read_call(making, &source, error) < 0 ||
 	    view_prepare(options, &source, true, &making->view, error) < 0 ||
 	    resolve_first(&making->view, options, error) < 0)
 		return -ECANCELED;
@@ -205,6 +224,7 @@ static void update_title(const struct making *making)
 static int serve(struct making *making)
 {
 	const struct server_call *call = making->call;
+	bool insist = call->arguments->options.sandbox == SANDBOX_REQUIRE;
 	int r;
 
 	spawn_yield();
@@ -219,6 +239,9 @@ static int serve(struct making *making)
 		memory_release_below(call->launcher_frame);
 	memory_release_heap();
 	memory_release_stack();
+	/* What could be had could not be done: no memory, say. */
+	if (session_seal(making->session) != SEAL_WHOLE && insist)
+		return -EPERM;
 	return session_serve(making->session);
 }
 

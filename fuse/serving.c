@@ -69,6 +69,8 @@ int serving_want(struct serving *serving, struct artifact *artifact)
 
 	if (artifact->state == ARTIFACT_MISSING)
 		return -ENOENT;
+	if (artifact->state == ARTIFACT_LOST)
+		return -EIO;
 	if (artifact_resolve(serving->view, artifact, &error) == 0) {
 		decide(serving, artifact);
 		return 0;

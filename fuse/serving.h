@@ -20,7 +20,7 @@ struct serving {
  * Resolves an artifact for a request and decides, once and for good, how it is read; what cannot
  * be resolved is logged once.
  * Returns: 0: it can be shown and opened; -ENOENT: it is not there, for good; -EIO: a layer or the
- *	machine failed.
+ *	machine failed; for good too, once the layers were let go of.
  */
 int serving_want(struct serving *serving, struct artifact *artifact);
 

@@ -19,6 +19,7 @@
 #include "fuse/log.h"
 #include "fuse/operations.h"
 #include "fuse/passthrough.h"
+#include "fuse/seal.h"
 #include "fuse/sentences.h"
 #include "fuse/serving.h"
 
@@ -260,6 +261,24 @@ int session_settle(struct session *session, int launcher)
 			serving_want(&session->serving, &view->artifacts[next++]);
 	}
 	return r;
+}
+
+unsigned session_seal(struct session *session)
+{
+	struct view *view = session->serving.view;
+	int keep[1 + ARTIFACTS_MAX] = {session->serving.connection};
+	size_t n = 1;
+
+	for (size_t i = 0; i < view->artifact_count; i++) {
+		const struct artifact *artifact = &view->artifacts[i];
+
+		if (artifact->fd < 0)
+			continue;
+		log_debug("'%s' stays open, to be read through this process", artifact->path);
+		keep[n++] = artifact->fd;
+	}
+	log_end();
+	return seal(keep, n);
 }
 
 int session_serve(struct session *session)

@@ -24,10 +24,18 @@ bool session_has_passthrough(const struct session *session);
 
 /*
  * Serves while there is still something to do beside it: artifacts are resolved when nothing waits.
- * Comes back when all have been tried, and the other end of the pipe *launcher* is closed.
- * Returns: > 0; 0: the mount is gone; < 0: an errno value of the connection.
+ * Comes back when all have been tried, and the other end of the pipe *launcher* is closed. The
+ * layers are let go of then: a view is not kept open by an artifact that could be found some day,
+ * and whoever wants that one gets EIO until the view is mounted anew. Returns: > 0; 0: the mount is
+ * gone; < 0: an errno value of the connection.
  */
 int session_settle(struct session *session, int launcher);
+
+/*
+ * Gives up all that serving does not take. Nothing is logged any more. Returns: the measures that
+ * are in force (fuse/seal.h).
+ */
+unsigned session_seal(struct session *session);
 
 /* Serves until the mount is gone. Returns: 0, or an errno value of the connection. */
 int session_serve(struct session *session);

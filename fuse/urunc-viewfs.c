@@ -8,6 +8,7 @@
 #include "fuse/log.h"
 #include "fuse/output.h"
 #include "fuse/report.h"
+#include "fuse/seal.h"
 #include "fuse/version.h"
 
 static void print_help(void)
@@ -52,6 +53,7 @@ int main(int argc, char **argv)
 
 	if (background_fill_stdio() < 0)
 		return view_code_exit(CODE_ESYSTEM);
+	seal_early();
 	r = arguments_parse(&arguments, argc, argv, FOR_VIEW, &error);
 	log_setup("urunc-viewfs", &arguments.log);
 	if (r < 0) {

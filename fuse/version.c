@@ -8,6 +8,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "fuse/seal.h"
+
 bool kernel_has_openat2(void)
 {
 	struct open_how how = {};
@@ -25,6 +27,19 @@ bool kernel_is(const struct utsname *name, unsigned long major, unsigned long mi
 	return its_major > major || (its_major == major && its_minor >= minor);
 }
 
+static void print_sandbox(void)
+{
+	unsigned possible = seal_possible();
+	int abi = seal_landlock_abi();
+
+	printf("  sandbox      %s", possible == SEAL_WHOLE ? "whole" : "without");
+	for (int i = 0; i < SEAL_COUNT; i++)
+		if (!(possible & 1U << i))
+			printf(" %s (%s)", seal_names[i], seal_lack(i));
+	printf("\n  landlock     ");
+	printf(abi > 0 ? "version %d\n" : "no\n", abi);
+}
+
 void version_print(const char *program)
 {
 	struct utsname name = {};
@@ -37,4 +52,5 @@ void version_print(const char *program)
 	printf("  openat2      %s\n", kernel_has_openat2() ? "yes" : "no");
 	/* Whether there is any the kernel tells only who mounts: see viewfsctl doctor. */
 	printf("  passthrough  %s\n", kernel_is(&name, 6, 9) ? "yes" : "no, Linux 6.9 has it");
+	print_sandbox();
 }

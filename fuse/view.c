@@ -339,8 +339,9 @@ bool view_is_settled(const struct view *view)
 
 void view_release_layers(struct view *view)
 {
-	if (!view_is_settled(view))
-		return;
+	for (size_t i = 0; i < view->artifact_count; i++)
+		if (view->artifacts[i].state == ARTIFACT_UNRESOLVED)
+			view->artifacts[i].state = ARTIFACT_LOST;
 	li_stack_close(TAKE_PTR(view->stack));
 	li_index_close(TAKE_PTR(view->index));
 }

@@ -27,6 +27,7 @@ enum artifact_state {
 	ARTIFACT_UNRESOLVED,
 	ARTIFACT_READY,
 	ARTIFACT_MISSING, /* for good: absent, or not what may be shown */
+	ARTIFACT_LOST,	  /* for good: a layer or the machine failed as long as there were layers */
 };
 
 /* How the content reaches a reader; decided once (serving.c). */
@@ -58,7 +59,7 @@ struct node {
 };
 
 struct view {
-	struct li_stack *stack; /* owned; NULL once nothing is left to be resolved */
+	struct li_stack *stack; /* owned; NULL once the layers were let go of */
 	struct li_index *index; /* that it was opened with; owned, or NULL */
 	struct idmap uids, gids;
 	int64_t uid, gid;
@@ -110,7 +111,7 @@ int view_resolve_early(struct view *view, struct view_error *error);
 /* Whether no artifact is left to be looked for. */
 bool view_is_settled(const struct view *view);
 
-/* Lets go of the layers, if no artifact is left to be found in them. */
+/* Lets go of the layers. What was not found in them by now is lost. */
 void view_release_layers(struct view *view);
 
 /* The attributes a node is shown with; an artifact must be ready. */

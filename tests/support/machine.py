@@ -99,6 +99,16 @@ class Process:
                 found[int(link.name)] = os.strerror(error.errno)
         return found
 
+    def status(self, field: str) -> str:
+        """A field of /proc/PID/status."""
+        found = re.search(rf"^{field}:\s*(.*)$", (self.proc / "status").read_text(), re.MULTILINE)
+        assert found, f"no {field}"
+        return found[1]
+
+    def is_sealed(self) -> bool:
+        """Whether it has given up what it could, and waits for requests."""
+        return int(self.status("CapPrm"), 16) == 0 and self.stat()[0] == "S"
+
     def signal(self, number: int) -> None:
         os.kill(self.pid, number)
 

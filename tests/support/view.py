@@ -213,6 +213,12 @@ class View:
         size = os.fstat(self._stderr.fileno()).st_size
         return _text(os.pread(self._stderr.fileno(), size, 0))
 
+    def wait_sealed(self) -> machine.Process:
+        """Until its daemon, which is returned, has given up all that it can."""
+        daemon = self.daemon
+        wait_until(daemon.is_sealed, "the daemon to be sealed")
+        return daemon
+
     def unmount(self) -> None:
         """As umount(8) does, without MNT_DETACH: nobody may be using it."""
         namespace.unmount(os.fsencode(self.root), 0)

@@ -202,10 +202,26 @@ static void test_resolve_all(void **state)
 	assert_null(whole.stack);
 	assert_int_equal(artifact_resolve(&whole, artifact_at(&whole, "/kernel"), &error), 0);
 	assert_int_equal(make_view(&broken, "", "/kernel", "/gone", &error), 0);
-	view_release_layers(&broken);
-	assert_non_null(broken.stack);
 	assert_int_equal(view_resolve(&broken, &error), -ECANCELED);
 	same_error("gone", -ECANCELED, &error, CODE_ENOARTIFACT, "initrd '/gone'");
+}
+
+/* What nobody could find is lost with the layers, and nothing else. */
+static void test_release_layers(void **state)
+{
+	VIEW_ERROR(error);
+	cleanup_with(view_done) struct view view = {};
+
+	(void)state;
+	make_layers();
+	assert_int_equal(make_view(&view, "", "/kernel", "/link", &error), 0);
+	assert_int_equal(artifact_resolve(&view, artifact_at(&view, "/kernel"), &error), 0);
+	assert_false(view_is_settled(&view));
+	view_release_layers(&view);
+	assert_true(view_is_settled(&view));
+	assert_null(view.stack);
+	assert_int_equal(artifact_at(&view, "/kernel")->state, ARTIFACT_READY);
+	assert_int_equal(artifact_at(&view, "/link")->state, ARTIFACT_LOST);
 }
 
 static void test_attributes(void **state)
@@ -267,7 +283,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		scratch_test(test_nodes),	  scratch_test(test_roles),
 		scratch_test(test_refused_paths), scratch_test(test_resolve),
-		scratch_test(test_resolve_all),	  scratch_test(test_attributes),
+		scratch_test(test_resolve_all),	  scratch_test(test_release_layers),
+		scratch_test(test_attributes),
 	};
 
 	return cmocka_run_group_tests_name("view", tests, NULL, NULL);
