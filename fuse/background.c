@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "fuse/background.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <unistd.h>
 
+#include "fuse/text.h"
 #include "layerindex/cleanup.h"
 
 /* The lowest of the descriptors to keep from *first* on; INT_MAX: none. */
@@ -19,6 +21,26 @@ static int next_kept(const int *keep, size_t n, int first)
 	return lowest;
 }
 
+/* What close_range(2) does, where there is none or a filter does not know it. */
+static int close_listed(int first, int last)
+{
+	DIR *list = opendir("/proc/self/fd");
+	struct dirent *entry;
+
+	if (!list)
+		return -errno;
+	while ((entry = readdir(list))) {
+		uint64_t fd;
+
+		if (number_parse(entry->d_name, 10, INT_MAX, &fd) < 0 || (int)fd == dirfd(list))
+			continue;
+		if ((int)fd >= first && (int)fd <= last)
+			close((int)fd);
+	}
+	closedir(list);
+	return 0;
+}
+
 int background_close(int first, const int *keep, size_t n)
 {
 	int r = 0;
@@ -26,8 +48,9 @@ int background_close(int first, const int *keep, size_t n)
 	while (first < INT_MAX) {
 		int kept = next_kept(keep, n, first);
 
-		if (kept > first && close_range((unsigned)first, (unsigned)kept - 1, 0) < 0)
-			r = -errno;
+		if (r == 0 && kept > first &&
+		    close_range((unsigned)first, (unsigned)kept - 1, 0) < 0)
+			r = close_listed(first, kept - 1);
 		first = kept < INT_MAX ? kept + 1 : INT_MAX;
 	}
 	return r;

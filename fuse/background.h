@@ -12,8 +12,8 @@
 int background_fill_stdio(void);
 
 /*
- * Closes every descriptor from *first* on but for the *n* in *keep*. Returns: 0 or -ENOSYS (before
- * Linux 5.9).
+ * Closes every descriptor from *first* on but for the *n* in *keep*. Returns: 0, or an errno value
+ * of listing them, which takes /proc, before Linux 5.9.
  */
 int background_close(int first, const int *keep, size_t n);
 

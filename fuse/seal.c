@@ -53,9 +53,9 @@ enum { SANITIZED = 0 };
 #endif
 
 const char seal_names[SEAL_COUNT][16] = {
-	[SEAL_PRIVILEGES] = "no_new_privs", [SEAL_LANDLOCK] = "landlock",
-	[SEAL_DUMP] = "undumpable",	    [SEAL_LIMITS] = "limits",
-	[SEAL_DESCRIPTORS] = "descriptors", [SEAL_CAPABILITIES] = "capabilities",
+	[SEAL_PRIVILEGES] = "no_new_privs", [SEAL_DESCRIPTORS] = "descriptors",
+	[SEAL_LANDLOCK] = "landlock",	    [SEAL_DUMP] = "undumpable",
+	[SEAL_LIMITS] = "limits",	    [SEAL_CAPABILITIES] = "capabilities",
 	[SEAL_SECCOMP] = "seccomp",
 };
 
@@ -70,6 +70,13 @@ static int take_privileges(const struct held *held)
 {
 	(void)held;
 	return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 ? -errno : 0;
+}
+
+/* Descriptors */
+
+static int take_descriptors(const struct held *held)
+{
+	return background_close(STDIN_FILENO, held->fds, held->count);
 }
 
 /* Landlock: <linux/landlock.h> of Debian 12 has the first two versions only. */
@@ -171,18 +178,6 @@ static int take_limits(const struct held *held)
 	return 0;
 }
 
-/* Descriptors */
-
-static bool has_descriptors(void)
-{
-	return close_range(UINT_MAX, UINT_MAX, 0) == 0;
-}
-
-static int take_descriptors(const struct held *held)
-{
-	return background_close(STDIN_FILENO, held->fds, held->count);
-}
-
 /* Capabilities */
 
 static const uint64_t NEEDED =
@@ -259,7 +254,7 @@ static bool has_seccomp(void)
 {
 	/* Known and allowed, it looks at the filter next, and there is none. */
 	return MACHINE && !SANITIZED &&
-	       prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, NULL, 0, 0) < 0 && errno == EFAULT;
+	       syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, NULL) < 0 && errno == EFAULT;
 }
 
 static int take_seccomp(const struct held *held)
@@ -295,7 +290,7 @@ static int take_seccomp(const struct held *held)
 	}
 	for (size_t i = 0; i < TAIL; i++)
 		filter[program.len++] = tail[i];
-	return prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program, 0, 0) < 0 ? -errno : 0;
+	return syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &program) < 0 ? -errno : 0;
 }
 
 /* All of them */
@@ -305,10 +300,10 @@ static const struct {
 	int (*take)(const struct held *held);
 } measures[SEAL_COUNT] = {
 	[SEAL_PRIVILEGES] = {NULL, take_privileges},
+	[SEAL_DESCRIPTORS] = {NULL, take_descriptors},
 	[SEAL_LANDLOCK] = {has_landlock, take_landlock},
 	[SEAL_DUMP] = {NULL, take_dump},
 	[SEAL_LIMITS] = {has_limits, take_limits},
-	[SEAL_DESCRIPTORS] = {has_descriptors, take_descriptors},
 	[SEAL_CAPABILITIES] = {NULL, take_capabilities},
 	[SEAL_SECCOMP] = {has_seccomp, take_seccomp},
 };

@@ -10,10 +10,10 @@
 /* The measures, in the order in which they are taken. */
 enum seal_measure {
 	SEAL_PRIVILEGES,   /* no program that it runs can give it any (no_new_privs) */
+	SEAL_DESCRIPTORS,  /* none is open but those that serving takes */
 	SEAL_LANDLOCK,	   /* no path of any filesystem, no TCP, nothing outside to signal */
 	SEAL_DUMP,	   /* nobody without privilege may look at its memory, no core */
 	SEAL_LIMITS,	   /* no new descriptor, process, file content; little memory */
-	SEAL_DESCRIPTORS,  /* none is open but those that serving takes */
 	SEAL_CAPABILITIES, /* none */
 	SEAL_SECCOMP,	   /* no system call but the few that serving takes */
 	SEAL_COUNT,
