@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Preloaded: the FAIL_AT-th allocation of the process fails (with FAIL_ON set, every one from there
- * on), and the file FAIL_REPORT is then made. Not counted are those of json-c: it does not live
- * through a lack of memory, and the program under test must see to it that there is some.
+ * on), and the file FAIL_REPORT, made at the start, then holds a 1: a sealed process can still
+ * write to memory. Not counted are those of json-c: it does not live through a lack of memory, and
+ * the program under test must see to it that there is some.
  */
 #include <errno.h>
 #include <execinfo.h>
@@ -13,6 +14,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 void *__libc_malloc(size_t size);
@@ -21,7 +23,7 @@ void *__libc_realloc(void *memory, size_t size);
 
 static long fail_at, count;
 static bool fail_on;
-static const char *report;
+static char *report;
 static uintptr_t json_start, json_end;
 
 static int note_json(struct dl_phdr_info *info, size_t size, void *data)
@@ -39,6 +41,18 @@ static int note_json(struct dl_phdr_info *info, size_t size, void *data)
 	return 1;
 }
 
+static char *map_report(const char *path)
+{
+	int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	void *byte;
+
+	if (fd < 0 || ftruncate(fd, 1) < 0)
+		abort();
+	byte = mmap(NULL, 1, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	close(fd);
+	return byte;
+}
+
 __attribute__((constructor)) static void read_environment(void)
 {
 	const char *at = getenv("FAIL_AT");
@@ -49,7 +63,7 @@ __attribute__((constructor)) static void read_environment(void)
 	backtrace(&frame, 1);
 	dl_iterate_phdr(note_json, NULL);
 	fail_on = getenv("FAIL_ON") != NULL;
-	report = getenv("FAIL_REPORT");
+	report = map_report(getenv("FAIL_REPORT"));
 	fail_at = at ? atol(at) : 0;
 }
 
@@ -68,16 +82,13 @@ static bool is_json(void)
 static bool fails(void)
 {
 	long now;
-	int fd;
 
 	if (fail_at == 0 || is_json())
 		return false;
 	now = __atomic_add_fetch(&count, 1, __ATOMIC_RELAXED);
 	if (now < fail_at || (now > fail_at && !fail_on))
 		return false;
-	fd = open(report, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
-	if (fd >= 0)
-		close(fd);
+	*report = 1;
 	errno = ENOMEM;
 	return true;
 }
