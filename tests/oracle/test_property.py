@@ -34,7 +34,7 @@ def directory(private_mounts: None) -> Iterator[Path]:
         yield path
 
 
-PROGRAMS = ("tests/li-resolve", "tests/deny-openat2", "fuse/viewfsctl", "fuse/urunc-viewfs")
+PROGRAMS = ("tests/li-resolve", "tests/deny-call", "fuse/viewfsctl", "fuse/urunc-viewfs")
 
 
 def need_programs() -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from . import artifact, namespace, overlay, resolver, scratch
 from .answer import TYPES, Answer
+from .deny import deny
 from .resolver import Question
 from .strategies import Sample
 
@@ -89,7 +90,7 @@ def misplaced(answer: Answer, layers: list[bytes]) -> str:
 
 def without_openat2(error: str) -> Wrapper:
     """The wrapper in which openat2(2) fails with ERROR."""
-    return [resolver.build_directory() / "tests" / "deny-openat2", error]
+    return deny("openat2", error)
 
 
 def in_user_namespace(ask: Callable[[], Both]) -> Both:

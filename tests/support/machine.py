@@ -15,7 +15,7 @@ from . import namespace
 from .waiting import wait_until
 
 VIEW_TYPE = "fuse.urunc-viewfs"
-PROGRAMS = ("urunc-viewfs", "mount.urunc-viewfs", "viewfsctl")
+PROGRAMS = ("urunc-viewfs", "mount.urunc-viewfs", "viewfsctl", "urunc-viewfs-attempts")
 
 _PR_SET_CHILD_SUBREAPER = 36
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -122,14 +122,21 @@ def is_alive(pid: int) -> bool:
     return state not in "ZX"
 
 
-def processes(names: Container[str] = PROGRAMS) -> list[Process]:
-    """Live processes of the programs under test (or of other NAMES), in this mount namespace:
-    elsewhere others may be testing too."""
-    mine = os.readlink("/proc/self/ns/mnt")
+def mount_namespace(pid: int) -> str:
+    """Which one a process is in."""
+    return os.readlink(f"/proc/{pid}/ns/mnt")
+
+
+def processes(
+    names: Container[str] = PROGRAMS, inside: str | None = None
+) -> list[Process]:
+    """Live processes of the programs under test (or of other NAMES), in this mount namespace (or
+    INSIDE another): elsewhere others may be testing too."""
+    wanted = inside or mount_namespace(os.getpid())
     found = []
     for entry in filter(str.isdigit, os.listdir("/proc")):
         try:
-            if os.readlink(f"/proc/{entry}/ns/mnt") != mine:
+            if mount_namespace(int(entry)) != wanted:
                 continue
             name = os.path.basename(os.readlink(f"/proc/{entry}/exe"))
             arguments = Path("/proc", entry, "cmdline").read_bytes().split(b"\0")

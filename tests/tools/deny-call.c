@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * deny-openat2 ENOSYS|EPERM PROGRAM [ARGUMENT]...
+ * deny-call ENOSYS|EPERM CALL PROGRAM [ARGUMENT]...
  *
- * Runs a program in which openat2(2) fails as on a kernel before Linux 5.6 (ENOSYS), or as under a
- * seccomp filter that does not know it (EPERM).
+ * Runs a program in which a system call fails as on a kernel that is too old for it (ENOSYS), or as
+ * under a seccomp filter that does not know it (EPERM).
  */
 #include <errno.h>
 #include <linux/filter.h>
@@ -41,21 +41,41 @@ static int error_number(const char *name)
 	return strcmp(name, "ENOSYS") == 0 ? ENOSYS : strcmp(name, "EPERM") == 0 ? EPERM : 0;
 }
 
+/* Returns: -1 for a call that is not here. */
+static int call_number(const char *name)
+{
+	static const struct {
+		const char *name;
+		int nr;
+	} calls[] = {
+		{"openat2", SYS_openat2},
+		{"close_range", SYS_close_range},
+		{"landlock_create_ruleset", SYS_landlock_create_ruleset},
+		{"seccomp", SYS_seccomp},
+	};
+
+	for (size_t i = 0; i < sizeof(calls) / sizeof(*calls); i++)
+		if (strcmp(name, calls[i].name) == 0)
+			return calls[i].nr;
+	return -1;
+}
+
 int main(int argc, char **argv)
 {
-	int error = argc < 3 ? 0 : error_number(argv[1]);
+	int error = argc < 4 ? 0 : error_number(argv[1]);
+	int nr = error ? call_number(argv[2]) : -1;
 	int r;
 
-	if (!error) {
-		fputs("usage: deny-openat2 ENOSYS|EPERM PROGRAM [ARGUMENT]...\n", stderr);
+	if (nr < 0) {
+		fputs("usage: deny-call ENOSYS|EPERM CALL PROGRAM [ARGUMENT]...\n", stderr);
 		return 1;
 	}
-	r = deny(SYS_openat2, (unsigned)error);
+	r = deny(nr, (unsigned)error);
 	if (r < 0) {
-		fprintf(stderr, "deny-openat2: seccomp: %s\n", strerror(-r));
+		fprintf(stderr, "deny-call: seccomp: %s\n", strerror(-r));
 		return 1;
 	}
-	execv(argv[2], argv + 2);
-	fprintf(stderr, "deny-openat2: '%s': %s\n", argv[2], strerror(errno));
+	execvp(argv[3], argv + 3);
+	fprintf(stderr, "deny-call: '%s': %s\n", argv[3], strerror(errno));
 	return 1;
 }
