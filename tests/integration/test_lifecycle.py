@@ -220,8 +220,9 @@ def test_unmounted_in_the_middle_of_requests(place: Path, option: bytes) -> None
             view.unmount()
 
 
-def test_it_ends_with_the_last_copy(place: Path, option: bytes) -> None:
-    """Here, and in another mount namespace."""
+@pytest.mark.parametrize("how", ["leaves", "dies"])
+def test_it_ends_with_the_last_copy(place: Path, option: bytes, how: str) -> None:
+    """Here, and in another mount namespace, which goes with the last process in it."""
     with View(place / "view", "-o", option) as view:
         with pipe() as (reader, ends):
             copy = subprocess.Popen(
@@ -234,8 +235,31 @@ def test_it_ends_with_the_last_copy(place: Path, option: bytes) -> None:
                 inside = Path(f"/proc/{copy.pid}/root{view.root}")
                 assert (inside / KERNEL_PATH).read_bytes() == KERNEL
                 assert machine.is_alive(view.daemon.pid)
+                if how == "dies":
+                    copy.kill()
                 close_all(ends)
         view.wait_gone()
+
+
+def test_it_ends_with_the_namespace_it_was_made_in(place: Path, option: bytes) -> None:
+    """It is in there itself, and would keep it for ever; but for its lifeline."""
+    at = place / "view"
+    at.mkdir()
+    reader, writer = os.pipe()
+    script = f'"$@" {writer}>&- && echo made; read _'
+    command = ["unshare", "--mount", "--", "bash", "-c", script, "bash"]
+    shell = subprocess.Popen(
+        [*command, program(), f"--lifeline={reader}", "-o", option, "none", at],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, pass_fds=[reader, writer],
+    )  # fmt: skip
+    close_all([reader, writer])
+    with shell:
+        assert shell.stdout and shell.stdout.readline() == b"made\n"
+        inside = machine.mount_namespace(shell.pid)
+        assert machine.mounts_at(at) == []
+        wait_until(lambda: len(machine.processes(inside=inside)) == 2, "the two to be alone")
+        shell.kill()
+    wait_until(lambda: not machine.processes(inside=inside), "the view to end")
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
@@ -254,11 +278,14 @@ def test_a_signal_in_the_foreground(
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize("sealed", [False, True])
 def test_a_signal_in_the_background(
-    place: Path, option: bytes, number: signal.Signals
+    place: Path, option: bytes, sealed: bool, number: signal.Signals
 ) -> None:
     """It ends at once. What it leaves is dead, and goes like any mount."""
     with View(place / "view", "-o", option) as view:
+        if sealed:
+            view.wait_sealed()
         view.status = -number
         view.daemon.signal(number)
         view.wait_gone()
@@ -354,6 +381,7 @@ def test_it_ends_with_its_lifeline(place: Path, option: bytes, foreground: bool)
             os.write(ends[0], b"still here")
             wait_until(lambda: os.get_blocking(reader) and not unread(reader), "it to be read")
             assert (view.root / KERNEL_PATH).read_bytes() == KERNEL
+            view.wait_sealed()
             close_all(ends)
             if not foreground:
                 view.status = wait_status(view)

@@ -243,7 +243,7 @@ def test_version(words: list[str], option: str) -> None:
     finished = run(program(words[0]), *words[1:], option)
     assert (finished.status, finished.stderr) == (0, "")
     assert re.match(rf"{words[0]} \d+\.\d+\.\d+\n", finished.stdout)
-    for feature in ("libfuse", "kernel", "passthrough"):
+    for feature in ("libfuse", "kernel", "passthrough", "sandbox", "landlock"):
         assert feature in finished.stdout
 
 
@@ -273,7 +273,7 @@ def test_help_names_every_option() -> None:
     for word in (
         "--foreground", "--ready-fd", "--log-format", "--log-level", "--id", "--lifeline",
         "--mounts", "--bundle", "lowerdir", "lowerdir+", "binary", "initrd", "timeout", "resolve",
-        "decode", "userxattr", "uid=", "gid=", "mode=", "uidmap", "gidmap", "basedir",
+        "decode", "sandbox", "userxattr", "uid=", "gid=", "mode=", "uidmap", "gidmap", "basedir",
     ):  # fmt: skip
         assert word in text, word
 

@@ -24,6 +24,8 @@ static void test_accepted(void **state)
 		"passthrough=auto",
 		"passthrough=on",
 		"passthrough=off",
+		"sandbox=auto",
+		"sandbox=require",
 		"decode=strict",
 		"decode=auto",
 		"uid=0,gid=4294967294",
@@ -86,6 +88,7 @@ static void test_refused(void **state)
 		{"timeout=", "'timeout' needs a value"},
 		{"resolve", "'resolve' needs a value"},
 		{"passthrough", "'passthrough' needs a value"},
+		{"sandbox", "'sandbox' needs a value"},
 		{"decode", "'decode' needs a value"},
 		{"uid", "'uid' needs a value"},
 		{"gid=", "'gid' needs a value"},
@@ -110,6 +113,7 @@ static void test_refused(void **state)
 		{"timeout=1s", "'timeout': '1s' is not"},
 		{"resolve=never", "'resolve': 'never' is not lazy or ready"},
 		{"passthrough=yes", "'passthrough': 'yes' is not auto, on or off"},
+		{"sandbox=on", "'sandbox': 'on' is not auto or require"},
 		{"decode=base64", "'decode': 'base64' is not strict or auto"},
 		{"uid=root", "'uid': 'root' is not a numeric id"},
 		{"uid=4294967295", "'uid': '4294967295' is not"},
@@ -143,19 +147,21 @@ static void test_values(void **state)
 	assert_int_equal(options.resolve, RESOLVE_LAZY);
 	assert_int_equal(options.decode, DECODE_STRICT);
 	assert_int_equal(options.passthrough, PASSTHROUGH_AUTO);
+	assert_int_equal(options.sandbox, SANDBOX_AUTO);
 	assert_int_equal(options.uid, OWNER_OF_LAYER);
 	/* The last one wins; "\," is a comma. */
-	assert_int_equal(
-		parse("binary=/a,binary=/b,initrd=/co\\,mma=1,timeout=3,resolve=ready,"
-		      "decode=auto,passthrough=off,uid=1000,gid=0,mode=777,basedir=/base,id=web-1",
-		      &options, &error),
-		0);
+	assert_int_equal(parse("binary=/a,binary=/b,initrd=/co\\,mma=1,timeout=3,resolve=ready,"
+			       "decode=auto,passthrough=off,sandbox=require,uid=1000,gid=0,mode="
+			       "777,basedir=/base,id=web-1",
+			       &options, &error),
+			 0);
 	assert_string_equal(options.binary, "/b");
 	assert_string_equal(options.initrd, "/co,mma=1");
 	assert_int_equal(options.timeout, 3);
 	assert_int_equal(options.resolve, RESOLVE_READY);
 	assert_int_equal(options.decode, DECODE_AUTO);
 	assert_int_equal(options.passthrough, PASSTHROUGH_OFF);
+	assert_int_equal(options.sandbox, SANDBOX_REQUIRE);
 	assert_int_equal(options.uid, 1000);
 	assert_int_equal(options.gid, 0);
 	/* Write bits are masked. */
