@@ -229,9 +229,11 @@ static int serve(struct making *making)
 
 	spawn_yield();
 	r = session_settle(making->session, call->report_fd);
+	close(call->report_fd);
+	if (r > 0)
+		r = session_serve_first(making->session);
 	cache_keep(making->view.stack);
 	view_release_layers(&making->view);
-	close(call->report_fd);
 	if (r <= 0)
 		return r;
 	update_title(making);

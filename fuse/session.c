@@ -26,6 +26,8 @@
 enum {
 	INIT_SIZE_MAX = 16384,		 /* FUSE_MIN_READ_BUFFER is 8192 */
 	REQUEST_MAX = READ_MAX + 0x1000, /* the kernel insists on room for a WRITE and its header */
+	PAUSE_MS = 5,			 /* between two that come to look, or nobody is there */
+	FIRST_MAX = 64,			 /* requests that all else waits for */
 	READAHEAD_KB =
 		1024, /* of what is read through this process: as much as one request holds */
 };
@@ -247,7 +249,8 @@ int session_settle(struct session *session, int launcher)
 		{.fd = session->serving.connection, .events = POLLIN},
 		{.fd = launcher},
 	};
-	size_t next = 0; /* the artifact that idle time is used for */
+	size_t next = 0;     /* the artifact that idle time is used for */
+	unsigned served = 0; /* requests; resolving waits for so many only */
 	int r = 1;
 
 	while (r > 0 && (next < view->artifact_count || fds[1].fd >= 0)) {
@@ -255,10 +258,25 @@ int session_settle(struct session *session, int launcher)
 			return -errno;
 		if (fds[1].revents)
 			fds[1].fd = -1;
-		if (fds[0].revents)
-			r = serve_one(session);
-		else if (next < view->artifact_count)
+		if (next < view->artifact_count && (!fds[0].revents || served >= FIRST_MAX)) {
 			serving_want(&session->serving, &view->artifacts[next++]);
+		} else if (fds[0].revents) {
+			r = serve_one(session);
+			served++;
+		}
+	}
+	return r;
+}
+
+int session_serve_first(struct session *session)
+{
+	struct pollfd fd = {.fd = session->serving.connection, .events = POLLIN};
+	int r = 1;
+
+	for (int i = 0; i < FIRST_MAX && r > 0; i++) {
+		if (poll(&fd, 1, PAUSE_MS) <= 0)
+			break;
+		r = serve_one(session);
 	}
 	return r;
 }

@@ -23,13 +23,19 @@ int session_start(struct view *view, const struct options *options, int fd, cons
 bool session_has_passthrough(const struct session *session);
 
 /*
- * Serves while there is still something to do beside it: artifacts are resolved when nothing waits.
- * Comes back when all have been tried, and the other end of the pipe *launcher* is closed. The
- * layers are let go of then: a view is not kept open by an artifact that could be found some day,
- * and whoever wants that one gets EIO until the view is mounted anew. Returns: > 0; 0: the mount is
- * gone; < 0: an errno value of the connection.
+ * Serves while there is still something to do beside it: artifacts are resolved when nothing
+ * waits, or after some requests. Comes back when all have been tried, and the other end of the pipe
+ * *launcher* is closed.
+ * Returns: > 0; 0: the mount is gone; < 0: an errno value of the connection.
  */
 int session_settle(struct session *session, int launcher);
+
+/*
+ * Serves those who come as soon as the view was announced, while their requests follow one another:
+ * what this process does next would keep them waiting. A few requests at most.
+ * Returns: as session_settle().
+ */
+int session_serve_first(struct session *session);
 
 /*
  * Gives up all that serving does not take. Nothing is logged any more. Returns: the measures that

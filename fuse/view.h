@@ -111,7 +111,10 @@ int view_resolve_early(struct view *view, struct view_error *error);
 /* Whether no artifact is left to be looked for. */
 bool view_is_settled(const struct view *view);
 
-/* Lets go of the layers. What was not found in them by now is lost. */
+/*
+ * Lets go of the layers. What was not found in them by now is lost: a view is not kept open by an
+ * artifact that could be found some day. Whoever wants that one must have the view mounted anew.
+ */
 void view_release_layers(struct view *view);
 
 /* The attributes a node is shown with; an artifact must be ready. */

@@ -15,6 +15,7 @@ import shutil
 import signal
 import struct
 import subprocess
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -27,7 +28,7 @@ from support.resolver import build_directory
 from support.stack import File, Stack
 from support.view import Finished, View, call, program, refused, run
 from support.waiting import SECONDS, wait_until
-from test_layers import is_stopped, let_go, stopped
+from test_layers import is_stopped, let_go, stop_at, stopped
 
 CAPABILITIES = ("CapInh", "CapPrm", "CapEff", "CapAmb")
 MEMORY_MAX = 64 << 20
@@ -154,19 +155,78 @@ def test_who_looks_at_its_memory(place: Path, layers: list[bytes]) -> None:
         sleeper.kill()
 
 
-def test_little_privilege_from_the_start(place: Path) -> None:
+@pytest.mark.parametrize("words", [["urunc-viewfs"], ["viewfsctl", "resolve"]], ids=" ".join)
+def test_little_privilege_from_the_start(place: Path, words: list[str]) -> None:
     """While strangers' input is read there are only three capabilities."""
     (place / "view").mkdir()
+    name, *more = words
+    expected = 2 if name == "urunc-viewfs" else 1
+    operands = ["none", place / "view"][:expected]
     with machine.silent_fuse(place / "silent") as silent:
-        command = [program(), "-o", f"lowerdir={silent}", "none", place / "view"]
+        command = [program(name), *more, "-o", f"lowerdir={silent}", *operands]
         with subprocess.Popen(command) as process:
-            wait_until(lambda: len(machine.processes()) == 2, "the server to start")
+            wait_until(lambda: len(machine.processes()) == expected, "all of it to start")
+            wait_until(lambda: all(map(is_waiting, machine.processes())), "it to read the layer")
             for reader in machine.processes():
                 for name in ("CapInh", "CapPrm", "CapEff"):
                     assert int(reader.status(name), 16) & ~EARLY == 0
                 assert int(reader.status("CapEff"), 16) == EARLY
             process.kill()
         wait_until(lambda: not machine.processes(), "the server to go")
+
+
+def is_waiting(process: machine.Process) -> bool:
+    return process.stat()[0] in "SD"
+
+
+@contextmanager
+def asked_all_the_time(root: Path) -> Iterator[None]:
+    """A view that there is always some request to."""
+    over = threading.Event()
+
+    def ask() -> None:
+        while not over.is_set():
+            os.statvfs(root)
+
+    askers = [threading.Thread(target=ask) for _ in range(8)]
+    for asker in askers:
+        asker.start()
+    try:
+        yield
+    finally:
+        over.set()
+        for asker in askers:
+            asker.join()
+
+
+@pytest.mark.parametrize("resolve", ["lazy", "ready"])
+def test_requests_do_not_keep_it_open(place: Path, layers: list[bytes], resolve: str) -> None:
+    """Who comes first is served first; but not for ever."""
+    options = lowerdir(layers) + f",resolve={resolve}".encode()
+    # It stops at its second writev(2), when it has announced the view.
+    where = ["--trace=writev,seccomp", "--inject=writev:signal=SIGSTOP:when=2"]
+    with View(
+        place / "view", "-o", options, foreground=True, wrapper=stop_at(place, where, 1024)
+    ) as view:
+        with asked_all_the_time(view.root):
+            let_go(view)
+            wait_until(lambda: view.daemon.status("Seccomp") == "2", "the daemon to be sealed")
+    before, sealing, _ = (place / "log").read_text().partition(" seccomp(")
+    assert sealing
+    # It waits for so many twice: before it looks for artifacts, and before it seals itself.
+    assert before.count(" writev(") <= 2 + 2 * 64
+
+
+@pytest.mark.parametrize(("passthrough", "count"), [("on", 0), ("off", 3)])
+def test_what_stays_open_is_said(
+    place: Path, layers: list[bytes], passthrough: str, count: int
+) -> None:
+    options = lowerdir(layers) + f",passthrough={passthrough}".encode()
+    expected = ["^urunc-viewfs: '/.*' stays open"] * count
+    with View(
+        place / "view", "--log-level=debug", "-o", options, foreground=True, expected=expected
+    ) as view:
+        view.wait_sealed()
 
 
 # Tried from inside
