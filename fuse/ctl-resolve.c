@@ -13,6 +13,7 @@
 #include "fuse/log.h"
 #include "fuse/prepare.h"
 #include "fuse/report.h"
+#include "fuse/seal.h"
 #include "fuse/sentences.h"
 #include "fuse/table.h"
 #include "fuse/version.h"
@@ -184,8 +185,10 @@ int ctl_resolve(int argc, char **argv)
 {
 	cleanup_with(arguments_done) struct arguments arguments = ARGUMENTS_INIT;
 	VIEW_ERROR(error);
-	int r = arguments_parse(&arguments, argc, argv, FOR_RESOLVE, &error);
+	int r;
 
+	seal_early();
+	r = arguments_parse(&arguments, argc, argv, FOR_RESOLVE, &error);
 	if (r == 0 && arguments.help) {
 		print_help();
 		return 0;
