@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/mount.h>
+#include <string.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -25,6 +26,12 @@ static int clone_root(struct layer *layer)
 	layer_close(layer);
 	layer->fd = fd;
 	return 0;
+}
+
+int layer_init(struct layer *layer, const char *path)
+{
+	*layer = (struct layer){.fd = -EBADF, .path = strdup(path)};
+	return layer->path ? 0 : -ENOMEM;
 }
 
 int layer_open(struct layer *layer)

@@ -12,6 +12,9 @@ struct layer {
 	ino_t ino;
 };
 
+/* Makes a layer of *path*, which is copied. Returns: 0 or -ENOMEM; layer_done() in both cases. */
+int layer_init(struct layer *layer, const char *path);
+
 /*
  * Opens the layer's root, unless it is open, into layer->fd. Opened again it must still be the
  * directory that it was the first time.

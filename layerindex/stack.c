@@ -79,12 +79,10 @@ static int copy_paths(struct li_stack *stack, char *const *paths, size_t n)
 	if (!stack->layers)
 		return -ENOMEM;
 	for (size_t i = 0; i < n; i++) {
-		struct layer *layer = &stack->layers[stack->size++];
+		int r = layer_init(&stack->layers[stack->size++], paths[i]);
 
-		layer->fd = -EBADF;
-		layer->path = strdup(paths[i]);
-		if (!layer->path)
-			return -ENOMEM;
+		if (r < 0)
+			return r;
 	}
 	return 0;
 }
