@@ -119,7 +119,7 @@ enum { TRIAL_OFFERED, TRIAL_NOT_OFFERED, TRIAL_FAILED }; /* and the errno value 
 
 static int try_mount(void *argument)
 {
-	uint32_t offered;
+	uint32_t offered = 0;
 	int r = read_offer(&offered);
 
 	(void)argument;

@@ -15,7 +15,7 @@ static void add(struct checkup *checkup, const struct views *views, enum mount_s
 	for (size_t i = 0; i < views->count; i++) {
 		if (views->items[i].state != state)
 			continue;
-		example = example ? example : views->items[i].mountpoint;
+		example = example ? example : views->items[i].entry.mountpoint;
 		n++;
 	}
 	if (n > 0)

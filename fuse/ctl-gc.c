@@ -45,7 +45,7 @@ static int remove_dead(void *argument)
 /* Returns: < 0: it was, or would be, removed; 0: there is nothing to do; > 0: the exit status. */
 static int collect(struct view_mount *mount, bool dry_run)
 {
-	cleanup_free char *shown = text_printable(mount->mountpoint);
+	cleanup_free char *shown = text_printable(mount->entry.mountpoint);
 	VIEW_ERROR(error);
 	int r;
 
@@ -60,7 +60,7 @@ static int collect(struct view_mount *mount, bool dry_run)
 	if (r == ESTALE || r == ENOENT || r == EINVAL)
 		return 0;
 	if (r != 0) {
-		view_fail(&error, SAY_UNMOUNT, mount->mountpoint, strerror(r < 0 ? -r : r));
+		view_fail(&error, SAY_UNMOUNT, mount->entry.mountpoint, strerror(r < 0 ? -r : r));
 		return ctl_fail("gc", &error);
 	}
 	printf("removed dead view '%s'\n", shown);

@@ -139,7 +139,7 @@ static int add_row(struct table *table, const struct row *row)
 
 	if (row->passthrough)
 		passthrough = json_object_get_boolean(row->passthrough) ? "yes" : "no";
-	if (!paths || table_add(table, PLAIN, "%s", mount->mountpoint) < 0 ||
+	if (!paths || table_add(table, PLAIN, "%s", mount->entry.mountpoint) < 0 ||
 	    table_add(table, PLAIN, "%s", row->id ? row->id : "-") < 0 ||
 	    add_number(table, server ? (uint64_t)server->pid : 0, "") < 0 ||
 	    table_add(table, state_colour(mount->state), "%s", mount_state_name(mount->state)) <
@@ -188,10 +188,12 @@ static struct json_object *describe(const struct row *row)
 	bool titled = server && server->titled;
 	char device[32];
 
-	snprintf(device, sizeof(device), "%u:%u", major(mount->device), minor(mount->device));
-	if (!object || json_add(object, "mountpoint", json_printable(mount->mountpoint)) < 0 ||
-	    json_add(object, "root", json_printable(mount->root)) < 0 ||
-	    json_add(object, "label", json_printable(mount->label)) < 0 ||
+	snprintf(device, sizeof(device), "%u:%u", major(mount->entry.device),
+		 minor(mount->entry.device));
+	if (!object ||
+	    json_add(object, "mountpoint", json_printable(mount->entry.mountpoint)) < 0 ||
+	    json_add(object, "root", json_printable(mount->entry.root)) < 0 ||
+	    json_add(object, "label", json_printable(mount->entry.source)) < 0 ||
 	    json_add(object, "device", json_object_new_string(device)) < 0 ||
 	    json_add(object, "state", json_object_new_string(mount_state_name(mount->state))) < 0 ||
 	    add_known(object, "pid", server, server ? json_object_new_int(server->pid) : NULL) <

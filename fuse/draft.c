@@ -28,18 +28,20 @@ static bool reserve(struct draft *draft, size_t n)
 
 void draft_print(struct draft *draft, const char *format, ...)
 {
+	cleanup_free char *piece = NULL;
 	va_list args;
 	int n;
 
 	va_start(args, format);
-	n = vsnprintf(NULL, 0, format, args);
+	n = vasprintf(&piece, format, args);
 	va_end(args);
-	if (n < 0 || !reserve(draft, (size_t)n))
-		return;
-	va_start(args, format);
-	vsnprintf(draft->text + draft->length, (size_t)n + 1, format, args);
-	va_end(args);
-	draft->length += (size_t)n;
+	if (n < 0) {
+		piece = NULL;
+		draft->no_memory = true;
+	} else if (reserve(draft, (size_t)n)) {
+		memcpy(draft->text + draft->length, piece, (size_t)n + 1);
+		draft->length += (size_t)n;
+	}
 }
 
 void draft_json(struct draft *draft, const char *text)

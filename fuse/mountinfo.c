@@ -119,6 +119,12 @@ int mountinfo_next(struct mountinfo *mountinfo, struct mount_entry *ret)
 	return r < 0 ? r : 1;
 }
 
+char *mountinfo_take_line(struct mountinfo *mountinfo)
+{
+	mountinfo->capacity = 0;
+	return TAKE_PTR(mountinfo->line);
+}
+
 static int find_id(uint64_t id, struct mount_entry *ret, char **ret_line)
 {
 	cleanup_with(mountinfo_close) struct mountinfo mountinfo = {};
@@ -132,7 +138,7 @@ static int find_id(uint64_t id, struct mount_entry *ret, char **ret_line)
 			continue;
 		if (mount_entry_parse(mountinfo.line, ret) < 0)
 			return -EINVAL;
-		*ret_line = TAKE_PTR(mountinfo.line);
+		*ret_line = mountinfo_take_line(&mountinfo);
 		return 1;
 	}
 	return r;

@@ -44,6 +44,9 @@ int mountinfo_open(struct mountinfo *ret);
  */
 int mountinfo_next(struct mountinfo *mountinfo, struct mount_entry *ret);
 
+/* The line that was read last, and the strings in it, which are then owned by the caller. */
+char *mountinfo_take_line(struct mountinfo *mountinfo);
+
 void mountinfo_close(struct mountinfo *mountinfo);
 DEFINE_CLEANUP(struct mountinfo, mountinfo_close)
 

@@ -62,24 +62,32 @@ static char read_state(int proc)
 	if (read_file(proc, "stat", text, sizeof(text)) < 0)
 		return 0;
 	end = strrchr(text, ')');
-	return end && end[1] == ' ' ? end[2] : '\0';
+	if (!end || end[1] != ' ')
+		return '\0';
+	return end[2];
 }
 
 static bool is_trusted(int proc)
 {
-	unsigned ids[4], me = geteuid();
+	static const char key[] = "\nUid:";
 	char text[4096];
-	const char *line;
+	char *line, *end;
+	unsigned long first;
 
 	if (read_file(proc, "status", text, sizeof(text)) < 0)
 		return false;
-	line = strstr(text, "\nUid:");
-	if (!line || sscanf(line, "\nUid: %u %u %u %u", &ids[0], &ids[1], &ids[2], &ids[3]) != 4)
+	line = strstr(text, key);
+	if (!line)
 		return false;
-	for (int i = 0; i < 4; i++)
-		if (ids[i] != ids[0])
+	line += sizeof(key) - 1;
+	first = strtoul(line, &end, 10);
+	/* Real, effective, saved, and that for filesystems. */
+	for (int i = 0; i < 3 && end > line; i++) {
+		line = end;
+		if (strtoul(line, &end, 10) != first)
 			return false;
-	return ids[0] == 0 || ids[0] == me;
+	}
+	return end > line && (first == 0 || first == geteuid());
 }
 
 /* Whether a descriptor is /dev/fuse, by its name: asking the file itself might take for ever. */

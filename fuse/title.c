@@ -20,6 +20,8 @@
 #include "fuse/json.h"
 #include "fuse/mountinfo.h"
 
+enum { FACTS_SIZE = 128 }; /* more than the numbers of a struct title take */
+
 /* Fields of /proc/PID/stat, counted from 1 (proc_pid_stat(5)). */
 enum {
 	STAT_STATE = 3,
@@ -65,7 +67,7 @@ static int set_command_line(const char *text, size_t n)
 		.arg_end = (uintptr_t)text + n,
 		.exe_fd = (uint32_t)-1,
 	};
-	uint64_t fields[STAT_FIELDS];
+	uint64_t fields[STAT_FIELDS] = {};
 	int r = read_stat(fields);
 
 	if (r < 0)
@@ -81,19 +83,6 @@ static int set_command_line(const char *text, size_t n)
 	return prctl(PR_SET_MM, PR_SET_MM_MAP, &map, sizeof(map), 0) < 0 ? -errno : 0;
 }
 
-/* Fills in the title. Returns: its length, also where it does not fit. */
-static size_t write_title(char *out, size_t size, const char *ready, const struct title *title)
-{
-	/* Before the brace that closes the object. */
-	int n = snprintf(out, size,
-			 TITLE_PREFIX "%.*s,\"view\":{\"device\":\"%u:%u\",\"layers\":%" PRIu64
-				      ",\"digest\":\"%016" PRIx64 "\"}}",
-			 (int)strlen(ready) - 1, ready, major(title->device), minor(title->device),
-			 title->layers, title->digest);
-
-	return n < 0 ? 0 : (size_t)n;
-}
-
 void title_set(const char *ready, const struct title *title)
 {
 	/* Not zero: it lies among data then, in a page that every view has of its own anyway. */
@@ -101,16 +90,23 @@ void title_set(const char *ready, const struct title *title)
 		void *memory;
 		size_t size;
 	} shown = {.memory = MAP_FAILED};
-	size_t size = write_title(NULL, 0, ready, title) + 1;
+	/* Without the brace that closes the object. */
+	int length = (int)strlen(ready) - 1;
+	size_t size = sizeof(TITLE_PREFIX) + (size_t)length + FACTS_SIZE;
 	/* Of its own: everybody may read a command line, and nothing else must lie there. */
 	void *memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	int n;
 
 	/* As it was executed through a descriptor, it would have that descriptor's name. */
 	prctl(PR_SET_NAME, PROGRAM_NAME);
 	if (memory == MAP_FAILED)
 		return;
-	write_title(memory, size, ready, title);
-	if (set_command_line(memory, size) < 0) {
+	n = snprintf(memory, size,
+		     TITLE_PREFIX "%.*s,\"view\":{\"device\":\"%u:%u\",\"layers\":%" PRIu64
+				  ",\"digest\":\"%016" PRIx64 "\"}}",
+		     length, ready, major(title->device), minor(title->device), title->layers,
+		     title->digest);
+	if (n < 0 || set_command_line(memory, (size_t)n + 1) < 0) {
 		munmap(memory, size);
 		return;
 	}

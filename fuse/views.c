@@ -11,47 +11,31 @@
 
 #include "fuse/array.h"
 #include "fuse/bounded.h"
-#include "fuse/mountinfo.h"
 #include "fuse/mountpoint.h"
 #include "fuse/report.h"
 
 enum { ANSWER_SECONDS = 2 };
 
-static void view_mount_done(struct view_mount *mount)
-{
-	free(mount->root);
-	free(mount->mountpoint);
-	free(mount->label);
-}
-DEFINE_CLEANUP(struct view_mount, view_mount_done)
-
 void views_done(struct views *views)
 {
 	for (size_t i = 0; i < views->count; i++)
-		view_mount_done(&views->items[i]);
+		free(views->items[i].line);
 	free(views->items);
 	servers_done(&views->servers);
 	*views = (struct views){};
 }
 
-static int add(struct views *views, const struct mount_entry *entry)
+static int add(struct views *views, const struct mount_entry *entry, char *line)
 {
-	cleanup_with(view_mount_done) struct view_mount mount = {
-		.id = entry->id,
-		.device = entry->device,
-		.root = strdup(entry->root),
-		.mountpoint = strdup(entry->mountpoint),
-		.label = strdup(entry->source),
-	};
-	struct view_mount *items;
+	struct view_mount *items =
+		array_grow(views->items, views->count, &views->capacity, sizeof(*items));
 
-	if (!mount.root || !mount.mountpoint || !mount.label)
+	if (!items) {
+		free(line);
 		return -ENOMEM;
-	items = array_grow(views->items, views->count, &views->capacity, sizeof(*items));
-	if (!items)
-		return -ENOMEM;
+	}
 	views->items = items;
-	views->items[views->count++] = TAKE(mount, (struct view_mount){});
+	views->items[views->count++] = (struct view_mount){.entry = *entry, .line = line};
 	return 0;
 }
 
@@ -66,7 +50,7 @@ static int read_mounts(struct views *views)
 	while ((r = mountinfo_next(&mountinfo, &entry)) > 0) {
 		if (strcmp(entry.type, VIEW_TYPE) != 0)
 			continue;
-		r = add(views, &entry);
+		r = add(views, &entry, mountinfo_take_line(&mountinfo));
 		if (r < 0)
 			return r;
 	}
@@ -86,7 +70,7 @@ static const struct server *find_server(const struct servers *servers, dev_t dev
 
 int view_mount_open(const struct view_mount *mount)
 {
-	cleanup_close int fd = mountpoint_open(mount->mountpoint);
+	cleanup_close int fd = mountpoint_open(mount->entry.mountpoint);
 	cleanup_free char *line = NULL;
 	struct mount_entry entry;
 	int r;
@@ -96,7 +80,7 @@ int view_mount_open(const struct view_mount *mount)
 	r = mountinfo_find(fd, &entry, &line);
 	if (r < 0)
 		return r;
-	if (r == 0 || entry.id != mount->id || entry.device != mount->device)
+	if (r == 0 || entry.id != mount->entry.id || entry.device != mount->entry.device)
 		return -ESTALE;
 	return TAKE_FD(fd);
 }
@@ -144,7 +128,7 @@ int views_read(struct views *ret)
 	for (size_t i = 0; i < views.count; i++) {
 		struct view_mount *mount = &views.items[i];
 
-		mount->server = find_server(&views.servers, mount->device);
+		mount->server = find_server(&views.servers, mount->entry.device);
 		if (mount->server)
 			mount->state = mount->server->stopped ? MOUNT_STOPPED : MOUNT_ALIVE;
 	}

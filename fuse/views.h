@@ -2,8 +2,7 @@
 /* The views that are mounted in this mount namespace, dead or alive. */
 #pragma once
 
-#include <stdint.h>
-
+#include "fuse/mountinfo.h"
 #include "fuse/servers.h"
 
 enum mount_state {
@@ -15,10 +14,9 @@ enum mount_state {
 
 /* A line of mountinfo: a view, or a file or directory of one that was bound somewhere. */
 struct view_mount {
-	uint64_t id; /* the mount's, as in mountinfo */
-	dev_t device;
-	char *root;		  /* what of the view stands there; "/" is all of it; owned */
-	char *mountpoint, *label; /* owned */
+	/* Its root is what of the view stands there ("/": all of it), its source the label. */
+	struct mount_entry entry;
+	char *line; /* that the strings of *entry* lie in; owned */
 	enum mount_state state;
 	const struct server *server; /* who serves it, of `servers`; NULL: nobody that is seen */
 };
