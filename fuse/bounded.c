@@ -21,7 +21,7 @@ static bool let_go_of_everything(void)
 	for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
 		if (null < 0 || dup2(null, fd) < 0)
 			return false;
-	background_close(NULL, 0);
+	background_close(STDERR_FILENO + 1, NULL, 0);
 	return true;
 }
 
