@@ -56,7 +56,9 @@ static int identify(struct li_stack *stack, struct identity *ret)
 		struct statx stx;
 		int r;
 
-		/* A layer that is that directory itself has no name in it. */
+		/* One more slash would lead to the root; and a layer that is that directory itself
+		 * has no name in it. */
+		name += strspn(name, "/");
 		if (statx(base < 0 || !*name ? AT_FDCWD : base, *name ? name : layer->path,
 			  AT_STATX_DONT_SYNC, identity_mask(), &stx) < 0)
 			return -errno;
