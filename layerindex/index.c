@@ -102,42 +102,58 @@ static void note_use(int fd, const struct stat *st)
 		futimens(fd, NULL);
 }
 
-int index_read(const struct li_index *index, const char *name, struct chain *ret_chain,
-	       struct facts *ret)
+/* Opens a file that only this user can have written; *st* is what it is. */
+static int open_entry(const struct li_index *index, const char *name, struct stat *st)
 {
 	cleanup_close int fd = openat(index->fd, name, READ_FLAGS);
-	cleanup_free void *bytes = NULL;
-	struct stat st;
-	ssize_t n;
 
 	if (fd < 0)
 		return errno == ELOOP ? -EINVAL : -errno;
-	if (fstat(fd, &st) < 0)
+	if (fstat(fd, st) < 0)
 		return -errno;
-	if (!S_ISREG(st.st_mode) || !is_ours(&st) || st.st_size > FACTS_FILE_MAX)
-		return -EINVAL;
-	bytes = malloc((size_t)st.st_size + 1);
+	return S_ISREG(st->st_mode) && is_ours(st) && st->st_size <= FACTS_FILE_MAX ? TAKE_FD(fd)
+										    : -EINVAL;
+}
+
+static int read_facts(int fd, size_t size, struct chain *ret_chain, struct facts *ret)
+{
+	cleanup_free void *bytes = malloc(size + 1);
+	ssize_t n;
+
 	if (!bytes)
 		return -ENOMEM;
-	n = read(fd, bytes, (size_t)st.st_size);
-	if (n < 0)
-		return -errno;
-	note_use(fd, &st);
-	return facts_file_decode(bytes, (size_t)n, ret_chain, ret);
+	n = read(fd, bytes, size);
+	return n < 0 ? -errno : facts_file_decode(bytes, (size_t)n, ret_chain, ret);
+}
+
+int index_read(const struct li_index *index, const char *name, struct chain *ret_chain,
+	       struct facts *ret)
+{
+	struct stat st;
+	cleanup_close int fd = open_entry(index, name, &st);
+
+	return fd < 0 ? fd : read_facts(fd, (size_t)st.st_size, ret_chain, ret);
 }
 
 int index_load(const struct li_index *index, const struct chain_key *key, struct chain *ret_chain,
 	       struct facts *ret)
 {
 	char name[CHAIN_KEY_NAME + 1];
+	cleanup_close int fd = -EBADF;
+	struct stat st;
 	int r;
 
 	chain_key_name(key, name);
-	r = index_read(index, name, ret_chain, ret);
+	fd = open_entry(index, name, &st);
+	if (fd < 0)
+		return fd;
+	r = read_facts(fd, (size_t)st.st_size, ret_chain, ret);
 	if (r == 0 && memcmp(&ret_chain->key, key, sizeof(*key)) != 0) {
 		facts_done(ret);
 		return -EINVAL;
 	}
+	if (r == 0)
+		note_use(fd, &st);
 	return r;
 }
 

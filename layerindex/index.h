@@ -15,7 +15,7 @@ struct li_index {
 /* What is being written has this before its name, for a moment. */
 #define TEMPORARY_PREFIX ".new-"
 
-/* Reads the facts in the file *name*; else as index_load(). */
+/* Reads the facts in the file *name*, which is no use of them; else as index_load(). */
 int index_read(const struct li_index *index, const char *name, struct chain *ret_chain,
 	       struct facts *ret);
 
