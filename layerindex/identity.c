@@ -14,6 +14,8 @@
 /* Linux 6.8; not in Debian 12's headers. */
 #define MNT_ID_UNIQUE 0x4000U
 
+enum { MOUNT_WORD = 1 }; /* where the mount stands in an identity */
+
 #define NEEDED (STATX_INO | STATX_BTIME | STATX_CTIME | MNT_ID_UNIQUE)
 
 unsigned identity_mask(void)
@@ -39,6 +41,14 @@ int identity_of_directory(const struct statx *stx, struct identity *ret)
 		nanoseconds(&stx->stx_ctime),
 	}};
 	return 0;
+}
+
+bool identity_is_same_directory(const struct identity *a, const struct identity *b)
+{
+	for (size_t i = 0; i < IDENTITY_WORDS; i++)
+		if (i != MOUNT_WORD && a->words[i] != b->words[i])
+			return false;
+	return true;
 }
 
 static const uint64_t primes[] = {0x9e3779b185ebca87, 0xc2b2ae3d27d4eb4f, 0x165667b19e3779f9};

@@ -35,6 +35,9 @@ unsigned identity_mask(void);
  */
 int identity_of_directory(const struct statx *stx, struct identity *ret);
 
+/* Whether both are of one directory, through whichever mounts it was seen. */
+bool identity_is_same_directory(const struct identity *a, const struct identity *b);
+
 /* What a layer and all those below it are filed under. */
 struct chain_key {
 	uint64_t words[2];

@@ -63,7 +63,10 @@ static int each_name(const struct li_index *index,
 	return -errno;
 }
 
-/* Whether the layer on top is still the one that the facts are about. */
+/*
+ * Whether the layer on top is still the one that the facts are about. Its mount may be another one
+ * for a view: they may live in another mount namespace than the index's keeper.
+ */
 static bool is_current(const struct chain *chain, const struct facts *facts)
 {
 	struct identity identity;
@@ -72,7 +75,7 @@ static bool is_current(const struct chain *chain, const struct facts *facts)
 	return statx(AT_FDCWD, facts->strings + chain->top_path, AT_STATX_DONT_SYNC,
 		     identity_mask(), &stx) == 0 &&
 	       identity_of_directory(&stx, &identity) == 0 &&
-	       memcmp(&identity, &chain->top, sizeof(identity)) == 0;
+	       identity_is_same_directory(&identity, &chain->top);
 }
 
 struct visitor {
