@@ -1,0 +1,463 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "layerindex/facts-file.h"
+
+#include <endian.h>
+#include <zstd.h>
+
+#include "layerindex/layerindex.h"
+#include "tests/unit/fixture.h"
+
+/* Where things stand: urunc-viewfs-index(5). */
+enum {
+	PREFIX = 8,
+	HEADER = 80,
+	RECORD = 56,
+	AT_LAYERS = 64,
+	AT_TOP_PATH = 68,
+	AT_COUNT = 72,
+	AT_STRINGS = 76,
+};
+
+struct bytes {
+	uint8_t *data;
+	size_t size;
+};
+
+static void bytes_done(struct bytes *bytes)
+{
+	free(bytes->data);
+}
+DEFINE_CLEANUP(struct bytes, bytes_done)
+
+static const struct chain chain = {
+	.key = {{0x0102030405060708, 0x1112131415161718}},
+	.top = {{1, 2, 3, 4, 5, 6}},
+	.layers = 20,
+};
+
+static void fill(struct facts *facts, uint32_t *top_path)
+{
+	const struct fact leaf = {
+		.kind = FACT_LEAF,
+		.layer = 19,
+		.stamp = {.inode = 21,
+			  .size = 22,
+			  .modified = -23,
+			  .changed = 24,
+			  .modified_ns = 25,
+			  .changed_ns = 26},
+	};
+
+	assert_int_equal(facts_add_string(facts, "/snapshots/1/fs", top_path), 0);
+	assert_int_equal(facts_add(facts, "a", &(struct fact){.kind = FACT_DIRECTORY, .layer = 3}),
+			 0);
+	assert_int_equal(facts_add(facts, "a/kernel", &leaf), 0);
+	assert_int_equal(facts_add(facts, "urunc.json", &(struct fact){.kind = FACT_ABSENT}), 0);
+}
+
+static struct bytes small_file(void)
+{
+	cleanup_with(facts_done) struct facts facts = {};
+	struct chain made = chain;
+	struct bytes file;
+	void *data;
+
+	fill(&facts, &made.top_path);
+	assert_int_equal(facts_file_encode(&made, &facts, &data, &file.size), 0);
+	file.data = data;
+	return file;
+}
+
+static bool are_equal(const struct facts *a, const struct facts *b)
+{
+	if (a->count != b->count || a->size != b->size ||
+	    memcmp(a->strings, b->strings, a->size) != 0)
+		return false;
+	for (size_t i = 0; i < a->count; i++) {
+		const struct fact *one = &a->items[i], *other = &b->items[i];
+
+		if (one->kind != other->kind || one->path != other->path ||
+		    one->layer != other->layer ||
+		    memcmp(&one->stamp, &other->stamp, sizeof(one->stamp)) != 0)
+			return false;
+	}
+	return true;
+}
+
+static int decode(const void *bytes, size_t n)
+{
+	cleanup_with(facts_done) struct facts facts = {};
+	struct chain ignored;
+
+	return facts_file_decode(bytes, n, &ignored, &facts);
+}
+
+/* A file of *n* bytes of payload, whatever they are. */
+static struct bytes wrap(const void *payload, size_t n)
+{
+	struct bytes file = {.size = PREFIX + ZSTD_compressBound(n)};
+	size_t r;
+
+	file.data = malloc(file.size);
+	assert_non_null(file.data);
+	memcpy(file.data, "UVFX\1\0\0\0", PREFIX);
+	r = ZSTD_compress(file.data + PREFIX, file.size - PREFIX, payload, n, 1);
+	assert_false(ZSTD_isError(r));
+	file.size = PREFIX + r;
+	return file;
+}
+
+static struct bytes unwrap(const struct bytes *file)
+{
+	struct bytes payload = {.size = 1 << 20};
+
+	payload.data = malloc(payload.size);
+	assert_non_null(payload.data);
+	payload.size = ZSTD_decompress(payload.data, payload.size, file->data + PREFIX,
+				       file->size - PREFIX);
+	assert_false(ZSTD_isError(payload.size));
+	return payload;
+}
+
+static void put32(struct bytes *bytes, size_t at, uint32_t value)
+{
+	value = htole32(value);
+	memcpy(bytes->data + at, &value, sizeof(value));
+}
+
+static void test_there_and_back(void **state)
+{
+	cleanup_with(bytes_done) struct bytes file = small_file();
+	cleanup_with(facts_done) struct facts facts = {};
+	cleanup_with(facts_done) struct facts want = {};
+	struct chain found, made = chain;
+
+	(void)state;
+	fill(&want, &made.top_path);
+	assert_int_equal(facts_file_decode(file.data, file.size, &found, &facts), 0);
+	assert_memory_equal(&found, &made, sizeof(made));
+	assert_true(are_equal(&facts, &want));
+}
+
+/* Byte by byte: files are read by other builds, on other machines. */
+static void test_layout(void **state)
+{
+	static const uint8_t header[HEADER] = {/* The key. */
+					       0x08, 0x07, 0x06, 0x05, 0x04, 0x03, 0x02, 0x01, 0x18,
+					       0x17, 0x16, 0x15, 0x14, 0x13, 0x12, 0x11,
+					       /* The topmost layer's identity. */
+					       1, 0, 0, 0, 0, 0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0, 3, 0,
+					       0, 0, 0, 0, 0, 0, 4, 0, 0, 0, 0, 0, 0, 0, 5, 0, 0, 0,
+					       0, 0, 0, 0, 6, 0, 0, 0, 0, 0, 0, 0,
+					       /* How many layers, where the path of the topmost
+						  stands, facts, bytes of strings. */
+					       20, 0, 0, 0, 0, 0, 0, 0, 3, 0, 0, 0, 38, 0, 0, 0};
+	static const uint8_t leaf[RECORD] = {/* Kind, path, layer, zero. */
+					     2, 0, 0, 0, 18, 0, 0, 0, 19, 0, 0, 0, 0, 0, 0, 0,
+					     /* Inode, size. */
+					     21, 0, 0, 0, 0, 0, 0, 0, 22, 0, 0, 0, 0, 0, 0, 0,
+					     /* Seconds and nanoseconds. */
+					     0xe9, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 24, 0,
+					     0, 0, 0, 0, 0, 0, 25, 0, 0, 0, 26, 0, 0, 0};
+	static const char strings[] = "/snapshots/1/fs\0a\0a/kernel\0urunc.json";
+	cleanup_with(bytes_done) struct bytes file = small_file();
+	cleanup_with(bytes_done) struct bytes payload = unwrap(&file);
+
+	(void)state;
+	assert_memory_equal(file.data, "UVFX\1\0\0\0\x28\xb5\x2f\xfd", PREFIX + 4);
+	/* Frame_Header_Descriptor: with a content checksum. */
+	assert_true(file.data[PREFIX + 4] & 1 << 2);
+	assert_int_equal(payload.size, HEADER + 3 * RECORD + sizeof(strings));
+	assert_memory_equal(payload.data, header, HEADER);
+	assert_memory_equal(payload.data + HEADER + RECORD, leaf, RECORD);
+	assert_memory_equal(payload.data + HEADER + 3 * RECORD, strings, sizeof(strings));
+}
+
+/* What is changed in what no checksum covers changes nothing. */
+static void same_as_before(size_t at, const struct bytes *file)
+{
+	cleanup_with(facts_done) struct facts facts = {};
+	cleanup_with(facts_done) struct facts want = {};
+	struct chain found, made = chain;
+
+	fill(&want, &made.top_path);
+	if (facts_file_decode(file->data, file->size, &found, &facts) < 0)
+		return;
+	if (memcmp(&found, &made, sizeof(made)) != 0 || !are_equal(&facts, &want))
+		fail_msg("byte %zu: other facts than were written", at);
+}
+
+static void test_every_byte_changed(void **state)
+{
+	cleanup_with(bytes_done) struct bytes file = small_file();
+	size_t refused = 0;
+
+	(void)state;
+	for (size_t i = 0; i < file.size; i++)
+		for (unsigned change = 1; change < 256; change++) {
+			file.data[i] ^= (uint8_t)change;
+			same_as_before(i, &file);
+			refused += decode(file.data, file.size) < 0;
+			file.data[i] ^= (uint8_t)change;
+		}
+	/* The rest is what zstd has two ways to say. */
+	assert_true(refused > file.size * 255 / 100 * 95);
+}
+
+static void test_every_length(void **state)
+{
+	cleanup_with(bytes_done) struct bytes file = small_file();
+
+	(void)state;
+	assert_int_equal(decode(file.data, file.size), 0);
+	for (size_t n = 0; n < file.size; n++) {
+		/* Exactly as large: a sanitizer sees a read behind it. */
+		cleanup_free uint8_t *part = malloc(n > 0 ? n : 1);
+
+		assert_non_null(part);
+		memcpy(part, file.data, n);
+		same_int("truncated", decode(part, n), -EINVAL);
+	}
+}
+
+static void test_versions(void **state)
+{
+	static const struct {
+		uint8_t prefix[PREFIX];
+		int r;
+	} rows[] = {
+		{"UVFX\1\0\0", 0},	 {"UVFX\2\0\0", -EPROTO},
+		{"UVFX\0\0\0", -EPROTO}, {"UVFX\1\1\0", -EPROTO},
+		{"UVFX\1\0\1", -EINVAL}, {{'U', 'V', 'F', 'X', 1, 0, 0, 1}, -EINVAL},
+		{"uvfx\1\0\0", -EINVAL},
+	};
+	cleanup_with(bytes_done) struct bytes file = small_file();
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		memcpy(file.data, rows[i].prefix, PREFIX);
+		same_int((const char *)rows[i].prefix, decode(file.data, file.size), rows[i].r);
+	}
+	/* Whatever the rest of it looks like by then. */
+	assert_int_equal(decode("UVFX\2\0\0\0", PREFIX), -EPROTO);
+}
+
+/* Between what is right and what is not, for each number of the payload. */
+static void test_limits(void **state)
+{
+	static const struct {
+		const char *name;
+		size_t at;
+		uint32_t value;
+		int r;
+	} rows[] = {
+		{"no layers", AT_LAYERS, 0, -EINVAL},
+		{"fewer layers than a fact speaks of", AT_LAYERS, 19, -EINVAL},
+		{"most layers", AT_LAYERS, LI_LAYERS_MAX, 0},
+		{"too many layers", AT_LAYERS, LI_LAYERS_MAX + 1, -EINVAL},
+		{"the layer's path is the last NUL", AT_TOP_PATH, 37, 0},
+		{"it is behind the strings", AT_TOP_PATH, 38, -EINVAL},
+		{"it is far behind", AT_TOP_PATH, UINT32_MAX, -EINVAL},
+		{"a fact less", AT_COUNT, 2, -EINVAL},
+		{"a fact more", AT_COUNT, 4, -EINVAL},
+		{"many facts", AT_COUNT, UINT32_MAX, -EINVAL},
+		{"strings shorter", AT_STRINGS, 37, -EINVAL},
+		{"strings longer", AT_STRINGS, 39, -EINVAL},
+		{"long strings", AT_STRINGS, UINT32_MAX, -EINVAL},
+		{"no strings", AT_STRINGS, 0, -EINVAL},
+		{"another kind", HEADER, FACT_ABSENT, 0},
+		{"an unknown kind", HEADER, FACT_LEAF + 1, -EINVAL},
+		{"a huge kind", HEADER, UINT32_MAX, -EINVAL},
+		{"the path is the last NUL", HEADER + 4, 37, 0},
+		{"the path is behind the strings", HEADER + 4, 38, -EINVAL},
+		{"the bottom layer", HEADER + 8, 19, 0},
+		{"below it", HEADER + 8, 20, -EINVAL},
+		{"what is zero", HEADER + 12, 1, -EINVAL},
+		{"the last fact's kind", HEADER + 2 * RECORD, FACT_LEAF + 1, -EINVAL},
+	};
+	cleanup_with(bytes_done) struct bytes whole = small_file();
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		cleanup_with(bytes_done) struct bytes payload = unwrap(&whole);
+		cleanup_with(bytes_done) struct bytes file = {};
+
+		put32(&payload, rows[i].at, rows[i].value);
+		file = wrap(payload.data, payload.size);
+		same_int(rows[i].name, decode(file.data, file.size), rows[i].r);
+	}
+}
+
+static void test_payload_sizes(void **state)
+{
+	cleanup_with(bytes_done) struct bytes whole = small_file();
+	cleanup_with(bytes_done) struct bytes payload = unwrap(&whole);
+
+	(void)state;
+	for (size_t n = 0; n < payload.size; n++) {
+		cleanup_with(bytes_done) struct bytes file = wrap(payload.data, n);
+
+		same_int("shorter", decode(file.data, file.size), -EINVAL);
+	}
+}
+
+static void test_strings_end(void **state)
+{
+	cleanup_with(bytes_done) struct bytes whole = small_file();
+	cleanup_with(bytes_done) struct bytes payload = unwrap(&whole);
+	cleanup_with(bytes_done) struct bytes file = {};
+
+	(void)state;
+	payload.data[payload.size - 1] = 'x';
+	file = wrap(payload.data, payload.size);
+	assert_int_equal(decode(file.data, file.size), -EINVAL);
+}
+
+/* Small, until it is unpacked. */
+static void test_bomb(void **state)
+{
+	enum { SIZE = 64 << 20 };
+	cleanup_free uint8_t *zeros = calloc(1, SIZE);
+	cleanup_with(bytes_done) struct bytes file = {};
+
+	(void)state;
+	assert_non_null(zeros);
+	file = wrap(zeros, SIZE);
+	assert_in_range(file.size, 0, FACTS_FILE_MAX);
+	assert_int_equal(decode(file.data, file.size), -EINVAL);
+	/* The frame's content size, of four bytes, says little, and there is no less in it. */
+	assert_int_equal(file.data[PREFIX + 4] >> 6, 2);
+	memcpy(file.data + PREFIX + 4 + !(file.data[PREFIX + 4] & 1 << 5) + 1,
+	       (uint8_t[]){HEADER, 0, 0, 0}, 4);
+	assert_int_equal(decode(file.data, file.size), -EINVAL);
+}
+
+/* A frame that does not say how much is in it. */
+static void test_unknown_size(void **state)
+{
+	cleanup_with(bytes_done) struct bytes whole = small_file();
+	cleanup_with(bytes_done) struct bytes payload = unwrap(&whole);
+	ZSTD_CCtx *context = ZSTD_createCCtx();
+	uint8_t file[4096] = "UVFX\1\0\0";
+	ZSTD_inBuffer in = {payload.data, payload.size, 0};
+	ZSTD_outBuffer out = {file + PREFIX, sizeof(file) - PREFIX, 0};
+
+	(void)state;
+	assert_non_null(context);
+	assert_false(ZSTD_isError(ZSTD_compressStream2(context, &out, &in, ZSTD_e_continue)));
+	assert_int_equal(ZSTD_compressStream2(context, &out, &in, ZSTD_e_end), 0);
+	ZSTD_freeCCtx(context);
+	assert_int_equal(decode(file, PREFIX + out.pos), -EINVAL);
+}
+
+static struct bytes with_tail(const struct bytes *file, const void *tail, size_t n)
+{
+	struct bytes longer = {malloc(file->size + n), file->size + n};
+
+	assert_non_null(longer.data);
+	memcpy(longer.data, file->data, file->size);
+	memcpy(longer.data + file->size, tail, n);
+	return longer;
+}
+
+/* One frame, and nothing else. */
+static void test_what_follows(void **state)
+{
+	static const uint8_t skippable[] = {0x50, 0x2a, 0x4d, 0x18, 0, 0, 0, 0};
+	cleanup_with(bytes_done) struct bytes file = small_file();
+	cleanup_with(bytes_done) struct bytes two =
+		with_tail(&file, file.data + PREFIX, file.size - PREFIX);
+	cleanup_with(bytes_done) struct bytes empty = wrap("", 0);
+	cleanup_with(bytes_done) struct bytes and_an_empty =
+		with_tail(&file, empty.data + PREFIX, empty.size - PREFIX);
+	cleanup_with(bytes_done) struct bytes and_none =
+		with_tail(&file, skippable, sizeof(skippable));
+	cleanup_with(bytes_done) struct bytes and_a_byte = with_tail(&file, "", 1);
+	cleanup_with(bytes_done) struct bytes prefix = {memcpy(malloc(PREFIX), file.data, PREFIX),
+							PREFIX};
+	cleanup_with(bytes_done) struct bytes none =
+		with_tail(&prefix, skippable, sizeof(skippable));
+
+	(void)state;
+	assert_int_equal(decode(two.data, two.size), -EINVAL);
+	assert_int_equal(decode(and_an_empty.data, and_an_empty.size), -EINVAL);
+	assert_int_equal(decode(and_none.data, and_none.size), -EINVAL);
+	assert_int_equal(decode(and_a_byte.data, and_a_byte.size), -EINVAL);
+	assert_int_equal(decode(empty.data, empty.size), -EINVAL);
+	assert_int_equal(decode(none.data, none.size), -EINVAL);
+}
+
+/* Bytes that no compression makes fewer. */
+static void fill_string(char *text, size_t n)
+{
+	uint64_t random = 1;
+
+	for (size_t i = 0; i < n; i++) {
+		random = random * 6364136223846793005 + 1442695040888963407;
+		text[i] = (char)((random >> 56) | 1);
+	}
+	text[n] = '\0';
+}
+
+/* What can be encoded can be read. */
+static void test_most(void **state)
+{
+	cleanup_with(facts_done) struct facts facts = {}, found = {};
+	static char text[FACTS_STRINGS_MAX / (FACTS_MAX + 1)];
+	struct chain made = chain, read;
+	cleanup_free void *data = NULL;
+	size_t size;
+
+	(void)state;
+	fill_string(text, sizeof(text) - 2);
+	assert_int_equal(facts_add_string(&facts, text, &made.top_path), 0);
+	for (size_t i = 0; i < FACTS_MAX; i++) {
+		struct fact fact = {.kind = FACT_LEAF, .layer = i % made.layers};
+
+		fill_string((char *)&fact.stamp, sizeof(fact.stamp) - 1);
+		text[i]++;
+		same_int("add", facts_add(&facts, text, &fact), 0);
+	}
+	assert_int_equal(facts_file_encode(&made, &facts, &data, &size), 0);
+	assert_in_range(size, 0, FACTS_FILE_MAX);
+	assert_int_equal(facts_file_decode(data, size, &read, &found), 0);
+	assert_true(are_equal(&found, &facts));
+}
+
+static void test_outputs_only_on_success(void **state)
+{
+	cleanup_with(bytes_done) struct bytes whole = small_file();
+	cleanup_with(bytes_done) struct bytes payload = unwrap(&whole);
+	cleanup_with(bytes_done) struct bytes file = {};
+	cleanup_with(facts_done) struct facts facts = {};
+	struct chain found = {.layers = 99};
+
+	(void)state;
+	put32(&payload, HEADER + 2 * RECORD, FACT_LEAF + 1);
+	file = wrap(payload.data, payload.size);
+	assert_int_equal(facts_file_decode(file.data, file.size, &found, &facts), -EINVAL);
+	assert_int_equal(found.layers, 99);
+	assert_int_equal(facts.count, 0);
+	assert_null(facts.strings);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_there_and_back),
+		cmocka_unit_test(test_layout),
+		cmocka_unit_test(test_every_byte_changed),
+		cmocka_unit_test(test_every_length),
+		cmocka_unit_test(test_versions),
+		cmocka_unit_test(test_limits),
+		cmocka_unit_test(test_payload_sizes),
+		cmocka_unit_test(test_strings_end),
+		cmocka_unit_test(test_bomb),
+		cmocka_unit_test(test_unknown_size),
+		cmocka_unit_test(test_what_follows),
+		cmocka_unit_test(test_most),
+		cmocka_unit_test(test_outputs_only_on_success),
+	};
+
+	return cmocka_run_group_tests_name("facts-file", tests, NULL, NULL);
+}

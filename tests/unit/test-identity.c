@@ -1,0 +1,274 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "layerindex/identity.h"
+
+#include "tests/unit/fixture.h"
+
+/* All that the kernel can tell of a directory. */
+static const struct statx whole = {
+	.stx_mask = ~0U,
+	.stx_mnt_id = 1,
+	.stx_dev_major = 2,
+	.stx_dev_minor = 3,
+	.stx_ino = 4,
+	.stx_btime = {.tv_sec = 5, .tv_nsec = 6},
+	.stx_ctime = {.tv_sec = 7, .tv_nsec = 8},
+};
+
+static struct identity identity_of(const struct statx *stx)
+{
+	struct identity identity;
+
+	assert_int_equal(identity_of_directory(stx, &identity), 0);
+	return identity;
+}
+
+static bool are_equal(const struct identity *a, const struct identity *b)
+{
+	return memcmp(a, b, sizeof(*a)) == 0;
+}
+
+static void test_what_it_is_made_of(void **state)
+{
+	struct identity known = identity_of(&whole);
+	struct statx changed[] = {whole, whole, whole, whole, whole, whole, whole, whole};
+	struct statx irrelevant = whole;
+
+	(void)state;
+	changed[0].stx_mnt_id++;
+	changed[1].stx_dev_major++;
+	changed[2].stx_dev_minor++;
+	changed[3].stx_ino++;
+	changed[4].stx_btime.tv_sec++;
+	changed[5].stx_btime.tv_nsec++;
+	changed[6].stx_ctime.tv_sec++;
+	changed[7].stx_ctime.tv_nsec++;
+	for (size_t i = 0; i < ARRAY_SIZE(changed); i++) {
+		struct identity other = identity_of(&changed[i]);
+
+		if (are_equal(&known, &other))
+			fail_msg("row %zu: it is the same", i);
+	}
+	irrelevant.stx_atime.tv_sec++;
+	irrelevant.stx_mtime.tv_sec++;
+	irrelevant.stx_nlink++;
+	assert_memory_equal(&known, (struct identity[]){identity_of(&irrelevant)}, sizeof(known));
+}
+
+/* Where the kernel or the filesystem leaves a part out there is none. */
+static void test_parts_that_are_missing(void **state)
+{
+	static const unsigned needed[] = {STATX_INO, STATX_BTIME, STATX_CTIME, 0x4000};
+	struct identity identity = {{99}};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(needed); i++) {
+		struct statx stx = whole;
+
+		assert_true(identity_mask() & needed[i]);
+		stx.stx_mask &= ~needed[i];
+		same_int("missing", identity_of_directory(&stx, &identity), -EOPNOTSUPP);
+	}
+	assert_int_equal(identity.words[0], 99);
+}
+
+/* Returns: whether the kernel and the filesystem tell all of it. */
+static bool ask(const char *path, struct identity *ret)
+{
+	struct statx stx;
+
+	assert_return_code(statx(AT_FDCWD, path, 0, identity_mask(), &stx), errno);
+	return identity_of_directory(&stx, ret) == 0;
+}
+
+static void require_identities(void)
+{
+	struct identity identity;
+
+	if (!ask(".", &identity)) {
+		print_message("skipped: kernel: no unique mount ids, or no births of files\n");
+		skip();
+	}
+}
+
+static void test_directories(void **state)
+{
+	struct identity first, again, other;
+
+	(void)state;
+	require_identities();
+	make_dir("d");
+	make_dir("e");
+	ask("d", &first);
+	ask("d", &again);
+	assert_true(are_equal(&first, &again));
+	ask("e", &other);
+	assert_false(are_equal(&first, &other));
+	/* Moved it is another, which costs a miss; in its place stands another. */
+	assert_return_code(rename("d", "moved"), errno);
+	make_dir("d");
+	ask("d", &other);
+	assert_false(are_equal(&first, &other));
+	ask("moved", &first);
+	make_file("moved/new", "");
+	ask("moved", &again);
+	assert_false(are_equal(&first, &again));
+}
+
+/* The same directory of the same filesystem, mounted once more. */
+static void test_mounts(void **state)
+{
+	struct identity first, second, third;
+
+	(void)state;
+	require_identities();
+	private_mounts();
+	make_dir("d");
+	make_dir("e");
+	ask("d", &first);
+	for (int i = 0; i < 2; i++) {
+		assert_return_code(mount("d", "e", "none", MS_BIND, NULL), errno);
+		ask("e", i == 0 ? &second : &third);
+		assert_return_code(umount("e"), errno);
+	}
+	assert_false(are_equal(&first, &second));
+	assert_false(are_equal(&first, &third));
+	assert_false(are_equal(&second, &third));
+	assert_true(identity_is_same_directory(&first, &second));
+	ask("e", &third);
+	assert_false(identity_is_same_directory(&first, &third));
+}
+
+static bool are_equal_keys(const struct chain_key *a, const struct chain_key *b)
+{
+	return memcmp(a, b, sizeof(*a)) == 0;
+}
+
+static int bits_that_differ(const struct chain_key *a, const struct chain_key *b)
+{
+	return __builtin_popcountll(a->words[0] ^ b->words[0]) +
+	       __builtin_popcountll(a->words[1] ^ b->words[1]);
+}
+
+/* Far from what chance would ever leave of 128 bits. */
+static void assert_unlike(const struct chain_key *a, const struct chain_key *b)
+{
+	assert_in_range(bits_that_differ(a, b), 24, 104);
+}
+
+static void test_start(void **state)
+{
+	static const uint8_t boot[16] = {};
+	struct chain_key key = chain_key_start(boot, false);
+	struct chain_key again = chain_key_start(boot, false);
+	struct chain_key user = chain_key_start(boot, true);
+
+	(void)state;
+	assert_true(are_equal_keys(&key, &again));
+	assert_unlike(&key, &user);
+	for (size_t bit = 0; bit < 128; bit++) {
+		uint8_t another[16] = {};
+		struct chain_key other;
+
+		another[bit / 8] = (uint8_t)(1U << bit % 8);
+		other = chain_key_start(another, false);
+		assert_unlike(&key, &other);
+	}
+}
+
+static void test_every_bit_counts(void **state)
+{
+	static const uint8_t boot[16] = {1, 2, 3};
+	struct chain_key bottom = chain_key_start(boot, false);
+	struct identity known = identity_of(&whole);
+	struct chain_key key = chain_key_on(&known, &bottom);
+
+	(void)state;
+	assert_unlike(&key, &bottom);
+	for (size_t bit = 0; bit < 64 * IDENTITY_WORDS; bit++) {
+		struct identity other = known;
+		struct chain_key changed;
+
+		other.words[bit / 64] ^= 1ULL << bit % 64;
+		changed = chain_key_on(&other, &bottom);
+		assert_unlike(&key, &changed);
+	}
+	for (size_t bit = 0; bit < 128; bit++) {
+		struct chain_key below = bottom, changed;
+
+		below.words[bit / 64] ^= 1ULL << bit % 64;
+		changed = chain_key_on(&known, &below);
+		assert_unlike(&key, &changed);
+	}
+}
+
+static void test_order(void **state)
+{
+	static const uint8_t boot[16] = {};
+	struct chain_key bottom = chain_key_start(boot, false);
+	struct identity a = identity_of(&whole), b = a;
+	struct chain_key on_a, on_b, a_on_b, b_on_a, a_on_a;
+
+	(void)state;
+	b.words[3]++;
+	on_a = chain_key_on(&a, &bottom);
+	on_b = chain_key_on(&b, &bottom);
+	b_on_a = chain_key_on(&b, &on_a);
+	a_on_b = chain_key_on(&a, &on_b);
+	a_on_a = chain_key_on(&a, &on_a);
+	assert_unlike(&a_on_b, &b_on_a);
+	assert_unlike(&a_on_a, &on_a);
+	assert_unlike(&a_on_a, &b_on_a);
+}
+
+enum { MANY = 100000 };
+
+static int compare_keys(const void *a, const void *b)
+{
+	return memcmp(a, b, sizeof(struct chain_key));
+}
+
+/* As the directories of a filesystem are: one inode after the other, and everything else alike. */
+static void test_many(void **state)
+{
+	static const uint8_t boot[16] = {};
+	static struct chain_key keys[MANY];
+	struct chain_key bottom = chain_key_start(boot, false);
+	struct identity identity = identity_of(&whole);
+
+	(void)state;
+	for (size_t i = 0; i < MANY; i++) {
+		identity.words[3] = i;
+		keys[i] = chain_key_on(&identity, &bottom);
+	}
+	qsort(keys, MANY, sizeof(*keys), compare_keys);
+	/* In the first half alone there is none twice. */
+	for (size_t i = 1; i < MANY; i++)
+		assert_true(keys[i].words[0] != keys[i - 1].words[0]);
+}
+
+static void test_name(void **state)
+{
+	struct chain_key key = {{0x0123456789abcdef, 0xf}};
+	char name[CHAIN_KEY_NAME + 1];
+
+	(void)state;
+	chain_key_name(&key, name);
+	assert_string_equal(name, "0123456789abcdef000000000000000f");
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_what_it_is_made_of),
+		cmocka_unit_test(test_parts_that_are_missing),
+		scratch_test(test_directories),
+		scratch_test(test_mounts),
+		cmocka_unit_test(test_start),
+		cmocka_unit_test(test_every_bit_counts),
+		cmocka_unit_test(test_order),
+		cmocka_unit_test(test_many),
+		cmocka_unit_test(test_name),
+	};
+
+	return cmocka_run_group_tests_name("identity", tests, NULL, NULL);
+}

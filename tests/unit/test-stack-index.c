@@ -1,0 +1,265 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "layerindex/stack-index.h"
+
+#include "tests/unit/fixture.h"
+
+static struct li_index *open_index(void)
+{
+	struct li_index *index = NULL;
+	struct identity identity;
+	struct statx stx;
+
+	require_root();
+	assert_return_code(statx(AT_FDCWD, ".", 0, identity_mask(), &stx), errno);
+	if (identity_of_directory(&stx, &identity) < 0) {
+		print_message("skipped: kernel: no unique mount ids, or no births of files\n");
+		skip();
+	}
+	assert_int_equal(li_index_open("index", true, &index), 0);
+	return index;
+}
+
+static struct li_stack *open_stack(const struct li_index *index, unsigned flags, size_t n, ...)
+{
+	struct li_stack *stack = NULL;
+	char *paths[8];
+	size_t bad;
+	va_list args;
+
+	va_start(args, n);
+	for (size_t i = 0; i < n; i++)
+		paths[i] = va_arg(args, char *);
+	va_end(args);
+	same_int("li_stack_open", li_stack_open(paths, n, flags, index, &stack, &bad), 0);
+	return stack;
+}
+
+/* "LAYER CONTENT" of a file, or the error. */
+static const char *read_file(struct li_stack *stack, const char *path)
+{
+	struct li_file file = LI_FILE_INIT;
+	cleanup_close int fd = -EBADF;
+	static char text[80];
+	int r = li_resolve(stack, path, 0, &file);
+
+	if (r < 0)
+		return strerrorname_np(-r);
+	fd = li_file_open(&file);
+	assert_true(fd >= 0);
+	snprintf(text, sizeof(text), "%zu %s", file.layer, content_of(fd));
+	li_file_done(&file);
+	return text;
+}
+
+static void learn(struct li_stack *stack)
+{
+	read_file(stack, "d/kernel");
+	read_file(stack, "missing");
+	assert_int_equal(li_stack_publish(stack), 0);
+	li_stack_close(stack);
+}
+
+static void make_layers(void)
+{
+	make_dir("l/top");
+	make_dir("l/other");
+	make_file("l/middle/d/kernel", "kernel");
+	make_file("l/bottom/d/kernel", "hidden");
+}
+
+static void test_the_same_layers(void **state)
+{
+	struct li_index *index = open_index();
+	struct li_stack *stack;
+
+	(void)state;
+	make_layers();
+	stack = open_stack(index, 0, 3, "l/top", "l/middle", "l/bottom");
+	assert_int_equal(stack->known, 3);
+	learn(stack);
+	stack = open_stack(index, 0, 3, "l/top", "l/middle", "l/bottom");
+	assert_int_equal(stack->known, 0);
+	assert_int_equal(stack->open, 0);
+	assert_string_equal(read_file(stack, "d/kernel"), "1 kernel");
+	assert_string_equal(read_file(stack, "missing"), "ENOENT");
+	assert_int_equal(stack->known, 0);
+	/* About what nobody asked for before, all layers are asked. */
+	assert_string_equal(read_file(stack, "d/other"), "ENOENT");
+	assert_int_equal(stack->known, 3);
+	assert_int_equal(li_stack_publish(stack), 0);
+	li_stack_close(stack);
+	/* And what was known before is known still. */
+	stack = open_stack(index, 0, 3, "l/top", "l/middle", "l/bottom");
+	assert_string_equal(read_file(stack, "d/other"), "ENOENT");
+	assert_string_equal(read_file(stack, "d/kernel"), "1 kernel");
+	assert_string_equal(read_file(stack, "missing"), "ENOENT");
+	assert_int_equal(stack->known, 0);
+	li_stack_close(stack);
+	li_index_close(index);
+}
+
+static void test_a_shared_base(void **state)
+{
+	struct li_index *index = open_index();
+	struct li_stack *stack;
+
+	(void)state;
+	make_layers();
+	learn(open_stack(index, 0, 3, "l/top", "l/middle", "l/bottom"));
+	stack = open_stack(index, 0, 4, "l/other", "l/top", "l/middle", "l/bottom");
+	assert_int_equal(stack->known, 1);
+	assert_string_equal(read_file(stack, "d/kernel"), "2 kernel");
+	learn(stack);
+	stack = open_stack(index, 0, 4, "l/other", "l/top", "l/middle", "l/bottom");
+	assert_int_equal(stack->known, 0);
+	assert_string_equal(read_file(stack, "d/kernel"), "2 kernel");
+	li_stack_close(stack);
+	stack = open_stack(index, 0, 2, "l/other", "l/bottom");
+	assert_string_equal(read_file(stack, "d/kernel"), "1 hidden");
+	li_stack_close(stack);
+	li_index_close(index);
+}
+
+/* Wherever the layers lie, and however that is written, they are what their paths lead to. */
+static void test_how_paths_are_written(void **state)
+{
+	static const struct {
+		const char *top, *bottom;
+	} rows[] = {
+		{"l/top", "l/middle"},	  {"l//top", "l/middle"}, {"l/top", "l///middle"},
+		{"l/top/", "l//middle/"}, {"l/", "l/middle"},	  {"l//", "l/middle"},
+		{"./l/top", "l/middle"},
+	};
+	struct li_index *index = open_index();
+	struct li_stack *stack;
+	char here[64];
+
+	(void)state;
+	make_layers();
+	assert_non_null(getcwd(here, sizeof(here)));
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		char *top, *bottom;
+		struct stat st;
+
+		assert_true(asprintf(&top, "%s/%s", here, rows[i].top) > 0);
+		assert_true(asprintf(&bottom, "%s/%s", here, rows[i].bottom) > 0);
+		stack = open_stack(index, 0, 2, top, bottom);
+		assert_non_null(stack->index);
+		assert_return_code(stat(top, &st), errno);
+		same_int(rows[i].top, stack->layers[0].ino, st.st_ino);
+		assert_return_code(stat(bottom, &st), errno);
+		same_int(rows[i].bottom, stack->layers[1].ino, st.st_ino);
+		li_stack_close(stack);
+		free(top);
+		free(bottom);
+	}
+	li_index_close(index);
+}
+
+/* A file that is not the one that it was is looked for afresh, and the next view knows that. */
+static void test_a_file_that_changed(void **state)
+{
+	struct li_index *index = open_index();
+	struct li_stack *stack;
+
+	(void)state;
+	make_layers();
+	learn(open_stack(index, 0, 3, "l/top", "l/middle", "l/bottom"));
+	make_file("l/middle/d/kernel", "another");
+	stack = open_stack(index, 0, 3, "l/top", "l/middle", "l/bottom");
+	assert_int_equal(stack->known, 0);
+	assert_string_equal(read_file(stack, "d/kernel"), "1 another");
+	assert_int_equal(stack->known, 3);
+	learn(stack);
+	assert_return_code(unlink("l/middle/d/kernel"), errno);
+	stack = open_stack(index, 0, 3, "l/top", "l/middle", "l/bottom");
+	assert_int_equal(stack->known, 0);
+	assert_string_equal(read_file(stack, "d/kernel"), "2 hidden");
+	learn(stack);
+	stack = open_stack(index, 0, 3, "l/top", "l/middle", "l/bottom");
+	assert_string_equal(read_file(stack, "d/kernel"), "2 hidden");
+	assert_int_equal(stack->known, 0);
+	li_stack_close(stack);
+	li_index_close(index);
+}
+
+/* A layer that is not the one that it was. */
+static void test_a_layer_that_was_replaced(void **state)
+{
+	struct li_index *index = open_index();
+	struct li_stack *stack;
+
+	(void)state;
+	make_layers();
+	learn(open_stack(index, 0, 3, "l/top", "l/middle", "l/bottom"));
+	assert_return_code(rename("l/middle", "l/moved"), errno);
+	make_file("l/middle/missing", "here");
+	stack = open_stack(index, 0, 3, "l/top", "l/middle", "l/bottom");
+	/* The bottom layer is as it was, and what is known of it holds. */
+	assert_int_equal(stack->known, 2);
+	assert_string_equal(read_file(stack, "d/kernel"), "2 hidden");
+	assert_string_equal(read_file(stack, "missing"), "1 here");
+	li_stack_close(stack);
+	li_index_close(index);
+}
+
+static void test_a_damaged_entry(void **state)
+{
+	struct li_index *index = open_index();
+	struct li_stack *stack;
+	char name[CHAIN_KEY_NAME + 1], path[64];
+
+	(void)state;
+	make_layers();
+	stack = open_stack(index, 0, 2, "l/middle", "l/bottom");
+	chain_key_name(&stack->index->keys[0], name);
+	snprintf(path, sizeof(path), "index/%s", name);
+	assert_null(li_stack_damaged_entry(stack));
+	learn(stack);
+	make_file(path, "damaged");
+	stack = open_stack(index, 0, 2, "l/middle", "l/bottom");
+	assert_string_equal(li_stack_damaged_entry(stack), name);
+	assert_string_equal(read_file(stack, "d/kernel"), "0 kernel");
+	learn(stack);
+	stack = open_stack(index, 0, 2, "l/middle", "l/bottom");
+	assert_null(li_stack_damaged_entry(stack));
+	assert_int_equal(stack->known, 0);
+	li_stack_close(stack);
+	li_index_close(index);
+}
+
+/* Somebody else's layers, where only root's and one's own will do. */
+static void test_whose_layers(void **state)
+{
+	struct li_index *index = open_index();
+	struct li_stack *stack;
+
+	(void)state;
+	make_layers();
+	stack = open_stack(index, LI_STACK_INDEX_OWN, 2, "l/middle", "l/bottom");
+	assert_non_null(stack->index);
+	li_stack_close(stack);
+	assert_return_code(chown("l/bottom", 1, 1), errno);
+	stack = open_stack(index, LI_STACK_INDEX_OWN, 2, "l/middle", "l/bottom");
+	assert_null(stack->index);
+	li_stack_close(stack);
+	stack = open_stack(index, 0, 2, "l/middle", "l/bottom");
+	assert_non_null(stack->index);
+	li_stack_close(stack);
+	li_index_close(index);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		scratch_test(test_the_same_layers),
+		scratch_test(test_a_shared_base),
+		scratch_test(test_how_paths_are_written),
+		scratch_test(test_a_file_that_changed),
+		scratch_test(test_a_layer_that_was_replaced),
+		scratch_test(test_a_damaged_entry),
+		scratch_test(test_whose_layers),
+	};
+
+	return cmocka_run_group_tests_name("stack-index", tests, NULL, NULL);
+}
