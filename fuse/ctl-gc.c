@@ -5,6 +5,8 @@
 #include <string.h>
 
 #include "fuse/bounded.h"
+#include "fuse/cache-entries.h"
+#include "fuse/cache.h"
 #include "fuse/ctl.h"
 #include "fuse/log.h"
 #include "fuse/mountpoint.h"
@@ -18,16 +20,19 @@ static void print_help(void)
 {
 	puts("Usage: viewfsctl gc [--dry-run]\n"
 	     "\n"
-	     "Removes dead views: mounts whose process is gone. Says what it removed; a view "
-	     "whose\n"
-	     "process is alive, or cannot be seen from here, stays. May be run at any time, by a\n"
-	     "timer too.\n"
+	     "Removes dead views: mounts whose process is gone; and entries of the layer index "
+	     "that\n"
+	     "are of no use: those of layers that are gone, damaged ones, and what a writer that\n"
+	     "died has left. Says what it removed; a view whose process is alive, or cannot be "
+	     "seen\n"
+	     "from here, stays, and so does every entry that a view may use. May be run at any\n"
+	     "time, by a timer too.\n"
 	     "\n"
 	     "      --dry-run  only say what would be removed\n"
 	     "  -h, --help     this text\n"
 	     "  -V, --version  the version, and what this build and this kernel can do\n"
 	     "\n"
-	     "Exit status: 0, 1 usage, 2 system, 32 something could not be removed.");
+	     "Exit status: 0, 1 usage, 2 system, 32 a view could not be removed.");
 }
 
 /* Removes one view, if it is still there and dead. Returns, as an exit status: an errno value. */
@@ -86,6 +91,7 @@ static int collect_once(bool dry_run)
 	return result;
 }
 
+/* Returns: the exit status. */
 static int collect_views(bool dry_run)
 {
 	int r;
@@ -97,10 +103,43 @@ static int collect_views(bool dry_run)
 	return r < 0 ? 0 : r;
 }
 
+/* Returns: 0, or < 0 with *error*. */
+static int collect_entry(const struct li_index *index, const char *directory,
+			 const struct li_index_entry *entry, bool dry_run, struct view_error *error)
+{
+	cleanup_free char *layer = text_printable(entry->layer);
+	int r = layer ? 0 : -ENOMEM;
+
+	if (r == 0 && !dry_run)
+		r = li_index_remove(index, entry->name);
+	if (r < 0)
+		return view_fail(error, SAY_INDEX_REMOVE, directory, entry->name, strerror(-r));
+	printf("%s %s index entry %s%s%s%s\n", dry_run ? "would remove" : "removed",
+	       cache_state_name(entry->state), entry->name, *layer ? " of '" : "", layer,
+	       *layer ? "'" : "");
+	return 0;
+}
+
+/* Of this user's own index. Returns: the exit status. */
+static int collect_entries(bool dry_run)
+{
+	cleanup_with(cache_entries_done) struct cache_entries entries = {};
+	cleanup_free char *directory = cache_default_directory();
+	VIEW_ERROR(error);
+
+	/* Where there is none nothing is to be done. */
+	if (!directory || cache_entries_read(directory, &entries, &error) < 0)
+		return directory ? ctl_fail("gc", &error) : 0;
+	for (size_t i = 0; i < entries.count; i++)
+		if (cache_entry_is_useless(&entries.items[i]))
+			collect_entry(entries.index, directory, &entries.items[i], dry_run, &error);
+	return error.code == CODE_NONE ? 0 : ctl_fail("gc", &error);
+}
+
 int ctl_gc(int argc, char **argv)
 {
 	/* What can be collected; each says what it does, and returns an exit status. */
-	static int (*const collectors[])(bool dry_run) = {collect_views};
+	static int (*const collectors[])(bool dry_run) = {collect_views, collect_entries};
 	static const struct ctl_words words = {.dry_run = true, .print_help = print_help};
 	struct ctl_call call;
 	int failed = ctl_parse(argc, argv, &words, &call);

@@ -49,7 +49,7 @@ static int parse(int argc, char **argv, const struct ctl_words *words, struct ct
 	}
 	ret->operands = argv + optind;
 	if (words->operands && optind == argc)
-		return view_fail(error, SAY_NO_DIRECTORY);
+		return view_fail(error, SAY_NO_OPERAND, words->operands);
 	if (!words->operands && optind < argc)
 		return view_fail(error, SAY_TOO_MANY, argv[optind]);
 	return -1;

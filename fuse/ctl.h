@@ -6,6 +6,7 @@
 
 #include "fuse/error.h"
 
+int ctl_cache(int argc, char **argv);
 int ctl_doctor(int argc, char **argv);
 int ctl_gc(int argc, char **argv);
 int ctl_list(int argc, char **argv);
@@ -19,7 +20,8 @@ struct ctl_call {
 };
 
 struct ctl_words {
-	bool json, dry_run, operands; /* which of them the command knows */
+	bool json, dry_run;   /* which of them the command knows */
+	const char *operands; /* what they are called, where it takes some and needs one */
 	void (*print_help)(void);
 };
 
