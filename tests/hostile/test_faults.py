@@ -21,6 +21,7 @@ from pathlib import Path
 
 import pytest
 from support import image, machine, namespace, skipping
+from support.control import viewfsctl
 from support.image import INITRD, INITRD_PATH, KERNEL, KERNEL_PATH, lowerdir
 from support.stack import Dir, File, Stack, Symlink
 from support.view import Finished, program
@@ -145,14 +146,23 @@ def counts() -> Iterator[int]:
         n += 1 if ALL or n < 30 else 3
 
 
-@pytest.mark.parametrize("resolve", ["lazy", "ready"])
+# With an index: one that is made, and one that speaks for all layers, in each view anew.
+@pytest.mark.parametrize("resolve", ["lazy", "ready", "lazy,new-index", "ready,known-index"])
 @pytest.mark.parametrize("rest", [False, True], ids=["one", "all-from-there"])
 def test_memory(place: Path, failing_malloc: Path, resolve: str, rest: bool) -> None:
+    resolve, _, state = resolve.partition(",")
     options = layers_of(place) + b",resolve=" + resolve.encode()
+    index = place / "index"
+    if state:
+        options += b",cache=" + bytes(index)
+        assert fare(place / "view", options, []) == Outcome("", set(), "")
+        assert len(os.listdir(index)) == 4
     report = place / "report"
     codes: dict[str, int] = {}
     wrong: list[str] = []
     for n in counts():
+        if state == "new-index":
+            shutil.rmtree(index, ignore_errors=True)
         env = {"LD_PRELOAD": str(failing_malloc), "FAIL_AT": str(n), "FAIL_REPORT": str(report)}
         if rest:
             env["FAIL_ON"] = "1"
@@ -166,6 +176,9 @@ def test_memory(place: Path, failing_malloc: Path, resolve: str, rest: bool) -> 
         codes[outcome.code] = codes.get(outcome.code, 0) + 1
         if outcome.code not in ("", "ESYSTEM") or not outcome.errors <= {"EIO", "ENOMEM"}:
             wrong.append(f"allocation {n}: {outcome}")
+        # What is there is whole.
+        if state:
+            assert viewfsctl("cache", "verify", index).status == 0, n
         assert n < 2000
     assert not wrong, "\n".join(wrong)
     assert codes.get("ESYSTEM", 0) > 10, codes
@@ -230,6 +243,19 @@ FAULTS: dict[str, Fault] = {
     "close-range": fault("close_range", "ENOSYS EPERM ENOMEM"),
     "write": fault("write", "EIO ENOMEM", "ESYSTEM EMOUNT", "", told=False),
     "capget": fault("capget", "EPERM", "ESYSTEM", ""),
+    # NEW is an index that is not there yet, INDEX one that speaks for all layers.
+    "index-written": fault(
+        "mkdir,getdents64,linkat,write", "EIO ENOSPC", "EUSAGE ESYSTEM EMOUNT", "",
+        options=b",cache=NEW", told=False,
+    ),
+    "index-opened": fault(
+        "openat,fstat,newfstatat,fstatfs", "EIO ENOMEM",
+        "EUSAGE ESYSTEM ELAYER EMOUNT ENOTAPPLICABLE", options=b",cache=NEW",
+    ),
+    "index-read": fault(
+        "openat,read,fstat,newfstatat,fstatfs,statx", "EIO ENOMEM",
+        "EUSAGE ESYSTEM ELAYER ECONFIG EMOUNT ENOTAPPLICABLE", options=b",cache=INDEX",
+    ),
 }  # fmt: skip
 
 
@@ -298,8 +324,12 @@ def some(found: list[Call]) -> list[Call]:
 def test_a_call_that_fails(place: Path, fault: Fault) -> None:
     if not shutil.which("strace"):
         skipping.skip("no strace")
-    at = place / "view"
-    layers = layers_of(place) + fault.options
+    at, index = place / "view", place / "index"
+    new, warm = b"=NEW" in fault.options, b"=INDEX" in fault.options
+    options = re.sub(b"=(NEW|INDEX)", lambda _: b"=" + bytes(index), fault.options)
+    layers = layers_of(place) + options
+    if warm:
+        assert fare(at, layers, []) == Outcome("", set(), "")
     assert fare(at, layers, trace(place, fault.names + ",fcntl", "-f")) == Outcome("", set(), "")
     found = some(own_calls(lines_of(place), fault.names))
     known = {"", *fault.codes, *([] if fault.told else ["status 1", "status 2", "status 32"])}
@@ -309,10 +339,14 @@ def test_a_call_that_fails(place: Path, fault: Fault) -> None:
         for one in found:
             # What fails a call in one form is a reader's in the other.
             options = layers + (b",resolve=ready" if one.n % 2 else b"")
+            if new:
+                shutil.rmtree(index, ignore_errors=True)
             outcome = fare(at, options, trace(place, fault.names, *one.fails(error)))
             hits = [line for line in lines_of(place) if "INJECTED" in line]
             reached += len(hits)
             if outcome.code not in known or not outcome.errors <= fault.readers:
                 wrong.append(f"{error} of {one}: {outcome} {hits}")
+            # What is there is whole.
+            assert viewfsctl("cache", "verify", index).status == 0, (error, one)
     assert not wrong, "\n".join(wrong)
     assert reached > 0
