@@ -3,7 +3,9 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <poll.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
@@ -13,6 +15,7 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
+#include "fuse/fusermount.h"
 #include "fuse/mountinfo.h"
 #include "fuse/sentences.h"
 #include "fuse/servers.h"
@@ -67,15 +70,26 @@ bool mountpoint_is_dead(int fd)
 
 int mountpoint_detach(const char *path)
 {
-	return umount2(path, MNT_DETACH | UMOUNT_NOFOLLOW) < 0 ? -errno : 0;
+	if (umount2(path, MNT_DETACH | UMOUNT_NOFOLLOW) == 0)
+		return 0;
+	return errno == EPERM ? fusermount_detach(path) : -errno;
 }
 
 int mountpoint_detach_this(int fd)
 {
-	char path[32];
+	char link[32], path[PATH_MAX];
+	ssize_t n;
 
-	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-	return umount2(path, MNT_DETACH) < 0 ? -errno : 0;
+	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+	if (umount2(link, MNT_DETACH) == 0)
+		return 0;
+	if (errno != EPERM)
+		return -errno;
+	n = readlink(link, path, sizeof(path) - 1);
+	if (n < 0)
+		return -errno;
+	path[n] = '\0';
+	return fusermount_detach(path);
 }
 
 void mountpoint_bury(const char *path)
@@ -184,7 +198,7 @@ int mountpoint_mount(const char *path, const char *label, struct view_error *err
 	if (mount(label, path, VIEW_TYPE, MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC, options) <
 	    0) {
 		if (errno == EPERM)
-			return view_fail(error, SAY_NO_PRIVILEGE, path, strerror(errno));
+			return fusermount_mount(path, label, error);
 		if (is_shortage(-errno))
 			return view_fail(error, SAY_SYSTEM, path, strerror(errno));
 		return view_fail(error, SAY_MOUNT, path, strerror(errno));

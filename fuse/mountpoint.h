@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The place in the tree where a view appears: made ready, mounted on, and left. */
+/*
+ * The place in the tree where a view appears: made ready, mounted on, and left. What the caller may
+ * not do itself is done by fusermount3, where that is allowed.
+ */
 #pragma once
 
 #include <sys/types.h>

@@ -95,11 +95,12 @@
 	CODE_ESYSTEM, "trusted.overlay.* marks cannot be read, and deleted files would reappear: " \
 		      "run as root "                                                               \
 		      "in the initial user namespace, or give -o userxattr"
-#define SAY_NO_PRIVILEGE CODE_ESYSTEM, "mount on '%s': %s (it takes CAP_SYS_ADMIN)"
-#define SAY_NO_SANDBOX	 CODE_ESYSTEM, "sandbox=require, but %s cannot be had: %s"
-#define SAY_NO_PROC	 CODE_ESYSTEM, "/proc is not mounted"
-#define SAY_TIMEOUT	 CODE_ESYSTEM, "not ready after %u s (-o timeout=…)"
-#define SAY_INDEX	 CODE_ESYSTEM, "layer index '%s': %s"
+#define SAY_NO_PRIVILEGE \
+	CODE_ESYSTEM, "mount on '%s': it takes CAP_SYS_ADMIN, or fusermount3, which says: %s"
+#define SAY_NO_SANDBOX CODE_ESYSTEM, "sandbox=require, but %s cannot be had: %s"
+#define SAY_NO_PROC    CODE_ESYSTEM, "/proc is not mounted"
+#define SAY_TIMEOUT    CODE_ESYSTEM, "not ready after %u s (-o timeout=…)"
+#define SAY_INDEX      CODE_ESYSTEM, "layer index '%s': %s"
 #define SAY_INDEX_UNSAFE \
 	CODE_ESYSTEM, "layer index '%s' is another user's, or others may write in it"
 #define SAY_INDEX_REMOVE CODE_ESYSTEM, "layer index '%s': entry %s: %s"

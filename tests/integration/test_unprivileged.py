@@ -1,0 +1,264 @@
+"""A view that a user mounts, who may not: by fusermount3, or in a user namespace."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import re
+import shutil
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support import image, machine, namespace, skipping
+from support.image import KERNEL, KERNEL_PATH, lowerdir
+from support.injection import injecting
+from support.view import Argument, Finished, View, call, program, refused, run
+from support.waiting import wait_until
+
+NOBODY = pwd.getpwnam("nobody")
+
+USER = [
+    *(shutil.which("setpriv") or "setpriv", f"--reuid={NOBODY.pw_uid}"),
+    *(f"--regid={NOBODY.pw_gid}", "--clear-groups", "--"),
+]
+
+
+@pytest.fixture(autouse=True)
+def _device() -> Iterator[None]:
+    """/dev/fuse as udev makes it: for everybody."""
+    with machine.private_dev("fuse") as dev:
+        (dev / "fuse").chmod(0o666)
+        yield
+
+
+@pytest.fixture(autouse=True)
+def _programs(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where a user can reach them."""
+    reachable = place / "build" / "fuse"
+    reachable.mkdir(parents=True)
+    for name in machine.PROGRAMS:
+        shutil.copy(program(name), reachable)
+    monkeypatch.setenv("VIEWFS_BUILD", str(place / "build"))
+
+
+@pytest.fixture
+def fusermount3() -> str:
+    path = shutil.which("fusermount3")
+    if not path:
+        skipping.skip("no fusermount3")
+    if not os.stat(path).st_mode & 0o4000:
+        skipping.skip(f"{path} is not set-user-ID")
+    return path
+
+
+@pytest.fixture
+def option(place: Path, fusermount3: str) -> bytes:
+    return lowerdir(image.usual().build(place / "layers")) + b",userxattr"
+
+
+@pytest.fixture
+def at(place: Path) -> Path:
+    """A mountpoint of the user's."""
+    mountpoint = place / "view"
+    mountpoint.mkdir()
+    os.chown(mountpoint, NOBODY.pw_uid, NOBODY.pw_gid)
+    return mountpoint
+
+
+def mounted(at: Path, option: bytes, **how: Any) -> View:
+    return View(at, "-o", option, wrapper=USER, **how)
+
+
+def attempt(at: Path, option: bytes, **how: Any) -> Finished:
+    return call("-o", option, "--", "none", at, wrapper=USER, **how)
+
+
+def as_user(*command: Argument) -> Finished:
+    return run(*USER, *command)
+
+
+def same_as_the_kernel(at: Path, place: Path) -> Finished:
+    """Compares as the user."""
+    (place / "kernel").write_bytes(KERNEL)
+    return as_user("cmp", place / "kernel", at / KERNEL_PATH)
+
+
+SILENCE = Finished(0, "", "")
+
+
+def test_a_user_mounts(place: Path, at: Path, option: bytes) -> None:
+    with mounted(at, option, source="label") as view:
+        assert view.ready["passthrough"] is False
+        assert view.mount.type == "fuse.urunc-viewfs"
+        assert view.mount.source == b"label"
+        assert {"ro", "nosuid", "nodev", "noexec"} <= view.mount.options
+        assert b"user_id=%d" % NOBODY.pw_uid in view.mount.super_options
+        assert b"default_permissions" in view.mount.super_options
+        assert view.daemon.proc.stat().st_uid == NOBODY.pw_uid
+        assert same_as_the_kernel(at, place) == SILENCE
+        written = as_user("touch", at / KERNEL_PATH)
+        assert "Read-only file system" in written.stderr
+
+
+@pytest.mark.parametrize("label", ["a,b", "a\\,ro,suid", "\\", ",", 'it\'s "my"\n label', "x" * 900])
+def test_any_label(at: Path, option: bytes, label: str) -> None:
+    """Which must not be taken for options."""
+    with mounted(at, option, source=label) as view:
+        assert view.mount.source == label.encode()
+        assert "nosuid" in view.mount.options
+
+
+def others_may(place: Path, text: str) -> None:
+    """/etc/fuse.conf, for this process and those that it starts."""
+    (place / "fuse.conf").write_text(text)
+    namespace.mount(str(place / "fuse.conf"), "/etc/fuse.conf", None, namespace.MS_BIND)
+
+
+@pytest.mark.parametrize("permitted", [True, False])
+def test_other_users(place: Path, at: Path, option: bytes, permitted: bool) -> None:
+    others_may(place, "user_allow_other\n" if permitted else "")
+    try:
+        with mounted(at, option) as view:
+            assert (b"allow_other" in view.mount.super_options) == permitted
+            assert same_as_the_kernel(at, place) == SILENCE
+            if permitted:
+                assert (at / KERNEL_PATH).read_bytes() == KERNEL
+            else:
+                with pytest.raises(PermissionError):
+                    os.listdir(at)
+    finally:
+        namespace.unmount("/etc/fuse.conf")
+
+
+@pytest.mark.parametrize("command", [["umount"], ["fusermount3", "-u"]])
+def test_a_user_unmounts(at: Path, option: bytes, command: list[str]) -> None:
+    with mounted(at, option):
+        assert as_user(*command, at) == SILENCE
+
+
+@pytest.mark.parametrize("alive", [True, False])
+def test_a_user_unmounts_by_viewfsctl(at: Path, option: bytes, alive: bool) -> None:
+    assert attempt(at, option).status == 0
+    if not alive:
+        machine.processes()[0].signal(signal.SIGKILL)
+        wait_until(lambda: not machine.processes(), "the view to die")
+    assert as_user(program("viewfsctl"), "umount", at).status == 0
+    assert machine.mounts() == []
+
+
+def test_a_user_mounts_the_same_again(place: Path, at: Path, option: bytes) -> None:
+    for _ in range(2):
+        assert attempt(at, option + b",id=one").status == 0
+        assert len(machine.mounts()) == 1
+    assert same_as_the_kernel(at, place) == SILENCE
+    assert as_user("fusermount3", "-u", at) == SILENCE
+
+
+def test_by_the_mount_helper(place: Path, at: Path, option: bytes) -> None:
+    assert as_user(program("mount.urunc-viewfs"), "label", at, "-o", option) == SILENCE
+    assert same_as_the_kernel(at, place) == SILENCE
+    assert as_user("fusermount3", "-u", at) == SILENCE
+
+
+def test_a_dead_view_is_replaced(place: Path, at: Path, option: bytes) -> None:
+    assert attempt(at, option).status == 0
+    (daemon,) = machine.processes()
+    daemon.signal(signal.SIGKILL)
+    wait_until(lambda: not machine.processes(), "the view to die")
+    assert attempt(at, option).status == 0
+    assert len(machine.mounts()) == 1
+    assert same_as_the_kernel(at, place) == SILENCE
+    assert as_user("fusermount3", "-u", at) == SILENCE
+
+
+# Its end in other ways: none may be unmounted without fusermount3
+
+
+def test_a_signal_ends_it(at: Path, option: bytes) -> None:
+    with mounted(at, option, foreground=True, expected=["CAP_SYS_ADMIN"]) as view:
+        view.process.send_signal(signal.SIGINT)
+        view.wait_gone()
+        assert machine.mounts() == []
+
+
+def test_the_lifeline_ends_it(at: Path, option: bytes) -> None:
+    reader, writer = os.pipe()
+    words = [f"--lifeline={reader}", "-o", option, "none", at]
+    assert call(*words, wrapper=USER, pass_fds=[reader]).status == 0
+    os.close(reader)
+    os.close(writer)
+    wait_until(lambda: not machine.processes(), "the view's processes to end")
+    assert machine.mounts() == []
+
+
+def test_a_failure_after_the_mount_leaves_nothing(at: Path, option: bytes) -> None:
+    refused(attempt(at, option + b",passthrough=on"), "EMOUNT", 32, "CAP_SYS_ADMIN")
+
+
+@pytest.mark.parametrize("written", ["link", "view/"])
+def test_a_mount_that_a_dead_server_left(
+    place: Path, at: Path, option: bytes, written: str
+) -> None:
+    (place / "link").symlink_to("view")
+    wrapper = [*injecting(place / "log", "dup3:signal=SIGKILL"), *USER]
+    finished = call("-o", option, "none", written, wrapper=wrapper, cwd=place)
+    refused(finished, "ESYSTEM", 4, "^the view's process died")
+
+
+# Refused
+
+
+def test_only_with_userxattr(at: Path, option: bytes) -> None:
+    finished = attempt(at, option.removesuffix(b",userxattr"))
+    refused(finished, "ESYSTEM", 2, "trusted.overlay.* marks cannot be read.*userxattr")
+
+
+def test_a_mountpoint_of_anothers(at: Path, option: bytes) -> None:
+    os.chown(at, 0, 0)
+    naming = f"^mount on '{at}': .*fusermount3, which says: user has no write access"
+    refused(attempt(at, option), "ESYSTEM", 2, naming)
+
+
+def test_without_fusermount3(at: Path, option: bytes) -> None:
+    finished = attempt(at, option, env={"PATH": "/nowhere"})
+    refused(finished, "ESYSTEM", 2, "fusermount3, which says: No such file or directory$")
+
+
+def test_where_fusermount3_may_not_either(at: Path, option: bytes) -> None:
+    """As in a container, which runs without new privileges."""
+    wrapper = [USER[0], "--no-new-privs", *USER[1:]]
+    finished = call("-o", option, "--", "none", at, wrapper=wrapper)
+    refused(finished, "ESYSTEM", 2, "fusermount3, which says: mount failed: Operation not permitted")
+
+
+def test_a_device_of_anothers(at: Path, option: bytes) -> None:
+    os.chmod("/dev/fuse", 0o600)
+    refused(attempt(at, option), "ESYSTEM", 2, "^/dev/fuse: Permission denied$")
+
+
+# In a user namespace
+
+
+def test_in_a_user_namespace(place: Path, at: Path, option: bytes) -> None:
+    """There mount(2) itself is enough; for the outside the view does not exist."""
+    (place / "kernel").write_bytes(KERNEL)
+    script = """
+        cd "$1" || exit
+        build/fuse/urunc-viewfs -f -o "$2" --ready-fd=3 label view 3>ready & view=$!
+        read -r ready <ready || exit
+        echo "$ready"
+        grep " - fuse.urunc-viewfs label " /proc/self/mountinfo
+        cmp kernel "view/$3" && umount view && wait $view
+    """
+    os.mkfifo(place / "ready")
+    os.chown(place / "ready", NOBODY.pw_uid, NOBODY.pw_gid)
+    words = ["sh", "-c", script, "sh", place, option, KERNEL_PATH]
+    finished = as_user("unshare", "--user", "--map-root-user", "--mount", "--", *words)
+    assert finished.status == 0, finished
+    ready, line = finished.stdout.splitlines()
+    assert '"ready":true' in ready and '"passthrough":false' in ready
+    assert re.search(r" ro,.*user_id=0,.*allow_other", line)
+    assert machine.mounts() == []
