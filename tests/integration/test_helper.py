@@ -6,14 +6,12 @@ import os
 import shutil
 import stat
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from support import image, machine, namespace, scratch, skipping
+from support import image, machine, namespace, skipping
 from support.image import INITRD_PATH, KERNEL, KERNEL_PATH, lowerdir
-from support.resolver import build_directory
 from support.view import Argument, Finished, run, tree
 from support.waiting import SECONDS, wait_until
 
@@ -21,22 +19,7 @@ USUAL_TREE = {"urunc.json", "unikernel/", KERNEL_PATH, "boot/", INITRD_PATH}
 TYPES = ["urunc-viewfs", "fuse.urunc-viewfs", "fuse3.urunc-viewfs"]
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _installed(private_mounts: None) -> Iterator[None]:
-    """The programs in /usr/sbin, the only place where mount(8) looks: as meson installs them, laid
-    over what is there for this process alone."""
-    parent, reason = scratch.find()
-    if parent is None:
-        skipping.skip(reason)
-    with scratch.directory(parent) as place:
-        meson = ["meson", "install", "-C", build_directory(), "--no-rebuild", "--quiet"]
-        subprocess.run([*meson, "--destdir", place], check=True, stdout=subprocess.DEVNULL)
-        layers = f"lowerdir={place}/usr/sbin:/usr/sbin"
-        namespace.mount("overlay", "/usr/sbin", "overlay", namespace.MS_RDONLY, layers)
-        try:
-            yield
-        finally:
-            namespace.unmount("/usr/sbin")
+pytestmark = pytest.mark.usefixtures("installed")
 
 
 @pytest.fixture
