@@ -181,6 +181,8 @@ int arguments_parse(struct arguments *ret, int argc, char **argv, enum arguments
 
 	optind = 1;
 	opterr = 0;
+	/* mount.fuse3 puts the options last, whatever its caller likes. */
+	unsetenv("POSIXLY_CORRECT");
 	/* Goes on after a failure: where to say it (--ready-fd, --log-format) may come later. */
 	while ((option = getopt_long(argc, argv, letters, known, NULL)) >= 0)
 		if (set_argument(ret, option, optarg, argv, letters, error) < 0)

@@ -42,7 +42,7 @@ static void print_help(void)
 	     "Mounts a view of a container image's layers for mount(8); see urunc-viewfs(8).\n"
 	     "\n"
 	     "  -s            pass over unknown mount options\n"
-	     "  -f            check the words, mount nothing\n"
+	     "  -f            check the mount options, mount nothing\n"
 	     "  -n            accepted; there is no mtab\n"
 	     "  -v            say what is run\n"
 	     "  -N NAMESPACE  mount in the mount namespace of this file\n"
@@ -58,6 +58,8 @@ static int parse(struct call *call, int argc, char **argv, struct view_error *er
 	int option;
 
 	opterr = 0;
+	/* The words come in mount(8)'s order, whatever its caller likes. */
+	unsetenv("POSIXLY_CORRECT");
 	while ((option = getopt_long(argc, argv, letters, known, NULL)) >= 0) {
 		switch (option) {
 		case 'h': call->help = true; return 0;
@@ -145,16 +147,39 @@ static int enter_namespace(const char *path, struct view_error *error)
 	return 0;
 }
 
-static int become_urunc_viewfs(const struct call *call, struct view_error *error)
+/* The call in urunc-viewfs's words. Returns: an owned array of borrowed strings, or NULL. */
+static char **new_words(const struct call *call)
 {
 	static char name[] = PROGRAM_NAME, option[] = "-o", end[] = "--";
-	cleanup_close int program = -EBADF;
-	cleanup_free char **argv = NULL;
-	char path[PATH_MAX];
+	char **words = calloc(2 * call->options.count + 5, sizeof(*words));
 	size_t n = 0;
-	int r;
 
-	r = program_path(name, path);
+	if (!words)
+		return NULL;
+	words[n++] = name;
+	for (size_t i = 0; i < call->options.count; i++) {
+		words[n++] = option;
+		words[n++] = call->options.items[i];
+	}
+	words[n++] = end;
+	words[n++] = (char *)call->spec;
+	words[n] = (char *)call->directory;
+	return words;
+}
+
+static void tell(char **words)
+{
+	for (; *words; words++)
+		printf("%s%c", *words, words[1] ? ' ' : '\n');
+	fflush(stdout);
+}
+
+static int become_urunc_viewfs(const struct call *call, char **words, struct view_error *error)
+{
+	cleanup_close int program = -EBADF;
+	char path[PATH_MAX];
+	int r = program_path(PROGRAM_NAME, path);
+
 	if (r < 0)
 		return view_fail(error, SAY_SYSTEM, "/proc/self/exe", strerror(-r));
 	/* Opened here: the namespace to mount in need not have it. */
@@ -163,23 +188,20 @@ static int become_urunc_viewfs(const struct call *call, struct view_error *error
 		return view_fail(error, SAY_SYSTEM, path, strerror(errno));
 	if (call->in_namespace && enter_namespace(call->in_namespace, error) < 0)
 		return -ECANCELED;
-	argv = calloc(2 * call->options.count + 5, sizeof(*argv));
-	if (!argv)
-		return view_fail(error, SAY_NO_MEMORY);
-	argv[n++] = name;
-	for (size_t i = 0; i < call->options.count; i++) {
-		argv[n++] = option;
-		argv[n++] = call->options.items[i];
-	}
-	argv[n++] = end;
-	argv[n++] = (char *)call->spec;
-	argv[n++] = (char *)call->directory;
-	if (call->verbose)
-		for (size_t i = 0; i < n; i++)
-			printf("%s%c", argv[i], i + 1 < n ? ' ' : '\n');
-	fflush(stdout);
-	execveat(program, "", argv, environ, AT_EMPTY_PATH);
+	execveat(program, "", words, environ, AT_EMPTY_PATH);
 	return view_fail(error, SAY_SYSTEM, path, strerror(errno));
+}
+
+/* Comes back with 0 only where nothing was to be mounted. */
+static int carry_out(const struct call *call, struct view_error *error)
+{
+	cleanup_free char **words = new_words(call);
+
+	if (!words)
+		return view_fail(error, SAY_NO_MEMORY);
+	if (call->verbose)
+		tell(words);
+	return call->fake ? check_options(call, error) : become_urunc_viewfs(call, words, error);
 }
 
 int main(int argc, char **argv)
@@ -197,7 +219,7 @@ int main(int argc, char **argv)
 	for (size_t i = 0; r == 0 && call.sloppy && i < call.options.count; i++)
 		drop_unknown(call.options.items[i]);
 	if (r == 0)
-		r = call.fake ? check_options(&call, &error) : become_urunc_viewfs(&call, &error);
+		r = carry_out(&call, &error);
 	if (r == 0)
 		return 0;
 	log_error("%s", error.message);

@@ -128,6 +128,10 @@ static int set_mode(struct options *options, char *value, struct view_error *err
 	return 0;
 }
 
+/* Of fstab: mount(8) would start the helper as the user, who cannot read the layers' marks. */
+#define NOT_FOR_USERS \
+	"fstab's views are root's, users mount their own with urunc-viewfs -o userxattr"
+
 /* Options with a setter, or with a reason why they are refused. */
 static const struct option_rule {
 	const char *name;
@@ -158,55 +162,33 @@ static const struct option_rule {
 	{"id", set_id, NULL, "ID|container id for logs and listings"},
 
 	{"remount", NULL, "a view is read-only for good, unmount it and mount anew", NULL},
-	{"user", NULL, "a view reads layers as root, so users may not mount one", NULL},
-	{"users", NULL, "a view reads layers as root, so users may not mount one", NULL},
+	{"user", NULL, NOT_FOR_USERS, NULL},
+	{"users", NULL, NOT_FOR_USERS, NULL},
 };
 
 enum { ACCEPTED_SIZE = 20 };
 
 /*
- * Accepted without effect: what mount(8) and libfuse know, for what is always on stays on, and what
- * overlayfs and containerd know, for a view is of the committed layers. Arrays, not pointers: those
- * would be pages of relocations in every view's memory.
+ * Accepted without effect: what mount(8) and libfuse know, for what is always on stays on (also as
+ * mountinfo shows it, which mount(8) hands back for a remount), and what overlayfs and containerd
+ * know, for a view is of the committed layers. Arrays, not pointers: those would be pages of
+ * relocations in every view's memory.
  */
 static const char accepted[][ACCEPTED_SIZE] = {
-	"ro",
-	"rw",
-	"suid",
-	"nosuid",
-	"dev",
-	"nodev",
-	"exec",
-	"noexec",
-	"sync",
-	"async",
-	"dirsync",
-	"atime",
-	"noatime",
-	"diratime",
-	"nodiratime",
-	"relatime",
-	"norelatime",
-	"strictatime",
-	"nostrictatime",
-	"lazytime",
-	"nolazytime",
-	"silent",
-	"loud",
-	"defaults",
-	"allow_other",
-	"default_permissions",
-	"auto",
-	"noauto",
-	"nofail",
-	"nouser",
-	"_netdev",
-	"volatile",
-	"bind",
-	"rbind",
+	"ro",	      "rw",	     "suid",	      "nosuid",
+	"dev",	      "nodev",	     "exec",	      "noexec",
+	"sync",	      "async",	     "dirsync",	      "atime",
+	"noatime",    "diratime",    "nodiratime",    "relatime",
+	"norelatime", "strictatime", "nostrictatime", "lazytime",
+	"nolazytime", "iversion",    "noiversion",    "mand",
+	"nomand",     "symfollow",   "nosymfollow",   "silent",
+	"loud",	      "defaults",    "allow_other",   "default_permissions",
+	"auto",	      "noauto",	     "nofail",	      "nouser",
+	"_netdev",    "volatile",    "bind",	      "rbind",
 };
 static const char accepted_with_value[][ACCEPTED_SIZE] = {
-	"comment", "workdir", "index", "xino", "nfs_export", "uuid", "redirect_dir", "metacopy",
+	"comment", "group_id",	 "user_id", "uhelper",	    "workdir",	"index",
+	"xino",	   "nfs_export", "uuid",    "redirect_dir", "metacopy",
 };
 
 static const struct option_rule *find_rule(const char *name)

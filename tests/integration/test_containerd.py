@@ -11,9 +11,10 @@ import pytest
 from support import image, machine, namespace, skipping
 from support.build import SOURCE
 from support.containerd import Containerd
-from support.image import INITRD_PATH, KERNEL, KERNEL_PATH, lowerdir
+from support.image import KERNEL_PATH, lowerdir
+from support.installed import SILENCE, assert_mounted, umount
 from support.overlay import escape
-from support.view import Finished, View, call, refused, run, tree
+from support.view import View, call, refused, run, tree
 from support.waiting import wait_until
 
 pytestmark = pytest.mark.usefixtures("installed")
@@ -22,9 +23,6 @@ pytestmark = pytest.mark.usefixtures("installed")
 GO = Path("/usr/bin/go")
 GOPATH = Path("/usr/share/gocode")
 PACKAGE = GOPATH / "src/github.com/containerd/containerd/mount"
-
-USUAL_TREE = {"urunc.json", "unikernel/", KERNEL_PATH, "boot/", INITRD_PATH}
-SILENCE = Finished(0, "", "")
 
 # "retriesOnECHILD"
 TRIES = 10
@@ -44,13 +42,6 @@ def containerd_mount(tmp_path_factory: pytest.TempPathFactory) -> Path:
         check=True,
     )
     return program
-
-
-@pytest.fixture
-def at(place: Path) -> Path:
-    mountpoint = place / "view"
-    mountpoint.mkdir()
-    return mountpoint
 
 
 @pytest.fixture
@@ -76,19 +67,6 @@ def mounts(*options: bytes, fstype: str = "fuse3.urunc-viewfs") -> bytes:
     return json.dumps([{"Type": fstype, "Source": "label", "Options": words}]).encode()
 
 
-def assert_mounted(at: Path) -> None:
-    (found,) = machine.mounts_at(at)
-    assert (found.type, found.source) == ("fuse.urunc-viewfs", b"label")
-    assert tree(at) == USUAL_TREE
-    assert (at / KERNEL_PATH).read_bytes() == KERNEL
-    assert len(machine.processes()) == 1
-
-
-def unmount(at: Path) -> None:
-    namespace.unmount(str(at), 0)
-    wait_until(lambda: not machine.processes(), "the daemon to end")
-
-
 @pytest.mark.parametrize("fstype", ["fuse3.urunc-viewfs", "fuse.urunc-viewfs"])
 def test_the_mount_package(
     containerd_mount: Path, at: Path, layers: list[bytes], fstype: str
@@ -96,8 +74,8 @@ def test_the_mount_package(
     """Which reads what the helper writes until nobody can write any more."""
     options = [lowerdir(layers), b"index=off", b"xino=off", b"ro"]
     assert run(containerd_mount, at, stdin=mounts(*options, fstype=fstype)) == SILENCE
-    assert_mounted(at)
-    unmount(at)
+    assert_mounted(at, b"label")
+    umount(at)
 
 
 def test_a_word_for_each_option(
@@ -107,8 +85,8 @@ def test_a_word_for_each_option(
     options = [b"lowerdir=" + b":".join(map(escape, odd)), b"binary=/" + KERNEL_PATH.encode()]
     assert run(containerd_mount, at, stdin=mounts(*options)) == SILENCE
     assert calls.read_bytes().count(b" -o ") == 2
-    assert_mounted(at)
-    unmount(at)
+    assert_mounted(at, b"label")
+    umount(at)
 
 
 def test_its_failures_are_ours(
@@ -131,8 +109,8 @@ def test_tries_after_a_lost_outcome(
     assert run(containerd_mount, at, calls, str(lost), stdin=stdin) == SILENCE
     assert lost < calls.read_text().count("\n") <= TRIES
     wait_until(lambda: len(machine.processes()) == 1, "the daemons of the lost views to end")
-    assert_mounted(at)
-    unmount(at)
+    assert_mounted(at, b"label")
+    umount(at)
 
 
 def test_every_outcome_lost(
@@ -151,8 +129,8 @@ def test_once_more_on_a_live_view(containerd_mount: Path, at: Path, layers: list
     assert run(containerd_mount, at, stdin=stdin) == SILENCE
     wait_until(lambda: len(machine.processes()) == 1, "the second call's processes to end")
     assert machine.processes()[0].pid == daemon.pid
-    assert_mounted(at)
-    unmount(at)
+    assert_mounted(at, b"label")
+    umount(at)
 
 
 # Bundles
@@ -178,7 +156,6 @@ def test_a_bundle_of_containerds(place: Path, at: Path, snapshotter: str, layers
                 for path in filter(os.path.isfile, (rootfs / name for name in ARTIFACTS)):
                     seen = view.root / path.relative_to(rootfs)
                     assert seen.read_bytes() == path.read_bytes()
-                unmount(view.root)
             # What a hook finds that comes too late: nothing is mounted there any more.
             namespace.unmount(str(rootfs))
             at.mkdir()

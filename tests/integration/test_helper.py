@@ -7,54 +7,15 @@ import shutil
 import stat
 import subprocess
 from pathlib import Path
-from typing import Any
 
 import pytest
 from support import image, machine, namespace, skipping
-from support.image import INITRD_PATH, KERNEL, KERNEL_PATH, lowerdir
-from support.view import Argument, Finished, run, tree
+from support.image import KERNEL, KERNEL_PATH, lowerdir
+from support.installed import SILENCE, TYPES, assert_mounted, mount, umount
+from support.view import run
 from support.waiting import SECONDS, wait_until
 
-USUAL_TREE = {"urunc.json", "unikernel/", KERNEL_PATH, "boot/", INITRD_PATH}
-TYPES = ["urunc-viewfs", "fuse.urunc-viewfs", "fuse3.urunc-viewfs"]
-
-
 pytestmark = pytest.mark.usefixtures("installed")
-
-
-@pytest.fixture
-def at(place: Path) -> Path:
-    mountpoint = place / "view"
-    mountpoint.mkdir()
-    return mountpoint
-
-
-@pytest.fixture
-def option(place: Path) -> bytes:
-    return lowerdir(image.usual().build(place / "layers"))
-
-
-def mount(*arguments: Argument, **how: Any) -> Finished:
-    return run("mount", *arguments, **how)
-
-
-def umount(at: Path) -> None:
-    assert run("umount", at) == Finished(0, "", "")
-    wait_until(lambda: not machine.processes(), "the daemon to end")
-    assert machine.mounts() == []
-
-
-def assert_mounted(at: Path, source: bytes = b"none") -> None:
-    """By mount(8), in silence."""
-    (found,) = machine.mounts_at(at)
-    assert found.type == "fuse.urunc-viewfs"
-    assert found.source == source
-    assert {"ro", "nosuid", "nodev", "noexec"} <= found.options
-    assert tree(at) == USUAL_TREE
-    assert (at / KERNEL_PATH).read_bytes() == KERNEL
-
-
-SILENCE = Finished(0, "", "")
 
 
 def test_the_names_that_mount_looks_for() -> None:
@@ -87,16 +48,6 @@ def test_the_flags_of_mounts_own(at: Path, option: bytes, flag: str) -> None:
     assert mount(flag, "-t", "urunc-viewfs", "none", at, "-o", option) == SILENCE
     assert_mounted(at)
     umount(at)
-
-
-def test_from_fstab(place: Path, at: Path, option: bytes) -> None:
-    fstab = place / "fstab"
-    for fstype in TYPES:
-        fstab.write_bytes(b"label %b %b noauto,nofail,%b 0 0\n" % (
-            bytes(at), fstype.encode(), option))  # fmt: skip
-        assert mount("--fstab", fstab, at) == SILENCE
-        assert_mounted(at, b"label")
-        umount(at)
 
 
 def test_a_mounted_overlay(place: Path, at: Path, option: bytes) -> None:
@@ -133,7 +84,7 @@ def test_an_unknown_option_is_tolerated(at: Path, option: bytes, fstype: str) ->
 
 
 def test_tolerance_is_for_unknown_ones(at: Path, option: bytes) -> None:
-    for bad in (b"uid=x", b"users"):
+    for bad in (b"mode=x", b"users"):
         refused = mount("-s", "-t", "urunc-viewfs", "none", at, "-o", option + b"," + bad)
         assert refused.status == 1, bad
     assert machine.mounts() == []
@@ -148,9 +99,12 @@ def test_fake(at: Path, option: bytes) -> None:
 
 
 def test_verbose(at: Path, option: bytes) -> None:
-    finished = mount("-v", "-t", "urunc-viewfs", "none", at, "-o", option)
-    assert (finished.status, finished.stderr) == (0, "")
-    assert "urunc-viewfs -o" in finished.stdout
+    said = f"urunc-viewfs -o rw,{os.fsdecode(option)} -- none {at}\n"
+    words = ["-v", "-t", "urunc-viewfs", "none", at, "-o", option]
+    finished = mount("-f", *words)
+    assert (finished.status, finished.stdout, finished.stderr) == (0, said, "")
+    assert machine.mounts() == []
+    assert mount(*words) == finished
     assert_mounted(at)
     umount(at)
 
@@ -166,7 +120,7 @@ def test_remount_is_refused(at: Path, option: bytes) -> None:
 
 
 STATUSES: dict[str, tuple[str, int]] = {
-    "usage": ("uid=x", 1),
+    "usage": ("mode=x", 1),
     "layer": ("lowerdir=/nowhere", 32),
     "artifact": ("binary=/gone,resolve=ready", 32),
     "time-out": ("timeout=1,lowerdir={silent}", 2),
@@ -194,22 +148,30 @@ def test_the_helper_takes_its_words_in_any_order(at: Path, option: bytes) -> Non
         umount(at)
 
 
-def test_the_helper_mounts_in_another_namespace(place: Path, at: Path, option: bytes) -> None:
-    """-N, as mount(8) gives it to helpers."""
+def test_in_any_order_whatever_the_environment_says(at: Path, option: bytes) -> None:
+    for words in (
+        ["/usr/sbin/mount.urunc-viewfs", "none", at, "-o", option],
+        ["mount.fuse3", "none", at, "-o", option, "-t", "urunc-viewfs"],
+    ):
+        assert run(*words, env={"POSIXLY_CORRECT": "1"}) == SILENCE
+        assert_mounted(at)
+        umount(at)
+
+
+def test_in_another_namespace(place: Path, at: Path, option: bytes) -> None:
     with subprocess.Popen(
         ["unshare", "--mount", "--", "sh", "-c", "echo; read _"],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE,
     ) as other:  # fmt: skip
         assert other.stdout and other.stdin
         other.stdout.readline()
-        words = ["none", at, "-N", f"/proc/{other.pid}/ns/mnt", "-o", option]
-        assert run("/usr/sbin/mount.urunc-viewfs", *words) == SILENCE
+        words = ["-N", str(other.pid), "-t", "urunc-viewfs", "none", at, "-o", option]
+        assert mount(*words) == SILENCE
         assert machine.mounts_at(at) == []
         inside = Path(f"/proc/{other.pid}/root{at}")
         assert (inside / KERNEL_PATH).read_bytes() == KERNEL
         # The daemon is in there too, and keeps the namespace: its end does not unmount it.
-        umount = run("nsenter", f"--mount=/proc/{other.pid}/ns/mnt", "umount", at)
-        assert umount == SILENCE
+        assert run("umount", "-N", str(other.pid), at) == SILENCE
         other.stdin.close()
     wait_until(lambda: count_daemons() == 0, "the daemon to end")
 

@@ -40,14 +40,15 @@ static void test_accepted(void **state)
 		/* mount(8) and libfuse. */
 		"ro,rw,suid,nosuid,dev,nodev,exec,noexec",
 		"sync,async,dirsync,silent,loud,defaults",
+		"iversion,noiversion,mand,nomand,symfollow,nosymfollow",
 		"atime,noatime,diratime,nodiratime,relatime,norelatime,strictatime,nostrictatime",
-		"lazytime,nolazytime,allow_other,default_permissions",
+		"lazytime,nolazytime,allow_other,default_permissions,user_id=0,group_id=0",
 		/* overlayfs and containerd. */
 		"upperdir=a,workdir=b,index=off,xino=off,nfs_export=off,uuid=on,volatile",
 		"redirect_dir=on,metacopy=on,rbind,bind",
 		/* For others. */
 		"x-systemd.automount,x-a=b,X-mount.mkdir,X-a=b,nofail,_netdev,nouser,noauto,auto",
-		"comment=anything",
+		"comment=anything,uhelper=x",
 	};
 
 	(void)state;
@@ -67,9 +68,9 @@ static void test_refused(void **state)
 	} rows[] = {
 		/* With the reason. */
 		{"remount", "'remount': a view is read-only for good"},
-		{"user", "'user': a view reads layers as root"},
-		{"user=joe", "'user': a view reads layers as root"},
-		{"users", "'users': a view reads layers as root"},
+		{"user", "'user': fstab's views are root's"},
+		{"user=joe", "'user': fstab's views are root's"},
+		{"users", "'users': fstab's views are root's"},
 		/* By name. */
 		{"nonsense", "unknown mount option 'nonsense'"},
 		{"nonsense=1", "unknown mount option 'nonsense'"},
