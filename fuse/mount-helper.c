@@ -189,6 +189,8 @@ static int become_urunc_viewfs(const struct call *call, char **words, struct vie
 	if (call->in_namespace && enter_namespace(call->in_namespace, error) < 0)
 		return -ECANCELED;
 	execveat(program, "", words, environ, AT_EMPTY_PATH);
+	if (call->in_namespace)
+		return view_fail(error, SAY_NAMESPACE, call->in_namespace, strerror(errno));
 	return view_fail(error, SAY_SYSTEM, path, strerror(errno));
 }
 

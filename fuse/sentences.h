@@ -97,6 +97,9 @@
 		      "in the initial user namespace, or give -o userxattr"
 #define SAY_NO_PRIVILEGE \
 	CODE_ESYSTEM, "mount on '%s': it takes CAP_SYS_ADMIN, or fusermount3, which says: %s"
+#define SAY_NAMESPACE                                                                         \
+	CODE_ESYSTEM, "%s: urunc-viewfs cannot run in that namespace: %s (are its libraries " \
+		      "there?)"
 #define SAY_NO_SANDBOX CODE_ESYSTEM, "sandbox=require, but %s cannot be had: %s"
 #define SAY_NO_PROC    CODE_ESYSTEM, "/proc is not mounted"
 #define SAY_TIMEOUT    CODE_ESYSTEM, "not ready after %u s (-o timeout=…)"

@@ -6,6 +6,8 @@ import os
 import shutil
 import stat
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -158,22 +160,39 @@ def test_in_any_order_whatever_the_environment_says(at: Path, option: bytes) -> 
         umount(at)
 
 
-def test_in_another_namespace(place: Path, at: Path, option: bytes) -> None:
+@contextmanager
+def another_namespace(first: str = ":") -> Iterator[int]:
+    """A process that has a mount namespace of its own, and has run FIRST in it."""
     with subprocess.Popen(
-        ["unshare", "--mount", "--", "sh", "-c", "echo; read _"],
+        ["unshare", "--mount", "--", "sh", "-c", f"{first} && echo; read _"],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-    ) as other:  # fmt: skip
-        assert other.stdout and other.stdin
-        other.stdout.readline()
-        words = ["-N", str(other.pid), "-t", "urunc-viewfs", "none", at, "-o", option]
+    ) as process:  # fmt: skip
+        assert process.stdin and process.stdout
+        assert process.stdout.readline()
+        yield process.pid
+        process.stdin.close()
+
+
+def test_in_another_namespace(at: Path, option: bytes) -> None:
+    with another_namespace() as pid:
+        words = ["-N", str(pid), "-t", "urunc-viewfs", "none", at, "-o", option]
         assert mount(*words) == SILENCE
         assert machine.mounts_at(at) == []
-        inside = Path(f"/proc/{other.pid}/root{at}")
+        inside = Path(f"/proc/{pid}/root{at}")
         assert (inside / KERNEL_PATH).read_bytes() == KERNEL
         # The daemon is in there too, and keeps the namespace: its end does not unmount it.
-        assert run("umount", "-N", str(other.pid), at) == SILENCE
-        other.stdin.close()
+        assert run("umount", "-N", str(pid), at) == SILENCE
     wait_until(lambda: count_daemons() == 0, "the daemon to end")
+
+
+def test_a_namespace_in_which_nothing_runs(at: Path, option: bytes) -> None:
+    with open("/proc/self/maps") as maps:
+        loader = next(line.split()[-1] for line in maps if "/ld-linux" in line)
+    with another_namespace(f"mount --bind /dev/null {loader}") as pid:
+        finished = mount("-N", str(pid), "-t", "urunc-viewfs", "none", at, "-o", option)
+    assert finished.status == 2
+    assert "urunc-viewfs cannot run in that namespace: " in finished.stderr
+    assert finished.stderr.count("\n") == 1
 
 
 def count_daemons() -> int:
