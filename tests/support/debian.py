@@ -24,7 +24,7 @@ from .build import SOURCE
 SECONDS = 900
 
 # Beside those that building takes: for the unit tests, and for some of the integration tests.
-EXTRA = ["libcmocka-dev", "python3-pytest", "strace"]
+EXTRA = ["fuse3", "libcmocka-dev", "mount", "python3-pytest", "strace", "util-linux"]
 
 # Nobody needs it after a crash, nor reads in it.
 DPKG = """\

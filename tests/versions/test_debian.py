@@ -17,9 +17,8 @@ from support.build import SOURCE
 SUITES = {"trixie": (3, 17), "testing": (3, 18)}
 
 # Of the tests of the programs those that show most for their time.
-TESTS = [
-    f"tests/integration/test_{name}.py" for name in ("mount", "passthrough", "requests", "resolve")
-]
+NAMES = ["fstab", "helper", "mount", "passthrough", "requests", "resolve", "unprivileged"]
+TESTS = [f"tests/integration/test_{name}.py" for name in NAMES]
 LEFT_OUT = "not crowded and not every_way_to_read"
 
 SECONDS = 300
@@ -46,6 +45,8 @@ def system(request: pytest.FixtureRequest, roots: dict[str, Path], place: Path) 
         namespace.mount("overlay", str(place / "root"), "overlay", 0, options)
         os.chdir("/")
         (place / "root" / "source").mkdir()
+        # Not debootstrap's to make, but fusermount3 reads it.
+        (place / "root" / "etc" / "mtab").symlink_to("../proc/self/mounts")
         try:
             yield place / "root"
         finally:
