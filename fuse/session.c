@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * libfuse speaks to the kernel through a descriptor that it was told of. For the first request,
- * INIT, that is one end of a socket pair, so that its answer can be completed with what this
- * libfuse does not know; then the connection itself takes the descriptor's place.
+ * INIT, that is the end of a pipe, so that its answer can be completed with what this libfuse does
+ * not know; then the connection itself takes the descriptor's place. (Functions of one's own in
+ * place of the descriptor would be simpler, and not every build of libfuse has them.)
  */
 #include "fuse/session.h"
 
@@ -12,7 +13,6 @@
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
@@ -24,7 +24,7 @@
 #include "fuse/serving.h"
 
 enum {
-	INIT_SIZE_MAX = 16384,		 /* FUSE_MIN_READ_BUFFER is 8192 */
+	INIT_SIZE_MAX = 512, /* the header and struct fuse_init_in: 104 bytes, and growing */
 	REQUEST_MAX = READ_MAX + 0x1000, /* the kernel insists on room for a WRITE and its header */
 	PAUSE_MS = 5,			 /* between two that come to look, or nobody is there */
 	FIRST_MAX = 64,			 /* requests that all else waits for */
@@ -35,7 +35,8 @@ enum {
 struct session {
 	struct serving serving;
 	struct fuse_session *fuse;
-	struct fuse_buf request;
+	/* What of it is never read into costs nothing. */
+	_Alignas(struct fuse_in_header) char request[REQUEST_MAX];
 };
 
 static void log_libfuse(enum fuse_log_level level, const char *format, va_list args)
@@ -79,42 +80,58 @@ static struct fuse_session *new_fuse(struct serving *serving, int fd)
 }
 
 /*
- * Has libfuse answer INIT to *peer*, the other end of its descriptor, and passes the completed
- * answer on. Returns: 0 or an errno value.
+ * libfuse would complain on stderr where the mount goes away in the middle of a request.
+ * Returns: > 0: the size of the request; 0: the mount is gone; < 0: an errno value.
  */
-static int answer_init(struct session *session, int connection, int peer, bool want, bool stacked)
+static ssize_t receive(struct session *session, int connection)
 {
-	/* Filled before it is read into: a process that is killed over a page fault in there would
-	 * leave a connection that refuses everything. */
-	char init[INIT_SIZE_MAX] = {}, reply[256] = {};
+	ssize_t n;
+
+	/* ENOENT: whoever asked has been killed meanwhile. */
+	do
+		n = read(connection, session->request, sizeof(session->request));
+	while (n < 0 && (errno == EINTR || errno == EAGAIN || errno == ENOENT));
+	if (n < 0)
+		return errno == ENODEV || errno == ECONNABORTED ? 0 : -errno;
+	return n < (ssize_t)sizeof(struct fuse_in_header) ? -EIO : n;
+}
+
+static void process(struct session *session, ssize_t size)
+{
+	struct fuse_buf request = {.mem = session->request, .size = (size_t)size};
+
+	fuse_session_process_buf(session->fuse, &request);
+}
+
+/*
+ * Has libfuse answer INIT into the pipe that *answers* is the other end of, and passes the
+ * completed answer on. Returns: 0 or an errno value.
+ */
+static int answer_init(struct session *session, int connection, int answers, bool want,
+		       bool stacked)
+{
 	struct fuse_out_header header;
 	struct negotiated negotiated;
-	size_t size;
-	ssize_t n;
-	int r;
+	char reply[256] = {};
+	ssize_t size, n;
 
-	do
-		n = read(connection, init, sizeof(init));
-	while (n < 0 && errno == EINTR);
+	/* Filled before it is read into: a process that is killed over a page fault in there would
+	 * leave a connection that refuses everything. */
+	memset(session->request, 0, INIT_SIZE_MAX);
+	size = receive(session, connection);
+	if (size <= 0)
+		return size < 0 ? (int)size : -ENODEV;
+	process(session, size);
+	n = read(answers, reply, sizeof(reply));
 	if (n < 0)
 		return -errno;
-	size = (size_t)n;
-	/* libfuse receives it itself: the memory for requests is then there, or this call fails. */
-	if (send(peer, init, size, 0) != n)
-		return -errno;
-	do
-		r = fuse_session_receive_buf(session->fuse, &session->request);
-	while (r == -EINTR);
-	if (r <= 0)
-		return r < 0 ? r : -EIO;
-	fuse_session_process_buf(session->fuse, &session->request);
-	n = recv(peer, reply, sizeof(reply), MSG_DONTWAIT);
-	if (n < 0)
-		return -errno;
+	if (n < (ssize_t)sizeof(header))
+		return -EIO;
 	memcpy(&header, reply, sizeof(header));
 	if (header.error < 0)
 		return header.error;
-	negotiated = passthrough_negotiate(init, size, reply, (size_t)n, want, stacked);
+	negotiated = passthrough_negotiate(session->request, (size_t)size, reply, (size_t)n, want,
+					   stacked);
 	if (write(connection, reply, (size_t)n) != n)
 		return -errno;
 	session->serving.passthrough = negotiated.passthrough && passthrough_is_allowed(connection);
@@ -145,24 +162,25 @@ static void raise_readahead(const char *mountpoint)
 static int connect_fuse(struct session *session, int connection, bool want)
 {
 	bool stacked = li_stack_is_stacked(session->serving.view->stack);
-	cleanup_close int peer = -EBADF;
+	cleanup_close int answers = -EBADF;
 	int ends[2];
 	int r;
 
-	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) < 0)
+	/* An answer that never comes is an error, not something to wait for. */
+	if (pipe2(ends, O_CLOEXEC | O_NONBLOCK) < 0)
 		return -errno;
-	peer = ends[1];
-	session->fuse = new_fuse(&session->serving, ends[0]);
+	answers = ends[0];
+	session->fuse = new_fuse(&session->serving, ends[1]);
 	if (!session->fuse) {
-		close(ends[0]);
+		close(ends[1]);
 		return -ENOMEM;
 	}
-	r = answer_init(session, connection, peer, want, stacked);
+	r = answer_init(session, connection, answers, want, stacked);
 	if (r < 0)
 		return r;
-	if (dup3(connection, ends[0], O_CLOEXEC) < 0)
+	if (dup3(connection, ends[1], O_CLOEXEC) < 0)
 		return -errno;
-	session->serving.connection = ends[0];
+	session->serving.connection = ends[1];
 	return 0;
 }
 
@@ -212,33 +230,14 @@ bool session_has_passthrough(const struct session *session)
 	return session->serving.passthrough;
 }
 
-/*
- * Into libfuse's memory, which has room for its own choice of max_write: never less than ours. It
- * would do the same, and complain on stderr where the mount goes away in the middle of a request.
- * Returns: > 0: there is a request; 0: the mount is gone; < 0: an errno value.
- */
-static int receive(struct session *session)
-{
-	ssize_t n;
-
-	/* ENOENT: whoever asked has been killed meanwhile. */
-	do
-		n = read(session->serving.connection, session->request.mem, REQUEST_MAX);
-	while (n < 0 && (errno == EINTR || errno == EAGAIN || errno == ENOENT));
-	if (n < 0)
-		return errno == ENODEV || errno == ECONNABORTED ? 0 : -errno;
-	session->request.size = (size_t)n;
-	return n < (ssize_t)sizeof(struct fuse_in_header) ? -EIO : 1;
-}
-
 /* Returns: > 0: a request was answered; 0: the mount is gone; < 0: an errno value. */
 static int serve_one(struct session *session)
 {
-	int r = receive(session);
+	ssize_t size = receive(session, session->serving.connection);
 
-	if (r <= 0)
-		return r;
-	fuse_session_process_buf(session->fuse, &session->request);
+	if (size <= 0)
+		return (int)size;
+	process(session, size);
 	return fuse_session_exited(session->fuse) ? 0 : 1;
 }
 

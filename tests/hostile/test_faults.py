@@ -231,7 +231,6 @@ FAULTS: dict[str, Fault] = {
     "readlinkat": fault("readlinkat,readlink", "EIO ENOMEM", "ELAYER ESYSTEM EMOUNT"),
     "clone": fault("clone,clone3,fork,vfork", "EAGAIN ENOMEM", "ESYSTEM", ""),
     "pipe": fault("pipe2,pipe", "EMFILE ENFILE", "ESYSTEM", ""),
-    "socketpair": fault("socketpair", "EMFILE ENOMEM", "ESYSTEM", ""),
     "signalfd": fault("signalfd4", "EMFILE ENOMEM", "ESYSTEM", ""),
     "dup": fault("dup2,dup3,fcntl", "EMFILE EBUSY", "ESYSTEM EMOUNT ELAYER", told=False),
     "mmap": fault("mmap,mprotect", "ENOMEM", "ESYSTEM", "EIO ENOMEM"),
