@@ -250,7 +250,8 @@ static int serve(struct making *making)
 int server_run(const struct server_call *call)
 {
 	cleanup_with(making_done) struct making making = {.call = call, .claim = -EBADF};
-	VIEW_ERROR(error);
+	/* Not on the stack, of which a page of every view's memory would be left. */
+	static struct view_error error;
 	int r;
 
 	setsid();
