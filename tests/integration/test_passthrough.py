@@ -89,15 +89,23 @@ def chunks(descriptor: int, size: int = MIB) -> Iterator[bytes]:
 # Nothing passes through the daemon
 
 
+def a_gigabyte(descriptor: int) -> Iterator[int]:
+    """Read until there is a gigabyte, and after each round tell how much there is by now."""
+    total = 0
+    while total < GIB:
+        os.lseek(descriptor, 0, os.SEEK_SET)
+        for number, chunk in enumerate(chunks(descriptor)):
+            assert chunk == ELF[number * MIB : (number + 1) * MIB]
+            total += len(chunk)
+        yield total
+
+
 def test_a_gigabyte_asks_for_nothing(place: Path, layers: list[bytes]) -> None:
     with mounted(place, layers) as view, Requests(view.root, view.daemon_pid, place) as requests:
         assert view.ready["passthrough"] is True
         path = view.root / KERNEL_PATH
-        total = 0
         with opened(path) as descriptor:
-            while total < GIB:
-                os.lseek(descriptor, 0, os.SEEK_SET)
-                total += sum(map(len, chunks(descriptor)))
+            assert max(a_gigabyte(descriptor)) >= GIB
         counts = requests.counts()
         assert (counts["OPEN"], counts["RELEASE"], counts["READ"]) == (1, 1, 0)
         assert path.read_bytes() == ELF
@@ -296,6 +304,15 @@ def kill(view: View) -> None:
     with pytest.raises(OSError) as caught:
         os.statvfs(view.root)
     assert caught.value.errno == errno.ENOTCONN
+
+
+def test_a_gigabyte_outlives_the_daemon(place: Path, layers: list[bytes]) -> None:
+    with mounted(place, layers) as view, opened(view.root / KERNEL_PATH) as descriptor:
+        rounds = a_gigabyte(descriptor)
+        while next(rounds) < GIB // 2:
+            continue
+        kill(view)
+        assert max(rounds) >= GIB
 
 
 def test_a_read_loop_outlives_the_daemon(place: Path, layers: list[bytes]) -> None:
