@@ -54,10 +54,13 @@ class Contender:
 
 
 NOOP = "a process that does nothing"
+FLOOR = {"dynamic": "the least, dynamic", "static": "the least, static"}
+"""What no program that mounts a FUSE filesystem of layers can be quicker than, by its linkage."""
 OVERLAY = "mount -t overlay"
 FUSE_OVERLAYFS = "fuse-overlayfs"
 COPY = "copy all artifacts"
 LAYER = "the layer's own file"
+FALLBACK = "view, no passthrough"
 
 
 def view(build: Build, extra: Sequence[str] = (), name: str | None = None) -> Contender:
@@ -73,6 +76,15 @@ def view(build: Build, extra: Sequence[str] = (), name: str | None = None) -> Co
 
 def _noop(programs: Path) -> Contender:
     return Contender(NOOP, lambda _stack, _target: Start([programs / "noop"], None))
+
+
+def _floor(program: Path, name: str) -> Contender:
+    """It shows nothing: see floor.c."""
+
+    def start(stack: Stack, target: Path) -> Start:
+        return Start([program, ":".join(map(str, stack.layers)), target], None, [target])
+
+    return Contender(name, start)
 
 
 def _tmpfs(programs: Path, size: int) -> Contender:
@@ -189,6 +201,8 @@ def starters(
     layers is shown for SIZE of them only."""
     yield _noop(programs)
     yield from map(view, builds)
+    yield _floor(programs / "floor", FLOOR["dynamic"])
+    yield _floor(programs / "floor-static", FLOOR["static"])
     yield _tmpfs(programs, size)
     yield _bind(programs, size)
     yield _overlay_alone(programs)
@@ -204,8 +218,9 @@ def starters(
 
 def readers(builds: Sequence[Build], programs: Path, tmpfs: Path) -> Iterator[Contender]:
     """Those whose files are read, or that are kept mounted; the layer's own file is added where it
-    is the measure."""
+    is the measure. What a view is where the kernel has no passthrough is shown for one build."""
     yield from map(view, builds)
+    yield view(builds[0], ["-o", "passthrough=off"], FALLBACK)
     yield overlay()
     yield fuse_overlayfs()
     yield copy(programs, tmpfs)

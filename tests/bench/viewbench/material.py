@@ -18,6 +18,9 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent.parent
 PROGRAMS = ("noop", "peer", "reader", "spawn")
 
+# The floor of a program that links what a view does, though it needs none of it.
+FLOOR_LIBRARIES = ("fuse3", "json-c")
+
 MIB = 1 << 20
 
 CONFIG, BINARY, INITRD = "urunc.json", "unikernel/kernel", "unikernel/initrd"
@@ -145,5 +148,13 @@ def compile_programs(directory: Path) -> None:
     does nothing is to be like any other."""
     directory.mkdir()
     for name in PROGRAMS:
-        command = ["cc", "-std=gnu17", "-O2", "-D_GNU_SOURCE", HERE / f"{name}.c"]
-        subprocess.run([*command, "-o", directory / name], check=True)
+        _compile(name, directory / name)
+    _compile("floor", directory / "floor-static", "-static")
+    command = ["pkg-config", "--libs", *FLOOR_LIBRARIES]
+    found = subprocess.run(command, capture_output=True, text=True, check=True)
+    _compile("floor", directory / "floor", "-Wl,--no-as-needed", *found.stdout.split())
+
+
+def _compile(name: str, program: Path, *more: str) -> None:
+    command = ["cc", "-std=gnu17", "-O2", "-D_GNU_SOURCE", HERE / f"{name}.c"]
+    subprocess.run([*command, "-o", program, *more], check=True)
