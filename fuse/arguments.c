@@ -21,29 +21,40 @@ enum {
 	OPT_DIGEST
 };
 
-static const struct option view_arguments[] = {
-	{"foreground", no_argument, NULL, 'f'},
-	{"mounts", required_argument, NULL, OPT_MOUNTS},
-	{"bundle", required_argument, NULL, OPT_BUNDLE},
-	{"ready-fd", required_argument, NULL, OPT_READY_FD},
-	{"lifeline", required_argument, NULL, OPT_LIFELINE},
-	{"log-format", required_argument, NULL, OPT_LOG_FORMAT},
-	{"log-level", required_argument, NULL, OPT_LOG_LEVEL},
-	{"id", required_argument, NULL, OPT_ID},
-	{"help", no_argument, NULL, 'h'},
-	{"version", no_argument, NULL, 'V'},
-	{},
+/* Not as getopt_long(3) wants them: its pointers would be relocations in every view's memory. */
+static const struct {
+	char name[12];
+	short option;
+	bool takes_value;
+	bool of_view, of_resolve;
+} known[] = {
+	{"foreground", 'f', false, true, false},
+	{"mounts", OPT_MOUNTS, true, true, true},
+	{"bundle", OPT_BUNDLE, true, true, true},
+	{"ready-fd", OPT_READY_FD, true, true, false},
+	{"lifeline", OPT_LIFELINE, true, true, false},
+	{"log-format", OPT_LOG_FORMAT, true, true, false},
+	{"log-level", OPT_LOG_LEVEL, true, true, false},
+	{"id", OPT_ID, true, true, false},
+	{"json", OPT_JSON, false, false, true},
+	{"digest", OPT_DIGEST, false, false, true},
+	{"help", 'h', false, true, true},
+	{"version", 'V', false, true, true},
 };
 
-static const struct option resolve_arguments[] = {
-	{"mounts", required_argument, NULL, OPT_MOUNTS},
-	{"bundle", required_argument, NULL, OPT_BUNDLE},
-	{"json", no_argument, NULL, OPT_JSON},
-	{"digest", no_argument, NULL, OPT_DIGEST},
-	{"help", no_argument, NULL, 'h'},
-	{"version", no_argument, NULL, 'V'},
-	{},
-};
+enum { KNOWN = sizeof(known) / sizeof(*known) };
+
+/* As getopt_long(3) wants them; *ret* is empty, and ends with one that stays so. */
+static void list_known(enum arguments_for what, struct option ret[static KNOWN + 1])
+{
+	for (size_t i = 0; i < KNOWN; i++)
+		if (what == FOR_VIEW ? known[i].of_view : known[i].of_resolve)
+			*ret++ = (struct option){
+				.name = known[i].name,
+				.has_arg = known[i].takes_value ? required_argument : no_argument,
+				.val = known[i].option,
+			};
+}
 
 static int set_once(const char **ret, const char *name, const char *value, struct view_error *error)
 {
@@ -79,7 +90,7 @@ static int set_log_format(struct arguments *arguments, const char *value, struct
 
 static int set_log_level(struct arguments *arguments, const char *value, struct view_error *error)
 {
-	static const char *const names[] = {"error", "warn", "info", "debug"};
+	static const char names[][6] = {"error", "warn", "info", "debug"};
 
 	for (int i = 0; i < 4; i++)
 		if (strcmp(value, names[i]) == 0) {
@@ -174,17 +185,18 @@ static int set_operands(struct arguments *arguments, int n, char **operands,
 int arguments_parse(struct arguments *ret, int argc, char **argv, enum arguments_for what,
 		    struct view_error *error)
 {
-	const struct option *known = what == FOR_VIEW ? view_arguments : resolve_arguments;
 	const char *letters = what == FOR_VIEW ? ":fhVo:" : ":hVo:";
+	struct option names[KNOWN + 1] = {};
 	int failed = 0;
 	int option;
 
+	list_known(what, names);
 	optind = 1;
 	opterr = 0;
 	/* mount.fuse3 puts the options last, whatever its caller likes. */
 	unsetenv("POSIXLY_CORRECT");
 	/* Goes on after a failure: where to say it (--ready-fd, --log-format) may come later. */
-	while ((option = getopt_long(argc, argv, letters, known, NULL)) >= 0)
+	while ((option = getopt_long(argc, argv, letters, names, NULL)) >= 0)
 		if (set_argument(ret, option, optarg, argv, letters, error) < 0)
 			failed = -ECANCELED;
 	ret->log.id = ret->options.id;

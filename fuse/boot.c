@@ -16,7 +16,7 @@
 enum key { KEY_TYPE, KEY_HYPERVISOR, KEY_BINARY, KEY_INITRD, KEYS_USED };
 
 /* Those that a boot needs come first; the others are only decoded: urunc fails on them too. */
-static const char *const keys[] = {
+static const char keys[][40] = {
 	[KEY_TYPE] = PREFIX "unikernelType",
 	[KEY_HYPERVISOR] = PREFIX "hypervisor",
 	[KEY_BINARY] = PREFIX "binary",

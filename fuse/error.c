@@ -7,8 +7,9 @@
 
 #include "fuse/text.h"
 
+/* Names in place here and in the like: a pointer is a relocation in every view's memory. */
 static const struct {
-	const char *name;
+	char name[16];
 	int exit;
 } codes[] = {
 	[CODE_NONE] = {"NONE", 0},

@@ -15,8 +15,8 @@ enum {
 };
 
 static const struct {
-	const char *name; /* logrus's */
-	int priority;	  /* syslog's */
+	char name[8]; /* logrus's */
+	int priority; /* syslog's */
 } levels[] = {
 	[LOG_LEVEL_ERROR] = {"error", LOG_ERR},
 	[LOG_LEVEL_WARN] = {"warning", LOG_WARNING},

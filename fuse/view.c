@@ -11,7 +11,7 @@
 
 const char *roles_name(unsigned roles)
 {
-	static const char *const names[] = {
+	static const char names[][24] = {
 		[ROLE_CONFIG] = "config",
 		[ROLE_BINARY] = "binary",
 		[ROLE_CONFIG | ROLE_BINARY] = "config+binary",

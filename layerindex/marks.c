@@ -29,7 +29,7 @@ enum {
 
 static const struct {
 	enum mark mark;
-	const char *trusted, *user;
+	char trusted[28], user[28];
 } names[] = {
 	{MARK_WHITEOUT, "trusted.overlay.whiteout", "user.overlay.whiteout"},
 	{MARK_OPAQUE, "trusted.overlay.opaque", "user.overlay.opaque"},
