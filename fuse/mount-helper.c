@@ -47,7 +47,8 @@ static void print_help(void)
 	     "  -v            say what is run\n"
 	     "  -N NAMESPACE  mount in the mount namespace of this file\n"
 	     "  -o OPTIONS    mount options, separated by commas (see below)\n"
-	     "  -t TYPE       accepted; the type is always fuse.urunc-viewfs\n");
+	     "  -t TYPE       accepted; the type is always fuse.urunc-viewfs\n"
+	     "  -h, --help    this text\n");
 	options_help();
 }
 

@@ -1,0 +1,84 @@
+# fish completion for urunc-viewfs(8), mount.urunc-viewfs(8) and viewfsctl(8)
+
+function __viewfs_mount_options
+    echo -e "lowerdir=\tThe layers, topmost first
+lowerdir+=\tOne more layer below
+userxattr\tOverlay marks are user.overlay.*
+binary=\tThe unikernel, in place of the image's own
+initrd=\tThe initrd, in place of the image's own
+timeout=\tGive up mounting after that long
+resolve=lazy\tFind the artifacts when they are wanted
+resolve=ready\tFind the artifacts before the mount is announced
+decode=strict\tValues of urunc.json are base64
+decode=auto\tValues of urunc.json may be plain text, too
+passthrough=auto\tThe kernel reads the layer's file itself if it can
+passthrough=on\tFail where the kernel cannot do so
+passthrough=off\tServe all reads from the process
+sandbox=auto\tContained as far as the kernel can
+sandbox=require\tFail where the kernel cannot contain the view
+cache=\tWhere what is learned about layers is kept
+cache=none\tDo not keep what is learned about layers
+uid=\tForce the owner of the artifacts
+gid=\tForce the group of the artifacts
+mode=\tForce their permission bits
+basedir=\tWhat relative layer paths are relative to
+id=\tContainer id
+uidmap=\tShow the owners mapped
+gidmap=\tShow the groups mapped"
+end
+
+function __viewfs_mountpoints
+    findmnt -rno TARGET -t fuse.urunc-viewfs 2>/dev/null
+end
+
+for command in urunc-viewfs mount.urunc-viewfs mount.fuse.urunc-viewfs mount.fuse3.urunc-viewfs
+    complete -c $command -x -s o -d 'Mount options' -a '(__fish_append , (__viewfs_mount_options))'
+    complete -c $command -s h -l help -d 'Print a summary'
+end
+
+complete -c urunc-viewfs -s f -l foreground -d 'Stay in the foreground'
+complete -c urunc-viewfs -r -F -l mounts -d "containerd's mounts as JSON"
+complete -c urunc-viewfs -x -l bundle -a '(__fish_complete_directories)' -d 'An OCI bundle'
+complete -c urunc-viewfs -x -l ready-fd -d 'Write a line of JSON there when ready or failed'
+complete -c urunc-viewfs -x -l lifeline -d 'End the view when that descriptor closes'
+complete -c urunc-viewfs -x -l id -d 'Container id'
+complete -c urunc-viewfs -x -l log-format -a 'text json' -d 'Format of the log'
+complete -c urunc-viewfs -x -l log-level -a 'error warn info debug' -d 'Least level of the log'
+complete -c urunc-viewfs -s V -l version -d 'Print the version'
+
+for command in mount.urunc-viewfs mount.fuse.urunc-viewfs mount.fuse3.urunc-viewfs
+    complete -c $command -s s -d 'Pass over unknown mount options'
+    complete -c $command -s f -d 'Check the mount options, mount nothing'
+    complete -c $command -s n -d 'Do not write what umount keeps'
+    complete -c $command -s v -d 'Say what is run'
+    complete -c $command -r -F -s N -d 'Mount in the mount namespace of this file'
+    complete -c $command -x -s t -a 'urunc-viewfs fuse.urunc-viewfs fuse3.urunc-viewfs' -d Accepted
+end
+
+set -l commands resolve list umount gc cache doctor
+set -l first "not __fish_seen_subcommand_from $commands"
+complete -c viewfsctl -f
+complete -c viewfsctl -s h -l help -d 'Print a summary'
+complete -c viewfsctl -n "$first" -s V -l version -d 'Print the version'
+complete -c viewfsctl -n "$first" -a resolve -d 'What a view of a source would hold'
+complete -c viewfsctl -n "$first" -a list -d 'The views that are mounted here'
+complete -c viewfsctl -n "$first" -a umount -d 'Unmount views, dead or alive'
+complete -c viewfsctl -n "$first" -a gc -d 'Remove what nobody needs'
+complete -c viewfsctl -n "$first" -a cache -d 'The shared layer index'
+complete -c viewfsctl -n "$first" -a doctor -d 'What would keep a view from working here'
+
+set -l resolve '__fish_seen_subcommand_from resolve'
+complete -c viewfsctl -n $resolve -s V -l version -d 'Print the version'
+complete -c viewfsctl -n $resolve -l json -d 'One JSON object instead of a table'
+complete -c viewfsctl -n $resolve -l digest -d 'SHA-256 of every artifact, too'
+complete -c viewfsctl -n $resolve -x -s o -d 'Mount options' \
+    -a '(__fish_append , (__viewfs_mount_options))'
+complete -c viewfsctl -n $resolve -r -F -l mounts -d "containerd's mounts as JSON"
+complete -c viewfsctl -n $resolve -x -l bundle -a '(__fish_complete_directories)' -d 'An OCI bundle'
+complete -c viewfsctl -n $resolve -a '(__fish_complete_directories)'
+
+complete -c viewfsctl -n '__fish_seen_subcommand_from list' -l json -d 'One JSON object instead of a table'
+complete -c viewfsctl -n '__fish_seen_subcommand_from umount' -a '(__viewfs_mountpoints)'
+complete -c viewfsctl -n '__fish_seen_subcommand_from gc' -l dry-run \
+    -d 'Only say what would be removed'
+complete -c viewfsctl -n '__fish_seen_subcommand_from cache' -a 'list verify clear'

@@ -1,0 +1,147 @@
+"""--help, the manual, the completions, the README and the code say the same words."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from support.build import SOURCE
+from support.shells import Bash, Fish, Zsh
+from support.view import program, run
+from support.wording import (
+    COMMON,
+    MANUAL,
+    commands_in_the_manual,
+    help_of,
+    manual_of,
+    page,
+    sections,
+)
+
+PROGRAMS = ["urunc-viewfs", "mount.urunc-viewfs", "viewfsctl"]
+SHELLS = [Bash(), Zsh(), Fish()]
+
+shells = pytest.mark.parametrize("shell", SHELLS, ids=lambda shell: type(shell).__name__)
+
+
+def commands_in_help() -> set[str]:
+    return help_of("viewfsctl").commands
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_options_in_the_manual(name: str) -> None:
+    assert manual_of(f"{name}.8").options == help_of(name).options
+
+
+@pytest.mark.parametrize("call", [PROGRAMS[:1], PROGRAMS[1:2], ["viewfsctl", "resolve"]])
+def test_mount_options_in_the_manual(call: list[str]) -> None:
+    """All of them stand in one page."""
+    assert manual_of("urunc-viewfs.8").mount_options == help_of(*call).mount_options
+
+
+def test_commands_in_the_manual() -> None:
+    said = {name: help_of("viewfsctl", name).options - COMMON for name in commands_in_help()}
+    assert commands_in_the_manual() == said
+
+
+@shells
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_options_completed(shell: Bash | Zsh | Fish, name: str) -> None:
+    # Those of bash and of fish are offered one by one.
+    assert shell.options(name) == help_of(name).options
+
+
+@shells
+@pytest.mark.parametrize("call", [PROGRAMS[:1], PROGRAMS[1:2], ["viewfsctl", "resolve"]])
+def test_mount_options_completed(shell: Bash | Zsh | Fish, call: list[str]) -> None:
+    assert shell.mount_options(*call) == help_of(*call).mount_options
+
+
+@shells
+def test_commands_completed(shell: Bash | Zsh | Fish) -> None:
+    said = {name: help_of("viewfsctl", name).options - COMMON for name in commands_in_help()}
+    offered = {name: shell.options("viewfsctl", name) - COMMON for name in shell.commands()}
+    assert offered == said
+
+
+def accepted_without_effect() -> list[str]:
+    """As the manual lists them: a value where one belongs, a name where it says any."""
+    text = sections(page("urunc-viewfs.8"))["MOUNT OPTIONS"]
+    (paragraph,) = re.findall(r"Accepted without effect.*?\n\n", text, re.DOTALL)
+    names = re.findall(r"\*(\S+?)\*(?=[,)\s])", paragraph)
+    return [re.sub("=$", "=a", re.sub(r"\\(.)", r"\1", name)).replace("*", "a") for name in names]
+
+
+def test_accepted_without_effect() -> None:
+    options = accepted_without_effect()
+    assert len(options) > 40
+    for option in options:
+        checked = run(program("mount.urunc-viewfs"), "-f", "none", "/", "-o", option)
+        assert checked.status == 0, checked
+
+
+def test_refused() -> None:
+    for option in ("remount", "user", "users"):
+        assert f"*{option}*" in sections(page("urunc-viewfs.8"))["MOUNT OPTIONS"]
+        refused = run(program("mount.urunc-viewfs"), "-f", "none", "/", "-o", option)
+        assert refused.status == 1, refused
+        assert f"'{option}'" in refused.stderr
+
+
+def test_codes() -> None:
+    """The code's own list."""
+    codes = set(re.findall(r"\bCODE_(E[A-Z]+)", (SOURCE / "fuse/error.h").read_text()))
+    table = sections(page("urunc-viewfs.8"))["THE READY LINE"]
+    assert set(re.findall(r"^\|  (E[A-Z]+)$", table, re.MULTILINE)) == codes
+
+
+# --help promises no bug of ours.
+BUG = "4"
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_exit_status(name: str) -> None:
+    calls = [(), *((command,) for command in help_of(name).commands)]
+    helps = [run(program(name), *call, "--help").stdout for call in calls]
+    said = re.findall(r"^Exit status: (.*)", "\n".join(helps), re.MULTILINE)
+    in_help = set(re.findall(r"\d+", " ".join(said)))
+    in_page = set(re.findall(r"^\*(\d+)\*$", sections(page(f"{name}.8"))["EXIT STATUS"], re.M))
+    assert in_page == in_help | {BUG}
+
+
+def test_readme() -> None:
+    """It need not say all, but nothing else."""
+    options = set().union(*(help_of(name).options for name in PROGRAMS))
+    options |= set().union(*(help_of("viewfsctl", name).options for name in commands_in_help()))
+    mount_options = set(help_of("urunc-viewfs").mount_options)
+    text = (SOURCE / "README.md").read_text()
+    said = set(re.findall(r"^(?:\# )?(?:urunc-viewfs|viewfsctl \w+) .*?(--[\w-]+)", text, re.M))
+    assert said <= options
+    (table,) = re.findall(r"^\| mount option.*?\n\n", text, re.DOTALL | re.MULTILINE)
+    first_column = re.findall(r"^\| (.*?) \|", table, re.MULTILINE)
+    assert set(re.findall(r"`([\w+]+)", " ".join(first_column))) <= mount_options
+    assert set(re.findall(r"`viewfsctl (\w+)", text)) <= commands_in_help()
+
+
+def links(text: str) -> set[str]:
+    return set(re.findall(r"\*([\w.-]+)\*\((\d)\)", text))
+
+
+def test_pages_that_are_referred_to() -> None:
+    """Those of ours exist, and each page names the others at its end."""
+    pages = {path.name.removesuffix(".scd") for path in MANUAL.glob("*.scd")}
+    for name in sorted(pages):
+        referred = {f"{other}.{section}" for other, section in links(page(name))}
+        assert referred <= pages, name
+        also = {f"{other}.{section}" for other, section in links(sections(page(name))["SEE ALSO"])}
+        assert also == pages - {name}, name
+
+
+@pytest.mark.parametrize("source", sorted(MANUAL.glob("*.scd")), ids=lambda path: path.stem)
+def test_man_reads_it(source: Path) -> None:
+    """Without a warning, as meson built it."""
+    built = program().parents[1] / "packaging" / source.stem
+    shown = run("man", "--warnings", "--local-file", built, env={"MANWIDTH": "80"})
+    assert (shown.status, shown.stderr) == (0, "")
+    assert shown.stdout.splitlines()[0].startswith(source.stem.rpartition(".")[0] + "(")
