@@ -50,6 +50,7 @@ static void print_help(void)
 	     "  -t TYPE       accepted; the type is always fuse.urunc-viewfs\n"
 	     "  -h, --help    this text\n");
 	options_help();
+	puts("\nExit status: 0 mounted, 1 usage, 2 system, 32 no view could be made.");
 }
 
 static int parse(struct call *call, int argc, char **argv, struct view_error *error)

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import re
-import subprocess
-import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
-from support import debian, namespace
-from support.build import SOURCE
+from support import debian
+from support.system import System, changed_in_memory
 
 # Which libfuse a release has at least.
 SUITES = {"trixie": (3, 17), "testing": (3, 18)}
@@ -21,10 +18,6 @@ NAMES = ["fstab", "helper", "mount", "passthrough", "requests", "resolve", "unpr
 TESTS = [f"tests/integration/test_{name}.py" for name in NAMES]
 LEFT_OUT = "not crowded and not every_way_to_read"
 
-SECONDS = 300
-
-READ_ONLY = namespace.MS_BIND | namespace.MS_REMOUNT | namespace.MS_RDONLY
-
 
 @pytest.fixture(scope="module")
 def roots(private_mounts: None) -> dict[str, Path]:
@@ -33,69 +26,15 @@ def roots(private_mounts: None) -> dict[str, Path]:
 
 @pytest.fixture
 def system(request: pytest.FixtureRequest, roots: dict[str, Path], place: Path) -> Iterator[Path]:
-    """The root of a release, as it is in the cache below and changed only in memory."""
-    for name in ("root", "memory", "var-tmp"):
-        (place / name).mkdir()
-    lower = os.fsencode(roots[request.param])
-    with namespace.tmpfs(str(place / "memory")):
-        for name in ("upper", "work"):
-            (place / "memory" / name).mkdir()
-        options = b"lowerdir=%s,upperdir=upper,workdir=work" % lower
-        os.chdir(place / "memory")
-        namespace.mount("overlay", str(place / "root"), "overlay", 0, options)
-        os.chdir("/")
-        (place / "root" / "source").mkdir()
+    """The root of a release, changed only in memory."""
+    with changed_in_memory(place, roots[request.param]) as root:
         # Not debootstrap's to make, but fusermount3 reads it.
-        (place / "root" / "etc" / "mtab").symlink_to("../proc/self/mounts")
-        try:
-            yield place / "root"
-        finally:
-            namespace.unmount(str(place / "root"))
+        (root / "etc" / "mtab").symlink_to("../proc/self/mounts")
+        yield root
 
 
-class Inside:
-    """Runs commands in such a root, as on a machine of that release."""
-
-    def __init__(self, root: Path) -> None:
-        self._root = root
-        var_tmp = root.with_name("var-tmp")
-        self._places = {
-            **{path: path for path in ("/proc", "/sys", "/dev")},
-            "/source": SOURCE,
-            # Layers are not to lie on an overlay.
-            "/var/tmp": var_tmp,
-        }
-
-    def run(self, *command: str, seconds: int = SECONDS, **env: str) -> str:
-        """What COMMAND writes; it must succeed."""
-
-        def attempt() -> tuple[int, str]:
-            namespace.mount("none", "/source", None, READ_ONLY)
-            namespace.mount("tmpfs", "/tmp", "tmpfs")
-            finished = subprocess.run(
-                command,
-                cwd="/source",
-                env={
-                    "PATH": "/usr/sbin:/usr/bin:/sbin:/bin",
-                    "LC_ALL": "C.UTF-8",
-                    "HOME": "/tmp",
-                    "PYTHONDONTWRITEBYTECODE": "1",
-                    **env,
-                    "VIEWFS_MUST_RUN": os.environ.get("VIEWFS_MUST_RUN", ""),
-                },
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                timeout=seconds,
-                check=False,
-            )
-            return finished.returncode, finished.stdout.decode(errors="replace")
-
-        start = time.monotonic()
-        status, text = namespace.in_root(self._root, self._places, attempt)
-        print(f"{time.monotonic() - start:6.1f} s", *command)
-        assert status == 0, f"{command}: {status}\n{text}"
-        return text
+class Inside(System):
+    """Builds and tests in such a root."""
 
     def build(self, directory: str, *options: str, targets: Sequence[str] = ()) -> None:
         """A warning is an error."""

@@ -1,0 +1,175 @@
+"""Every example in the README and in the manual does what is printed."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from support import image, machine, namespace
+from support.examples import Example, in_document
+from support.image import lowerdir, noise
+from support.resolver import build_directory
+from support.system import System, changed_in_memory
+from support.wording import MANUAL
+
+DOCUMENTS = ["README.md", *sorted(path.stem for path in MANUAL.glob("*.8.scd"))]
+
+# Blocks of the README that are run by other tests, by how they begin.
+ELSEWHERE = {
+    "tests/e2e/boot\n": "the suite e2e",
+    "tests/run\n": "whoever runs this test",
+    "packaging/install-deps build\n": "packages-install",
+}
+
+BINARY, INITRD = "/unikernel/kernel", "/unikernel/initrd"
+LAYERS = [f"/layers/{n}".encode() for n in (2, 1, 0)]
+MOUNTS = json.dumps(
+    [{"Type": "overlay", "Source": "overlay", "Options": [lowerdir(LAYERS).decode()]}],
+    separators=(",", ":"),
+)
+
+# What one run prints otherwise than another: of JSON, and of a table all numbers.
+VARYING = [(r'("elapsed_us":|"pid": |"private_dirty": )\d+', r"\g<1>0"),
+           (r'("device": )"[\d:]+"', r"\1")]  # fmt: skip
+VARYING_TABLES = ("viewfsctl list", "viewfsctl cache list")
+
+
+def write_layers(directory: Path) -> None:
+    files = {
+        "0/unikernel/kernel": noise(5_000_000),
+        "1/unikernel/initrd": noise(734),
+        "2/urunc.json": image.encode(image.configuration(BINARY, INITRD)),
+    }
+    for name, content in files.items():
+        (directory / name).parent.mkdir(parents=True)
+        (directory / name).write_bytes(content)
+
+
+@pytest.fixture
+def system(place: Path) -> Iterator[System]:
+    """This machine with the programs installed, and with what the examples name."""
+    write_layers(place / "layers")
+    with changed_in_memory(place, Path("/")) as root:
+        command = ["meson", "install", "-C", build_directory(), "--no-rebuild", "--quiet"]
+        subprocess.run([*command, "--destdir", root], check=True)
+        for name in ("layers", "srv/guest", "srv/other", "var/lib/some/rootfs", "home/me/view"):
+            (root / name).mkdir(parents=True, exist_ok=True)
+        (root / "home/me/layers").symlink_to("/layers")
+        (root / "etc/fstab").write_text("")
+        for name in ("mounts.json", "home/me/mounts.json"):
+            (root / name).write_text(MOUNTS + "\n")
+        system = System(root)
+        system.places["/layers"] = place / "layers"
+        yield system
+
+
+def prepare() -> None:
+    """What there is only while it runs."""
+    namespace.mount("tmpfs", "/run", "tmpfs", 0, "mode=0755")
+    for name in ("mount", "urunc-viewfs", "bundle", "bundle/rootfs"):
+        os.mkdir(f"/run/{name}")
+    config = {"root": {"path": "rootfs"}, "annotations": image.configuration(BINARY, INITRD)}
+    Path("/run/bundle/config.json").write_text(json.dumps(config))
+    for at in ("/run/bundle/rootfs", "/var/lib/some/rootfs"):
+        namespace.mount("overlay", at, "overlay", 0, lowerdir(LAYERS))
+
+
+def unmount_views() -> None:
+    for mount in reversed(machine.mounts()):
+        namespace.unmount(mount.mountpoint)
+
+
+def run(command: str, last_status: int = 0) -> tuple[int, str]:
+    """In a shell in which the command before ended with LAST_STATUS."""
+    finished = subprocess.run(
+        ["bash", "-c", f"(exit {last_status}); {command}"],
+        cwd="/home/me",
+        env={"PATH": os.environ["PATH"], "LC_ALL": "C.UTF-8", "HOME": "/home/me", "id": "web-1"},
+        input=MOUNTS,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    return finished.returncode, finished.stdout
+
+
+def as_words(command: str, text: str) -> list[str]:
+    """A terminal is as wide as it is."""
+    for pattern, stable in VARYING:
+        text = re.sub(pattern, stable, text)
+    if command.startswith(VARYING_TABLES):
+        text = re.sub(r"\d+(\.\d+)?", "0", text)
+    return text.split()
+
+
+def hold_session(example: Example) -> None:
+    """A status other than 0 is one that is asked for next."""
+    status, last = 0, ""
+    for command, printed in example.session():
+        assert status == 0 or command == "echo $?", f"{last}: {status}"
+        status, output = run(command, status)
+        assert as_words(command, output) == as_words(command, printed), f"# {command}\n{output}"
+        last = command
+    assert status == 0, f"{last}: {status}"
+
+
+def run_lines(example: Example) -> None:
+    """Each that mounts is an alternative to those before it."""
+    if example.text.startswith(tuple(ELSEWHERE)):
+        return
+    for line in example.text.splitlines():
+        if line.startswith("urunc-viewfs"):
+            unmount_views()
+        for mountpoint in re.findall(r'"(/run/urunc-viewfs/.*)"', line):
+            run(f'mkdir -p "{mountpoint}"')
+        # The outcome that a shim waits for.
+        status, output = run(f"({line.split(' #')[0]}) 3>&2")
+        assert status == 0, f"{line}\n{output}"
+        assert "--ready-fd" not in line or json.loads(output)["ready"] is True
+    unmount_views()
+
+
+def add_to_fstab(example: Example) -> None:
+    with open("/etc/fstab", "a") as file:
+        file.write(example.text)
+
+
+def parse_json(example: Example) -> None:
+    for line in example.text.splitlines():
+        assert "ready" in json.loads(line)
+
+
+KINDS = {
+    "console": hold_session,
+    "sh": run_lines,
+    "fstab": add_to_fstab,
+    "json": parse_json,
+    "text": lambda _: None,
+}
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_examples(system: System, document: str) -> None:
+    """In the order in which they stand; nothing is mounted after the last."""
+    examples = in_document(document)
+    assert {example.kind for example in examples} <= set(KINDS)
+
+    def attempt() -> None:
+        os.environ["PATH"] = "/usr/sbin:/usr/bin:/sbin:/bin"
+        machine.adopt_orphans()
+        prepare()
+        try:
+            for example in examples:
+                KINDS[example.kind](example)
+            assert machine.mounts() == []
+        finally:
+            machine.sweep()
+
+    namespace.in_root(system.root, system.places, attempt)
