@@ -13,8 +13,8 @@ import pytest
 from support import image, machine, namespace
 from support.examples import Example, in_document
 from support.image import lowerdir, noise
-from support.resolver import build_directory
-from support.system import System, changed_in_memory
+from support.installation import install
+from support.system import System
 from support.wording import MANUAL
 
 DOCUMENTS = ["README.md", *sorted(path.stem for path in MANUAL.glob("*.8.scd"))]
@@ -54,16 +54,15 @@ def write_layers(directory: Path) -> None:
 def system(place: Path) -> Iterator[System]:
     """This machine with the programs installed, and with what the examples name."""
     write_layers(place / "layers")
-    with changed_in_memory(place, Path("/")) as root:
-        command = ["meson", "install", "-C", build_directory(), "--no-rebuild", "--quiet"]
-        subprocess.run([*command, "--destdir", root], check=True)
+    with System(place, Path("/")) as system:
+        root = system.root
+        install(root)
         for name in ("layers", "srv/guest", "srv/other", "var/lib/some/rootfs", "home/me/view"):
             (root / name).mkdir(parents=True, exist_ok=True)
         (root / "home/me/layers").symlink_to("/layers")
         (root / "etc/fstab").write_text("")
         for name in ("mounts.json", "home/me/mounts.json"):
             (root / name).write_text(MOUNTS + "\n")
-        system = System(root)
         system.places["/layers"] = place / "layers"
         yield system
 

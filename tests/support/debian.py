@@ -13,22 +13,26 @@ import platform
 import re
 import shutil
 import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
-from . import skipping
+from . import namespace, skipping
 from .build import SOURCE
 
 SECONDS = 900
 
-# Beside those that building takes: for the unit tests, and for some of the integration tests.
+# Beside those that building takes: for the unit tests, for some of the integration tests, and for
+# packages.
 EXTRA = ["fuse3", "libcmocka-dev", "mount", "python3-pytest", "strace", "util-linux"]
+EXTRA += ["dpkg-dev", "debhelper"]
 
-# Nobody needs it after a crash, nor reads in it.
-DPKG = """\
-force-unsafe-io
+# What a package of ours needs, for a root in which it is installed: it is fetched, no more.
+NEEDED = ["fuse3", "libjson-c5", "mount"]
+
+# Nobody reads there.
+LEAN = """\
 path-exclude=/usr/share/doc/*
 path-exclude=/usr/share/info/*
 path-exclude=/usr/share/locale/*
@@ -37,7 +41,17 @@ path-exclude=/usr/share/man/*
 
 
 def roots(suites: Sequence[str]) -> list[Path]:
-    """A root directory for each of SUITES, made where it is missing. They are not to be changed."""
+    """A root directory for each of SUITES in which the project can be built. Neither these nor
+    those of fresh() are to be changed."""
+    return _all(_building, suites)
+
+
+def fresh(suites: Sequence[str]) -> list[Path]:
+    """A root directory for each of SUITES with nothing but what every Debian has."""
+    return _all(_fresh, suites)
+
+
+def _all(find: Callable[[str, str], Path], suites: Sequence[str]) -> list[Path]:
     if not shutil.which("debootstrap"):
         skipping.skip("no debootstrap")
     mirror = _mirror()
@@ -45,7 +59,7 @@ def roots(suites: Sequence[str]) -> list[Path]:
         skipping.skip("apt's configuration names no mirror of Debian")
     # A missing one takes minutes, mostly on one processor.
     with ThreadPoolExecutor(len(suites)) as pool:
-        return list(pool.map(lambda suite: _root(suite, mirror), suites))
+        return list(pool.map(lambda suite: find(suite, mirror), suites))
 
 
 def _mirror() -> str | None:
@@ -65,11 +79,6 @@ def _output(*command: str | Path) -> str:
     return subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout
 
 
-def _packages() -> list[str]:
-    listed = _output(SOURCE / "packaging" / "install-deps", "--list", "build").split()
-    return [*listed, *EXTRA]
-
-
 @contextmanager
 def _locked(path: Path) -> Iterator[None]:
     with open(path, "w") as file:
@@ -77,31 +86,63 @@ def _locked(path: Path) -> Iterator[None]:
         yield
 
 
-def _root(suite: str, mirror: str) -> Path:
+def _fresh(suite: str, mirror: str) -> Path:
+    return _cached(suite, "fresh", [mirror, *NEEDED], lambda root: _bootstrap(suite, root, mirror))
+
+
+def _building(suite: str, mirror: str) -> Path:
+    listed = _output(SOURCE / "packaging" / "install-deps", "--list", "build").split()
+    packages = [*listed, *EXTRA]
+
+    def make(root: Path) -> None:
+        _call("cp", "-a", "--reflink=auto", _fresh(suite, mirror), root)
+        (root / "etc/dpkg/dpkg.cfg.d/lean").write_text(LEAN)
+        _apt(root, "install", *packages)
+        _apt(root, "clean")
+
+    return _cached(suite, "building", [mirror, *packages], make)
+
+
+def _cached(suite: str, kind: str, made_of: Sequence[str], make: Callable[[Path], None]) -> Path:
+    """The root of that KIND, made where there is none MADE_OF the same."""
     home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     cache = Path(home, "urunc-viewfs")
     cache.mkdir(parents=True, exist_ok=True)
-    packages = ",".join(_packages())
-    root = cache / f"debian-{suite}-{hashlib.sha256(packages.encode()).hexdigest()[:12]}"
-    with _locked(cache / f"debian-{suite}.lock"):
+    name = f"debian-{suite}-{kind}"
+    root = cache / f"{name}-{hashlib.sha256(repr(made_of).encode()).hexdigest()[:12]}"
+    with _locked(cache / f"{name}.lock"):
         if not root.exists():
-            for old in cache.glob(f"debian-{suite}-*"):
+            for old in cache.glob(f"{name}-*"):
                 shutil.rmtree(old)
             unfinished = root.with_name(root.name + ".unfinished")
-            _bootstrap(suite, unfinished, mirror, packages)
+            make(unfinished)
             unfinished.rename(root)
     return root
 
 
-def _bootstrap(suite: str, root: Path, mirror: str, packages: str) -> None:
+def _bootstrap(suite: str, root: Path, mirror: str) -> None:
     (root / "etc/dpkg/dpkg.cfg.d").mkdir(parents=True)
-    (root / "etc/dpkg/dpkg.cfg.d/lean").write_text(DPKG)
-    options = ["--variant=minbase", f"--include={packages}"]
+    (root / "etc/dpkg/dpkg.cfg.d/unsafe").write_text("force-unsafe-io\n")
     # What it mounts goes away with it, however it ends.
-    command = ["unshare", "--mount", "debootstrap", *options, suite, root, mirror]
+    _call("unshare", "--mount", "debootstrap", "--variant=minbase", suite, root, mirror)
+    _apt(root, "clean")
+    _apt(root, "update")
+    _apt(root, "install", "--download-only", *NEEDED)
+
+
+def _apt(root: Path, *arguments: str) -> None:
+    """Run apt-get in ROOT."""
+    places = {path: path for path in ("/proc", "/sys", "/dev")}
+    # A mirror that stands still is as good as another one, which debootstrap thinks too.
+    options = ["-q", "-y", "--no-install-recommends", "-o", "Acquire::Check-Valid-Until=no"]
+    command = ["apt-get", *options, *arguments]
+    namespace.in_root(root, places, lambda: _call(*command, DEBIAN_FRONTEND="noninteractive"))
+
+
+def _call(*command: str | Path, **env: str) -> None:
     finished = subprocess.run(
         command,
-        env={**os.environ, **_proxy()},
+        env={**os.environ, **_proxy(), "LC_ALL": "C.UTF-8", **env},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -110,8 +151,6 @@ def _bootstrap(suite: str, root: Path, mirror: str, packages: str) -> None:
     )
     text = finished.stdout.decode(errors="replace")
     assert finished.returncode == 0, "\n".join(text.splitlines()[-40:])
-    for archive in root.glob("var/cache/apt/archives/*.deb"):
-        archive.unlink()
 
 
 def _proxy() -> dict[str, str]:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+import stat
 import subprocess
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack
 from pathlib import Path
+from typing import Self
 
 from . import namespace
 from .build import SOURCE
@@ -17,37 +18,64 @@ SECONDS = 300
 READ_ONLY = namespace.MS_BIND | namespace.MS_REMOUNT | namespace.MS_RDONLY
 
 
-@contextmanager
-def changed_in_memory(place: Path, *lowers: Path) -> Iterator[Path]:
-    """The root that LOWERS, topmost first, make together, with /source in it. What is changed in it
-    stays in memory, and goes with the block."""
-    for name in ("root", "memory", "var-tmp"):
-        (place / name).mkdir()
-    layers = b":".join(map(os.fsencode, lowers))
-    with namespace.tmpfs(str(place / "memory")):
-        for name in ("upper", "work"):
-            (place / "memory" / name).mkdir()
-        memory = os.fsencode(place / "memory")
-        options = b"lowerdir=%s,upperdir=%s/upper,workdir=%s/work" % (layers, memory, memory)
-        namespace.mount("overlay", str(place / "root"), "overlay", 0, options)
-        (place / "root" / "source").mkdir(exist_ok=True)
-        try:
-            yield place / "root"
-        finally:
-            namespace.unmount(str(place / "root"))
+# What is of this machine, and what package managers keep for themselves.
+NOT_OURS = (
+    "dev", "proc", "run", "sys", "tmp", "source", "var/tmp",
+    "var/cache", "var/log", "var/lib/apt", "var/lib/dpkg", "var/lib/rpm",
+)  # fmt: skip
 
 
 class System:
-    """Runs commands in such a root, as on a machine of that kind."""
+    """Runs commands in a root, as on a machine of that kind: the one in the directory LOWER, as it is
+    there, with all changes in memory. A `with` block mounts it in PLACE, and forgets what it became.
+    """
 
-    def __init__(self, root: Path) -> None:
-        self.root = root
+    def __init__(self, place: Path, lower: Path) -> None:
+        self.root = place / "root"
+        self._lower = lower
+        self._memory = place / "memory"
+        self._mounted = ExitStack()
         self.places = {
             **{path: path for path in ("/proc", "/sys", "/dev")},
             "/source": SOURCE,
             # Layers are not to lie on an overlay.
-            "/var/tmp": root.with_name("var-tmp"),
+            "/var/tmp": place / "var-tmp",
         }
+
+    def __enter__(self) -> Self:
+        for directory in (self.root, self._memory, self.places["/var/tmp"]):
+            directory.mkdir(parents=True)
+        with ExitStack() as stack:
+            stack.enter_context(namespace.tmpfs(str(self._memory)))
+            for name in ("upper", "work"):
+                (self._memory / name).mkdir()
+            memory = os.fsencode(self._memory)
+            layers = (os.fsencode(self._lower), memory, memory)
+            options = b"lowerdir=%s,upperdir=%s/upper,workdir=%s/work" % layers
+            namespace.mount("overlay", str(self.root), "overlay", 0, options)
+            stack.callback(namespace.unmount, str(self.root))
+            (self.root / "source").mkdir(exist_ok=True)
+            self._mounted = stack.pop_all()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._mounted.close()
+
+    def changes(self) -> set[str]:
+        """The paths that have come, and, with a minus, those that have gone."""
+        upper = self._memory / "upper"
+        found = set()
+        for parent, directories, names in os.walk(upper):
+            for path in (Path(parent, name) for name in [*directories, *names]):
+                relative = str(path.relative_to(upper))
+                if relative.startswith(NOT_OURS):
+                    continue
+                below = os.path.lexists(self._lower / relative)
+                if below and stat.S_ISCHR(path.lstat().st_mode):
+                    found.add(f"-{relative}")
+                elif not below:
+                    found.add(relative)
+        return found
 
     def attempt(self, *command: str, seconds: int = SECONDS, **env: str) -> tuple[int, str]:
         """How COMMAND ends, and what it writes."""

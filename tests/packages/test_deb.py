@@ -1,0 +1,97 @@
+"""Debian's package: built, installed, used and removed in the releases of Debian."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from support import debian, skipping
+from support.build import SOURCE
+from support.export import NAME, export, tarball, version
+from support.installation import COMMANDS, PAGES
+from support.system import System
+
+# The oldest also builds the source package and runs the unit tests.
+OLDEST = "bookworm"
+SUITES = [OLDEST, "trixie", "testing"]
+
+TESTS = Path("/source/packaging/debian/tests")
+
+
+@pytest.fixture(scope="module")
+def roots(private_mounts: None) -> dict[str, tuple[Path, Path]]:
+    """To build in and to install in."""
+    building = debian.roots(SUITES)
+    return dict(zip(SUITES, zip(building, debian.fresh(SUITES))))
+
+
+def build(building: Path, suite: str, place: Path) -> list[Path]:
+    """What dpkg-buildpackage makes, in PLACE."""
+    with System(place / "root", building) as system:
+        root = system.root
+        (root / "build").mkdir()
+        tree = export(root / "build")
+        tarball(tree, root / "build" / f"{NAME}_{version()}.orig.tar.gz")
+        shutil.copytree(tree / "packaging/debian", tree / "debian")
+        oldest = suite == OLDEST
+        what = "--build=full" if oldest else "--build=binary"
+        text = system.run(
+            *("sh", "-c", f"cd /build/{tree.name} && dpkg-buildpackage -us -uc {what}"),
+            DEB_BUILD_OPTIONS="parallel=2" + ("" if oldest else " nocheck"),
+        )
+        assert "warning:" not in text.lower(), text
+        for path in (root / "build").glob(f"{NAME}*_*"):
+            shutil.copy2(path, place)
+    return sorted(place.glob(f"{NAME}*_*"))
+
+
+def check_with_lintian(built: list[Path]) -> None:
+    """Nothing to say, down to what is a matter of taste."""
+    if not shutil.which("lintian"):
+        skipping.skip("no lintian")
+    (changes,) = (path for path in built if path.suffix == ".changes")
+    command = ["lintian", "--allow-root", "--info", "--pedantic", "--profile=debian", changes]
+    finished = subprocess.run(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
+    )
+    assert (finished.returncode, finished.stdout) == (0, "")
+
+
+def autopkgtests() -> list[str]:
+    control = (SOURCE / "packaging/debian/tests/control").read_text()
+    return re.findall(r"^Tests: (\S+)$", control, re.MULTILINE)
+
+
+@contextmanager
+def installed(system: System, package: Path) -> Iterator[None]:
+    """PACKAGE, for as long as the block runs; nothing is left of it afterwards."""
+    apt = ["apt-get", "-q", "-y", "--no-install-recommends"]
+    env = {"DEBIAN_FRONTEND": "noninteractive"}
+    shutil.copy2(package, system.root)
+    # What its test needs besides.
+    system.run(*apt, "install", "fuse3", "mount", **env)
+    before = system.changes()
+    system.run(*apt, "install", f"/{package.name}", **env)
+    yield
+    system.run(*apt, "purge", "--auto-remove", NAME, **env)
+    assert system.changes() == before
+
+
+@pytest.mark.parametrize("suite", SUITES)
+def test_a_release(roots: dict[str, tuple[Path, Path]], suite: str, place: Path) -> None:
+    building, fresh = roots[suite]
+    built = build(building, suite, place / "build")
+    check_with_lintian(built)
+    (package,) = (path for path in built if re.match(rf"{NAME}_.*\.deb$", path.name))
+    with System(place / "fresh", fresh) as system, installed(system, package):
+        for name in autopkgtests():
+            system.run(f"{TESTS}/{name}")
+        programs = {path.name for path in (system.root / "usr/sbin").glob("*viewfs*")}
+        assert programs == COMMANDS
+        pages = {path.stem for path in (system.root / "usr/share/man").glob("man*/*viewfs*.gz")}
+        assert pages == PAGES

@@ -1,0 +1,62 @@
+"""The RPM: built by rpmbuild, whose Debian knows no Fedora package to build with, and used here."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+from support import skipping
+from support.build import SOURCE
+from support.export import NAME, export, tarball, version
+from support.installation import FILES, USE, without_directories
+from support.system import System
+
+SPEC = SOURCE / "packaging/rpm/urunc-viewfs.spec"
+SECONDS = 300
+
+
+def output(*command: str | Path) -> str:
+    finished = subprocess.run(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=SECONDS,
+        check=False,
+    )
+    assert finished.returncode == 0, f"{command}\n{finished.stdout}"
+    return finished.stdout
+
+
+@pytest.fixture
+def package(place: Path) -> Path:
+    if not shutil.which("rpmbuild"):
+        skipping.skip("no rpmbuild")
+    top = place / "rpm"
+    (top / "SOURCES").mkdir(parents=True)
+    tarball(export(place), top / "SOURCES" / f"{NAME}-{version()}.tar.gz")
+    output("rpmbuild", "-bb", "--nodeps", "--define", f"_topdir {top}", SPEC)
+    (built,) = top.glob(f"RPMS/*/{NAME}-{version()}-*.rpm")
+    return built
+
+
+def test_the_package(package: Path, place: Path) -> None:
+    """Holds what meson installs, serves, and goes without a trace."""
+    listed = set(output("rpm", "-qlp", package).splitlines())
+    # brp-compress packs the manual.
+    plain = {path.removesuffix(".gz").lstrip("/") for path in listed if "/.build-id" not in path}
+    # Whose directory some versions of rpm name by the version, too.
+    held = without_directories(plain)
+    assert {path for path in held if not path.startswith("usr/share/licenses/")} == FILES
+    assert any(path.endswith("/LICENSE") for path in held)
+
+    with System(place, Path("/")) as system:
+        copy = system.root / "package.rpm"
+        copy.write_bytes(package.read_bytes())
+        system.run("rpm", "--nodeps", "--install", "/package.rpm")
+        system.run(USE)
+        system.run("rpm", "--erase", NAME)
+        copy.unlink()
+        assert system.changes() == set()
