@@ -26,7 +26,7 @@ SECONDS = 900
 # Beside those that building takes: for the unit tests, for some of the integration tests, and for
 # packages.
 EXTRA = ["fuse3", "libcmocka-dev", "mount", "python3-pytest", "strace", "util-linux"]
-EXTRA += ["dpkg-dev", "debhelper"]
+EXTRA += ["build-essential", "debhelper"]
 
 # What a package of ours needs, for a root in which it is installed: it is fetched, no more.
 NEEDED = ["fuse3", "libjson-c5", "mount"]
