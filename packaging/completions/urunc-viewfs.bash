@@ -78,23 +78,23 @@ _viewfsctl() {
 	_viewfs_value && return
 	case ${words[1]} in
 	resolve) _viewfs_words "--json --digest -o --mounts= --bundle= -h --help -V --version" ;;
-	list) _viewfs_words "--json -h --help" ;;
+	list) _viewfs_words "--json -h --help -V --version" ;;
 	umount)
 		if [[ $cur == -* ]]; then
-			_viewfs_words "-h --help"
+			_viewfs_words "-h --help -V --version"
 		else
 			COMPREPLY=($(compgen -W "$(findmnt -rno TARGET -t fuse.urunc-viewfs)" -- "$cur"))
 		fi
 		;;
-	gc) _viewfs_words "--dry-run -h --help" ;;
+	gc) _viewfs_words "--dry-run -h --help -V --version" ;;
 	cache)
 		if [[ $cur == -* ]]; then
-			_viewfs_words "-h --help"
+			_viewfs_words "-h --help -V --version"
 		else
 			COMPREPLY=($(compgen -W "list verify clear" -- "$cur"))
 		fi
 		;;
-	doctor) _viewfs_words "-h --help" ;;
+	doctor) _viewfs_words "--json -h --help -V --version" ;;
 	esac
 }
 

@@ -59,7 +59,7 @@ set -l commands resolve list umount gc cache doctor
 set -l first "not __fish_seen_subcommand_from $commands"
 complete -c viewfsctl -f
 complete -c viewfsctl -s h -l help -d 'Print a summary'
-complete -c viewfsctl -n "$first" -s V -l version -d 'Print the version'
+complete -c viewfsctl -s V -l version -d 'Print the version'
 complete -c viewfsctl -n "$first" -a resolve -d 'What a view of a source would hold'
 complete -c viewfsctl -n "$first" -a list -d 'The views that are mounted here'
 complete -c viewfsctl -n "$first" -a umount -d 'Unmount views, dead or alive'
@@ -68,7 +68,6 @@ complete -c viewfsctl -n "$first" -a cache -d 'The shared layer index'
 complete -c viewfsctl -n "$first" -a doctor -d 'What would keep a view from working here'
 
 set -l resolve '__fish_seen_subcommand_from resolve'
-complete -c viewfsctl -n $resolve -s V -l version -d 'Print the version'
 complete -c viewfsctl -n $resolve -l json -d 'One JSON object instead of a table'
 complete -c viewfsctl -n $resolve -l digest -d 'SHA-256 of every artifact, too'
 complete -c viewfsctl -n $resolve -x -s o -d 'Mount options' \
@@ -77,7 +76,8 @@ complete -c viewfsctl -n $resolve -r -F -l mounts -d "containerd's mounts as JSO
 complete -c viewfsctl -n $resolve -x -l bundle -a '(__fish_complete_directories)' -d 'An OCI bundle'
 complete -c viewfsctl -n $resolve -a '(__fish_complete_directories)'
 
-complete -c viewfsctl -n '__fish_seen_subcommand_from list' -l json -d 'One JSON object instead of a table'
+complete -c viewfsctl -n '__fish_seen_subcommand_from list doctor' -l json \
+    -d 'One JSON object instead of a table'
 complete -c viewfsctl -n '__fish_seen_subcommand_from umount' -a '(__viewfs_mountpoints)'
 complete -c viewfsctl -n '__fish_seen_subcommand_from gc' -l dry-run \
     -d 'Only say what would be removed'
