@@ -48,7 +48,6 @@ def test_commands_in_the_manual() -> None:
 @shells
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_options_completed(shell: Bash | Zsh | Fish, name: str) -> None:
-    # Those of bash and of fish are offered one by one.
     assert shell.options(name) == help_of(name).options
 
 

@@ -5,20 +5,28 @@ from __future__ import annotations
 import re
 import shlex
 import subprocess
+import tempfile
 from collections.abc import Iterable
 
 from .build import SOURCE
+from .waiting import SECONDS
 from .wording import Choices
 
 COMPLETIONS = SOURCE / "packaging" / "completions"
 
-# Of those that mount options take, what tells them from the names of files.
+# One that a mount option takes.
 WORD = re.compile("[a-z]+")
 
 
-def _output(*command: str) -> list[str]:
+def _output(*command: str, cwd: str | None = None) -> list[str]:
     finished = subprocess.run(
-        command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60, check=False
+        command,
+        cwd=cwd,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=SECONDS,
+        check=False,
     )
     assert finished.stderr == "", finished.stderr
     return finished.stdout.splitlines()
@@ -45,7 +53,6 @@ class Bash:
         words = [*filter(None, parts[:-1]), parts[-1]]
         line = " ".join(typed)
         script = f"""
-            cd /var/empty 2>/dev/null || cd /proc/self/fdinfo
             source {self.LIBRARY}
             source {COMPLETIONS}/urunc-viewfs.bash
             compopt() {{ :; }}
@@ -55,7 +62,9 @@ class Bash:
             $function {typed[0]} {shlex.quote(words[-1])} {shlex.quote(words[-2])}
             ((${{#COMPREPLY[@]}} == 0)) || printf '%s\\n' "${{COMPREPLY[@]}}"
         """
-        return set(_output("bash", "--norc", "-c", script))
+        # Without directories to offer.
+        with tempfile.TemporaryDirectory() as empty:
+            return set(_output("bash", "--norc", "-c", script, cwd=empty))
 
     def commands(self) -> set[str]:
         return {offer for offer in self._offers("viewfsctl", "") if not offer.startswith("-")}

@@ -19,7 +19,8 @@ Choices = Mapping[str, frozenset[str]]
 
 @dataclass
 class Words:
-    """The options of one program or command; mount options with the fixed words they take."""
+    """The options of one program or command; mount options with the fixed words they take; and the
+    commands, of which the manual is asked by commands_in_the_manual()."""
 
     options: set[str] = field(default_factory=set)
     mount_options: dict[str, frozenset[str]] = field(default_factory=dict)
@@ -88,7 +89,6 @@ def manual_of(name: str) -> Words:
         for option in term.split(", "):
             key, _, value = option.partition("=")
             found.mount_options[key] = _choices(value)
-    found.commands = set(commands_in_the_manual())
     return found
 
 
