@@ -20,8 +20,8 @@ READ_ONLY = namespace.MS_BIND | namespace.MS_REMOUNT | namespace.MS_RDONLY
 
 # What is of this machine, and what package managers keep for themselves.
 NOT_OURS = (
-    "dev", "proc", "run", "sys", "tmp", "source", "var/tmp",
-    "var/cache", "var/log", "var/lib/apt", "var/lib/dpkg", "var/lib/rpm",
+    "dev/", "proc/", "run/", "sys/", "tmp/", "source/", "var/tmp/",
+    "var/cache/", "var/log/", "var/lib/apt/", "var/lib/dpkg/", "var/lib/rpm/",
 )  # fmt: skip
 
 
@@ -68,7 +68,7 @@ class System:
         for parent, directories, names in os.walk(upper):
             for path in (Path(parent, name) for name in [*directories, *names]):
                 relative = str(path.relative_to(upper))
-                if relative.startswith(NOT_OURS):
+                if f"{relative}/".startswith(NOT_OURS):
                     continue
                 below = os.path.lexists(self._lower / relative)
                 if below and stat.S_ISCHR(path.lstat().st_mode):
