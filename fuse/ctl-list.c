@@ -9,6 +9,7 @@
 
 #include "fuse/ctl.h"
 #include "fuse/json.h"
+#include "fuse/seal.h"
 #include "fuse/table.h"
 #include "fuse/text.h"
 #include "fuse/views.h"
@@ -21,13 +22,15 @@ static void print_help(void)
 	     "stopped, when its process is; dead, when that is gone: remove it with\n"
 	     "'viewfsctl gc'; or unknown, when its process cannot be seen from here and it does\n"
 	     "not answer. MEMORY is what a view's process has written and nobody shares.\n"
+	     "SANDBOX is whole, partial or none: what of it is in force says --json.\n"
 	     "\n"
 	     "      --json     one JSON object; what is not known is null:\n"
 	     "                 {\"views\":[{\"mountpoint\", \"root\" (the part of the view that\n"
 	     "                 stands there, \"/\" for all), \"label\", \"device\", \"state\", "
 	     "\"pid\",\n"
 	     "                 \"id\", \"passthrough\", \"layers\" (their number), \"artifacts\"\n"
-	     "                 (objects as in the ready line), \"private_dirty\" (bytes)}]}\n"
+	     "                 (objects as in the ready line), \"private_dirty\" (bytes),\n"
+	     "                 \"sandbox\" (the measures in force)}]}\n"
 	     "  -h, --help     this text\n"
 	     "  -V, --version  the version, and what this build and this kernel can do\n"
 	     "\n"
@@ -130,6 +133,16 @@ static int add_number(struct table *table, uint64_t number, const char *unit)
 	return table_add(table, PLAIN, "%" PRIu64 "%s", number, unit);
 }
 
+/* How much of the sandbox is in force, by the view's own word. */
+static int add_sandbox(struct table *table, const struct server *server)
+{
+	if (!server || !server->titled)
+		return table_add(table, PLAIN, "-");
+	if (server->title.sealed == SEAL_WHOLE)
+		return table_add(table, GREEN, "whole");
+	return table_add(table, YELLOW, server->title.sealed ? "partial" : "none");
+}
+
 static int add_row(struct table *table, const struct row *row)
 {
 	const struct view_mount *mount = row->mount;
@@ -147,7 +160,7 @@ static int add_row(struct table *table, const struct row *row)
 	    table_add(table, PLAIN, "%s", passthrough) < 0 ||
 	    add_number(table, server && server->titled ? server->title.layers : 0, "") < 0 ||
 	    add_number(table, row->private_dirty / 1024, " kB") < 0 ||
-	    table_add(table, PLAIN, "%s", paths) < 0)
+	    add_sandbox(table, server) < 0 || table_add(table, PLAIN, "%s", paths) < 0)
 		return -ENOMEM;
 	return 0;
 }
@@ -155,8 +168,9 @@ static int add_row(struct table *table, const struct row *row)
 static int print_table(const struct views *views)
 {
 	static const struct column columns[] = {
-		{"MOUNTPOINT", false},	{"ID", false},	  {"PID", true},    {"STATE", false},
-		{"PASSTHROUGH", false}, {"LAYERS", true}, {"MEMORY", true}, {"ARTIFACTS", false},
+		{"MOUNTPOINT", false}, {"ID", false},	       {"PID", true},
+		{"STATE", false},      {"PASSTHROUGH", false}, {"LAYERS", true},
+		{"MEMORY", true},      {"SANDBOX", false},     {"ARTIFACTS", false},
 	};
 	cleanup_with(table_done) struct table table = TABLE_OF(columns);
 
@@ -177,6 +191,25 @@ static int add_known(struct json_object *object, const char *key, bool known,
 	if (known)
 		return json_add(object, key, value);
 	return json_object_object_add(object, key, NULL) < 0 ? -ENOMEM : 0;
+}
+
+/* The names of the measures in force; owned, or NULL without memory. */
+static struct json_object *sandbox_array(unsigned sealed)
+{
+	cleanup_with(json_done) struct json_object *array = json_object_new_array();
+
+	for (int i = 0; array && i < SEAL_COUNT; i++) {
+		struct json_object *name;
+
+		if (!(sealed & 1U << i))
+			continue;
+		name = json_object_new_string(seal_names[i]);
+		if (!name || json_object_array_add(array, name) < 0) {
+			json_object_put(name);
+			return NULL;
+		}
+	}
+	return TAKE_PTR(array);
 }
 
 /* Owned, or NULL without memory. */
@@ -205,7 +238,9 @@ static struct json_object *describe(const struct row *row)
 		      titled ? json_object_new_uint64(server->title.layers) : NULL) < 0 ||
 	    add_known(object, "artifacts", row->artifacts, json_object_get(row->artifacts)) < 0 ||
 	    add_known(object, "private_dirty", row->private_dirty,
-		      row->private_dirty ? json_object_new_uint64(row->private_dirty) : NULL) < 0)
+		      row->private_dirty ? json_object_new_uint64(row->private_dirty) : NULL) < 0 ||
+	    add_known(object, "sandbox", titled,
+		      titled ? sandbox_array(server->title.sealed) : NULL) < 0)
 		return NULL;
 	return TAKE_PTR(object);
 }

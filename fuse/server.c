@@ -225,6 +225,7 @@ static int serve(struct making *making)
 {
 	const struct server_call *call = making->call;
 	bool insist = call->arguments->options.sandbox == SANDBOX_REQUIRE;
+	unsigned sealed;
 	int r;
 
 	spawn_yield();
@@ -242,8 +243,10 @@ static int serve(struct making *making)
 	memory_release_heap();
 	memory_release_stack();
 	/* What could be had could not be done: no memory, say. */
-	if (session_seal(making->session) != SEAL_WHOLE && insist)
+	sealed = session_seal(making->session);
+	if (sealed != SEAL_WHOLE && insist)
 		return -EPERM;
+	title_sealed(sealed);
 	return session_serve(making->session);
 }
 

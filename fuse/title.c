@@ -20,7 +20,10 @@
 #include "fuse/json.h"
 #include "fuse/mountinfo.h"
 
-enum { FACTS_SIZE = 128 }; /* more than the numbers of a struct title take */
+enum { FACTS_SIZE = 160 }; /* more than the numbers of a struct title take */
+
+/* The last of them, at a place of its own: it is written over. */
+#define SEALED_FORMAT ",\"sealed\":\"%02x\"}}"
 
 /* Fields of /proc/PID/stat, counted from 1 (proc_pid_stat(5)). */
 enum {
@@ -83,19 +86,21 @@ static int set_command_line(const char *text, size_t n)
 	return prctl(PR_SET_MM, PR_SET_MM_MAP, &map, sizeof(map), 0) < 0 ? -errno : 0;
 }
 
+/* Not zero: it lies among data then, in a page that every view has of its own anyway. */
+static struct {
+	char *memory;
+	size_t size;
+	char *sealed; /* where SEALED_FORMAT begins */
+} shown = {.memory = MAP_FAILED};
+
 void title_set(const char *ready, const struct title *title)
 {
-	/* Not zero: it lies among data then, in a page that every view has of its own anyway. */
-	static struct {
-		void *memory;
-		size_t size;
-	} shown = {.memory = MAP_FAILED};
 	/* Without the brace that closes the object. */
 	int length = (int)strlen(ready) - 1;
 	size_t size = sizeof(TITLE_PREFIX) + (size_t)length + FACTS_SIZE;
 	/* Of its own: everybody may read a command line, and nothing else must lie there. */
-	void *memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	int n;
+	char *memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	int n, end;
 
 	/* As it was executed through a descriptor, it would have that descriptor's name. */
 	prctl(PR_SET_NAME, PROGRAM_NAME);
@@ -103,10 +108,11 @@ void title_set(const char *ready, const struct title *title)
 		return;
 	n = snprintf(memory, size,
 		     TITLE_PREFIX "%.*s,\"view\":{\"device\":\"%u:%u\",\"layers\":%" PRIu64
-				  ",\"digest\":\"%016" PRIx64 "\"}}",
+				  ",\"digest\":\"%016" PRIx64 "\"",
 		     length, ready, major(title->device), minor(title->device), title->layers,
 		     title->digest);
-	if (n < 0 || set_command_line(memory, (size_t)n + 1) < 0) {
+	end = n < 0 ? n : n + snprintf(memory + n, size - (size_t)n, SEALED_FORMAT, title->sealed);
+	if (n < 0 || set_command_line(memory, (size_t)end + 1) < 0) {
 		munmap(memory, size);
 		return;
 	}
@@ -114,21 +120,34 @@ void title_set(const char *ready, const struct title *title)
 		munmap(shown.memory, shown.size);
 	shown.memory = memory;
 	shown.size = size;
+	shown.sealed = memory + n;
+}
+
+void title_sealed(unsigned measures)
+{
+	char text[sizeof(SEALED_FORMAT)];
+	int n = snprintf(text, sizeof(text), SEALED_FORMAT, measures & 0xff);
+
+	if (shown.memory != MAP_FAILED && n > 0)
+		memcpy(shown.sealed, text, (size_t)n);
 }
 
 static int parse_facts(struct json_object *facts, struct title *ret)
 {
 	const char *device = json_string(facts, "device");
 	const char *digest = json_string(facts, "digest");
+	const char *sealed = json_string(facts, "sealed");
 	struct json_object *layers;
 
 	if (!device || device_parse(device, &ret->device) < 0 || !digest ||
-	    strspn(digest, "0123456789abcdef") != 16 || digest[16] ||
+	    strspn(digest, "0123456789abcdef") != 16 || digest[16] || !sealed ||
+	    strspn(sealed, "0123456789abcdef") != 2 || sealed[2] ||
 	    !json_object_object_get_ex(facts, "layers", &layers) ||
 	    !json_object_is_type(layers, json_type_int))
 		return -EINVAL;
 	ret->digest = strtoull(digest, NULL, 16);
 	ret->layers = json_object_get_uint64(layers);
+	ret->sealed = (unsigned)strtoul(sealed, NULL, 16);
 	return 0;
 }
 

@@ -20,6 +20,7 @@ struct title {
 	dev_t device; /* of the mount */
 	uint64_t layers;
 	uint64_t digest; /* view_digest() */
+	unsigned sealed; /* the measures of its sandbox that are in force (seal.h) */
 };
 
 /*
@@ -28,6 +29,9 @@ struct title {
  * /proc), the command line stays what it was.
  */
 void title_set(const char *ready, const struct title *title);
+
+/* Adds to the title what is in force by now. Makes no system call: it can be said when sealed. */
+void title_sealed(unsigned measures);
 
 /*
  * Takes a command line of *n* bytes apart, which a NUL must follow. It may be anybody's: all that

@@ -18,7 +18,7 @@ from support.view import View, call, program
 from support.waiting import SECONDS, wait_until
 
 MS_BIND = 0x1000
-TITLES = "MOUNTPOINT ID PID STATE PASSTHROUGH LAYERS MEMORY ARTIFACTS".split()
+TITLES = "MOUNTPOINT ID PID STATE PASSTHROUGH LAYERS MEMORY SANDBOX ARTIFACTS".split()
 
 
 @pytest.fixture
@@ -30,7 +30,7 @@ def option(place: Path) -> bytes:
 def settled(view: View) -> dict[str, Any]:
     """What is listed of a view once all of it is known."""
     return wait_until(
-        lambda: listed_at(view.root)["artifacts"] and listed_at(view.root), "it to be settled"
+        lambda: listed_at(view.root)["sandbox"] and listed_at(view.root), "it to be settled"
     )
 
 
@@ -46,6 +46,13 @@ def test_as_json(place: Path, option: bytes) -> None:
         told = settled(view)
         assert 50_000 < told.pop("private_dirty") < 100_000_000
         artifacts = told.pop("artifacts")
+        sandbox = told.pop("sandbox")
+        status = dict(
+            line.split(":\t", 1) for line in (view.daemon.proc / "status").read_text().splitlines()
+        )
+        assert ("no_new_privs" in sandbox) == (status["NoNewPrivs"] == "1")
+        assert ("capabilities" in sandbox) == (int(status["CapEff"], 16) == 0)
+        assert ("seccomp" in sandbox) == (status["Seccomp"] == "2")
         assert told == {
             "mountpoint": str(view.root),
             "root": "/",
