@@ -11,7 +11,7 @@ from ..contenders import COPY, FUSE_OVERLAYFS, Contender, Start
 from ..material import ARTIFACTS, MIB, Stack
 from ..mounting import Failed, children, end_all, reap, run, take_away
 from ..report import Table
-from ..system import meminfo, mounts, processes, read_through
+from ..system import meminfo, mounts, processes, read_through, smaps
 
 PEER_LIMIT = 100
 """Of a peer that takes a megabyte and more for each mount there need not be a thousand."""
@@ -24,6 +24,8 @@ class Crowd:
     mount_s: float
     read_s: float
     unmount_s: float
+    pss_bytes: int
+    """Of all processes together; what they share is counted once."""
     idle_bytes: int
     """By which MemAvailable shrank: what cannot be had back."""
     cached_bytes: int
@@ -36,11 +38,12 @@ def measure(bench: Bench) -> Section:
     """One table with a row for each contender and size."""
     stack = bench.small
     columns = ["", "at once", "mounted, s", "read, s", "unmounted, s"]
-    columns += ["memory each, kB", "page cache, MiB", "left at the end"]
+    columns += ["Pss each, kB", "memory each, kB", "page cache, MiB", "left at the end"]
     notes = [
         f"{stack}, artifacts of {stack.total() / MIB:.2f} MiB, all read through each; one run."
         " Absolute numbers are of this machine, and those of few at once are mostly noise.",
-        "Memory: by which MemAvailable shrank; page cache: by which it grew while all were read.",
+        "Pss: the processes' memory; memory: by which MemAvailable shrank; page cache: by which it"
+        " grew while all were read.",
     ]
     table = Table("Many at once", columns, notes)
     section = Section([table])
@@ -69,6 +72,7 @@ def _cells(crowd: Crowd, count: int) -> list[str]:
     seconds = (crowd.mount_s, crowd.read_s, crowd.unmount_s)
     return [
         *(f"{value:.3f}" for value in seconds),
+        f"{crowd.pss_bytes / count / 1024:.0f}",
         f"{crowd.idle_bytes / count / 1024:.0f}",
         f"{crowd.cached_bytes / MIB:.1f}",
         ", ".join(crowd.left) or "nothing",
@@ -93,6 +97,7 @@ def _gather(bench: Bench, contender: Contender, stack: Stack, count: int) -> Cro
         _read(starts, stack)
         read_end = time.monotonic()
         cached = meminfo()
+        pss = sum(smaps(pid)["Pss"] for pid in children())
     finally:
         unmount_begin = time.monotonic()
         for start in done:
@@ -102,6 +107,7 @@ def _gather(bench: Bench, contender: Contender, stack: Stack, count: int) -> Cro
         mounted_at - begin,
         read_end - read_begin,
         time.monotonic() - unmount_begin,
+        pss,
         memory["MemAvailable"] - idle["MemAvailable"],
         cached["Cached"] - idle["Cached"],
         left(before),
