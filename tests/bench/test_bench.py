@@ -1,14 +1,17 @@
-"""The benchmark runs, shows every table, and leaves nothing. How fast anything is, is not asked."""
+"""The benchmark runs, shows every table, and leaves nothing. How fast anything is, is not asked;
+what a view takes of calls, requests and memory, which is no noise, is."""
 
 from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 
@@ -17,7 +20,7 @@ from support import skipping
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
 
-from viewbench import bars, figures, system  # noqa: E402
+from viewbench import bars, charts, figures, measure, system  # noqa: E402
 from viewbench.builds import Build  # noqa: E402
 
 LIMIT = 600
@@ -28,6 +31,8 @@ TABLES = (
     "The index of layers, hot: view",
     "The index of layers, page and dentry cache cold: view",
     "The index of layers, system calls to the first bytes: view",
+    "System calls until a view is ready",
+    "Requests while all artifacts are read",
     "Reading a file of 1 MiB",
     "Reading a file of 1 MiB, absolute",
     "Reading a file of 8 MiB",
@@ -36,6 +41,9 @@ TABLES = (
     "Many at once",
     "Numbers to reach",
 )
+STEADY = 6
+"""How many of the numbers to reach are the same in every run."""
+
 QEMU_TABLE = "QEMU, from exec to loaded and gone, cold"
 
 NAMES = {"spawn", "reader", "peer", "urunc-viewfs", "fuse-overlayfs", "qemu-system-x86", "unshare"}
@@ -62,8 +70,8 @@ def nothing_left(layer_directory: Path, monkeypatch: pytest.MonkeyPatch) -> Iter
 
 
 def test_quick_run_has_every_table(tmp_path: Path) -> None:
-    file = tmp_path / "result.json"
-    command = [HERE / "run", "--quick", "--json", file]
+    drawn = tmp_path / "charts"
+    command = [HERE / "run", "--quick", "--charts", drawn]
     done = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT)
     assert done.returncode == 0, done.stdout + done.stderr
     headings = [line[3:] for line in done.stdout.splitlines() if line.startswith("== ")]
@@ -72,10 +80,14 @@ def test_quick_run_has_every_table(tmp_path: Path) -> None:
     assert QEMU_TABLE in headings or "QEMU: left out" in done.stdout
     assert done.stdout.splitlines()[-1].endswith("left behind: nothing")
     assert done.stderr == ""
-    document = json.loads(file.read_text())
-    assert {"spawn", "index", "read", "cache", "idle", "crowd", "qemu"} == set(document["results"])
+    document = json.loads((drawn / charts.RESULT).read_text())
+    assert set(document["results"]) == set(measure.ALL)
     assert "view" in document["results"]["spawn"]["stacks"]["20"]
-    assert document["bars"]
+    steady = [bar for bar in document["bars"] if bar["steady"]]
+    assert len(steady) == STEADY
+    assert [bar for bar in steady if not bar["met"]] == []
+    for chart in {"start", "read", "memory", "cache"}:
+        ElementTree.parse(drawn / f"{chart}.svg")
 
 
 def test_interrupted_run_leaves_nothing() -> None:
@@ -91,10 +103,20 @@ def test_interrupted_run_leaves_nothing() -> None:
         assert process.wait(LIMIT) == 128 + signal.SIGTERM, line + rest
 
 
+def test_the_charts_that_are_shown_are_those_of_their_figures(tmp_path: Path) -> None:
+    """Drawing them again changes nothing, and none is left of an older run."""
+    kept = HERE / "charts"
+    shutil.copy(kept / charts.RESULT, tmp_path)
+    subprocess.run([HERE / "draw", tmp_path], check=True, stdout=subprocess.DEVNULL)
+    found = {path.name: path.read_text() for path in tmp_path.iterdir()}
+    assert found == {path.name: path.read_text() for path in kept.iterdir()}
+
+
 def test_without_results_no_bar_is_judged() -> None:
     build = Build("view", Path("urunc-viewfs"), static=False, kind="", version="")
     verdicts = bars.judge([build], {}, 20)
     assert verdicts and all(verdict.met is None for verdict in verdicts)
+    assert sum(verdict.steady for verdict in verdicts) == STEADY
 
 
 def test_ratios_are_of_common_rounds() -> None:

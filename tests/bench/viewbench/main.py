@@ -16,7 +16,7 @@ from typing import Any
 
 from support import namespace
 
-from . import bars, builds, isolation, material, measure, mounting, system
+from . import bars, builds, charts, isolation, material, measure, mounting, system
 from .bench import FULL, QUICK, Bench, Scale
 from .builds import Build
 from .contenders import view
@@ -42,6 +42,7 @@ class Words:
     only: Sequence[str]
     builds: Sequence[Path]
     json: Path | None
+    charts: Path | None
     inside: Path | None
 
     def command(self) -> list[str]:
@@ -51,6 +52,8 @@ class Words:
             words += ["--only", *self.only]
         if self.json:
             words += ["--json", str(self.json)]
+        if self.charts:
+            words += ["--charts", str(self.charts)]
         return [*words, "--builds", *map(str, self.builds)]
 
 
@@ -71,6 +74,11 @@ def _parse(arguments: Sequence[str]) -> Words:
         " (default: $VIEWFS_BUILD, else `build`, which is made)",
     )  # fmt: skip
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every figure to FILE too")
+    parser.add_argument(
+        "--charts", type=Path, metavar="DIR",
+        help="draw charts into DIR, and write the figures that they show to DIR/result.json;"
+        " tests/bench/draw draws them again from that file",
+    )  # fmt: skip
     parser.add_argument(isolation.INSIDE, type=Path, help=argparse.SUPPRESS)
     return Words(**vars(parser.parse_args(arguments)))
 
@@ -88,7 +96,8 @@ def main(arguments: Sequence[str]) -> int:
         directories = [Path(named) if named else builds.make(SOURCE)]
     resolved = [directory.resolve() for directory in directories]
     json_file = words.json.resolve() if words.json else None
-    words = Words(words.quick, words.only, resolved, json_file, None)
+    charts_directory = words.charts.resolve() if words.charts else None
+    words = Words(words.quick, words.only, resolved, json_file, charts_directory, None)
     return isolation.run(str(material.HERE / "run"), words.command())
 
 
@@ -122,15 +131,24 @@ def _inside(directory: Path, words: Words) -> int:
     namespace.unmount(bench.tmpfs)
     left = _left(mounts)
     print(f"{time.monotonic() - begin:.0f} s; load average {_load()}; left behind: {left}")
-    if words.json:
-        document = {
-            "environment": {**environment, "load_at_end": _load()},
-            "results": results,
-            "bars": bars.data(verdicts),
-            "left_out": bench.left_out,
-        }
-        words.json.write_text(json.dumps(document, indent=1, default=_plain) + "\n")
+    document = {
+        "environment": {**environment, "load_at_end": _load()},
+        "results": results,
+        "bars": bars.data(verdicts),
+        "left_out": bench.left_out,
+    }
+    _write(json.dumps(document, indent=1, default=_plain) + "\n", words)
     return 0 if left == "nothing" and measured else 1
+
+
+def _write(text: str, words: Words) -> None:
+    """The charts are drawn from what was written: so they can be again."""
+    if words.json:
+        words.json.write_text(text)
+    if words.charts:
+        words.charts.mkdir(exist_ok=True)
+        (words.charts / charts.RESULT).write_text(text)
+        charts.draw(json.loads(text), words.charts)
 
 
 def _left(mounts_before: Sequence[str]) -> str:
