@@ -173,7 +173,8 @@ void index_trim(const struct li_index *index)
 {
 	struct uses uses = {};
 
-	if (each_name(index, add_use, &uses) == 0 && uses.bytes > LI_INDEX_BYTES_MAX) {
+	if (each_name(index, add_use, &uses) == 0 && uses.items &&
+	    uses.bytes > LI_INDEX_BYTES_MAX) {
 		qsort(uses.items, uses.count, sizeof(*uses.items), compare_uses);
 		for (size_t i = 0; i < uses.count && uses.bytes > INDEX_BYTES_KEPT; i++)
 			if (li_index_remove(index, uses.items[i].name) == 0)

@@ -33,6 +33,7 @@ static bool is_ours(const struct stat *st)
 /* random(4)'s boot_id, as 32 hexadecimal digits with dashes between. */
 static int read_boot(uint8_t ret[static 16])
 {
+	static const char hexadecimal[] = "0123456789abcdef";
 	cleanup_close int fd = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
 	char text[64] = "";
 	size_t digits = 0;
@@ -42,13 +43,13 @@ static int read_boot(uint8_t ret[static 16])
 	if (read(fd, text, sizeof(text) - 1) < 0)
 		return -errno;
 	for (const char *p = text; *p && digits < 32; p++) {
-		unsigned value;
+		const char *digit = strchr(hexadecimal, *p);
 
 		if (*p == '-')
 			continue;
-		if (sscanf((char[]){*p, '\0'}, "%x", &value) != 1)
+		if (!digit)
 			break;
-		ret[digits / 2] = (uint8_t)(ret[digits / 2] << 4 | value);
+		ret[digits / 2] = (uint8_t)(ret[digits / 2] << 4 | (digit - hexadecimal));
 		digits++;
 	}
 	return digits == 32 ? 0 : -EINVAL;
@@ -129,7 +130,7 @@ static int read_facts(int fd, size_t size, struct chain *ret_chain, struct facts
 int index_read(const struct li_index *index, const char *name, struct chain *ret_chain,
 	       struct facts *ret)
 {
-	struct stat st;
+	struct stat st = {};
 	cleanup_close int fd = open_entry(index, name, &st);
 
 	return fd < 0 ? fd : read_facts(fd, (size_t)st.st_size, ret_chain, ret);
@@ -140,7 +141,7 @@ int index_load(const struct li_index *index, const struct chain_key *key, struct
 {
 	char name[CHAIN_KEY_NAME + 1];
 	cleanup_close int fd = -EBADF;
-	struct stat st;
+	struct stat st = {};
 	int r;
 
 	chain_key_name(key, name);

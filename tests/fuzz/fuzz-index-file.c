@@ -87,7 +87,7 @@ static void check_payload(const uint8_t *payload, size_t n)
 	size_t room = sizeof(prefix) + ZSTD_compressBound(n), size;
 	cleanup_free uint8_t *file = malloc(room);
 
-	require(file, "there is memory for a file");
+	require(file != NULL, "there is memory for a file");
 	memcpy(file, prefix, sizeof(prefix));
 	size = ZSTD_compress(file + sizeof(prefix), room - sizeof(prefix), payload, n, 1);
 	require(!ZSTD_isError(size), "any bytes can be compressed");

@@ -373,10 +373,8 @@ static void test_what_follows(void **state)
 	cleanup_with(bytes_done) struct bytes and_none =
 		with_tail(&file, skippable, sizeof(skippable));
 	cleanup_with(bytes_done) struct bytes and_a_byte = with_tail(&file, "", 1);
-	cleanup_with(bytes_done) struct bytes prefix = {memcpy(malloc(PREFIX), file.data, PREFIX),
-							PREFIX};
 	cleanup_with(bytes_done) struct bytes none =
-		with_tail(&prefix, skippable, sizeof(skippable));
+		with_tail(&(struct bytes){file.data, PREFIX}, skippable, sizeof(skippable));
 
 	(void)state;
 	assert_int_equal(decode(two.data, two.size), -EINVAL);

@@ -69,7 +69,7 @@ static int compare_names(const void *a, const void *b)
 static const char *names(void)
 {
 	static char text[4096];
-	char *found[100], *end = text;
+	char *found[100] = {}, *end = text;
 	DIR *stream = opendir("index");
 	const struct dirent *entry;
 	size_t n = 0;
