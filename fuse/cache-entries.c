@@ -9,22 +9,27 @@
 
 enum { WRITING_SECONDS = 60 }; /* far more than it takes to write an entry */
 
+/* Keeps a text. Returns: it, borrowed, or NULL without memory. */
+static const char *keep(struct cache_entries *entries, const char *text)
+{
+	if (strings_take(&entries->texts, strdup(text)) < 0)
+		return NULL;
+	return entries->texts.items[entries->texts.count - 1];
+}
+
 static int add(struct cache_entries *entries, const struct li_index_entry *entry)
 {
-	struct li_index_entry *items =
-		array_grow(entries->items, entries->count, &entries->capacity, sizeof(*items));
-	cleanup_free char *name = strdup(entry->name), *layer = strdup(entry->layer);
-	struct li_index_entry *added;
+	struct li_index_entry added = *entry, *items;
 
+	added.name = keep(entries, entry->name);
+	added.layer = keep(entries, entry->layer);
+	if (!added.name || !added.layer)
+		return -ENOMEM;
+	items = array_grow(entries->items, entries->count, &entries->capacity, sizeof(*items));
 	if (!items)
 		return -ENOMEM;
 	entries->items = items;
-	if (!name || !layer)
-		return -ENOMEM;
-	added = &items[entries->count++];
-	*added = *entry;
-	added->name = TAKE_PTR(name);
-	added->layer = TAKE_PTR(layer);
+	entries->items[entries->count++] = added;
 	entries->bytes += entry->bytes;
 	return 0;
 }
@@ -76,10 +81,7 @@ int cache_entries_read(const char *directory, struct cache_entries *ret, struct 
 
 void cache_entries_done(struct cache_entries *entries)
 {
-	for (size_t i = 0; i < entries->count; i++) {
-		free((char *)entries->items[i].name);
-		free((char *)entries->items[i].layer);
-	}
+	strings_clear(&entries->texts);
 	free(entries->items);
 	li_index_close(entries->index);
 	*entries = (struct cache_entries){};

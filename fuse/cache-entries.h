@@ -5,13 +5,15 @@
 #include <stdbool.h>
 
 #include "fuse/error.h"
+#include "fuse/text.h"
 #include "layerindex/layerindex.h"
 
 struct cache_entries {
 	struct li_index *index;	      /* owned; NULL: there is no such directory */
-	struct li_index_entry *items; /* those used last come first; owned, as their texts are */
+	struct li_index_entry *items; /* those used last come first; owned */
 	size_t count, capacity;
-	uint64_t bytes; /* of all of them */
+	struct strings texts; /* of the entries */
+	uint64_t bytes;	      /* of all of them */
 };
 
 /*

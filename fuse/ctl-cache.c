@@ -122,7 +122,7 @@ static void format_time(time_t when, char ret[static 32])
 	struct tm tm;
 
 	if (!localtime_r(&when, &tm) || strftime(ret, 32, "%Y-%m-%d %H:%M", &tm) == 0)
-		strcpy(ret, "-");
+		snprintf(ret, 32, "-");
 }
 
 static int add_row(struct table *table, const struct li_index_entry *entry)
