@@ -119,8 +119,7 @@ static int unmount_topmost(const char *path, bool again, struct view_error *erro
 	/* EINVAL: somebody else was faster. */
 	if (r < 0 && r != -EINVAL)
 		return view_fail(error, SAY_UNMOUNT, path, strerror(-r));
-	/* It would count as one who still has it. */
-	close_keep_errno(TAKE_FD(fd));
+	/* As long as the descriptor is open no other view gets this one's number. */
 	return end_servers(path, mount.device, error) < 0 ? -ECANCELED : 1;
 }
 

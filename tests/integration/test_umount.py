@@ -8,15 +8,16 @@ import signal
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
 from support import image, machine, namespace
 from support.control import kill, stopped, viewfsctl
 from support.image import INITRD, INITRD_PATH, KERNEL, KERNEL_PATH, lowerdir
+from support.injection import injecting
 from support.view import Argument, Finished, View, call, program, run
-from support.waiting import SECONDS
+from support.waiting import SECONDS, wait_until
 
 MS_BIND = 0x1000
 
@@ -244,6 +245,24 @@ def test_another_view_is_left_alone(place: Path, option: bytes) -> None:
         clean(umount(view.root))
         ended(view)
         assert (other.root / KERNEL_PATH).read_bytes() == KERNEL
+
+
+def test_a_new_view_is_left_alone(place: Path, option: bytes) -> None:
+    """It might get the device number of the one that is gone while its servers are looked for."""
+    slow = injecting(place / "log", "getdents64:delay_enter=1000000:when=1")
+    with ExitStack() as others, View(place / "view", "-o", option) as view:
+        command = [*slow, program("viewfsctl"), "umount", view.root]
+        with subprocess.Popen(command) as process:
+            wait_until(lambda: not machine.mounts_at(view.root), "the view to be unmounted")
+            new = []
+            while process.poll() is None:
+                other = View(place / f"other-{len(new)}", "-o", option)
+                new.append(others.enter_context(other))
+        assert process.returncode == 0
+        assert new
+        for other in new:
+            assert (other.root / KERNEL_PATH).read_bytes() == KERNEL
+        ended(view)
 
 
 def test_without_privilege(place: Path, option: bytes) -> None:
