@@ -738,23 +738,31 @@ def test_a_stopped_view_is_found(place: Path, option: bytes) -> None:
             view.daemon.signal(signal.SIGCONT)
 
 
-@pytest.mark.parametrize("how", ["foreground", "lifeline"])
-def test_who_finds_a_view_can_hold_it(place: Path, option: bytes, how: str) -> None:
-    """The second call's signal, or its lifeline, ends the view that the first one made."""
-    with pipe() as (reader, ends), View(place / "view", "-o", option) as view:
-        words = ["-f"] if how == "foreground" else [f"--lifeline={reader}"]
-        with subprocess.Popen(
-            [program(), *words, "-o", option, "none", view.root], pass_fds=[reader]
-        ) as second:
-            if how == "foreground":
-                wait_until(lambda: len(machine.processes()) == 2, "it to be only two")
-                wait_until(lambda: is_idle(machine.processes()[-1]), "it to wait")
-                second.send_signal(signal.SIGTERM)
+def test_who_finds_a_view_can_hold_it(place: Path, option: bytes) -> None:
+    """In the foreground: the second call's signal ends the view that the first one made."""
+    with View(place / "view", "-o", option) as view:
+        reader, writer = os.pipe()
+        command = [program(), "-f", f"--ready-fd={writer}", "-o", option, "none", view.root]
+        with subprocess.Popen(command, pass_fds=[writer]) as second:
+            os.close(writer)
+            with os.fdopen(reader) as ready:
+                assert json.loads(ready.readline())["ready"] is True
+            second.send_signal(signal.SIGTERM)
             assert second.wait(SECONDS) == 0
-            close_all(ends)
         view.status = wait_status(view)
         view.wait_gone()
-        wait_until(lambda: not machine.processes(), "all of them to end")
+        assert machine.mounts_at(view.root) == []
+
+
+def test_who_finds_a_view_can_bind_it_to_a_lifeline(place: Path, option: bytes) -> None:
+    with pipe() as (reader, ends), View(place / "view", "-o", option) as view:
+        life = f"--lifeline={reader}"
+        assert call(life, "-o", option, "none", view.root, pass_fds=[reader]).status == 0
+        assert (view.root / KERNEL_PATH).read_bytes() == KERNEL
+        close_all(ends)
+        view.status = wait_status(view)
+        view.wait_gone()
+        wait_until(lambda: not machine.processes(), "who held the lifeline to end")
         assert machine.mounts_at(view.root) == []
 
 
