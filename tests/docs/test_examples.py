@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import signal
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -36,6 +37,10 @@ MOUNTS = json.dumps(
 # What one run, or one kernel, prints otherwise than another; all numbers in some tables.
 VARYING = [(r'("elapsed_us":)\d+', r"\g<1>0"), (r'("passthrough":)\w+', r"\g<1>true")]
 VARYING_TABLES = ("viewfsctl list", "viewfsctl cache list")
+
+# What the machine is like; the example shows what the lines look like.
+ABOUT_THE_MACHINE = "viewfsctl doctor"
+FINDING = re.compile(r"(ok|note|warning|error) +[a-z/0-9]+ +\S.*|  +\S.*")
 
 
 def write_layers(directory: Path) -> None:
@@ -87,7 +92,14 @@ def run(command: str, last_status: int = 0) -> tuple[int, str]:
     finished = subprocess.run(
         ["bash", "-c", f"(exit {last_status}); {command}"],
         cwd="/home/me",
-        env={"PATH": os.environ["PATH"], "LC_ALL": "C.UTF-8", "HOME": "/home/me", "id": "web-1"},
+        env={
+            "PATH": os.environ["PATH"],
+            "LC_ALL": "C.UTF-8",
+            "HOME": "/home/me",
+            # The shim's.
+            "namespace": "default",
+            "id": "web-1",
+        },
         input=MOUNTS,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -107,13 +119,35 @@ def as_words(command: str, text: str) -> list[str]:
     return text.split()
 
 
+def leave_views() -> None:
+    """One alive and one dead, as a session finds them that begins with their list."""
+    options = os.fsdecode(lowerdir(LAYERS)) + ",resolve=ready"
+    for name, id in (("a", "web-1"), ("b", "web-2")):
+        at = f"/run/urunc-viewfs/{name}"
+        assert run(f"mkdir {at} && urunc-viewfs --id={id} -o {options} image {at}") == (0, "")
+    (dead,) = (each for each in machine.processes() if b"web-2" in b"".join(each.arguments))
+    dead.signal(signal.SIGKILL)
+
+
+def compare(command: str, output: str, printed: str) -> None:
+    if command == ABOUT_THE_MACHINE:
+        for line in (output + printed).splitlines():
+            assert FINDING.fullmatch(line), line
+    else:
+        assert as_words(command, output) == as_words(command, printed), f"# {command}\n{output}"
+
+
 def hold_session(example: Example) -> None:
     """A status other than 0 is one that is asked for next."""
+    if example.text.startswith("# viewfsctl list\n"):
+        leave_views()
     status, last = 0, ""
     for command, printed in example.session():
         assert status == 0 or command == "echo $?", f"{last}: {status}"
         status, output = run(command, status)
-        assert as_words(command, output) == as_words(command, printed), f"# {command}\n{output}"
+        compare(command, output, printed)
+        if command == ABOUT_THE_MACHINE:
+            status = 0
         last = command
     assert status == 0, f"{last}: {status}"
 
