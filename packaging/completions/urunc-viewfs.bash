@@ -88,8 +88,8 @@ _viewfsctl() {
 		;;
 	gc) _viewfs_words "--dry-run -h --help -V --version" ;;
 	cache)
-		if [[ $cur == -* ]]; then
-			_viewfs_words "-h --help -V --version"
+		if [[ $cur == -* ]] || ((cword > 2)); then
+			_viewfs_words "--json -h --help -V --version"
 		else
 			COMPREPLY=($(compgen -W "list verify clear" -- "$cur"))
 		fi

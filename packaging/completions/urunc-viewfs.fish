@@ -76,9 +76,10 @@ complete -c viewfsctl -n $resolve -r -F -l mounts -d "containerd's mounts as JSO
 complete -c viewfsctl -n $resolve -x -l bundle -a '(__fish_complete_directories)' -d 'An OCI bundle'
 complete -c viewfsctl -n $resolve -a '(__fish_complete_directories)'
 
-complete -c viewfsctl -n '__fish_seen_subcommand_from list doctor' -l json \
+complete -c viewfsctl -n '__fish_seen_subcommand_from list cache doctor' -l json \
     -d 'One JSON object instead of a table'
 complete -c viewfsctl -n '__fish_seen_subcommand_from umount' -a '(__viewfs_mountpoints)'
 complete -c viewfsctl -n '__fish_seen_subcommand_from gc' -l dry-run \
     -d 'Only say what would be removed'
 complete -c viewfsctl -n '__fish_seen_subcommand_from cache' -a 'list verify clear'
+complete -c viewfsctl -n '__fish_seen_subcommand_from cache' -a '(__fish_complete_directories)'
