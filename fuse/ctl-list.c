@@ -194,22 +194,15 @@ static int add_known(struct json_object *object, const char *key, bool known,
 }
 
 /* The names of the measures in force; owned, or NULL without memory. */
-static struct json_object *sandbox_array(unsigned sealed)
+static struct json_object *describe_sandbox(unsigned sealed)
 {
-	cleanup_with(json_done) struct json_object *array = json_object_new_array();
+	cleanup_with(json_done) struct json_object *names = json_object_new_array();
 
-	for (int i = 0; array && i < SEAL_COUNT; i++) {
-		struct json_object *name;
-
-		if (!(sealed & 1U << i))
-			continue;
-		name = json_object_new_string(seal_names[i]);
-		if (!name || json_object_array_add(array, name) < 0) {
-			json_object_put(name);
+	for (int i = 0; i < SEAL_COUNT; i++)
+		if (names && sealed & 1U << i &&
+		    json_append(names, json_object_new_string(seal_names[i])) < 0)
 			return NULL;
-		}
-	}
-	return TAKE_PTR(array);
+	return TAKE_PTR(names);
 }
 
 /* Owned, or NULL without memory. */
@@ -240,7 +233,7 @@ static struct json_object *describe(const struct row *row)
 	    add_known(object, "private_dirty", row->private_dirty,
 		      row->private_dirty ? json_object_new_uint64(row->private_dirty) : NULL) < 0 ||
 	    add_known(object, "sandbox", titled,
-		      titled ? sandbox_array(server->title.sealed) : NULL) < 0)
+		      titled ? describe_sandbox(server->title.sealed) : NULL) < 0)
 		return NULL;
 	return TAKE_PTR(object);
 }
