@@ -90,14 +90,19 @@ static bool is_trusted(int proc)
 	return end > line && (first == 0 || first == geteuid());
 }
 
-/* Whether a descriptor is /dev/fuse, by its name: asking the file itself might take for ever. */
-static bool is_fuse(int fds, const char *number)
+/*
+ * Whether a descriptor is /dev/fuse, by its name: asking the file itself might take for ever.
+ * Returns: > 0, 0, or an errno value: -EACCES to who may list descriptors and not look at them.
+ */
+static int is_fuse(int fds, const char *number)
 {
 	char target[PATH_MAX];
 	ssize_t n = readlinkat(fds, number, target, sizeof(target));
 	static const char name[] = "/fuse";
 	const ssize_t length = sizeof(name) - 1;
 
+	if (n < 0)
+		return -errno;
 	return n >= length && memcmp(target + n - length, name, (size_t)length) == 0;
 }
 
@@ -134,7 +139,14 @@ static int ask_kernel(int proc, dev_t *ret)
 	if (!fds)
 		return errno == EACCES || errno == EPERM ? 0 : -errno;
 	while ((entry = readdir(fds))) {
-		if (*entry->d_name == '.' || !is_fuse(dirfd(fds), entry->d_name))
+		int fuse;
+
+		if (*entry->d_name == '.')
+			continue;
+		fuse = is_fuse(dirfd(fds), entry->d_name);
+		if (fuse == -EACCES)
+			return 0;
+		if (fuse <= 0)
 			continue;
 		if (read_connection(proc, entry->d_name, ret) == 0)
 			return 1;
