@@ -525,13 +525,6 @@ def test_without_descriptors(place: Path, at: Path) -> None:
         pytest.fail("14 descriptors must do")
 
 
-def test_descriptors_that_cannot_be_let_go(place: Path, at: Path) -> None:
-    """A view would keep its caller's for good: before Linux 5.9, or under a seccomp filter."""
-    wrapper = injecting(place / "log", "close_range:error=ENOSYS")
-    finished = call("-o", usual(place), "none", at, wrapper=wrapper)
-    refused(finished, "ESYSTEM", 2, "^close_range: Function not implemented$")
-
-
 def back_soon(*arguments: Any, naming: str = r"not ready after 1 s \(-o timeout=") -> None:
     start = time.monotonic()
     finished = call("-o", "timeout=1", *arguments)
