@@ -238,8 +238,8 @@ static int serve(struct making *making)
 	if (r <= 0)
 		return r;
 	update_title(making);
-	if (call->launcher_frame)
-		memory_release_below(call->launcher_frame);
+	if (call->launcher_words)
+		memory_release_below(call->launcher_words);
 	memory_release_heap();
 	memory_release_stack();
 	/* What could be had could not be done: no memory, say. */

@@ -10,9 +10,10 @@ struct server_call {
 	struct arguments *arguments;
 	uint64_t start_us; /* when the call began, for the ready line */
 	int report_fd;	   /* where the outcome goes */
-	/* What lies below it on the launcher's stack is garbage once the launcher has ended; NULL:
-	 * that is not in this process's memory. */
-	const void *launcher_frame;
+	/* The first of the caller's words, above the launcher's whole stack. What lies below, the
+	 * arguments too, is garbage once the launcher has ended and the view needs no more of the
+	 * call; NULL: it is not in this process's memory. */
+	const void *launcher_words;
 };
 
 /*
