@@ -182,31 +182,38 @@ def test_by_another_user(place: Path, option: bytes) -> None:
         assert told["private_dirty"] is None
 
 
-IMPOSTOR = """
-import ctypes, os, sys
-libc = ctypes.CDLL(None)
-libc.prctl(15, b"urunc-viewfs", 0, 0, 0)
+# Read from stdin: the title is all that stands in its command line.
+IMPOSTOR = b"""
+import ctypes, signal
+ctypes.CDLL(None).prctl(15, b"urunc-viewfs", 0, 0, 0)
 print("ready", flush=True)
-sys.stdin.read()
+signal.pause()
 """
 
 
-@pytest.mark.parametrize("user", ["nobody", None])
-def test_an_impostor(place: Path, option: bytes, user: str | None) -> None:
-    """Who only says that he serves a view does not: the kernel knows better."""
+@pytest.mark.parametrize("user, reader", [("nobody", None), (None, None), ("daemon", "nobody")])
+def test_an_impostor(place: Path, option: bytes, user: str | None, reader: str | None) -> None:
+    """Who only says that he serves a view does not: the kernel knows better; and where it does not
+    tell, a stranger is not believed."""
     with View(place / "view", "--id=web-1", "-o", option) as view:
-        told = settled(view)
+        settled(view)
         title = (view.daemon.proc / "cmdline").read_bytes()[:-1].replace(b"web-1", b"evil!")
         with subprocess.Popen(
-            [title, "-c", IMPOSTOR], executable="/usr/bin/python3", user=user,
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+            [title], executable="/usr/bin/python3", user=user, stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
         ) as impostor:  # fmt: skip
-            assert impostor.stdout and impostor.stdout.readline() == b"ready\n"
-            assert (Path("/proc", str(impostor.pid)) / "comm").read_text() == "urunc-viewfs\n"
-            again = listed_at(view.root)
-            told.pop("private_dirty"), again.pop("private_dirty")
-            assert again == told
-            impostor.communicate()
+            try:
+                assert impostor.stdin and impostor.stdout
+                impostor.stdin.write(IMPOSTOR)
+                impostor.stdin.close()
+                assert impostor.stdout.readline() == b"ready\n"
+                proc = Path("/proc", str(impostor.pid))
+                assert (proc / "comm").read_text() == "urunc-viewfs\n"
+                assert (proc / "cmdline").read_bytes() == title + b"\0"
+                (told,) = json.loads(viewfsctl("list", "--json", user=reader).stdout)["views"]
+                assert (told["pid"], told["id"]) == (view.daemon.pid, "web-1")
+            finally:
+                impostor.terminate()
 
 
 def test_a_view_whose_process_is_not_seen(place: Path, option: bytes) -> None:
