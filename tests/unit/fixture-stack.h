@@ -5,19 +5,40 @@
 #include "layerindex/merge.h"
 #include "tests/unit/fixture.h"
 
-static inline struct li_stack *open_stack(size_t n, ...)
+static inline struct li_stack *open_paths(const struct li_index *index, unsigned flags, size_t n,
+					  va_list args)
 {
 	struct li_stack *stack = NULL;
 	char *paths[8];
 	size_t bad;
+
+	for (size_t i = 0; i < n; i++)
+		paths[i] = va_arg(args, char *);
+	require_root();
+	same_int("li_stack_open", li_stack_open(paths, n, flags, index, &stack, &bad), 0);
+	return stack;
+}
+
+static inline struct li_stack *open_stack(size_t n, ...)
+{
+	struct li_stack *stack;
 	va_list args;
 
 	va_start(args, n);
-	for (size_t i = 0; i < n; i++)
-		paths[i] = va_arg(args, char *);
+	stack = open_paths(NULL, 0, n, args);
 	va_end(args);
-	require_root();
-	same_int("li_stack_open", li_stack_open(paths, n, 0, NULL, &stack, &bad), 0);
+	return stack;
+}
+
+static inline struct li_stack *open_indexed(const struct li_index *index, unsigned flags, size_t n,
+					    ...)
+{
+	struct li_stack *stack;
+	va_list args;
+
+	va_start(args, n);
+	stack = open_paths(index, flags, n, args);
+	va_end(args);
 	return stack;
 }
 

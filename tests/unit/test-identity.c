@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "layerindex/identity.h"
 
-#include "tests/unit/fixture.h"
+#include "tests/unit/fixture-index.h"
 
 /* All that the kernel can tell of a directory. */
 static const struct statx whole = {
@@ -71,25 +71,6 @@ static void test_parts_that_are_missing(void **state)
 	assert_int_equal(identity.words[0], 99);
 }
 
-/* Returns: whether the kernel and the filesystem tell all of it. */
-static bool ask(const char *path, struct identity *ret)
-{
-	struct statx stx;
-
-	assert_return_code(statx(AT_FDCWD, path, 0, identity_mask(), &stx), errno);
-	return identity_of_directory(&stx, ret) == 0;
-}
-
-static void require_identities(void)
-{
-	struct identity identity;
-
-	if (!ask(".", &identity)) {
-		print_message("skipped: kernel: no unique mount ids, or no births of files\n");
-		skip();
-	}
-}
-
 static void test_directories(void **state)
 {
 	struct identity first, again, other;
@@ -98,19 +79,19 @@ static void test_directories(void **state)
 	require_identities();
 	make_dir("d");
 	make_dir("e");
-	ask("d", &first);
-	ask("d", &again);
+	identify("d", &first);
+	identify("d", &again);
 	assert_true(are_equal(&first, &again));
-	ask("e", &other);
+	identify("e", &other);
 	assert_false(are_equal(&first, &other));
 	/* Moved it is another, which costs a miss; in its place stands another. */
 	assert_return_code(rename("d", "moved"), errno);
 	make_dir("d");
-	ask("d", &other);
+	identify("d", &other);
 	assert_false(are_equal(&first, &other));
-	ask("moved", &first);
+	identify("moved", &first);
 	make_file("moved/new", "");
-	ask("moved", &again);
+	identify("moved", &again);
 	assert_false(are_equal(&first, &again));
 }
 
@@ -124,17 +105,17 @@ static void test_mounts(void **state)
 	private_mounts();
 	make_dir("d");
 	make_dir("e");
-	ask("d", &first);
+	identify("d", &first);
 	for (int i = 0; i < 2; i++) {
 		assert_return_code(mount("d", "e", "none", MS_BIND, NULL), errno);
-		ask("e", i == 0 ? &second : &third);
+		identify("e", i == 0 ? &second : &third);
 		assert_return_code(umount("e"), errno);
 	}
 	assert_false(are_equal(&first, &second));
 	assert_false(are_equal(&first, &third));
 	assert_false(are_equal(&second, &third));
 	assert_true(identity_is_same_directory(&first, &second));
-	ask("e", &third);
+	identify("e", &third);
 	assert_false(identity_is_same_directory(&first, &third));
 }
 

@@ -3,7 +3,7 @@
 
 #include <time.h>
 
-#include "tests/unit/fixture.h"
+#include "tests/unit/fixture-index.h"
 
 enum { HOUR = 3600 };
 
@@ -31,10 +31,9 @@ static int publish_about(const struct li_index *index, const struct chain_key *n
 	cleanup_with(facts_done) struct facts facts = {};
 	struct fact fact = {.kind = FACT_DIRECTORY, .layer = layer};
 	struct chain chain = {.key = *name_key, .layers = 9};
-	struct statx stx;
 
-	if (statx(AT_FDCWD, top, 0, identity_mask(), &stx) == 0)
-		identity_of_directory(&stx, &chain.top);
+	if (access(top, F_OK) == 0)
+		identify(top, &chain.top);
 	assert_int_equal(facts_add_string(&facts, top, &chain.top_path), 0);
 	assert_int_equal(facts_add(&facts, "a", &fact), 0);
 	return index_publish(index, &chain, &facts);
@@ -318,18 +317,6 @@ static bool shows(const struct li_index *index, const char *part)
 
 	assert_int_equal(li_index_each(index, show, lines), 0);
 	return strstr(lines, part);
-}
-
-static void require_identities(void)
-{
-	struct identity identity;
-	struct statx stx;
-
-	assert_return_code(statx(AT_FDCWD, ".", 0, identity_mask(), &stx), errno);
-	if (identity_of_directory(&stx, &identity) < 0) {
-		print_message("skipped: kernel: no unique mount ids, or no births of files\n");
-		skip();
-	}
 }
 
 static void test_entries(void **state)

@@ -1,37 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "layerindex/stack-index.h"
 
-#include "tests/unit/fixture.h"
+#include "tests/unit/fixture-index.h"
+#include "tests/unit/fixture-stack.h"
 
 static struct li_index *open_index(void)
 {
 	struct li_index *index = NULL;
-	struct identity identity;
-	struct statx stx;
 
 	require_root();
-	assert_return_code(statx(AT_FDCWD, ".", 0, identity_mask(), &stx), errno);
-	if (identity_of_directory(&stx, &identity) < 0) {
-		print_message("skipped: kernel: no unique mount ids, or no births of files\n");
-		skip();
-	}
+	require_identities();
 	assert_int_equal(li_index_open("index", true, &index), 0);
 	return index;
-}
-
-static struct li_stack *open_stack(const struct li_index *index, unsigned flags, size_t n, ...)
-{
-	struct li_stack *stack = NULL;
-	char *paths[8];
-	size_t bad;
-	va_list args;
-
-	va_start(args, n);
-	for (size_t i = 0; i < n; i++)
-		paths[i] = va_arg(args, char *);
-	va_end(args);
-	same_int("li_stack_open", li_stack_open(paths, n, flags, index, &stack, &bad), 0);
-	return stack;
 }
 
 /* "LAYER CONTENT" of a file, or the error. */
@@ -74,10 +54,10 @@ static void test_the_same_layers(void **state)
 
 	(void)state;
 	make_layers();
-	stack = open_stack(index, 0, 3, "l/top", "l/middle", "l/bottom");
+	stack = open_indexed(index, 0, 3, "l/top", "l/middle", "l/bottom");
 	assert_int_equal(stack->known, 3);
 	learn(stack);
-	stack = open_stack(index, 0, 3, "l/top", "l/middle", "l/bottom");
+	stack = open_indexed(index, 0, 3, "l/top", "l/middle", "l/bottom");
 	assert_int_equal(stack->known, 0);
 	assert_int_equal(stack->open, 0);
 	assert_string_equal(read_file(stack, "d/kernel"), "1 kernel");
@@ -89,7 +69,7 @@ static void test_the_same_layers(void **state)
 	assert_int_equal(li_stack_publish(stack), 0);
 	li_stack_close(stack);
 	/* And what was known before is known still. */
-	stack = open_stack(index, 0, 3, "l/top", "l/middle", "l/bottom");
+	stack = open_indexed(index, 0, 3, "l/top", "l/middle", "l/bottom");
 	assert_string_equal(read_file(stack, "d/other"), "ENOENT");
 	assert_string_equal(read_file(stack, "d/kernel"), "1 kernel");
 	assert_string_equal(read_file(stack, "missing"), "ENOENT");
@@ -105,16 +85,16 @@ static void test_a_shared_base(void **state)
 
 	(void)state;
 	make_layers();
-	learn(open_stack(index, 0, 3, "l/top", "l/middle", "l/bottom"));
-	stack = open_stack(index, 0, 4, "l/other", "l/top", "l/middle", "l/bottom");
+	learn(open_indexed(index, 0, 3, "l/top", "l/middle", "l/bottom"));
+	stack = open_indexed(index, 0, 4, "l/other", "l/top", "l/middle", "l/bottom");
 	assert_int_equal(stack->known, 1);
 	assert_string_equal(read_file(stack, "d/kernel"), "2 kernel");
 	learn(stack);
-	stack = open_stack(index, 0, 4, "l/other", "l/top", "l/middle", "l/bottom");
+	stack = open_indexed(index, 0, 4, "l/other", "l/top", "l/middle", "l/bottom");
 	assert_int_equal(stack->known, 0);
 	assert_string_equal(read_file(stack, "d/kernel"), "2 kernel");
 	li_stack_close(stack);
-	stack = open_stack(index, 0, 2, "l/other", "l/bottom");
+	stack = open_indexed(index, 0, 2, "l/other", "l/bottom");
 	assert_string_equal(read_file(stack, "d/kernel"), "1 hidden");
 	li_stack_close(stack);
 	li_index_close(index);
@@ -143,7 +123,7 @@ static void test_how_paths_are_written(void **state)
 
 		assert_true(asprintf(&top, "%s/%s", here, rows[i].top) > 0);
 		assert_true(asprintf(&bottom, "%s/%s", here, rows[i].bottom) > 0);
-		stack = open_stack(index, 0, 2, top, bottom);
+		stack = open_indexed(index, 0, 2, top, bottom);
 		assert_non_null(stack->index);
 		assert_return_code(stat(top, &st), errno);
 		same_int(rows[i].top, stack->layers[0].ino, st.st_ino);
@@ -164,19 +144,19 @@ static void test_a_file_that_changed(void **state)
 
 	(void)state;
 	make_layers();
-	learn(open_stack(index, 0, 3, "l/top", "l/middle", "l/bottom"));
+	learn(open_indexed(index, 0, 3, "l/top", "l/middle", "l/bottom"));
 	make_file("l/middle/d/kernel", "another");
-	stack = open_stack(index, 0, 3, "l/top", "l/middle", "l/bottom");
+	stack = open_indexed(index, 0, 3, "l/top", "l/middle", "l/bottom");
 	assert_int_equal(stack->known, 0);
 	assert_string_equal(read_file(stack, "d/kernel"), "1 another");
 	assert_int_equal(stack->known, 3);
 	learn(stack);
 	assert_return_code(unlink("l/middle/d/kernel"), errno);
-	stack = open_stack(index, 0, 3, "l/top", "l/middle", "l/bottom");
+	stack = open_indexed(index, 0, 3, "l/top", "l/middle", "l/bottom");
 	assert_int_equal(stack->known, 0);
 	assert_string_equal(read_file(stack, "d/kernel"), "2 hidden");
 	learn(stack);
-	stack = open_stack(index, 0, 3, "l/top", "l/middle", "l/bottom");
+	stack = open_indexed(index, 0, 3, "l/top", "l/middle", "l/bottom");
 	assert_string_equal(read_file(stack, "d/kernel"), "2 hidden");
 	assert_int_equal(stack->known, 0);
 	li_stack_close(stack);
@@ -191,10 +171,10 @@ static void test_a_layer_that_was_replaced(void **state)
 
 	(void)state;
 	make_layers();
-	learn(open_stack(index, 0, 3, "l/top", "l/middle", "l/bottom"));
+	learn(open_indexed(index, 0, 3, "l/top", "l/middle", "l/bottom"));
 	assert_return_code(rename("l/middle", "l/moved"), errno);
 	make_file("l/middle/missing", "here");
-	stack = open_stack(index, 0, 3, "l/top", "l/middle", "l/bottom");
+	stack = open_indexed(index, 0, 3, "l/top", "l/middle", "l/bottom");
 	/* The bottom layer is as it was, and what is known of it holds. */
 	assert_int_equal(stack->known, 2);
 	assert_string_equal(read_file(stack, "d/kernel"), "2 hidden");
@@ -211,17 +191,17 @@ static void test_a_damaged_entry(void **state)
 
 	(void)state;
 	make_layers();
-	stack = open_stack(index, 0, 2, "l/middle", "l/bottom");
+	stack = open_indexed(index, 0, 2, "l/middle", "l/bottom");
 	chain_key_name(&stack->index->keys[0], name);
 	snprintf(path, sizeof(path), "index/%s", name);
 	assert_null(li_stack_damaged_entry(stack));
 	learn(stack);
 	make_file(path, "damaged");
-	stack = open_stack(index, 0, 2, "l/middle", "l/bottom");
+	stack = open_indexed(index, 0, 2, "l/middle", "l/bottom");
 	assert_string_equal(li_stack_damaged_entry(stack), name);
 	assert_string_equal(read_file(stack, "d/kernel"), "0 kernel");
 	learn(stack);
-	stack = open_stack(index, 0, 2, "l/middle", "l/bottom");
+	stack = open_indexed(index, 0, 2, "l/middle", "l/bottom");
 	assert_null(li_stack_damaged_entry(stack));
 	assert_int_equal(stack->known, 0);
 	li_stack_close(stack);
@@ -236,14 +216,14 @@ static void test_whose_layers(void **state)
 
 	(void)state;
 	make_layers();
-	stack = open_stack(index, LI_STACK_INDEX_OWN, 2, "l/middle", "l/bottom");
+	stack = open_indexed(index, LI_STACK_INDEX_OWN, 2, "l/middle", "l/bottom");
 	assert_non_null(stack->index);
 	li_stack_close(stack);
 	assert_return_code(chown("l/bottom", 1, 1), errno);
-	stack = open_stack(index, LI_STACK_INDEX_OWN, 2, "l/middle", "l/bottom");
+	stack = open_indexed(index, LI_STACK_INDEX_OWN, 2, "l/middle", "l/bottom");
 	assert_null(stack->index);
 	li_stack_close(stack);
-	stack = open_stack(index, 0, 2, "l/middle", "l/bottom");
+	stack = open_indexed(index, 0, 2, "l/middle", "l/bottom");
 	assert_non_null(stack->index);
 	li_stack_close(stack);
 	li_index_close(index);
