@@ -21,6 +21,7 @@ import (
 const (
 	program   = "urunc-viewfs" // found on PATH
 	directory = "/run/urunc-viewfs"
+	index     = "index" // there, and the daemon's own
 
 	attempts = 10 // at a mountpoint where somebody mounts at the same time
 
@@ -130,6 +131,9 @@ func Delete(namespace, id string) error {
 // Mountpoint is where a container's view goes: out of the bundle, which is removed with all that is
 // in it. containerd's ids are unique only within one of its namespaces.
 func Mountpoint(namespace, id string) (string, error) {
+	if namespace == index {
+		return "", fmt.Errorf("%s/%s is not for views", directory, index)
+	}
 	for _, name := range []string{namespace, id} {
 		if name == "" || name == "." || name == ".." || strings.ContainsRune(name, '/') {
 			return "", fmt.Errorf("%q is no name for a directory", name)
