@@ -124,14 +124,13 @@ static int find_occupant(const char *path, int *ret_fd, dev_t *ret_device)
 	r = servers_find(mount.device, &servers);
 	if (r < 0)
 		return r;
-	if (servers.count > 0 || !mountpoint_is_dead(fd))
-		return LIVE_VIEW;
 	*ret_fd = TAKE_FD(fd);
-	return DEAD_VIEW;
+	return servers.count > 0 || !mountpoint_is_dead(*ret_fd) ? LIVE_VIEW : DEAD_VIEW;
 }
 
-/* Returns: what is left there, enum occupant, or an errno value. */
-static int remove_dead(const char *path, dev_t *ret_live)
+/* Returns: what is left there, enum occupant, or an errno value; a live view with its descriptor.
+ */
+static int remove_dead(const char *path, int *ret_fd, dev_t *ret_live)
 {
 	/* Dead views may be stacked. */
 	for (;;) {
@@ -139,8 +138,10 @@ static int remove_dead(const char *path, dev_t *ret_live)
 		int occupant = find_occupant(path, &fd, ret_live);
 		int r;
 
-		if (occupant != DEAD_VIEW)
+		if (occupant != DEAD_VIEW) {
+			*ret_fd = TAKE_FD(fd);
 			return occupant;
+		}
 		r = mountpoint_detach_this(fd);
 		/* EINVAL: somebody else was faster. */
 		if (r < 0 && r != -EINVAL)
@@ -169,19 +170,18 @@ static int claim(const char *path)
 
 int mountpoint_claim(const char *path, int *ret_claim, dev_t *ret_live, struct view_error *error)
 {
-	cleanup_close int held = -EBADF;
-	int occupant = remove_dead(path, ret_live);
+	cleanup_close int held = -EBADF, live = -EBADF;
+	int occupant = remove_dead(path, &live, ret_live);
 
 	if (occupant == FREE) {
 		held = claim(path);
 		/* Meanwhile another call may have done what this one is about to do. */
 		if (held >= 0)
-			occupant = remove_dead(path, ret_live);
+			occupant = remove_dead(path, &live, ret_live);
 	}
 	if (occupant < 0)
 		return mountpoint_fail(path, occupant, error);
-	if (occupant == FREE)
-		*ret_claim = TAKE_FD(held);
+	*ret_claim = occupant == LIVE_VIEW ? TAKE_FD(live) : TAKE_FD(held);
 	return occupant == LIVE_VIEW;
 }
 

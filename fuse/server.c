@@ -33,7 +33,7 @@ struct making {
 	const struct server_call *call;
 	struct view view;
 	char *mountpoint;	 /* absolute, without symlinks; owned */
-	int claim;		 /* on the mountpoint; owned, -EBADF: none */
+	int claim;		 /* mountpoint_claim(); owned, -EBADF: none */
 	struct session *session; /* NULL: a live view is there that is what was asked for */
 	struct title title;
 	uint64_t elapsed_us; /* until it could be used */

@@ -22,6 +22,7 @@ from pathlib import Path
 
 import pytest
 from support import image, machine, namespace, skipping
+from support.control import listed_at
 from support.deny import deny
 from support.image import INITRD, INITRD_PATH, KERNEL, KERNEL_PATH, lowerdir
 from support.resolver import build_directory
@@ -39,6 +40,10 @@ LIMITS = {
     resource.RLIMIT_NOFILE: 0,
     resource.RLIMIT_NPROC: 0,
 }
+
+ALL = [
+    "no_new_privs", "descriptors", "landlock", "undumpable", "limits", "capabilities", "seccomp",
+]  # fmt: skip
 
 # Bits of capabilities(7).
 EARLY = 1 << 2 | 1 << 3 | 1 << 21
@@ -94,6 +99,7 @@ def test_what_is_left(
         assert (daemon.status("Seccomp"), daemon.status("Seccomp_filters")) == ("2", "1")
         for limit, value in LIMITS.items():
             assert resource.prlimit(daemon.pid, limit) == (value, value)
+        assert wait_until(lambda: listed_at(view.root)["sandbox"], "it to be told") == ALL
         assert daemon.status("Threads") == "1"
         assert int(daemon.stat()[3]) == daemon.pid, "a session of its own"
         kept = origins(layers) if passthrough == "off" else set()
@@ -389,6 +395,8 @@ def test_a_measure_that_cannot_be_had(
         read_everything(view)
         # The tool that takes the call away has a filter of its own.
         assert daemon.status("Seccomp_filters") == ("1" if name == "seccomp" else "2")
+        told = wait_until(lambda: listed_at(view.root)["sandbox"], "it to be told")
+        assert told == [known for known in ALL if known != measure]
 
 
 @pytest.mark.parametrize("error", ["ENOSYS", "EPERM"])

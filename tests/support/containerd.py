@@ -37,7 +37,7 @@ class Containerd:
                 skipping.skip(f"no {program}")
         self._place = place / "containerd"
         # Outside of it control groups and the like would be taken for another's.
-        self._namespace = place.name
+        self._namespace = f"viewfs-test-{os.getpid()}"
 
     def __enter__(self) -> Containerd:
         self._place.mkdir()
