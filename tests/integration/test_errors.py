@@ -600,7 +600,7 @@ def test_interrupted_while_waiting(
 
 
 @pytest.mark.parametrize("foreground", [False, True], ids=["background", "foreground"])
-@pytest.mark.parametrize("at_call", ["socketpair", "mount", "dup3", "chdir"])
+@pytest.mark.parametrize("at_call", ["flock", "mount", "dup3", "chdir"])
 def test_a_server_that_dies(place: Path, at: Path, at_call: str, foreground: bool) -> None:
     """Wherever it is: before the mount, with it, and when it is about to say that it is ready."""
     wrapper = injecting(place / "log", f"{at_call}:signal=SIGKILL")
