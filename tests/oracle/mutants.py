@@ -134,16 +134,17 @@ mutant(
 
 # ------------------------------------------------------------------------------------- merge.c
 
-HIDDEN = "!S_ISDIR(entry.st.st_mode))\n\t\t"
-LAST = "merge_layer(stack, at, i, i == last, &found)"
+HIDDEN = "note(row, i, SEEN_HIDDEN, &entry);\n\t\t"
+LAST = "merge_layer(stack, at, i, i == last, row, &found)"
 PART = "if (at->reach[i] >= at->depth)\n\t\t\tr = merge_layer("
 
 mutant(
     "opaque-roots",
     (
         "merge.c",
-        "r == 0 && i <= last;",
-        "r == 0 && i <= last && !(at->depth == 0 && i > 0 && root_is_opaque(stack, i - 1));",
+        "i <= last && i < stack->known;",
+        "i <= last && i < stack->known &&\n"
+        "\t\t!(at->depth == 0 && i > 0 && root_is_opaque(stack, i - 1));",
     ),
     (
         "merge.c",
@@ -190,7 +191,7 @@ mutant(
 )
 mutant(
     "attributes-of-the-lowest-directory",
-    ("merge.c", "\tif (found->fd < 0) {\n\t\t*found", "\t{\n\t\tentry_done(found);\n\t\t*found"),
+    ("merge.c", "\tif (!is_found(found))\n\t\ttake_entry(", "\tentry_done(found);\n\ttake_entry("),
 )
 mutant(
     "layers-stay-when-leaving-a-directory",
@@ -295,11 +296,19 @@ index_mutant(
 )
 index_mutant(
     "nothing-hides-what-is-known",
-    ("merge.c", "if (r == 0 && is_known_below(stack, at))", "if (r >= 0 && is_known_below(stack, at))"),
+    (
+        "merge.c",
+        "if (r == 0 && is_known_below(stack, at))",
+        "if (r >= 0 && is_known_below(stack, at))",
+    ),
 )
 index_mutant(
     "the-layers-below-always-count",
-    ("merge.c", "stack->known < stack->size && at->reach[stack->known] >= at->depth", "stack->known < stack->size"),
+    (
+        "merge.c",
+        "stack->known < stack->size && at->reach[stack->known] >= at->depth",
+        "stack->known < stack->size",
+    ),
 )
 index_mutant(
     "what-is-unknown-is-absent",
