@@ -27,7 +27,7 @@ _FORGETTING = {"FORGET", "BATCH_FORGET"}
 
 _HEADER = struct.Struct("=IIQQIIIHH")
 _READ = struct.Struct("=QQI")
-_LINE = re.compile(r'read\(\d+, "((?:\\x[0-9a-f]{2})+)"')
+_LINE = re.compile(r'read\(\d+, "((?:\\x[0-9a-f]{2})+)".* = (\d+)$')
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,9 @@ class Requests:
 
     def _since(self) -> list[Request] | None:
         lines = self._log.read_text().splitlines()
-        every = [_parse(_bytes(match[1])) for line in lines if (match := _LINE.search(line))]
+        reads = [(_bytes(match[1]), int(match[2])) for line in lines if (match := _LINE.search(line))]
+        # A request begins with its length; a view reads other files before it is sealed.
+        every = [_parse(data) for data, size in reads if data[:4] == struct.pack("=I", size)]
         new = every[self._seen :]
         while new and new[-1].name in _FORGETTING:
             new.pop()
