@@ -122,7 +122,9 @@ static int answer_init(struct session *session, int connection, int answers, boo
 	if (size <= 0)
 		return size < 0 ? (int)size : -ENODEV;
 	process(session, size);
-	n = read(answers, reply, sizeof(reply));
+	do
+		n = read(answers, reply, sizeof(reply));
+	while (n < 0 && errno == EINTR);
 	if (n < 0)
 		return -errno;
 	if (n < (ssize_t)sizeof(header))
