@@ -289,13 +289,15 @@ def own_calls(lines: list[str], names: str) -> list[Call]:
     Not the dynamic loader's, before the program looks at its stdio: as strace counts by process, no
     other process's of such a number can fail either. And not the receiving of requests, the first
     of which comes by a socket: with an error there the connection is at its end. Where it has the
-    number of a call of the first process, only that one is followed.
+    number of a call of the first process, only that one is followed. From the second request on
+    every run reads in another order.
     """
     wanted = re.compile(rf"(\d+) +({names.replace(',', '|')})\(")
     count: Counter[tuple[str, str]] = Counter()
     loaders: dict[str, int] | None = None
     found: set[tuple[str, int]] = set()
     received: set[tuple[str, int]] = set()
+    requests: Counter[str] = Counter()
     for line in lines:
         if loaders is None and " fcntl(0<" in line:
             loaders = {name: n for (_, name), n in count.items()}
@@ -307,6 +309,9 @@ def own_calls(lines: list[str], names: str) -> list[Call]:
         call = (name, count[pid, name])
         if name == "read" and re.search("<(/dev/fuse|socket:.*?)>", line):
             received.add(call)
+            requests[pid] += 1
+        elif name == "read" and requests[pid] > 1:
+            received.add(call)
         elif loaders is not None and call[1] > loaders.get(name, 0):
             found.add(call)
     return sorted(Call(*call, first=call in received) for call in found)
@@ -317,6 +322,26 @@ def some(found: list[Call]) -> list[Call]:
     if ALL or len(found) <= FEW:
         return found
     return [found[round(n * (len(found) - 1) / (FEW - 1))] for n in range(FEW)]
+
+
+def hits_of(place: Path) -> list[str]:
+    """The lines of calls that were made to fail."""
+    return [line for line in lines_of(place) if "INJECTED" in line]
+
+
+def fare_unless_missed(
+    place: Path, options: bytes, fault: Fault, one: Call, error: str
+) -> Outcome | None:
+    """None where it was the receiving of a request that failed, in a process that read in another
+    order than when the calls were counted: that is the end of a view, as it should be."""
+    try:
+        return fare(place / "view", options, trace(place, fault.names, *one.fails(error)))
+    except AssertionError:
+        if not any("read(" in line and "</dev/fuse>" in line for line in hits_of(place)):
+            raise
+        machine.sweep()
+        machine.bury()
+        return None
 
 
 @pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS.keys())
@@ -340,8 +365,10 @@ def test_a_call_that_fails(place: Path, fault: Fault) -> None:
             options = layers + (b",resolve=ready" if one.n % 2 else b"")
             if new:
                 shutil.rmtree(index, ignore_errors=True)
-            outcome = fare(at, options, trace(place, fault.names, *one.fails(error)))
-            hits = [line for line in lines_of(place) if "INJECTED" in line]
+            outcome = fare_unless_missed(place, options, fault, one, error)
+            if not outcome:
+                continue
+            hits = hits_of(place)
             reached += len(hits)
             if outcome.code not in known or not outcome.errors <= fault.readers:
                 wrong.append(f"{error} of {one}: {outcome} {hits}")

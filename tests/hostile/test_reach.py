@@ -32,7 +32,7 @@ BENEATH = {"RESOLVE_BENEATH", "RESOLVE_NO_SYMLINKS", "RESOLVE_NO_MAGICLINKS", "R
 
 SYSTEM = re.compile(
     r"""/etc/ld\.so\.(cache|preload) | /(usr/)?lib(64)?/[^"]*\.so[.\d]* | /etc/localtime
-      | /proc/self/(fd/\d+|mountinfo|ns/user|exe) | /dev/(fuse|null|fd/\d+)
+      | /proc/self/(fd/\d+|mountinfo|ns/user|exe|stat) | /dev/(fuse|null|fd/\d+)
       | /sys/class/bdi/\d+:\d+/read_ahead_kb | /""",
     re.VERBOSE,
 )
