@@ -157,9 +157,12 @@ class Churn:
 
     def _keep(self, at: Path, **how: object) -> None:
         name = os.fsencode(at)
-        found = [p for p in machine.processes() if self._serves(p, name)]
-        assert len(found) == 1, f"{at}: {found}"
-        self.views.append(Live(at, found[0], **how))  # type: ignore[arg-type]
+        # Its command line is about to become its title.
+        (daemon,) = wait_until(
+            lambda: [p for p in machine.processes() if self._serves(p, name)],
+            "the daemon to show", CALL_SECONDS,
+        )  # fmt: skip
+        self.views.append(Live(at, daemon, **how))  # type: ignore[arg-type]
 
     @staticmethod
     def _serves(process: machine.Process, at: bytes) -> bool:
