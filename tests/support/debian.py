@@ -25,8 +25,8 @@ SECONDS = 900
 
 # Beside those that building takes: for the unit tests, for some of the integration tests, and for
 # packages.
-EXTRA = ["fuse3", "libcmocka-dev", "mount", "python3-pytest", "strace", "util-linux"]
-EXTRA += ["build-essential", "debhelper"]
+EXTRA = ["fuse3", "libcmocka-dev", "mount", "python3-hypothesis", "python3-pytest", "strace"]
+EXTRA += ["build-essential", "debhelper", "util-linux"]
 
 # What a package of ours needs, for a root in which it is installed: it is fetched, no more.
 NEEDED = ["fuse3", "libjson-c5", "mount"]
