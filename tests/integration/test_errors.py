@@ -10,6 +10,7 @@ import subprocess
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -493,7 +494,10 @@ def test_without_proc(place: Path, at: Path, form: str) -> None:
     words = {"typed": ["-o", option, "none"], "userxattr": ["-o", option + b",userxattr", "none"],
              "source": [place / "layers/0"]}[form]  # fmt: skip
     hide = ["unshare", "--mount", "--", "sh", "-c", 'umount -l /proc && exec "$@"', "sh"]
-    refused(call(*words, at, wrapper=hide), "ESYSTEM", 2, "^/proc is not mounted$")
+    finished = call(*words, at, wrapper=hide)
+    # A sanitizer misses /proc too.
+    ours = re.sub(r"\A(?!urunc-viewfs:).*\n(?=urunc-viewfs:)", "", finished.stderr, flags=re.DOTALL)
+    refused(replace(finished, stderr=ours), "ESYSTEM", 2, "^/proc is not mounted$")
 
 
 def test_without_a_working_directory(place: Path, at: Path) -> None:
