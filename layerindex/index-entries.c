@@ -142,6 +142,7 @@ struct uses {
 static void add_use(const char *name, const struct stat *st, void *context)
 {
 	struct uses *uses = context;
+	size_t length = strlen(name);
 	struct use *use;
 
 	uses->bytes += (uint64_t)st->st_blocks * 512;
@@ -156,7 +157,8 @@ static void add_use(const char *name, const struct stat *st, void *context)
 	}
 	use = &uses->items[uses->count++];
 	*use = (struct use){.time = st->st_mtim, .bytes = (uint64_t)st->st_blocks * 512};
-	strncpy(use->name, name, sizeof(use->name) - 1);
+	if (length < sizeof(use->name))
+		memcpy(use->name, name, length);
 }
 
 static int compare_uses(const void *a, const void *b)
