@@ -44,8 +44,9 @@ def _with_index(bench: Bench) -> list[Contender]:
     """
     found = []
     for build in bench.builds:
-        directory = bench.directory / f"index-{build.name.replace(' ', '-')}"
-        directory.mkdir()
+        # In memory, as below /run; and a comma would end the option.
+        directory = bench.tmpfs / f"index-{len(found)}"
+        directory.mkdir(mode=0o700)
         name = f"{build.name}, index warm"
         contender = view(build, ["-o", f"cache={directory}"], name)
         try:
