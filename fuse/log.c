@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "fuse/log.h"
 
+#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
 #include <syslog.h>
 #include <time.h>
 #include <unistd.h>
@@ -81,9 +83,30 @@ void log_end(void)
 	logger.ended = true;
 }
 
+/*
+ * Not by dprintf(3), which takes memory before glibc 2.37: a launcher that has killed its server has
+ * a heap in which that was in the middle of something. *line* has room for one byte more.
+ */
+static void write_line(char *line)
+{
+	size_t n = strlen(line);
+
+	line[n++] = '\n';
+	while (n > 0) {
+		ssize_t written = write(STDERR_FILENO, line, n);
+
+		if (written < 0 && errno == EINTR)
+			continue;
+		if (written <= 0)
+			return;
+		line += written;
+		n -= (size_t)written;
+	}
+}
+
 void log_message(enum log_level level, const char *format, ...)
 {
-	char raw[LINE_SIZE], text[LINE_SIZE], line[JSON_SIZE];
+	char raw[LINE_SIZE], text[LINE_SIZE], line[JSON_SIZE + 1];
 	va_list args;
 
 	if (logger.ended || level > logger.options.level)
@@ -93,13 +116,13 @@ void log_message(enum log_level level, const char *format, ...)
 	va_end(args);
 	text_print(text, sizeof(text), raw);
 	if (logger.options.json)
-		format_json(line, sizeof(line), level, text);
+		format_json(line, JSON_SIZE, level, text);
 	else if (logger.to_syslog)
-		snprintf(line, sizeof(line), "%s", text);
+		snprintf(line, JSON_SIZE, "%s", text);
 	else
-		snprintf(line, sizeof(line), "%s: %s", logger.program, text);
+		snprintf(line, JSON_SIZE, "%s: %s", logger.program, text);
 	if (logger.to_syslog)
 		syslog(levels[level].priority, "%s", line);
 	else
-		dprintf(STDERR_FILENO, "%s\n", line);
+		write_line(line);
 }
