@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from support import image, skipping
+from support import image
+from support.calls import Calls, traced
 from support.image import INITRD, INITRD_PATH, KERNEL, KERNEL_PATH, lowerdir
 from support.view import View
 
@@ -23,26 +22,10 @@ DEPTH = sum(path.count("/") + 1 for path in ("urunc.json", "urunc.json", KERNEL_
 CONSTANT = 12
 
 
-@dataclass(frozen=True)
-class Calls:
-    """What strace saw of the processes of a view, from its start to its end."""
-
-    lines: list[str]
-
-    def of(self, name: str, path: str = "") -> list[str]:
-        """The calls of NAME whose arguments, with descriptors spelled out, hold PATH."""
-        return [line for line in self.lines if re.search(rf"\b{name}\(", line) and path in line]
-
-
 def trace(place: Path, layers: list[bytes], *arguments: str) -> Calls:
     """Mount a view, read everything, unmount it."""
-    if not shutil.which("strace"):
-        skipping.skip("no strace")
-    log = place / "strace"
-    wrapper = ["strace", "-f", "-y", "-qq", "-s", "512", "-o", log, "-e", "trace=%file,%desc", "--"]
-    # LeakSanitizer cannot work where somebody traces already.
-    os.environ["LSAN_OPTIONS"] = "detect_leaks=0"
-    try:
+
+    def live(wrapper: list[str | Path]) -> None:
         with View(
             place / "view", "-o", lowerdir(layers), *arguments, foreground=True, wrapper=wrapper
         ) as view:
@@ -50,9 +33,8 @@ def trace(place: Path, layers: list[bytes], *arguments: str) -> Calls:
             assert (view.root / INITRD_PATH).read_bytes() == INITRD
             assert len((view.root / "urunc.json").read_bytes()) > 0
             assert sorted(os.listdir(view.root)) == ["boot", "unikernel", "urunc.json"]
-    finally:
-        del os.environ["LSAN_OPTIONS"]
-    return Calls(log.read_text().splitlines())
+
+    return traced(place, "%file,%desc", live)
 
 
 @pytest.mark.parametrize("resolve", ["lazy", "ready"])

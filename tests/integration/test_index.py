@@ -6,13 +6,13 @@ import errno
 import json
 import os
 import re
-import shutil
 import subprocess
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
-from support import image, machine, namespace, overlay, skipping
+from support import image, machine, namespace, overlay
+from support.calls import Calls, traced
 from support.image import INITRD, INITRD_PATH, KERNEL, KERNEL_PATH, lowerdir
 from support.view import View, call, program, refused, run
 from support.waiting import SECONDS, wait_until
@@ -60,23 +60,8 @@ def content_is_right(view: View) -> None:
     assert json.loads((view.root / "urunc.json").read_text())
 
 
-class Calls:
-    """What strace saw of a view, from its start to its end."""
-
-    def __init__(self, place: Path, *arguments: str | bytes) -> None:
-        if not shutil.which("strace"):
-            skipping.skip("no strace")
-        log = place / "strace"
-        wrapper = ["strace", "-f", "-y", "-qq", "-s", "512", "-o", log, "-e", "trace=%file", "--"]
-        os.environ["LSAN_OPTIONS"] = "detect_leaks=0"
-        try:
-            look(place, *arguments, wrapper=wrapper)
-        finally:
-            del os.environ["LSAN_OPTIONS"]
-        self.lines = log.read_text().splitlines()
-
-    def of(self, name: str, path: str) -> list[str]:
-        return [line for line in self.lines if re.search(rf"\b{name}\(", line) and path in line]
+def trace_look(place: Path, *arguments: str | bytes) -> Calls:
+    return traced(place, "%file", lambda wrapper: look(place, *arguments, wrapper=wrapper))
 
 
 # What it spares
@@ -87,14 +72,14 @@ def test_calls_of_the_second_view(place: Path, index: Path, count: int) -> None:
     layers = snapshots(place, count)
     option = lowerdir(layers)
     look(place, "-o", option)
-    calls = Calls(place, "-o", option)
+    seen = trace_look(place, "-o", option)
     below = str(place / "snapshots")
-    assert len(calls.of("openat", f'{index}>, "')) == 1, "one file is read"
-    assert len(calls.of("statx", below)) == count, "one look at each layer"
-    opened = calls.of("openat", f'"{below}')
+    assert len(seen.of("openat", f'{index}>, "')) == 1, "one file is read"
+    assert len(seen.of("statx", below)) == count, "one look at each layer"
+    opened = seen.of("openat", f'"{below}')
     # The directory that they all lie in, and each layer that has an artifact.
     assert len(opened) <= 1 + ARTIFACTS, opened
-    assert len(calls.of("openat2", below)) == ARTIFACTS, "one walk for each artifact"
+    assert len(seen.of("openat2", below)) == ARTIFACTS, "one walk for each artifact"
 
 
 def test_an_image_with_the_same_base(place: Path, index: Path) -> None:
@@ -103,8 +88,8 @@ def test_an_image_with_the_same_base(place: Path, index: Path) -> None:
     look(place, "-o", lowerdir(layers))
     own = snapshots(place, 2, first=100)
     shared = [*own, *layers[1:]]
-    calls = Calls(place, "-o", lowerdir(shared))
-    walked = calls.of("openat2", str(place / "snapshots"))
+    seen = trace_look(place, "-o", lowerdir(shared))
+    walked = seen.of("openat2", str(place / "snapshots"))
     for layer in layers[1:]:
         mine = [line for line in walked if f"<{os.fsdecode(layer)}>" in line]
         assert len(mine) <= 1, mine
