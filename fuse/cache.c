@@ -77,14 +77,17 @@ static int open_named(const char *path, bool make, struct li_index **ret, struct
 /* Nobody asked for it: it is no reason to fail. */
 static void open_default(bool make, struct li_index **ret)
 {
-	cleanup_free char *parent = make ? runtime_directory() : NULL;
 	cleanup_free char *path = cache_default_directory();
-	int r = -ENOENT;
+	int r = path ? li_index_open(path, false, ret) : -ENOENT;
 
-	if (parent)
-		mkdir(parent, 0755);
-	if (path)
-		r = li_index_open(path, make, ret);
+	/* Made once in the time between two boots: the others need not try. */
+	if (r == -ENOENT && path && make) {
+		cleanup_free char *parent = runtime_directory();
+
+		if (parent)
+			mkdir(parent, 0755);
+		r = li_index_open(path, true, ret);
+	}
 	if (r == -EPERM)
 		log_warn("layer index '%s' is not used: it is another user's, or others may write "
 			 "in it",
