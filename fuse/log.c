@@ -84,8 +84,8 @@ void log_end(void)
 }
 
 /*
- * Not by dprintf(3), which takes memory before glibc 2.37: a launcher that has killed its server has
- * a heap in which that was in the middle of something. *line* has room for one byte more.
+ * Not by dprintf(3), which takes memory before glibc 2.37: a launcher that has killed its server
+ * has a heap in which that was in the middle of something. *line* has room for one byte more.
  */
 static void write_line(char *line)
 {
