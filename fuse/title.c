@@ -2,16 +2,16 @@
 /*
  * The kernel reads a command line out of the process's own memory, from where it was told of.
  * PR_SET_MM_MAP tells it of another place at once, and takes no privilege as PR_SET_MM_ARG_START
- * does; but it takes everything else that the kernel knows of this memory, to be said again.
+ * does; but everything else that the kernel knows of this memory is to be said again.
  */
 #include "fuse/title.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <linux/prctl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/auxv.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/sysmacros.h>
@@ -25,64 +25,32 @@ enum { FACTS_SIZE = 160 }; /* more than the numbers of a struct title take */
 /* The last of them, at a place of its own: it is written over. */
 #define SEALED_FORMAT ",\"sealed\":\"%02x\"}}"
 
-/* Fields of /proc/PID/stat, counted from 1 (proc_pid_stat(5)). */
-enum {
-	STAT_STATE = 3,
-	STAT_START_CODE = 26,
-	STAT_END_CODE,
-	STAT_START_STACK,
-	STAT_START_DATA = 45,
-	STAT_END_DATA,
-	STAT_START_BRK,
-	STAT_ENV_START = 50,
-	STAT_ENV_END,
-	STAT_FIELDS
-};
+/* Where the linker has put the program: its code, and its data up to the heap. */
+extern char __executable_start[], _etext[], _edata[], _end[];
 
-/* Reads the fields behind the name, which may hold anything. Returns: 0 or an errno value. */
-static int read_stat(uint64_t fields[static STAT_FIELDS])
-{
-	cleanup_close int fd = open("/proc/self/stat", O_RDONLY | O_CLOEXEC);
-	char text[1024];
-	ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
-	char *at;
-
-	if (n < 0)
-		return -errno;
-	text[n] = '\0';
-	at = strrchr(text, ')');
-	for (int i = STAT_STATE; i < STAT_FIELDS; i++) {
-		at = at ? strchr(at, ' ') : NULL;
-		if (!at)
-			return -EINVAL;
-		fields[i] = strtoull(++at, NULL, 10);
-	}
-	return 0;
-}
-
-/* Has the kernel take the *n* bytes at *text* for the command line. Returns: 0 or an errno value.
+/*
+ * Has the kernel take the *n* bytes at *text* for the command line. What it had known exactly it
+ * could only be asked by reading /proc; nothing depends on it, and of the environment, which was the
+ * caller's, nothing is left to be shown. Returns: 0 or an errno value.
  */
 static int set_command_line(const char *text, size_t n)
 {
+	uint64_t start = (uintptr_t)text, after = start + n;
 	struct prctl_mm_map map = {
+		.start_code = (uintptr_t)__executable_start,
+		.end_code = (uintptr_t)_etext,
+		.start_data = (uintptr_t)_etext,
+		.end_data = (uintptr_t)_edata,
+		.start_brk = (uintptr_t)_end,
 		.brk = (uintptr_t)sbrk(0),
-		.arg_start = (uintptr_t)text,
-		.arg_end = (uintptr_t)text + n,
+		.start_stack = getauxval(AT_RANDOM),
+		.arg_start = start,
+		.arg_end = after,
+		.env_start = after,
+		.env_end = after,
 		.exe_fd = (uint32_t)-1,
 	};
-	uint64_t fields[STAT_FIELDS] = {};
-	int r = read_stat(fields);
 
-	if (r < 0)
-		return r;
-	map.start_code = fields[STAT_START_CODE];
-	map.end_code = fields[STAT_END_CODE];
-	map.start_stack = fields[STAT_START_STACK];
-	map.start_data = fields[STAT_START_DATA];
-	map.end_data = fields[STAT_END_DATA];
-	map.start_brk = fields[STAT_START_BRK];
-	map.env_start = fields[STAT_ENV_START];
-	map.env_end = fields[STAT_ENV_END];
 	return prctl(PR_SET_MM, PR_SET_MM_MAP, &map, sizeof(map), 0) < 0 ? -errno : 0;
 }
 
