@@ -12,6 +12,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <sys/wait.h>
@@ -110,22 +111,19 @@ static const char *death(pid_t pid)
 }
 
 /* The mount that a server which is no more may have made. */
-static void remove_mount(const struct arguments *arguments, const struct report *report)
+static void remove_mount(const struct server_call *call)
 {
-	if (report->mounting)
-		mountpoint_bury(arguments->mountpoint);
+	if (call->progress->mounting)
+		mountpoint_bury(call->arguments->mountpoint);
 }
 
 /* Ends a server that is not ready, and its mount. It may not even die. */
-static void abandon(pid_t pid, const struct arguments *arguments, int report_fd,
-		    struct report *report)
+static void abandon(pid_t pid, const struct server_call *call)
 {
 	kill(pid, SIGKILL);
 	for (int i = 0; i < 100 && waitpid(pid, NULL, WNOHANG) == 0; i++)
 		poll(NULL, 0, 1);
-	/* It may have mounted while nobody looked, or listened. */
-	report_receive_mounting(report_fd, report);
-	remove_mount(arguments, report);
+	remove_mount(call);
 }
 
 /* Waits for the server's word. Returns: 0, or < 0 with *error*. */
@@ -145,16 +143,13 @@ static int wait_ready(const struct server_call *call, pid_t pid, int report_fd, 
 		return view_fail(error, ret->code, "%s", ret->text);
 	case -EPIPE:
 		view_fail(error, SAY_SERVER_DIED, death(pid));
-		remove_mount(call->arguments, ret);
+		remove_mount(call);
 		return -ECANCELED;
 	case -ETIMEDOUT: view_fail(error, SAY_TIMEOUT, timeout); break;
 	case -EINTR: view_fail(error, SAY_INTERRUPTED); break;
-	default:
-		view_fail(error, SAY_SYSTEM, "waiting for the view", strerrordesc_np(-r));
-		/* Nobody knows how far it got. */
-		ret->mounting = true;
+	default: view_fail(error, SAY_SYSTEM, "waiting for the view", strerrordesc_np(-r));
 	}
-	abandon(pid, call->arguments, report_fd, ret);
+	abandon(pid, call);
 	return -ECANCELED;
 }
 
@@ -175,14 +170,21 @@ int launch(struct arguments *arguments, uint64_t start_us, struct view_error *er
 	};
 	cleanup_close int signals = block_signals();
 	static struct report report;
+	struct progress *progress = mmap(NULL, sizeof(*progress), PROT_READ | PROT_WRITE,
+					 MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	int ends[2];
 	pid_t pid;
 
+	if (progress == MAP_FAILED) {
+		view_fail(error, SAY_NO_MEMORY);
+		return launch_failed(arguments, error);
+	}
 	if (signals < 0 || pipe2(ends, O_CLOEXEC) < 0) {
 		view_fail(error, SAY_SYSTEM, "pipe", strerror(errno));
 		return launch_failed(arguments, error);
 	}
 	start.call.report_fd = ends[1];
+	start.call.progress = progress;
 	memory_release_stack();
 	pid = spawn(run_server, &start, share);
 	close(ends[1]);
@@ -197,5 +199,5 @@ int launch(struct arguments *arguments, uint64_t start_us, struct view_error *er
 	if (!has_keeper(arguments))
 		_exit(0);
 	close(ends[0]);
-	return keep(arguments, report.served_by ? report.served_by : pid, signals);
+	return keep(arguments, progress->served_by ? progress->served_by : pid, signals);
 }

@@ -98,43 +98,6 @@ void report_failure_line(char line[static FAILURE_LINE_SIZE], const struct view_
 		 view_code_name(error->code), message);
 }
 
-/* Stand before the code in the pipe; after SERVED_BY comes a pid_t. */
-static const char MOUNTING = CODE_BUG + 1, SERVED_BY = CODE_BUG + 2;
-
-void report_mounting(int fd)
-{
-	/* One byte always fits; a launcher that is gone ends this process anyway. */
-	if (write(fd, &MOUNTING, 1) < 0)
-		return;
-}
-
-void report_served_by(int fd, pid_t pid)
-{
-	char record[1 + sizeof(pid)] = {SERVED_BY};
-
-	memcpy(record + 1, &pid, sizeof(pid));
-	/* Nor is so little ever written, or read, in parts. */
-	if (write(fd, record, sizeof(record)) < 0)
-		return;
-}
-
-/* Takes what is said before the outcome off the *size* bytes that were read. */
-static void take_records(struct report *ret, size_t *size)
-{
-	while (*size > 0 && (ret->text[0] == MOUNTING || ret->text[0] == SERVED_BY)) {
-		size_t taken = ret->text[0] == MOUNTING ? 1 : 1 + sizeof(ret->served_by);
-
-		if (*size < taken)
-			return;
-		if (ret->text[0] == MOUNTING)
-			ret->mounting = true;
-		else
-			memcpy(&ret->served_by, ret->text + 1, sizeof(ret->served_by));
-		*size -= taken;
-		memmove(ret->text, ret->text + taken, *size);
-	}
-}
-
 int report_send(int fd, const struct view_error *error, const char *ready)
 {
 	const char *text = error->code == CODE_NONE ? ready : error->message;
@@ -177,19 +140,9 @@ static int receive_some(int fd, struct report *ret, size_t *size)
 	if (n == 0)
 		return -EPIPE;
 	*size += (size_t)n;
-	take_records(ret, size);
 	if (*size > 1 && bytes[*size - 1] == '\n')
 		return 0;
 	return *size == sizeof(ret->text) ? -EMSGSIZE : 1;
-}
-
-void report_receive_mounting(int fd, struct report *ret)
-{
-	struct pollfd pending = {.fd = fd, .events = POLLIN};
-	char first;
-
-	if (!ret->mounting && poll(&pending, 1, 0) > 0 && read(fd, &first, 1) == 1)
-		ret->mounting = first == MOUNTING;
 }
 
 int report_receive(int fd, int interrupt, uint64_t deadline_us, struct report *ret)

@@ -4,7 +4,6 @@
 
 #include <stdbool.h>
 #include <stdint.h>
-#include <sys/types.h>
 
 #include "fuse/error.h"
 #include "fuse/view.h"
@@ -35,17 +34,9 @@ char *report_artifact(const struct artifact *artifact);
  * then a newline, which neither holds. The size is far beyond what paths allow.
  */
 struct report {
-	bool mounting;	 /* the server said that it was about to mount */
-	pid_t served_by; /* where that is not the server: see report_served_by() */
 	enum view_code code;
 	char text[256 << 10];
 };
-
-/* Says, before the outcome, that there will be a mount to clean up if the server is killed. */
-void report_mounting(int fd);
-
-/* Says, before the outcome, that the view was there already, and which process serves it. */
-void report_served_by(int fd, pid_t pid);
 
 /* Writes an outcome into a pipe. Returns: 0 or an errno value. */
 int report_send(int fd, const struct view_error *error, const char *ready);
@@ -57,11 +48,6 @@ int report_send(int fd, const struct view_error *error, const char *ready);
  *	*interrupt* became readable.
  */
 int report_receive(int fd, int interrupt, uint64_t deadline_us, struct report *ret);
-
-/*
- * What a sender that was killed had said last: whether there may be a mount. Does not wait.
- */
-void report_receive_mounting(int fd, struct report *ret);
 
 /* The monotonic clock in microseconds. */
 uint64_t now_us(void);

@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <unistd.h>
 
@@ -38,7 +39,6 @@ struct making {
 	struct title title;
 	uint64_t elapsed_us; /* until it could be used */
 	char *ready;	     /* of that live view; owned */
-	pid_t served_by;     /* and its process */
 };
 
 static void making_done(struct making *making)
@@ -56,7 +56,7 @@ static int mount_view(struct making *making, struct view_error *error)
 	const struct arguments *arguments = making->call->arguments;
 	int fd;
 
-	report_mounting(making->call->report_fd);
+	making->call->progress->mounting = true;
 	/*
 	 * Not to be killed from here on, with a mount that nobody would remove: that the caller is
 	 * gone shows when it is to be told. Nothing below waits for a layer.
@@ -85,7 +85,7 @@ static int mount_or_reuse(struct making *making, struct view_error *error)
 	r = mountpoint_claim(making->mountpoint, &making->claim, &live, error);
 	if (r > 0)
 		return reuse_find(making->mountpoint, live, options->id, making->title.digest,
-				  &making->ready, &making->served_by, error);
+				  &making->ready, &making->call->progress->served_by, error);
 	return r < 0 ? r : mount_view(making, error);
 }
 
@@ -206,7 +206,6 @@ static int announce(struct making *making, struct view_error *error)
 /* Tells the launcher of the live view that was found. Returns: the exit status. */
 static int announce_found(const struct making *making, const struct view_error *error)
 {
-	report_served_by(making->call->report_fd, making->served_by);
 	report_send(making->call->report_fd, error, making->ready);
 	return 0;
 }
@@ -231,6 +230,8 @@ static int serve(struct making *making)
 	spawn_yield();
 	r = session_settle(making->session, call->report_fd);
 	close(call->report_fd);
+	/* The launcher has gone, or has a mapping of its own. */
+	munmap(call->progress, sizeof(*call->progress));
 	if (r > 0)
 		r = session_serve_first(making->session);
 	cache_keep(making->view.stack);

@@ -152,7 +152,6 @@ static void test_pass_on(void **state)
 		memset(text, 'm', sizes[i]);
 		text[sizes[i]] = '\0';
 		text_print(error.message, sizeof(error.message), text);
-		ready.mounting = failed.mounting = false;
 		assert_int_equal(pass_on(&none, text, &ready), 0);
 		assert_int_equal(ready.code, CODE_NONE);
 		assert_string_equal(ready.text, text);
@@ -217,91 +216,16 @@ static void test_deadline_and_interrupt(void **state)
 	}
 }
 
-/* "About to mount" comes before the outcome, in the same read or in one of its own. */
-static void test_mounting(void **state)
-{
-	static struct report report;
-	VIEW_ERROR(error);
-	int pipes[2];
-
-	(void)state;
-	assert_return_code(pipe2(pipes, O_CLOEXEC), errno);
-	report_mounting(pipes[1]);
-	/* Long enough to read it on a busy machine, under valgrind too. */
-	assert_int_equal(report_receive(pipes[0], -1, now_us() + 500000, &report), -ETIMEDOUT);
-	assert_true(report.mounting);
-	report = (struct report){};
-	report_mounting(pipes[1]);
-	assert_int_equal(report_send(pipes[1], &error, "{}"), 0);
-	assert_int_equal(report_receive(pipes[0], -1, soon(), &report), 0);
-	assert_true(report.mounting);
-	assert_string_equal(report.text, "{}");
-	close(pipes[0]);
-	close(pipes[1]);
-}
-
-/* That somebody else serves the view is said before the outcome, too. */
-static void test_served_by(void **state)
-{
-	static const pid_t pids[] = {1, '\n', 0x0a0a0a0a, 4194304};
-
-	(void)state;
-	for (size_t i = 0; i < ARRAY_SIZE(pids); i++) {
-		static struct report report;
-		VIEW_ERROR(error);
-		int pipes[2];
-
-		assert_return_code(pipe2(pipes, O_CLOEXEC), errno);
-		report = (struct report){};
-		report_served_by(pipes[1], pids[i]);
-		assert_int_equal(report_receive(pipes[0], -1, now_us(), &report), -ETIMEDOUT);
-		assert_int_equal(report_send(pipes[1], &error, "{}"), 0);
-		assert_int_equal(report_receive(pipes[0], -1, soon(), &report), 0);
-		assert_int_equal(report.served_by, pids[i]);
-		assert_false(report.mounting);
-		assert_string_equal(report.text, "{}");
-		close(pipes[0]);
-		close(pipes[1]);
-	}
-}
-
-/* Said when nobody listened any more: after an interrupt, which comes first, or a time-out. */
-static void test_mounting_unheard(void **state)
-{
-	static struct report report;
-	int outcome[2], interrupt[2];
-
-	(void)state;
-	assert_return_code(pipe2(outcome, O_CLOEXEC), errno);
-	assert_return_code(pipe2(interrupt, O_CLOEXEC), errno);
-	report_receive_mounting(outcome[0], &report);
-	assert_false(report.mounting);
-	report_mounting(outcome[1]);
-	assert_int_equal(write(interrupt[1], "i", 1), 1);
-	assert_int_equal(report_receive(outcome[0], interrupt[0], soon(), &report), -EINTR);
-	report_receive_mounting(outcome[0], &report);
-	assert_true(report.mounting);
-	/* An outcome without it. */
-	report = (struct report){};
-	assert_int_equal(write(outcome[1], "\1", 1), 1);
-	report_receive_mounting(outcome[0], &report);
-	assert_false(report.mounting);
-	close(outcome[1]);
-	report_receive_mounting(outcome[0], &report);
-	assert_false(report.mounting);
-	close(outcome[0]);
-	close(interrupt[0]);
-	close(interrupt[1]);
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_ready_line),   cmocka_unit_test(test_ready_line_lazy),
-		cmocka_unit_test(test_failure_line), cmocka_unit_test(test_failure_line_long),
-		cmocka_unit_test(test_pass_on),	     cmocka_unit_test(test_no_outcome),
-		cmocka_unit_test(test_mounting),     cmocka_unit_test(test_deadline_and_interrupt),
-		cmocka_unit_test(test_served_by),    cmocka_unit_test(test_mounting_unheard),
+		cmocka_unit_test(test_ready_line),
+		cmocka_unit_test(test_ready_line_lazy),
+		cmocka_unit_test(test_failure_line),
+		cmocka_unit_test(test_failure_line_long),
+		cmocka_unit_test(test_pass_on),
+		cmocka_unit_test(test_no_outcome),
+		cmocka_unit_test(test_deadline_and_interrupt),
 	};
 
 	return cmocka_run_group_tests_name("report", tests, NULL, NULL);
