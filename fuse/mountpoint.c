@@ -108,11 +108,19 @@ void mountpoint_bury(const char *path)
 static int find_occupant(const char *path, int *ret_fd, dev_t *ret_device)
 {
 	cleanup_with(servers_done) struct servers servers = {};
-	cleanup_close int fd = mountpoint_open(path);
 	cleanup_free char *line = NULL;
+	cleanup_close int fd = -EBADF;
 	struct mount_entry mount;
+	struct statx stx;
 	int r;
 
+	if (statx(AT_FDCWD, path, AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT | AT_STATX_DONT_SYNC, 0,
+		  &stx) < 0)
+		return -errno;
+	/* Nothing is mounted there, as nearly always. */
+	if (stx.stx_attributes_mask & ~stx.stx_attributes & STATX_ATTR_MOUNT_ROOT)
+		return FREE;
+	fd = mountpoint_open(path);
 	if (fd < 0)
 		return fd;
 	r = mountinfo_find(fd, &mount, &line);
