@@ -38,10 +38,34 @@ static int open_directory(const char *path, size_t length)
 	return fd < 0 ? -errno : fd;
 }
 
-/* Fills *ret*, one for each layer. By names beneath the directory that all of them lie in: to walk
- * there again for each would cost more than all the rest. */
-static int identify(struct li_stack *stack, struct identity *ret)
+/* Finds out what layer *i* is. *base* is the directory that the first *length* bytes of its path
+ * name; < 0: none. Returns: 0 or an errno value. */
+static int identify(struct li_stack *stack, size_t i, int base, size_t length, struct identity *ret)
 {
+	struct layer *layer = &stack->layers[i];
+	const char *name = layer->path + length;
+	struct statx stx;
+
+	/* One more slash would lead to the root; and a layer that is that directory itself has no
+	 * name in it. */
+	name += strspn(name, "/");
+	if (statx(base < 0 || !*name ? AT_FDCWD : base, *name ? name : layer->path,
+		  AT_STATX_DONT_SYNC, identity_mask(), &stx) < 0)
+		return -errno;
+	if (!S_ISDIR(stx.stx_mode))
+		return -ENOTDIR;
+	if (stack->index_own && stx.stx_uid != 0 && stx.stx_uid != geteuid())
+		return -EPERM;
+	layer->dev = makedev(stx.stx_dev_major, stx.stx_dev_minor);
+	layer->ino = stx.stx_ino;
+	return identity_of_directory(&stx, ret);
+}
+
+/* Fills the keys of the topmost layers. The layers are looked at by names beneath the directory that
+ * all of them lie in: to walk there again for each would cost more than all the rest. */
+static int make_keys(struct li_stack *stack, struct stack_index *known)
+{
+	struct chain_key key = chain_key_start(known->index->boot, stack->userxattr);
 	size_t length = stack->size > 1 ? common_directory(stack) : 0;
 	cleanup_close int base = -EBADF;
 
@@ -50,45 +74,21 @@ static int identify(struct li_stack *stack, struct identity *ret)
 		if (base < 0)
 			return base;
 	}
-	for (size_t i = 0; i < stack->size; i++) {
-		struct layer *layer = &stack->layers[i];
-		const char *name = layer->path + length;
-		struct statx stx;
-		int r;
+	known->chains = stack->size < CHAINS_MAX ? stack->size : CHAINS_MAX;
+	/* A key is about the layers below, too. */
+	for (size_t i = stack->size; i-- > 0;) {
+		struct identity layer;
+		int r = identify(stack, i, base, length, &layer);
 
-		/* One more slash would lead to the root; and a layer that is that directory itself
-		 * has no name in it. */
-		name += strspn(name, "/");
-		if (statx(base < 0 || !*name ? AT_FDCWD : base, *name ? name : layer->path,
-			  AT_STATX_DONT_SYNC, identity_mask(), &stx) < 0)
-			return -errno;
-		if (!S_ISDIR(stx.stx_mode))
-			return -ENOTDIR;
-		if (stack->index_own && stx.stx_uid != 0 && stx.stx_uid != geteuid())
-			return -EPERM;
-		r = identity_of_directory(&stx, &ret[i]);
 		if (r < 0)
 			return r;
-		layer->dev = makedev(stx.stx_dev_major, stx.stx_dev_minor);
-		layer->ino = stx.stx_ino;
-	}
-	return 0;
-}
-
-/* The keys of the topmost layers. */
-static void make_keys(struct stack_index *known, const struct identity *identities, size_t n,
-		      bool userxattr)
-{
-	struct chain_key key = chain_key_start(known->index->boot, userxattr);
-
-	known->chains = n < CHAINS_MAX ? n : CHAINS_MAX;
-	for (size_t i = n; i-- > 0;) {
-		key = chain_key_on(&identities[i], &key);
+		key = chain_key_on(&layer, &key);
 		if (i < known->chains) {
 			known->keys[i] = key;
-			known->tops[i] = identities[i];
+			known->tops[i] = layer;
 		}
 	}
+	return 0;
 }
 
 /* Whether what was read is about layer *i* and those below it, and not only says so. */
@@ -118,22 +118,19 @@ static void load(struct li_stack *stack, struct stack_index *known)
 
 int stack_index_open(struct li_stack *stack, const struct li_index *index)
 {
-	cleanup_free struct identity *identities = calloc(stack->size, sizeof(*identities));
-	struct stack_index *known;
+	struct stack_index *known = calloc(1, sizeof(*known));
 	int r;
 
-	if (!identities)
-		return -ENOMEM;
-	r = identify(stack, identities);
-	if (r < 0)
-		return r;
-	known = calloc(1, sizeof(*known));
 	if (!known)
 		return -ENOMEM;
 	known->index = index;
 	known->loaded = stack->size;
 	known->observed.layers = stack->size;
-	make_keys(known, identities, stack->size, stack->userxattr);
+	r = make_keys(stack, known);
+	if (r < 0) {
+		free(known);
+		return r;
+	}
 	load(stack, known);
 	stack->index = known;
 	return 0;
