@@ -20,7 +20,6 @@
 
 #include "fuse/keeper.h"
 #include "fuse/log.h"
-#include "fuse/memory.h"
 #include "fuse/mountpoint.h"
 #include "fuse/report.h"
 #include "fuse/sentences.h"
@@ -185,7 +184,6 @@ int launch(struct arguments *arguments, uint64_t start_us, struct view_error *er
 	}
 	start.call.report_fd = ends[1];
 	start.call.progress = progress;
-	memory_release_stack();
 	pid = spawn(run_server, &start, share);
 	close(ends[1]);
 	if (pid < 0) {
