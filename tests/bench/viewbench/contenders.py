@@ -56,6 +56,10 @@ class Contender:
 NOOP = "a process that does nothing"
 FLOOR = {"dynamic": "the least, dynamic", "static": "the least, static"}
 """What no program that mounts a FUSE filesystem of layers can be quicker than, by its linkage."""
+DUTIES = {"dynamic": "its system calls, dynamic", "static": "its system calls, static"}
+"""What no program that keeps a view's contract can be quicker than."""
+DUTIES_WARM = {linkage: f"{name}, index warm" for linkage, name in DUTIES.items()}
+"""The same where the layers are known already."""
 OVERLAY = "mount -t overlay"
 FUSE_OVERLAYFS = "fuse-overlayfs"
 COPY = "copy all artifacts"
@@ -78,11 +82,11 @@ def _noop(programs: Path) -> Contender:
     return Contender(NOOP, lambda _stack, _target: Start([programs / "noop"], None))
 
 
-def _floor(program: Path, name: str) -> Contender:
-    """It shows nothing: see floor.c."""
+def _floor(program: Path, name: str, *words: str) -> Contender:
+    """It shows nothing: see floor.c, and duties.c for those with words before the layers."""
 
     def start(stack: Stack, target: Path) -> Start:
-        return Start([program, ":".join(map(str, stack.layers)), target], None, [target])
+        return Start([program, *words, ":".join(map(str, stack.layers)), target], None, [target])
 
     return Contender(name, start)
 
@@ -201,8 +205,10 @@ def starters(
     layers is shown for SIZE of them only."""
     yield _noop(programs)
     yield from map(view, builds)
-    yield _floor(programs / "floor", FLOOR["dynamic"])
-    yield _floor(programs / "floor-static", FLOOR["static"])
+    for linkage in FLOOR:
+        yield _floor(programs / f"floor-{linkage}", FLOOR[linkage])
+        yield _floor(programs / f"duties-{linkage}", DUTIES[linkage], "open")
+        yield _floor(programs / f"duties-{linkage}", DUTIES_WARM[linkage], "identify")
     yield _tmpfs(programs, size)
     yield _bind(programs, size)
     yield _overlay_alone(programs)

@@ -17,7 +17,7 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent.parent
 PROGRAMS = ("noop", "peer", "reader", "spawn")
-
+FLOORS = ("floor", "duties")
 # The floor of a program that links what a view does, though it needs none of it.
 FLOOR_LIBRARIES = ("fuse3", "json-c")
 
@@ -149,10 +149,12 @@ def compile_programs(directory: Path) -> None:
     directory.mkdir()
     for name in PROGRAMS:
         _compile(name, directory / name)
-    _compile("floor", directory / "floor-static", "-static")
     command = ["pkg-config", "--libs", *FLOOR_LIBRARIES]
     found = subprocess.run(command, capture_output=True, text=True, check=True)
-    _compile("floor", directory / "floor", "-Wl,--no-as-needed", *found.stdout.split())
+    for name in FLOORS:
+        _compile(name, directory / f"{name}-static", "-static")
+        linked = ["-Wl,--no-as-needed", *found.stdout.split()]
+        _compile(name, directory / f"{name}-dynamic", *linked)
 
 
 def _compile(name: str, program: Path, *more: str) -> None:
