@@ -61,8 +61,8 @@ static int identify(struct li_stack *stack, size_t i, int base, size_t length, s
 	return identity_of_directory(&stx, ret);
 }
 
-/* Fills the keys of the topmost layers. The layers are looked at by names beneath the directory that
- * all of them lie in: to walk there again for each would cost more than all the rest. */
+/* Fills the keys of the topmost layers. The layers are looked at by names beneath the directory
+ * that all of them lie in: to walk there again for each would cost more than all the rest. */
 static int make_keys(struct li_stack *stack, struct stack_index *known)
 {
 	struct chain_key key = chain_key_start(known->index->boot, stack->userxattr);

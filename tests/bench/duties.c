@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * duties open|identify LAYERS TARGET: what a view's start owes by its contract, as bare system calls.
+ * duties open|identify LAYERS TARGET: what a view's start owes by its contract, as bare calls.
  *
  * floor.c is the least that any program must do; this adds, in the order in which a view does them,
- * the calls that its promises take, and still parses nothing, decides nothing and links nothing that
- * it could use. What a view takes beyond this is its own code, json-c's and libfuse's.
+ * the calls that its promises take, and still parses nothing, decides nothing and links nothing
+ * that it could use. What a view takes beyond this is its own code, json-c's and libfuse's.
  *
- * "open" opens each layer, as where there is no index; "identify" looks at each beneath the directory
- * that all lie in, as where the index knows them, and opens the first only.
+ * "open" opens each layer, as where there is no index; "identify" looks at each beneath the
+ * directory that all lie in, as where the index knows them, and opens the first only.
  */
 #include <errno.h>
 #include <fcntl.h>
