@@ -25,7 +25,8 @@ enum { FACTS_SIZE = 160 }; /* more than the numbers of a struct title take */
 /* The last of them, at a place of its own: it is written over. */
 #define SEALED_FORMAT ",\"sealed\":\"%02x\"}}"
 
-/* Where the linker has put the program: its code, and its data up to the heap. */
+/* Where the linker, whose names these are, has put the code, and the data up to the heap. */
+/* NOLINTNEXTLINE(bugprone-reserved-identifier,cert-dcl37-c,cert-dcl51-cpp) */
 extern char __executable_start[], _etext[], _edata[], _end[];
 
 /*

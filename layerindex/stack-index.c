@@ -77,7 +77,7 @@ static int make_keys(struct li_stack *stack, struct stack_index *known)
 	known->chains = stack->size < CHAINS_MAX ? stack->size : CHAINS_MAX;
 	/* A key is about the layers below, too. */
 	for (size_t i = stack->size; i-- > 0;) {
-		struct identity layer;
+		struct identity layer = {};
 		int r = identify(stack, i, base, length, &layer);
 
 		if (r < 0)
