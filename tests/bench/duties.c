@@ -9,10 +9,7 @@
  * "open" opens each layer, as where there is no index; "identify" looks at each beneath the
  * directory that all lie in, as where the index knows them, and opens the first only.
  */
-#include <errno.h>
-#include <fcntl.h>
 #include <linux/capability.h>
-#include <linux/fuse.h>
 #include <linux/openat2.h>
 #include <linux/prctl.h>
 #include <poll.h>
@@ -20,51 +17,32 @@
 #include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/auxv.h>
 #include <sys/file.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
-#include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
-#include <sys/uio.h>
 #include <sys/vfs.h>
 #include <sys/xattr.h>
-#include <unistd.h>
 
-enum { REQUEST_SIZE = 64 << 10, STACK_SIZE = 512 << 10, GUARD_SIZE = 64 << 10 };
+#include "bare.h"
+
+enum { STACK_SIZE = 512 << 10, GUARD_SIZE = 64 << 10 };
 
 #define MNT_ID_UNIQUE 0x4000U
 #define BACKING_OPEN  _IOW(229, 1, uint64_t[2])
 
 extern char __executable_start[], _etext[], _edata[], _end[];
 
-static char request[REQUEST_SIZE];
 static bool identify;
 static char *layers, *target;
 static bool *mounting;
 static int report[2];
 static cpu_set_t allowed;
-
-static void fail(const char *what)
-{
-	fprintf(stderr, "duties: %s: %s\n", what, strerror(errno));
-	_exit(1);
-}
-
-/* What succeeds, or what it was done for fails. */
-static int must(long r, const char *what)
-{
-	if (r < 0)
-		fail(what);
-	return (int)r;
-}
 
 /* Nothing is held that is not needed, not for a moment. */
 static void drop_capabilities(void)
@@ -166,36 +144,12 @@ static void claim(const char *path)
 	must(statx(AT_FDCWD, path, AT_STATX_DONT_SYNC, 0, &stx), path);
 }
 
-static void answer(int connection, int error, const void *body, size_t size)
-{
-	const struct fuse_in_header *to = (const struct fuse_in_header *)request;
-	struct fuse_out_header header = {
-		.len = (uint32_t)(sizeof(header) + size),
-		.error = error,
-		.unique = to->unique,
-	};
-	struct iovec parts[] = {{&header, sizeof(header)}, {(void *)body, size}};
-
-	if (writev(connection, parts, 2) < 0 && errno != ENOENT)
-		fail("answer");
-}
-
 static int mount_target(const char *path)
 {
-	const struct fuse_init_out init = {
-		.major = FUSE_KERNEL_VERSION,
-		.minor = FUSE_KERNEL_MINOR_VERSION,
-		.max_write = REQUEST_SIZE / 2,
-	};
-	int connection = must(open("/dev/fuse", O_RDWR | O_CLOEXEC), "/dev/fuse");
+	const unsigned long flags = MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC;
+	int connection = mount_and_answer(path, flags);
 	uint64_t nothing[2] = {UINT32_MAX};
-	char options[64];
 
-	snprintf(options, sizeof(options), "fd=%d,rootmode=40000,user_id=0,group_id=0", connection);
-	must(mount("duties", path, "fuse", MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC, options),
-	     path);
-	must(read(connection, request, sizeof(request)), "INIT");
-	answer(connection, 0, &init, sizeof(init));
 	/* Whether files may be passed through. */
 	ioctl(connection, BACKING_OPEN, nothing);
 	return connection;
@@ -236,7 +190,6 @@ static void detach(void)
 	close(null);
 }
 
-/* Until the mount is gone. */
 static int serve(void *argument)
 {
 	struct rlimit limit;
@@ -265,8 +218,7 @@ static int serve(void *argument)
 	must(write(report[1], "r", 1), "report");
 	sched_yield();
 	sched_setaffinity(0, sizeof(allowed), &allowed);
-	while (read(connection, request, sizeof(request)) > 0)
-		answer(connection, -ENOSYS, NULL, 0);
+	refuse_requests(connection);
 	return 0;
 }
 
