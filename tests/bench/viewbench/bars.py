@@ -96,12 +96,15 @@ def get(data: Any, *keys: str) -> Any:
     return data
 
 
+def _shown(found: float | None, unit: str) -> str:
+    return "-" if found is None else f"{found:.2f}{unit}"
+
+
 def _at_most(
     what: str, build: Build, bar: float, found: float | None, unit: str, steady: bool = False
 ) -> Verdict:
-    shown = "-" if found is None else f"{found:.2f}{unit}"
     met = None if found is None else found <= bar
-    return Verdict(what, build.name, f"<= {bar:g}{unit}", shown, met, steady)
+    return Verdict(what, build.name, f"<= {bar:g}{unit}", _shown(found, unit), met, steady)
 
 
 def _none(what: str, build: Build, found: float | None, unit: str) -> Verdict:
@@ -130,12 +133,11 @@ def _starting(build: Build, results: Data, reference: int) -> Iterator[Verdict]:
         ("  and what the contract's system calls take", DUTIES[build.linkage]),
     ):
         least = _median(get(stack, name, "ready_ratio"))
-        shown = "-" if least is None else f"{least:.2f} x"
-        yield Verdict(part, build.name, "", shown, None)
+        yield Verdict(part, build.name, "", _shown(least, " x"), None)
     for name, bar in ((OVERLAY, 1.0), (FUSE_OVERLAYFS, FUSE_OVERLAYFS_PART)):
         found = _part(mine, get(stack, name, "ready_ratio"))
         met = None if found is None else found < bar
-        shown = "-" if found is None else f"{found:.2f} x"
+        shown = _shown(found, " x")
         yield Verdict(f"  beside {name}", build.name, f"< {bar:g} x", shown, met)
     what = f"spawn to first bytes, {reference} layers"
     yield _at_most(what, build, FIRST_BYTES[build.linkage], _median(first), " x")
@@ -151,8 +153,7 @@ def _growing(build: Build, results: Data, _reference: int) -> Iterator[Verdict]:
     found = _median(get(mine, "read_us_per_layer"))
     yield _at_most("  each layer", build, LAYER_US, found, " µs")
     least = _median(get(growth, "contenders", DUTIES_WARM[build.linkage], "ready_us_per_layer"))
-    shown = "-" if least is None else f"{least:.2f} µs"
-    yield Verdict("  of that, to look at it once", build.name, "", shown, None)
+    yield Verdict("  of that, to look at it once", build.name, "", _shown(least, " µs"), None)
 
 
 def _counting(build: Build, results: Data, reference: int) -> Iterator[Verdict]:
