@@ -127,6 +127,15 @@ def mount_namespace(pid: int) -> str:
     return os.readlink(f"/proc/{pid}/ns/mnt")
 
 
+def _program_name(proc: Path) -> str:
+    """What a process runs. At its end it has given up its memory, and with it the link that says
+    so, before its descriptors, by which it may still hold a mount: then by the name it has."""
+    try:
+        return os.path.basename(os.readlink(proc / "exe"))
+    except FileNotFoundError:
+        return (proc / "comm").read_text().rstrip("\n")
+
+
 def processes(
     names: Container[str] = PROGRAMS, inside: str | None = None
 ) -> list[Process]:
@@ -138,7 +147,7 @@ def processes(
         try:
             if mount_namespace(int(entry)) != wanted:
                 continue
-            name = os.path.basename(os.readlink(f"/proc/{entry}/exe"))
+            name = _program_name(Path("/proc", entry))
             arguments = Path("/proc", entry, "cmdline").read_bytes().split(b"\0")
         except OSError:
             continue
