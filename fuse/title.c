@@ -8,7 +8,6 @@
 
 #include <errno.h>
 #include <inttypes.h>
-#include <linux/prctl.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/auxv.h>
@@ -37,13 +36,15 @@ extern char __executable_start[], _etext[], _edata[], _end[];
 static int set_command_line(const char *text, size_t n)
 {
 	uint64_t start = (uintptr_t)text, after = start + n;
+	uint64_t end = (uintptr_t)_end, heap = (uintptr_t)sbrk(0);
 	struct prctl_mm_map map = {
 		.start_code = (uintptr_t)__executable_start,
 		.end_code = (uintptr_t)_etext,
 		.start_data = (uintptr_t)_etext,
 		.end_data = (uintptr_t)_edata,
-		.start_brk = (uintptr_t)_end,
-		.brk = (uintptr_t)sbrk(0),
+		/* The heap of a static program that lies anywhere is put before it, far away. */
+		.start_brk = end < heap ? end : heap,
+		.brk = heap,
 		.start_stack = getauxval(AT_RANDOM),
 		.arg_start = start,
 		.arg_end = after,

@@ -11,7 +11,6 @@
  */
 #include <linux/capability.h>
 #include <linux/openat2.h>
-#include <linux/prctl.h>
 #include <poll.h>
 #include <sched.h>
 #include <signal.h>
@@ -158,13 +157,14 @@ static int mount_target(const char *path)
 /* Whoever looks for the view finds it by its process. */
 static void set_title(const char *path)
 {
+	uintptr_t end = (uintptr_t)_end, heap = (uintptr_t)sbrk(0);
 	struct prctl_mm_map map = {
 		.start_code = (uintptr_t)__executable_start,
 		.end_code = (uintptr_t)_etext,
 		.start_data = (uintptr_t)_etext,
 		.end_data = (uintptr_t)_edata,
-		.start_brk = (uintptr_t)_end,
-		.brk = (uintptr_t)sbrk(0),
+		.start_brk = end < heap ? end : heap,
+		.brk = heap,
 		.start_stack = getauxval(AT_RANDOM),
 		.exe_fd = (uint32_t)-1,
 	};
