@@ -154,7 +154,6 @@ static int set_argument(struct arguments *arguments, int option, const char *val
 	case OPT_ID: return set_id(arguments, value, error);
 	case OPT_JSON: arguments->json = true; return 0;
 	case OPT_DIGEST: arguments->digest = true; return 0;
-	case ':': return view_fail(error, SAY_ARGUMENT_NEEDS, argv[optind - 1]);
 	default: return arguments_refuse(argv, letters, error);
 	}
 }
@@ -187,8 +186,10 @@ int arguments_parse(struct arguments *ret, int argc, char **argv, enum arguments
 {
 	const char *letters = what == FOR_VIEW ? ":fhVo:" : ":hVo:";
 	struct option names[KNOWN + 1] = {};
+	/* What lacks its value can be no other word; musl's getopt_long(3) moves it out of sight. */
+	const char *last = argv[argc - 1];
 	int failed = 0;
-	int option;
+	int option, r;
 
 	list_known(what, names);
 	optind = 1;
@@ -196,9 +197,12 @@ int arguments_parse(struct arguments *ret, int argc, char **argv, enum arguments
 	/* mount.fuse3 puts the options last, whatever its caller likes. */
 	unsetenv("POSIXLY_CORRECT");
 	/* Goes on after a failure: where to say it (--ready-fd, --log-format) may come later. */
-	while ((option = getopt_long(argc, argv, letters, names, NULL)) >= 0)
-		if (set_argument(ret, option, optarg, argv, letters, error) < 0)
+	while ((option = getopt_long(argc, argv, letters, names, NULL)) >= 0) {
+		r = option == ':' ? view_fail(error, SAY_ARGUMENT_NEEDS, last)
+				  : set_argument(ret, option, optarg, argv, letters, error);
+		if (r < 0)
 			failed = -ECANCELED;
+	}
 	ret->log.id = ret->options.id;
 	if (failed || ret->help || ret->version)
 		return failed;

@@ -106,7 +106,7 @@ static const char *death(pid_t pid)
 
 	if (waitpid(pid, &status, 0) != pid)
 		return "it is gone";
-	return WIFSIGNALED(status) ? sigdescr_np(WTERMSIG(status)) : "it left without a word";
+	return WIFSIGNALED(status) ? strsignal(WTERMSIG(status)) : "it left without a word";
 }
 
 /* The mount that a server which is no more may have made. */
@@ -146,7 +146,7 @@ static int wait_ready(const struct server_call *call, pid_t pid, int report_fd, 
 		return -ECANCELED;
 	case -ETIMEDOUT: view_fail(error, SAY_TIMEOUT, timeout); break;
 	case -EINTR: view_fail(error, SAY_INTERRUPTED); break;
-	default: view_fail(error, SAY_SYSTEM, "waiting for the view", strerrordesc_np(-r));
+	default: view_fail(error, SAY_SYSTEM, "waiting for the view", strerror(-r));
 	}
 	abandon(pid, call);
 	return -ECANCELED;

@@ -26,5 +26,8 @@ __attribute__((noinline)) void memory_release_stack(void)
 
 void memory_release_heap(void)
 {
+	/* musl has no such call: what is free there is kept, or given back, by itself. */
+#ifdef __GLIBC__
 	malloc_trim(0);
+#endif
 }
