@@ -186,7 +186,7 @@ int arguments_parse(struct arguments *ret, int argc, char **argv, enum arguments
 {
 	const char *letters = what == FOR_VIEW ? ":fhVo:" : ":hVo:";
 	struct option names[KNOWN + 1] = {};
-	/* What lacks its value can be no other word; musl's getopt_long(3) moves it out of sight. */
+	/* No other word can lack its value, and musl's getopt_long(3) moves it out of sight. */
 	const char *last = argv[argc - 1];
 	int failed = 0;
 	int option, r;

@@ -1,10 +1,13 @@
-"""The static build: one file, which serves views where there is nothing else."""
+"""The static build: one file, linked with musl, which serves views where there is nothing else."""
 
 from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
+import subprocess
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -12,21 +15,26 @@ from pathlib import Path
 
 import pytest
 from support import image, machine, namespace, scratch, skipping
-from support.build import build
+from support.build import SOURCE
 from support.image import INITRD, INITRD_PATH, KERNEL, KERNEL_PATH, lowerdir
+from support.resolver import build_directory
 from support.view import View, run
 
 PROGRAM = "fuse/urunc-viewfs"
+ATTEMPTS = "tests/urunc-viewfs-attempts"
 
 
 @pytest.fixture(scope="module")
 def static() -> Iterator[Path]:
-    """The program, built."""
+    """The program, built without a warning."""
     parent, reason = scratch.find()
     if not parent:
         skipping.skip(f"nowhere to build: {reason}")
     with scratch.directory(parent) as directory:
-        build(directory, "-Dstatic=true", "-Dtests=disabled", targets=(PROGRAM,))
+        setup = [SOURCE / "packaging/static/setup", directory, "--werror"]
+        for step in setup, ["ninja", "-C", directory]:
+            done = run(*step, seconds=300)
+            assert done.status == 0, done
         yield directory / PROGRAM
 
 
@@ -43,6 +51,40 @@ def test_it_says_what_it_is(static: Path) -> None:
     version = run(static, "--version")
     assert (version.status, version.stderr) == (0, "")
     assert version.stdout.startswith("urunc-viewfs ")
+
+
+# Of the tests of the programs those whose subject is what the C library does for the program; and not
+# the cases that know how glibc puts an error into words, or which system calls it makes.
+TESTS = [
+    "integration/test_cost.py",
+    "integration/test_errors.py",
+    "integration/test_lifecycle.py",
+    "integration/test_list.py",
+    "integration/test_mount.py",
+    "integration/test_passthrough.py",
+    "integration/test_requests.py",
+    "integration/test_sources.py",
+    "integration/test_unprivileged.py",
+    "hostile/test_seal.py",
+]
+OF_GLIBC = ["loop", "long-link", "without_descriptors", "nobody_can_watch", "could_not_be_found"]
+
+
+def test_the_programs_tests(static: Path, place: Path) -> None:
+    """They pass with it in the place of the program that they were written for."""
+    for name in ("fuse", "tests"):
+        shutil.copytree(build_directory() / name, place / name, symlinks=True)
+    for name in (PROGRAM, ATTEMPTS):
+        shutil.copy(static.parents[1] / name, place / name)
+    env = {"VIEWFS_BUILD": str(place), "VIEWFS_RESULTS": ""}
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
+        + ["-k", " and ".join(f"not {name}" for name in OF_GLIBC)]
+        + [str(SOURCE / "tests" / name) for name in TESTS],
+        env=os.environ | env, capture_output=True, text=True, timeout=600, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout[-10000:] + done.stderr
+    assert re.search(r"\d+ passed", done.stdout) and "skipped" not in done.stdout, done.stdout
 
 
 @pytest.fixture

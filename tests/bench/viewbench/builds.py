@@ -7,10 +7,11 @@ import os
 import struct
 import subprocess
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 PT_INTERP = 3
+PROGRAM = "urunc-viewfs"
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,8 @@ class Build:
     kind: str
     """How meson was told to build it."""
     version: str
+    compiler: Sequence[str] = ("cc",)
+    """That it was built with."""
 
     @property
     def linkage(self) -> str:
@@ -54,30 +57,47 @@ def _kind(directory: Path) -> str:
     return kind if sanitizer in ("none", []) else f"{kind}, with sanitizers: {sanitizer}"
 
 
+def _compiler(directory: Path) -> Sequence[str]:
+    try:
+        targets = json.loads((directory / "meson-info/intro-targets.json").read_text())
+    except OSError:
+        return ("cc",)
+    built = (target for target in targets if target["name"] == PROGRAM)
+    return next(built)["target_sources"][0]["compiler"]
+
+
 def find(directories: Sequence[Path]) -> list[Build]:
     """The build in each of the directories. Two that are linked alike are told apart by them."""
     found = []
     for directory in directories:
-        program = (directory / "fuse/urunc-viewfs").resolve()
+        program = (directory / "fuse" / PROGRAM).resolve()
         if not os.access(program, os.X_OK):
-            raise SystemExit(f"bench: {directory}: no fuse/urunc-viewfs in it")
+            raise SystemExit(f"bench: {directory}: no fuse/{PROGRAM} in it")
         version = subprocess.run([program, "--version"], capture_output=True, text=True, check=True)
         static = is_static(program)
         name = "view, static" if static else "view"
-        found.append(Build(name, program, static, _kind(directory), version.stdout.strip()))
+        found.append(
+            Build(
+                name,
+                program,
+                static,
+                _kind(directory),
+                version.stdout.strip(),
+                _compiler(directory),
+            )
+        )
     names = [build.name for build in found]
     return [
         build
         if names.count(build.name) == 1
-        else Build(
-            f"{build.name} ({directory.name})",
-            build.program,
-            build.static,
-            build.kind,
-            build.version,
-        )
+        else replace(build, name=f"{build.name} ({directory.name})")
         for build, directory in zip(found, directories)
     ]
+
+
+def compilers(builds: Sequence[Build]) -> dict[str, Sequence[str]]:
+    """By linkage, that of the first of the builds that is linked so."""
+    return {build.linkage: build.compiler for build in reversed(builds)}
 
 
 def make(source: Path) -> Path:

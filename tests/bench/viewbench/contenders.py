@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from .builds import Build
+from .builds import Build, compilers
 from .material import ARTIFACTS, BINARY, Stack
 
 
@@ -205,7 +205,7 @@ def starters(
     layers is shown for SIZE of them only."""
     yield _noop(programs)
     yield from map(view, builds)
-    for linkage in FLOOR:
+    for linkage in compilers(builds):
         yield _floor(programs / f"floor-{linkage}", FLOOR[linkage])
         yield _floor(programs / f"duties-{linkage}", DUTIES[linkage], "open")
         yield _floor(programs / f"duties-{linkage}", DUTIES_WARM[linkage], "identify")

@@ -165,8 +165,9 @@ def _plain(value: Any) -> Any:
 
 
 def _prepare(directory: Path, scale: Scale, build_directories: Sequence[Path]) -> Bench:
+    found = builds.find(build_directories)
     programs = directory / "bin"
-    material.compile_programs(programs)
+    material.compile_programs(programs, builds.compilers(found))
     tmpfs = directory / "tmpfs"
     tmpfs.mkdir()
     namespace.mount("tmpfs", tmpfs, "tmpfs", 0, "mode=0755,size=90%")
@@ -175,7 +176,7 @@ def _prepare(directory: Path, scale: Scale, build_directories: Sequence[Path]) -
     bench = Bench(
         directory,
         scale,
-        builds.find(build_directories),
+        found,
         programs,
         tmpfs,
         {count: large.stack(directory / f"layers-{count}", count) for count in scale.layers},

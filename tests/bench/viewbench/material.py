@@ -18,7 +18,7 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent.parent
 PROGRAMS = ("noop", "peer", "reader", "spawn")
 FLOORS = ("floor", "duties")
-# The floor of a program that links what a view does, though it needs none of it.
+# A floor is linked as a view is: a dynamic one with the libraries too, though it needs none of them.
 FLOOR_LIBRARIES = ("fuse3", "json-c")
 
 MIB = 1 << 20
@@ -143,7 +143,7 @@ def squash(artifacts: Artifacts, image: Path) -> Path | None:
     return image
 
 
-def compile_programs(directory: Path) -> None:
+def compile_programs(directory: Path, compilers: Mapping[str, Sequence[str]]) -> None:
     """The C programs of this benchmark, with the machine's compiler as it comes: the process that
     does nothing is to be like any other."""
     directory.mkdir()
@@ -151,12 +151,15 @@ def compile_programs(directory: Path) -> None:
         _compile(name, directory / name)
     command = ["pkg-config", "--libs", *FLOOR_LIBRARIES]
     found = subprocess.run(command, capture_output=True, text=True, check=True)
-    for name in FLOORS:
-        _compile(name, directory / f"{name}-static", "-static")
-        linked = ["-Wl,--no-as-needed", *found.stdout.split()]
-        _compile(name, directory / f"{name}-dynamic", *linked)
+    linked = {
+        "dynamic": ["-Wl,--no-as-needed", *found.stdout.split()],
+        "static": ["-static-pie", "-fPIE"],
+    }
+    for linkage, compiler in compilers.items():
+        for name in FLOORS:
+            _compile(name, directory / f"{name}-{linkage}", *linked[linkage], compiler=compiler)
 
 
-def _compile(name: str, program: Path, *more: str) -> None:
-    command = ["cc", "-std=gnu17", "-O2", "-D_GNU_SOURCE", HERE / f"{name}.c"]
+def _compile(name: str, program: Path, *more: str, compiler: Sequence[str] = ("cc",)) -> None:
+    command = [*compiler, "-std=gnu17", "-O2", "-D_GNU_SOURCE", HERE / f"{name}.c"]
     subprocess.run([*command, "-o", program, *more], check=True)

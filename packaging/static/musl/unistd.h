@@ -1,0 +1,11 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* musl's unistd.h, and close_range(2). */
+#pragma once
+
+#include <sys/syscall.h>
+#include_next <unistd.h>
+
+static inline int close_range(unsigned first, unsigned last, int flags)
+{
+	return (int)syscall(SYS_close_range, first, last, flags);
+}
