@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from support import debian, skipping
+from support import again, debian, skipping
 from support.build import SOURCE
 from support.export import NAME, export, tarball, version
 from support.installation import COMMANDS, PAGES
@@ -84,6 +84,7 @@ def installed(system: System, package: Path) -> Iterator[None]:
 
 @pytest.mark.parametrize("suite", SUITES)
 def test_a_release(roots: dict[str, tuple[Path, Path]], suite: str, place: Path) -> None:
+    """The package of this machine's own release keeps the contract with a shim, too."""
     building, fresh = roots[suite]
     built = build(building, suite, place / "build")
     check_with_lintian(built)
@@ -95,3 +96,7 @@ def test_a_release(roots: dict[str, tuple[Path, Path]], suite: str, place: Path)
         assert programs == COMMANDS
         pages = {path.stem for path in (system.root / "usr/share/man").glob("man*/*viewfs*.gz")}
         assert pages == PAGES
+    if suite == debian.release():
+        unpacked = place / "unpacked"
+        subprocess.run(["dpkg-deb", "-x", package, unpacked], check=True)
+        again.passes(["conformance"], VIEWFS_PROGRAMS=str(unpacked / "usr/sbin"))

@@ -62,15 +62,21 @@ def _all(find: Callable[[str, str], Path], suites: Sequence[str]) -> list[Path]:
         return list(pool.map(lambda suite: find(suite, mirror), suites))
 
 
+def release() -> str | None:
+    """The name of this machine's, if it is Debian's."""
+    found = platform.freedesktop_os_release()
+    return found.get("VERSION_CODENAME") if found["ID"] == "debian" else None
+
+
 def _mirror() -> str | None:
     """Where this release of Debian comes from."""
-    release = platform.freedesktop_os_release()
-    if release["ID"] != "debian":
+    name = release()
+    if not name:
         return None
     fields = "$(CREATED_BY)|$(RELEASE)|$(COMPONENT)|$(SITE)"
     for line in _output("apt-get", "indextargets", "--format", fields).splitlines():
-        kind, name, component, site = line.split("|")
-        if (kind, component) == ("Packages", "main") and name == release.get("VERSION_CODENAME"):
+        kind, suite, component, site = line.split("|")
+        if (kind, suite, component) == ("Packages", name, "main"):
             return site
     return None
 

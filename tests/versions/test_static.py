@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import shutil
-import subprocess
-import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
-from support import image, machine, namespace, scratch, skipping
+from support import again, image, machine, namespace, scratch, skipping
 from support.build import SOURCE
 from support.image import INITRD, INITRD_PATH, KERNEL, KERNEL_PATH, lowerdir
 from support.resolver import build_directory
@@ -76,15 +73,7 @@ def test_the_programs_tests(static: Path, place: Path) -> None:
         shutil.copytree(build_directory() / name, place / name, symlinks=True)
     for name in (PROGRAM, ATTEMPTS):
         shutil.copy(static.parents[1] / name, place / name)
-    env = {"VIEWFS_BUILD": str(place), "VIEWFS_RESULTS": ""}
-    done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
-        + ["-k", " and ".join(f"not {name}" for name in OF_GLIBC)]
-        + [str(SOURCE / "tests" / name) for name in TESTS],
-        env=os.environ | env, capture_output=True, text=True, timeout=600, check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stdout[-10000:] + done.stderr
-    assert re.search(r"\d+ passed", done.stdout) and "skipped" not in done.stdout, done.stdout
+    again.passes(TESTS, leaving_out=OF_GLIBC, VIEWFS_BUILD=str(place))
 
 
 @pytest.fixture
