@@ -26,7 +26,7 @@ char *cache_default_directory(void)
 	cleanup_free char *parent = runtime_directory();
 	char *path;
 
-	return parent && asprintf(&path, "%s/index", parent) >= 0 ? path : NULL;
+	return parent && asprintf(&path, "%s/.index", parent) >= 0 ? path : NULL;
 }
 
 static bool ends_in(const char *text, size_t length, const char *end)

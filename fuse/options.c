@@ -157,7 +157,7 @@ static const struct option_rule {
 	{"gid", set_gid, NULL, "GID|force the group of the artifacts"},
 	{"mode", set_mode, NULL, "OCTAL|force their permission bits; write bits are masked"},
 	{"cache", set_cache, NULL,
-	 "DIR|none|where facts about layers are kept (for containerd's: /run/urunc-viewfs/index)"},
+	 "DIR|none|where facts about layers are kept (for containerd's: /run/urunc-viewfs/.index)"},
 	{"basedir", set_basedir, NULL, "DIR|what relative layer paths are relative to"},
 	{"id", set_id, NULL, "ID|container id for logs and listings"},
 

@@ -56,7 +56,7 @@ def index(place: Path) -> Path:
 @pytest.fixture
 def own() -> Iterator[Path]:
     """Root's own index."""
-    directory = Path("/run/urunc-viewfs/index")
+    directory = Path("/run/urunc-viewfs/.index")
     yield directory
     shutil.rmtree(directory.parent, ignore_errors=True)
 
@@ -252,7 +252,7 @@ def test_whose_index(place: Path, own: Path) -> None:
     """Root has one below /run, other users below $XDG_RUNTIME_DIR."""
     nothing = Finished(0, f"0 entries, 0 kB {LIMIT}\n", "")
     runtime = {"XDG_RUNTIME_DIR": str(place)}
-    users = place / "urunc-viewfs" / "index"
+    users = place / "urunc-viewfs" / ".index"
     users.mkdir(parents=True)
     shutil.chown(users, "nobody")
     damage(users)

@@ -27,7 +27,7 @@ ARTIFACTS = 3
 def index(place: Path) -> Iterator[Path]:
     """Where root's index is, on an empty /run."""
     with namespace.tmpfs("/run"):
-        yield Path("/run/urunc-viewfs/index")
+        yield Path("/run/urunc-viewfs/.index")
 
 
 def snapshots(place: Path, layers: int = LAYERS, first: int = 1) -> list[bytes]:

@@ -28,7 +28,7 @@ FEW_DESCRIPTORS = 12
 MEMORY = Path("/sys/fs/cgroup/memory")
 LITTLE_MEMORY = 1 << 20
 
-INDEX = Path("/run/urunc-viewfs/index")
+INDEX = Path("/run/urunc-viewfs/.index")
 
 
 @dataclass

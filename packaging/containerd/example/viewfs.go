@@ -21,7 +21,6 @@ import (
 const (
 	program   = "urunc-viewfs" // found on PATH
 	directory = "/run/urunc-viewfs"
-	index     = "index" // there, and the daemon's own
 
 	attempts = 10 // at a mountpoint where somebody mounts at the same time
 
@@ -129,13 +128,11 @@ func Delete(namespace, id string) error {
 }
 
 // Mountpoint is where a container's view goes: out of the bundle, which is removed with all that is
-// in it. containerd's ids are unique only within one of its namespaces.
+// in it. containerd's ids are unique only within one of its namespaces; no name of either begins with
+// a dot, which leaves room for the daemon's own.
 func Mountpoint(namespace, id string) (string, error) {
-	if namespace == index {
-		return "", fmt.Errorf("%s/%s is not for views", directory, index)
-	}
 	for _, name := range []string{namespace, id} {
-		if name == "" || name == "." || name == ".." || strings.ContainsRune(name, '/') {
+		if name == "" || name[0] == '.' || strings.ContainsRune(name, '/') {
 			return "", fmt.Errorf("%q is no name for a directory", name)
 		}
 	}
