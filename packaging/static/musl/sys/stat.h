@@ -1,9 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* musl's sys/stat.h, and statx(2), which it has since 1.2.5. */
+/* musl's sys/stat.h, and statx(2) as the kernel has it, of which musl has nothing or half. */
 #pragma once
 
+#define statx		musl_statx
+#define statx_timestamp musl_statx_timestamp
 #include_next <sys/stat.h>
-#ifndef STATX_TYPE
+#undef statx
+#undef statx_timestamp
+
 #include <linux/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -12,4 +16,3 @@ static inline int statx(int dir, const char *path, int flags, unsigned mask, str
 {
 	return (int)syscall(SYS_statx, dir, path, flags, mask, ret);
 }
-#endif
