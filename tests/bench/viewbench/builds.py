@@ -97,7 +97,10 @@ def find(directories: Sequence[Path]) -> list[Build]:
 
 def compilers(builds: Sequence[Build]) -> dict[str, Sequence[str]]:
     """By linkage, that of the first of the builds that is linked so."""
-    return {build.linkage: build.compiler for build in reversed(builds)}
+    found: dict[str, Sequence[str]] = {}
+    for build in builds:
+        found.setdefault(build.linkage, build.compiler)
+    return found
 
 
 def make(source: Path) -> Path:
