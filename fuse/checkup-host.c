@@ -36,8 +36,7 @@ void check_program(struct checkup *checkup)
 			    path, strerror(errno));
 	else
 		checkup_add(checkup, SEVERITY_ERROR, "program",
-			    "run it by hand; libfuse3 may be missing (Debian: libfuse3-3)",
-			    "%s does not start", path);
+			    "run it by hand: it says what it lacks", "%s does not start", path);
 }
 
 static bool is_installed(const char *name)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Only in the static build. libfuse's low level mentions character devices in user space, and its
+ * For libfuse as an archive. Its low level mentions character devices in user space, and its
  * archive would bring them along, with the high level, option parsing and dlopen(3) behind them: a
  * tenth of the program. A session of ours is never one of those.
  */

@@ -44,6 +44,8 @@ def build(building: Path, suite: str, place: Path) -> list[Path]:
             *("sh", "-c", f"cd /build/{tree.name} && dpkg-buildpackage -us -uc {what}"),
             DEB_BUILD_OPTIONS="parallel=2" + ("" if oldest else " nocheck"),
         )
+        # libc6 of Debian 13 has moved its loader, and says so to whoever links with it.
+        text = text.replace("dpkg-shlibdeps: warning: diversions involved", "")
         assert "warning:" not in text.lower(), text
         for path in (root / "build").glob(f"{NAME}*_*"):
             shutil.copy2(path, place)

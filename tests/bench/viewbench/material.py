@@ -18,8 +18,6 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent.parent
 PROGRAMS = ("noop", "peer", "reader", "spawn")
 FLOORS = ("floor", "duties")
-# A floor is linked as a view is: a dynamic one with the libraries too, though it needs none of them.
-FLOOR_LIBRARIES = ("fuse3", "json-c")
 
 MIB = 1 << 20
 
@@ -149,15 +147,10 @@ def compile_programs(directory: Path, compilers: Mapping[str, Sequence[str]]) ->
     directory.mkdir()
     for name in PROGRAMS:
         _compile(name, directory / name)
-    command = ["pkg-config", "--libs", *FLOOR_LIBRARIES]
-    found = subprocess.run(command, capture_output=True, text=True, check=True)
-    linked = {
-        "dynamic": ["-Wl,--no-as-needed", *found.stdout.split()],
-        "static": ["-static-pie", "-fPIE"],
-    }
+    flags = {"dynamic": [], "static": ["-static-pie", "-fPIE"]}
     for linkage, compiler in compilers.items():
         for name in FLOORS:
-            _compile(name, directory / f"{name}-{linkage}", *linked[linkage], compiler=compiler)
+            _compile(name, directory / f"{name}-{linkage}", *flags[linkage], compiler=compiler)
 
 
 def _compile(name: str, program: Path, *more: str, compiler: Sequence[str] = ("cc",)) -> None:
