@@ -2,8 +2,9 @@
 /*
  * Preloaded: the FAIL_AT-th allocation of the process fails (with FAIL_ON set, every one from there
  * on), and the file FAIL_REPORT, made at the start, then holds a 1: a sealed process can still
- * write to memory. Not counted are those of json-c: it does not live through a lack of memory, and
- * the program under test must see to it that there is some.
+ * write to memory. Not counted are those of the functions in the file FAIL_SPARED, each with where
+ * it begins in the program and its size, in hexadecimal: json-c's, which does not live through a
+ * lack of memory; the program under test must see to it that there is some.
  */
 #include <errno.h>
 #include <execinfo.h>
@@ -12,6 +13,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -24,21 +26,32 @@ void *__libc_realloc(void *memory, size_t size);
 static long fail_at, count;
 static bool fail_on;
 static char *report;
-static uintptr_t json_start, json_end;
+enum { SPARED_MAX = 1024 };
 
-static int note_json(struct dl_phdr_info *info, size_t size, void *data)
+static struct {
+	uintptr_t start, size;
+} spared[SPARED_MAX];
+static int n_spared;
+
+/* The program is the first of what is loaded. */
+static int note_program(struct dl_phdr_info *info, size_t size, void *data)
 {
-	if (!strstr(info->dlpi_name, "json-c"))
-		return 0;
-	for (int i = 0; i < info->dlpi_phnum; i++) {
-		const ElfW(Phdr) *header = &info->dlpi_phdr[i];
-
-		if (header->p_type != PT_LOAD || !(header->p_flags & PF_X))
-			continue;
-		json_start = info->dlpi_addr + header->p_vaddr;
-		json_end = json_start + header->p_memsz;
-	}
+	*(uintptr_t *)data = info->dlpi_addr;
 	return 1;
+}
+
+static void read_spared(const char *path)
+{
+	uintptr_t program = 0;
+	FILE *file = fopen(path, "r");
+
+	if (!file)
+		abort();
+	dl_iterate_phdr(note_program, &program);
+	while (n_spared < SPARED_MAX &&
+	       fscanf(file, "%lx %lx", &spared[n_spared].start, &spared[n_spared].size) == 2)
+		spared[n_spared++].start += program;
+	fclose(file);
 }
 
 static char *map_report(const char *path)
@@ -61,21 +74,22 @@ __attribute__((constructor)) static void read_environment(void)
 
 	/* It allocates when it is called first. */
 	backtrace(&frame, 1);
-	dl_iterate_phdr(note_json, NULL);
+	read_spared(getenv("FAIL_SPARED"));
 	fail_on = getenv("FAIL_ON") != NULL;
 	report = map_report(getenv("FAIL_REPORT"));
 	fail_at = at ? atol(at) : 0;
 }
 
-/* Whether some caller is in json-c. Without a lock: two processes may share this memory. */
-static bool is_json(void)
+/* Whether some caller is spared. Without a lock: two processes may share this memory. */
+static bool is_spared(void)
 {
 	void *frames[16];
 	int n = backtrace(frames, 16);
 
 	for (int i = 0; i < n; i++)
-		if ((uintptr_t)frames[i] >= json_start && (uintptr_t)frames[i] < json_end)
-			return true;
+		for (int k = 0; k < n_spared; k++)
+			if ((uintptr_t)frames[i] - spared[k].start <= spared[k].size)
+				return true;
 	return false;
 }
 
@@ -83,7 +97,7 @@ static bool fails(void)
 {
 	long now;
 
-	if (fail_at == 0 || is_json())
+	if (fail_at == 0 || is_spared())
 		return false;
 	now = __atomic_add_fetch(&count, 1, __ATOMIC_RELAXED);
 	if (now < fail_at || (now > fail_at && !fail_on))

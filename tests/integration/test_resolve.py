@@ -221,7 +221,8 @@ def test_what_is_loaded(name: str) -> None:
     needed = set(re.findall(r"\(NEEDED\).*\[([^].]+)\.so", headers))
     if "libasan" in needed:
         needed -= OF_A_SANITIZER
-    assert needed == {"libc"}
+    # The loader itself is no library, though a linker may name it.
+    assert {name for name in needed if not name.startswith("ld-linux")} == {"libc"}
 
 
 @pytest.mark.parametrize("words", PROGRAMS.values(), ids=PROGRAMS.keys())
