@@ -3,11 +3,12 @@
  * reader MODE hot|cold ROUNDS WARMUP READERS [FILE BACKING]...
  * reader resident FILE...
  *
- * Reads files in turn, each once a round, and times the reading alone. FILE is what is read,
- * BACKING the file on disk behind it. "cold" throws both out of the page cache first; "hot" reads
- * once before in the same way, so that what is in the processor's caches is nobody's advantage.
+ * Reads files in turn, each once a round, in an order of the round's own: who comes after another
+ * that has the same pages finds them in the processor's caches. Times the reading alone. FILE is
+ * what is read, BACKING the file on disk behind it. "cold" throws both out of the page cache first;
+ * "hot" reads once before in the same way.
  * The modes:
- *   read    read() in blocks of 1 MiB
+ *   read    read() in blocks of 1 MiB; what is hot and small over and over, until 16 MiB were read
  *   whole   one read() of everything into fresh memory, as QEMU reads a kernel
  *   pread   pread() in blocks of 4 KiB, from the front
  *   mmap    one byte of every page of a private mapping, as QEMU maps an initrd
@@ -33,10 +34,14 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "order.h"
+
 enum {
 	READERS_MAX = 64,
+	FILES_MAX = 64,
 	PAGE = 4096,
 	BLOCK = 1 << 20,
+	HOT_BYTES = 16 << 20,
 	DIRECT_READS = 512,
 };
 
@@ -53,6 +58,7 @@ struct job {
 	size_t size;
 	int fd;
 	char *memory;
+	int64_t least; /* bytes to be read */
 	unsigned seed;
 };
 
@@ -84,9 +90,13 @@ static int64_t read_blocks(const struct job *job)
 	int64_t total = 0;
 	ssize_t n;
 
-	while ((n = read(job->fd, job->memory, BLOCK)) > 0)
-		total += n;
-	return n < 0 ? -errno : total;
+	do {
+		while ((n = read(job->fd, job->memory, BLOCK)) > 0)
+			total += n;
+		if (n < 0 || lseek(job->fd, 0, SEEK_SET) < 0)
+			return -errno;
+	} while (total > 0 && total < job->least);
+	return total;
 }
 
 static int64_t read_whole(const struct job *job)
@@ -276,7 +286,11 @@ static int print_resident(char **paths)
 static void sample(const struct mode *mode, bool cold, int readers, int number, long round,
 		   char **paths, struct outcome *told)
 {
-	struct job job = {.path = paths[0], .seed = (unsigned)(round < 0 ? 0 : round)};
+	struct job job = {
+		.path = paths[0],
+		.least = cold ? 0 : HOT_BYTES,
+		.seed = (unsigned)(round < 0 ? 0 : round),
+	};
 	struct outcome sum;
 	int64_t before;
 
@@ -298,6 +312,8 @@ int main(int argc, char **argv)
 {
 	const struct mode *mode;
 	struct outcome *told;
+	size_t order[FILES_MAX];
+	size_t n = 0;
 	long rounds, warmup;
 	int readers;
 	bool cold;
@@ -315,10 +331,15 @@ int main(int argc, char **argv)
 	readers = atoi(argv[5]);
 	told = mmap(NULL, sizeof(*told) * READERS_MAX, PROT_READ | PROT_WRITE,
 		    MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	if (told == MAP_FAILED || readers < 1 || readers > READERS_MAX)
-		fail("readers");
-	for (long round = -warmup; round < rounds; round++)
-		for (int i = 6; i < argc; i += 2)
-			sample(mode, cold, readers, (i - 6) / 2, round, argv + i, told);
+	if (told == MAP_FAILED || readers < 1 || readers > READERS_MAX || argc > 6 + 2 * FILES_MAX)
+		fail("readers or files");
+	for (; 6 + 2 * n < (size_t)argc; n++)
+		order[n] = n;
+	for (long round = -warmup; round < rounds; round++) {
+		shuffle(order, n);
+		for (size_t i = 0; i < n; i++)
+			sample(mode, cold, readers, (int)order[i], round, argv + 6 + 2 * order[i],
+			       told);
+	}
 	return 0;
 }

@@ -37,6 +37,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "order.h"
+
 enum {
 	COMMANDS_MAX = 256,
 	WORDS_MAX = 64,
@@ -241,28 +243,6 @@ static struct sample run(const struct command *command)
 }
 
 /* --- the rounds --- */
-
-/* The same orders in every run. */
-static uint32_t chance(void)
-{
-	static uint32_t state = 2463534242;
-
-	state ^= state << 13;
-	state ^= state >> 17;
-	state ^= state << 5;
-	return state;
-}
-
-static void shuffle(size_t *order, size_t n)
-{
-	for (size_t i = n; i > 1; i--) {
-		size_t other = chance() % i;
-		size_t moved = order[i - 1];
-
-		order[i - 1] = order[other];
-		order[other] = moved;
-	}
-}
 
 static void interrupt_wait(int number)
 {
