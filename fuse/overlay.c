@@ -6,6 +6,15 @@
 
 #include "fuse/sentences.h"
 
+/* Where the first part of *text* ends: at its end, or at what of *stops* is not a backslash and has
+ * none before it. */
+static char *end_of_part(char *text, const char *stops)
+{
+	while (text += strcspn(text, stops), *text == '\\')
+		text += text[1] ? 2 : 1;
+	return text;
+}
+
 char *overlay_next_option(char **rest)
 {
 	char *option = *rest;
@@ -13,9 +22,7 @@ char *overlay_next_option(char **rest)
 
 	if (!option)
 		return NULL;
-	for (p = option; *p && *p != ','; p++)
-		if (*p == '\\' && p[1])
-			p++;
+	p = end_of_part(option, ",\\");
 	*rest = *p ? p + 1 : NULL;
 	*p = '\0';
 	return option;
@@ -23,7 +30,7 @@ char *overlay_next_option(char **rest)
 
 void overlay_unescape(char *value)
 {
-	char *out = value;
+	char *out = value = strchrnul(value, '\\');
 
 	do {
 		if (*value == '\\')
@@ -52,13 +59,10 @@ static int set_lowerdir(struct overlay *overlay, char *value, const char *where,
 	overlay->closed = true;
 	overlay->data = false;
 	while (part) {
-		char *p = part;
-		char *next;
+		char *end = end_of_part(part, ":\\");
+		char *next = *end ? end + 1 : NULL;
 
-		while (*p && *p != ':')
-			p += *p == '\\' && p[1] ? 2 : 1;
-		next = *p ? p + 1 : NULL;
-		*p = '\0';
+		*end = '\0';
 		overlay_unescape(part);
 		/* "a::b": one empty part between two layers, and only data layers after it. */
 		if (!*part && next && *next && *next != ':' && overlay->lowers.count > 0)

@@ -28,10 +28,9 @@ static int clone_root(struct layer *layer)
 	return 0;
 }
 
-int layer_init(struct layer *layer, const char *path)
+struct layer layer_of(const char *path)
 {
-	*layer = (struct layer){.fd = -EBADF, .path = strdup(path)};
-	return layer->path ? 0 : -ENOMEM;
+	return (struct layer){.path = path, .fd = -EBADF};
 }
 
 int layer_open(struct layer *layer)
@@ -61,12 +60,6 @@ int layer_open(struct layer *layer)
 void layer_close(struct layer *layer)
 {
 	layer->fd = close_keep_errno(layer->fd);
-}
-
-void layer_done(struct layer *layer)
-{
-	layer_close(layer);
-	free(layer->path);
 }
 
 int layer_open_path(struct layer *layer, const char *path, bool *no_openat2)

@@ -6,14 +6,14 @@
 #include <sys/stat.h>
 
 struct layer {
-	char *path; /* as it was given; owned */
-	int fd;	    /* O_PATH of its root while it is kept open */
-	dev_t dev;  /* identity of its root, fixed when the layer was first opened */
+	const char *path; /* as it was given; its stack's */
+	int fd;		  /* O_PATH of its root while it is kept open */
+	dev_t dev;	  /* identity of its root, fixed when the layer was first opened */
 	ino_t ino;
 };
 
-/* Makes a layer of *path*, which is copied. Returns: 0 or -ENOMEM; layer_done() in both cases. */
-int layer_init(struct layer *layer, const char *path);
+/* Of *path*, which must outlive it. */
+struct layer layer_of(const char *path);
 
 /*
  * Opens the layer's root, unless it is open, into layer->fd. Opened again it must still be the
@@ -25,9 +25,6 @@ int layer_open(struct layer *layer);
 
 /* Gives the descriptor back; the layer can be opened again. */
 void layer_close(struct layer *layer);
-
-/* Closes the layer and frees what it owns. */
-void layer_done(struct layer *layer);
 
 /*
  * Opens *path*, beneath the root of an open layer, as O_PATH: open_beneath(), which also says what

@@ -73,17 +73,23 @@ static int note_filesystem(struct li_stack *stack, size_t i)
 	return 0;
 }
 
-static int copy_paths(struct li_stack *stack, char *const *paths, size_t n)
+/* Their paths in one block: there may be hundreds of them. */
+static int make_layers(struct li_stack *stack, char *const *paths, size_t n)
 {
+	size_t size = 0;
+	char *path;
+
+	for (size_t i = 0; i < n; i++)
+		size += strlen(paths[i]) + 1;
 	stack->layers = calloc(n, sizeof(*stack->layers));
-	if (!stack->layers)
+	path = stack->paths = malloc(size);
+	if (!stack->layers || !path)
 		return -ENOMEM;
 	for (size_t i = 0; i < n; i++) {
-		int r = layer_init(&stack->layers[stack->size++], paths[i]);
-
-		if (r < 0)
-			return r;
+		stack->layers[i] = layer_of(path);
+		path = stpcpy(path, paths[i]) + 1;
 	}
+	stack->size = n;
 	return 0;
 }
 
@@ -134,7 +140,7 @@ int li_stack_open(char *const *paths, size_t n, unsigned flags, const struct li_
 	stack->userxattr = flags & LI_STACK_USERXATTR;
 	stack->index_own = flags & LI_STACK_INDEX_OWN;
 	stack->open_most = open_most();
-	r = copy_paths(stack, paths, n);
+	r = make_layers(stack, paths, n);
 	stack->known = stack->size;
 	/* Whatever keeps the index from being used, the layers themselves will say it. */
 	if (r == 0 && index)
@@ -154,9 +160,9 @@ void li_stack_close(struct li_stack *stack)
 	if (!stack)
 		return;
 	stack_index_close(stack);
-	for (size_t i = 0; i < stack->size; i++)
-		layer_done(&stack->layers[i]);
+	close_layers(stack);
 	free(stack->layers);
+	free(stack->paths);
 	free(stack);
 }
 

@@ -14,6 +14,7 @@ struct stack_index;
 
 struct li_stack {
 	struct layer *layers;
+	char *paths; /* theirs, one after the other */
 	size_t size;
 	size_t open;	  /* layers with a descriptor */
 	size_t open_most; /* that stay so */

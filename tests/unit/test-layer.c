@@ -7,14 +7,6 @@
 
 #include "tests/unit/fixture.h"
 
-static struct layer layer_at(const char *path)
-{
-	struct layer layer = {.path = strdup(path), .fd = -EBADF};
-
-	assert_non_null(layer.path);
-	return layer;
-}
-
 static const char *read_beneath(struct layer *layer, const char *path)
 {
 	static char text[64];
@@ -51,11 +43,11 @@ static void test_open(void **state)
 	make_link("d", "link");
 	make_link("nope", "dangling");
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
-		struct layer layer = layer_at(rows[i].path);
+		struct layer layer = layer_of(rows[i].path);
 
 		same_int(rows[i].path, layer_open(&layer), rows[i].r);
 		same_int(rows[i].path, layer.fd >= 0, rows[i].r == 0);
-		layer_done(&layer);
+		layer_close(&layer);
 	}
 }
 
@@ -65,7 +57,7 @@ static void test_open_again(void **state)
 
 	(void)state;
 	make_file("d/f", "content");
-	layer = layer_at("d");
+	layer = layer_of("d");
 	assert_int_equal(layer_open(&layer), 0);
 	/* While it is open nothing is opened anew. */
 	assert_return_code(rename("d", "moved"), errno);
@@ -80,7 +72,7 @@ static void test_open_again(void **state)
 	remove_tree(AT_FDCWD, "d");
 	assert_return_code(rename("moved", "d"), errno);
 	assert_int_equal(layer_open(&layer), 0);
-	layer_done(&layer);
+	layer_close(&layer);
 }
 
 /* Before Linux 5.2, and under valgrind, which passes on only the system calls that it knows. */
@@ -106,7 +98,7 @@ static void test_mount_inside(void **state)
 	make_file("d/plain", "content");
 	assert_return_code(mount("none", "d/m", "tmpfs", 0, NULL), errno);
 	make_file("d/m/f", "of the mount");
-	layer = layer_at("d");
+	layer = layer_of("d");
 	assert_int_equal(layer_open(&layer), 0);
 	assert_string_equal(read_beneath(&layer, "plain"), "content");
 	/* By the descriptor: no path leads there any more. */
@@ -118,7 +110,7 @@ static void test_mount_inside(void **state)
 	layer_close(&layer);
 	assert_int_equal(layer_open(&layer), 0);
 	assert_string_equal(read_beneath(&layer, "m/f"), "covered");
-	layer_done(&layer);
+	layer_close(&layer);
 	assert_return_code(umount("d/m"), errno);
 }
 
