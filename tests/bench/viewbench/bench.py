@@ -35,7 +35,7 @@ class Scale:
 
 
 FULL = Scale(
-    layers=(1, 20, 128, 500),
+    layers=(1, 8, 20, 32, 128, 500),
     reference=20,
     binary=12 * MIB,
     initrd=64 * MIB,
