@@ -22,7 +22,8 @@ static void print_help(void)
 	     "stopped, when its process is; dead, when that is gone: remove it with\n"
 	     "'viewfsctl gc'; or unknown, when its process cannot be seen from here and it does\n"
 	     "not answer. MEMORY is what a view's process has written and nobody shares.\n"
-	     "SANDBOX is whole, partial or none: what of it is in force says --json.\n"
+	     "SANDBOX is whole or partial, what of it is in force says --json; or not yet,\n"
+	     "where the view has not come to rest.\n"
 	     "\n"
 	     "      --json     one JSON object; what is not known is null:\n"
 	     "                 {\"views\":[{\"mountpoint\", \"root\" (the part of the view that\n"
@@ -133,14 +134,22 @@ static int add_number(struct table *table, uint64_t number, const char *unit)
 	return table_add(table, PLAIN, "%" PRIu64 "%s", number, unit);
 }
 
+/* Whether it has come to rest: some of the measures can always be taken. */
+static bool is_sealed(const struct server *server)
+{
+	return server && server->titled && server->title.sealed;
+}
+
 /* How much of the sandbox is in force, by the view's own word. */
 static int add_sandbox(struct table *table, const struct server *server)
 {
 	if (!server || !server->titled)
 		return table_add(table, PLAIN, "-");
+	if (!is_sealed(server))
+		return table_add(table, PLAIN, "not yet");
 	if (server->title.sealed == SEAL_WHOLE)
 		return table_add(table, GREEN, "whole");
-	return table_add(table, YELLOW, server->title.sealed ? "partial" : "none");
+	return table_add(table, YELLOW, "partial");
 }
 
 static int add_row(struct table *table, const struct row *row)
@@ -232,8 +241,8 @@ static struct json_object *describe(const struct row *row)
 	    add_known(object, "artifacts", row->artifacts, json_object_get(row->artifacts)) < 0 ||
 	    add_known(object, "private_dirty", row->private_dirty,
 		      row->private_dirty ? json_object_new_uint64(row->private_dirty) : NULL) < 0 ||
-	    add_known(object, "sandbox", titled,
-		      titled ? describe_sandbox(server->title.sealed) : NULL) < 0)
+	    add_known(object, "sandbox", is_sealed(server),
+		      is_sealed(server) ? describe_sandbox(server->title.sealed) : NULL) < 0)
 		return NULL;
 	return TAKE_PTR(object);
 }
