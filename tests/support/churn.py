@@ -233,7 +233,9 @@ class Churn:
                 file = self.source.choice(files)
                 os.truncate(file, self.source.randrange(file.stat().st_size + 1))
             case 1 if files:
-                self.source.choice(files).write_bytes(self.source.randbytes(300))
+                # On a full disk there may be no room for that either.
+                with contextlib.suppress(OSError):
+                    self.source.choice(files).write_bytes(self.source.randbytes(300))
             case 2:
                 for file in files:
                     file.unlink()
