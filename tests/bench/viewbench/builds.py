@@ -9,6 +9,7 @@ import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 PT_INTERP = 3
 PROGRAM = "urunc-viewfs"
@@ -45,11 +46,18 @@ def is_static(program: Path) -> bool:
     return PT_INTERP not in types
 
 
+def _introspect(directory: Path, what: str) -> Any:
+    """What meson tells of a build directory; None: it is none of meson's."""
+    try:
+        return json.loads((directory / f"meson-info/intro-{what}.json").read_text())
+    except OSError:
+        return None
+
+
 def _kind(directory: Path) -> str:
     """What distorts its numbers is said: no optimisation, a sanitizer."""
-    try:
-        options = json.loads((directory / "meson-info/intro-buildoptions.json").read_text())
-    except OSError:
+    options = _introspect(directory, "buildoptions")
+    if options is None:
         return "not built by meson"
     value = {option["name"]: option["value"] for option in options}
     kind = f"{value.get('buildtype')}, -O{value.get('optimization')}"
@@ -58,10 +66,9 @@ def _kind(directory: Path) -> str:
 
 
 def _compiler(directory: Path) -> Sequence[str]:
-    try:
-        targets = json.loads((directory / "meson-info/intro-targets.json").read_text())
-    except OSError:
-        return ("cc",)
+    targets = _introspect(directory, "targets")
+    if targets is None:
+        return Build.compiler
     built = (target for target in targets if target["name"] == PROGRAM)
     return next(built)["target_sources"][0]["compiler"]
 
