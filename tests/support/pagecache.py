@@ -37,6 +37,13 @@ def cached_of(descriptor: int) -> int:
     return counts[0]
 
 
+def whole(path: Path) -> bool:
+    """Whether the file at PATH is there, once: all of it but a hundredth, as the kernel takes
+    pages back whenever it likes."""
+    pages = -(-path.stat().st_size // PAGE)
+    return pages * 99 // 100 <= cached(path) <= pages
+
+
 def drop(path: bytes | Path) -> None:
     """Take a file that is not in use out of the page cache."""
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
