@@ -14,7 +14,8 @@
 /* Linux 6.8; not in Debian 12's headers. */
 #define MNT_ID_UNIQUE 0x4000U
 
-enum { MOUNT_WORD = 1 }; /* where the mount stands in an identity */
+/* Where they stand in an identity. */
+enum { MOUNT_WORD = 1, CHANGE_WORD = 5 };
 
 #define NEEDED (STATX_INO | STATX_BTIME | STATX_CTIME | MNT_ID_UNIQUE)
 
@@ -41,6 +42,13 @@ int identity_of_directory(const struct statx *stx, struct identity *ret)
 		nanoseconds(&stx->stx_ctime),
 	}};
 	return 0;
+}
+
+bool identity_is_settled(const struct identity *identity, const struct timespec *now)
+{
+	struct statx_timestamp tick = {.tv_sec = now->tv_sec, .tv_nsec = (uint32_t)now->tv_nsec};
+
+	return identity->words[CHANGE_WORD] < nanoseconds(&tick);
 }
 
 bool identity_is_same_directory(const struct identity *a, const struct identity *b)

@@ -10,6 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/stat.h>
+#include <time.h>
 
 /* The first word says what the others are. */
 enum identity_kind {
@@ -30,10 +31,17 @@ unsigned identity_mask(void);
  * Of a directory: the mount, device, inode, birth and change. A mount's unique id (Linux 6.8) is
  * given once in the time between two boots: a filesystem that was unmounted and is back is another
  * one, whatever was done to it meanwhile. The change of the directory itself tells one from another
- * that got its inode within a tick of the clock.
+ * that got its inode, and from itself with other names in it; see identity_is_settled().
  * Returns: 0, or -EOPNOTSUPP: the kernel or the filesystem does not tell all of it.
  */
 int identity_of_directory(const struct statx *stx, struct identity *ret);
+
+/*
+ * Whether any change from now on gives the directory another identity: it changed last in a tick of
+ * the clock before that of *now*, which is CLOCK_REALTIME_COARSE from before it was looked at.
+ * Changes in one tick have one time (before Linux 6.13 all of them).
+ */
+bool identity_is_settled(const struct identity *identity, const struct timespec *now);
 
 /* Whether both are of one directory, through whichever mounts it was seen. */
 bool identity_is_same_directory(const struct identity *a, const struct identity *b);

@@ -100,7 +100,8 @@ int li_stack_open(char *const *paths, size_t n, unsigned flags, const struct li_
 		  struct li_stack **ret, size_t *ret_layer);
 
 /*
- * Files what was learned from the layers in the index that the stack was opened with, for the next.
+ * Files what was learned from the layers in the index that the stack was opened with, for the next;
+ * nothing about layers that had changed in the very tick of the clock in which it was opened.
  * Returns: 0, or what writing failed with; the stack is as good as before.
  */
 int li_stack_publish(struct li_stack *stack);

@@ -68,12 +68,15 @@ static int make_keys(struct li_stack *stack, struct stack_index *known)
 	struct chain_key key = chain_key_start(known->index->boot, stack->userxattr);
 	size_t length = stack->size > 1 ? common_directory(stack) : 0;
 	cleanup_close int base = -EBADF;
+	struct timespec now;
 
+	clock_gettime(CLOCK_REALTIME_COARSE, &now);
 	if (length > 0) {
 		base = open_directory(stack->layers[0].path, length);
 		if (base < 0)
 			return base;
 	}
+	known->settled = true;
 	known->chains = stack->size < CHAINS_MAX ? stack->size : CHAINS_MAX;
 	/* A key is about the layers below, too. */
 	for (size_t i = stack->size; i-- > 0;) {
@@ -82,6 +85,7 @@ static int make_keys(struct li_stack *stack, struct stack_index *known)
 
 		if (r < 0)
 			return r;
+		known->settled &= identity_is_settled(&layer, &now);
 		key = chain_key_on(&layer, &key);
 		if (i < known->chains) {
 			known->keys[i] = key;
@@ -204,7 +208,7 @@ int li_stack_publish(struct li_stack *stack)
 	struct stack_index *known = stack->index;
 	size_t last;
 
-	if (!known || known->observed.count == 0)
+	if (!known || !known->settled || known->observed.count == 0)
 		return 0;
 	/* Those below what was read are filed already; and what was not doubted is as it was. */
 	last = known->loaded < stack->size ? known->loaded : stack->size - 1;

@@ -14,6 +14,7 @@ import pytest
 from support import image, namespace
 from support.control import viewfsctl
 from support.image import KERNEL, KERNEL_PATH, lowerdir
+from support.stack import settle
 from support.view import Finished, View
 from support.waiting import wait_until
 
@@ -285,6 +286,7 @@ def snapshots(place: Path) -> list[bytes]:
         path.mkdir(parents=True)
         os.rename(layer, path / "fs")
         found.append(os.fsencode(path / "fs"))
+    settle()
     return found
 
 

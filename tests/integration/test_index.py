@@ -14,6 +14,7 @@ import pytest
 from support import image, machine, namespace, overlay
 from support.calls import Calls, traced
 from support.image import INITRD, INITRD_PATH, KERNEL, KERNEL_PATH, lowerdir
+from support.stack import settle
 from support.view import View, call, program, refused, run
 from support.waiting import SECONDS, wait_until
 
@@ -38,6 +39,7 @@ def snapshots(place: Path, layers: int = LAYERS, first: int = 1) -> list[bytes]:
         at.parent.mkdir(parents=True)
         os.rename(built, at)
         found.append(os.fsencode(at))
+    settle()
     return found
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from . import namespace, resolver, search
 from .resolver import Question
-from .stack import EPOCH_NS, SECOND_NS, TRUSTED, USER, build_layer
+from .stack import EPOCH_NS, SECOND_NS, TRUSTED, USER, build_layer, settle
 from .strategies import USUAL, Sample
 
 POOL = 100
@@ -115,6 +115,8 @@ class History:
         if self.source.random() < 0.2:
             layers[0], layers[1] = layers[1], layers[0]
         self.log.append(f"ask from {first}")
+        if self.source.random() < 0.8:
+            settle()
         option = [b"--index=" + os.fsencode(self.index)]
         known = resolver.resolve_all(
             option + layers, self.questions, userxattr, executable=self.executable

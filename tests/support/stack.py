@@ -12,8 +12,13 @@ from __future__ import annotations
 
 import os
 import stat
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import MISSING, dataclass, field, fields
+
+from .waiting import wait_until
+
+_CLOCK_REALTIME_COARSE = 5  # as <time.h> has it; Python does not
 
 # Far from now, so that a time that was never set shows.
 EPOCH_NS = 1_000_000_000 * 10**9
@@ -132,7 +137,8 @@ class Stack:
     def build(self, directory: str | bytes, userxattr: bool = False) -> list[bytes]:
         """Make the layers as DIRECTORY/0 (the topmost), DIRECTORY/1, …; returns their paths.
 
-        A layer's directory may be there already, if it is empty (a mountpoint, say).
+        A layer's directory may be there already, if it is empty (a mountpoint, say). They are
+        settled then, as an image's are when a container starts.
         """
         prefix = USER if userxattr else TRUSTED
         roots = []
@@ -140,6 +146,7 @@ class Stack:
             root = os.path.join(os.fsencode(directory), b"%d" % index)
             build_layer(layer, root, prefix, EPOCH_NS + index * SECOND_NS)
             roots.append(root)
+        settle()
         return roots
 
     def paths(self) -> list[bytes]:
@@ -169,6 +176,13 @@ def _parents(path: bytes) -> Iterable[bytes]:
     while parent:
         yield parent
         parent = os.path.dirname(parent)
+
+
+def settle() -> None:
+    """Wait for the clock's next tick: what changes from then on has later times than what has
+    changed so far, and only of such layers a view's findings are kept."""
+    now = time.time_ns()
+    wait_until(lambda: time.clock_gettime_ns(_CLOCK_REALTIME_COARSE) > now, "a tick")
 
 
 def build_layer(layer: Layer, root: bytes, prefix: str = TRUSTED, mtime_ns: int = EPOCH_NS) -> None:

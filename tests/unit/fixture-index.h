@@ -14,6 +14,19 @@ static inline bool identify(const char *path, struct identity *ret)
 	return identity_of_directory(&stx, ret) == 0;
 }
 
+/* Waits for the clock's next tick: what changes from then on has later times. */
+static inline void wait_tick(void)
+{
+	struct timespec now, tick;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	do {
+		usleep(1000);
+		clock_gettime(CLOCK_REALTIME_COARSE, &tick);
+	} while (tick.tv_sec < now.tv_sec ||
+		 (tick.tv_sec == now.tv_sec && tick.tv_nsec <= now.tv_nsec));
+}
+
 static inline void require_identities(void)
 {
 	struct identity identity;

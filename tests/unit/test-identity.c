@@ -54,6 +54,24 @@ static void test_what_it_is_made_of(void **state)
 	assert_memory_equal(&known, (struct identity[]){identity_of(&irrelevant)}, sizeof(known));
 }
 
+/* Once its last change is a tick of the clock ago. */
+static void test_when_it_is_settled(void **state)
+{
+	static const struct {
+		struct timespec now;
+		bool settled;
+	} rows[] = {
+		{{6, 999999999}, false}, {{7, 7}, false}, {{7, 8}, false},
+		{{7, 9}, true},		 {{8, 0}, true},
+	};
+	struct identity identity = identity_of(&whole);
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
+		if (identity_is_settled(&identity, &rows[i].now) != rows[i].settled)
+			fail_msg("row %zu", i);
+}
+
 /* Where the kernel or the filesystem leaves a part out there is none. */
 static void test_parts_that_are_missing(void **state)
 {
@@ -90,8 +108,7 @@ static void test_directories(void **state)
 	identify("d", &other);
 	assert_false(are_equal(&first, &other));
 	identify("moved", &first);
-	/* Before Linux 6.13 times are no finer than its ticks. */
-	usleep(10000);
+	wait_tick();
 	make_file("moved/new", "");
 	identify("moved", &again);
 	assert_false(are_equal(&first, &again));
@@ -243,6 +260,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_what_it_is_made_of),
+		cmocka_unit_test(test_when_it_is_settled),
 		cmocka_unit_test(test_parts_that_are_missing),
 		scratch_test(test_directories),
 		scratch_test(test_mounts),

@@ -45,6 +45,7 @@ static void make_layers(void)
 	make_dir("l/other");
 	make_file("l/middle/d/kernel", "kernel");
 	make_file("l/bottom/d/kernel", "hidden");
+	wait_tick();
 }
 
 static void test_the_same_layers(void **state)
@@ -208,6 +209,33 @@ static void test_a_damaged_entry(void **state)
 	li_index_close(index);
 }
 
+/* Should a layer change once more in the tick in which it was looked at, nobody could tell. */
+static void test_a_layer_of_this_tick(void **state)
+{
+	struct timespec before, after;
+	struct li_index *index = open_index();
+	struct li_stack *stack;
+
+	(void)state;
+	make_layers();
+	do {
+		(void)rmdir("l/middle/new");
+		clock_gettime(CLOCK_REALTIME_COARSE, &before);
+		make_dir("l/middle/new");
+		stack = open_indexed(index, 0, 2, "l/middle", "l/bottom");
+		clock_gettime(CLOCK_REALTIME_COARSE, &after);
+		learn(stack);
+	} while (memcmp(&before, &after, sizeof(before)) != 0);
+	wait_tick();
+	stack = open_indexed(index, 0, 2, "l/middle", "l/bottom");
+	assert_int_equal(stack->known, 2);
+	learn(stack);
+	stack = open_indexed(index, 0, 2, "l/middle", "l/bottom");
+	assert_int_equal(stack->known, 0);
+	li_stack_close(stack);
+	li_index_close(index);
+}
+
 /* Somebody else's layers, where only root's and one's own will do. */
 static void test_whose_layers(void **state)
 {
@@ -238,6 +266,7 @@ int main(void)
 		scratch_test(test_a_file_that_changed),
 		scratch_test(test_a_layer_that_was_replaced),
 		scratch_test(test_a_damaged_entry),
+		scratch_test(test_a_layer_of_this_tick),
 		scratch_test(test_whose_layers),
 	};
 
