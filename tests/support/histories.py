@@ -196,7 +196,8 @@ class History:
         for name in self.source.sample(names, min(len(names), 3)):
             path = self.index / name
             content = bytearray(path.read_bytes())
-            match self.source.randrange(5):
+            # Nothing of it may be left from the last time.
+            match self.source.randrange(5) if content else 2:
                 case 0:
                     content[self.source.randrange(len(content))] ^= 1 << self.source.randrange(8)
                 case 1:
@@ -206,7 +207,7 @@ class History:
                 case 3:
                     content[:] = (self.index / self.source.choice(names)).read_bytes()
                 case 4:
-                    content[4] = 2
+                    content[4:5] = b"\2"
             path.write_bytes(content)
 
     def lose(self) -> None:
