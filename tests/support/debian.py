@@ -51,6 +51,21 @@ def fresh(suites: Sequence[str]) -> list[Path]:
     return _all(_fresh, suites)
 
 
+def unpacked(suite: str, architecture: str, packages: Sequence[str]) -> Path:
+    """A root directory of SUITE for another machine: what every Debian has is unpacked there, and
+    PACKAGES with what they need are fetched. Installing it takes that machine, and running
+    /debootstrap/debootstrap --second-stage there."""
+    mirror = _mirror()
+    if not mirror:
+        skipping.skip("apt's configuration names no mirror of Debian")
+    kind = [f"--arch={architecture}", "--variant=minbase", f"--include={','.join(packages)}"]
+
+    def make(root: Path) -> None:
+        _call("debootstrap", "--foreign", *kind, suite, root, mirror)
+
+    return _cached(suite, architecture, [mirror, *packages], make)
+
+
 def _all(find: Callable[[str, str], Path], suites: Sequence[str]) -> list[Path]:
     if not shutil.which("debootstrap"):
         skipping.skip("no debootstrap")
