@@ -14,7 +14,6 @@ import pytest
 from support import image, namespace
 from support.control import viewfsctl
 from support.image import KERNEL, KERNEL_PATH, lowerdir
-from support.stack import settle
 from support.view import Finished, View
 from support.waiting import wait_until
 
@@ -280,14 +279,7 @@ def test_whose_index(place: Path, own: Path) -> None:
 
 def snapshots(place: Path) -> list[bytes]:
     """Layers that have an index of their own accord."""
-    found = []
-    for n, layer in enumerate(image.crowded(8, 1).build(place / "built")):
-        path = place / "snapshots" / str(n)
-        path.mkdir(parents=True)
-        os.rename(layer, path / "fs")
-        found.append(os.fsencode(path / "fs"))
-    settle()
-    return found
+    return image.snapshots(place, image.crowded(8, 1))
 
 
 def gc(*words: str, **how: Any) -> Finished:
@@ -306,12 +298,12 @@ def test_gc(place: Path, own: Path) -> None:
         writing = leave(own, 0)
         assert gc() == nothing
         left, damaged = leave(own, 90), damage(own)
-        shutil.rmtree(place / "snapshots/7")
+        shutil.rmtree(place / "snapshots/1")
         (stale,) = (entry["name"] for entry in entries(own) if entry["layers"] == 1)
         said = [
             f"temporary index entry {left}",
             f"damaged index entry {damaged}",
-            f"stale index entry {stale} of '{place}/snapshots/7/fs'",
+            f"stale index entry {stale} of '{place}/snapshots/1/fs'",
         ]
         before = set(os.listdir(own))
         for would in (True, True, False):

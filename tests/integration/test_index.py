@@ -14,7 +14,6 @@ import pytest
 from support import image, machine, namespace, overlay
 from support.calls import Calls, traced
 from support.image import INITRD, INITRD_PATH, KERNEL, KERNEL_PATH, lowerdir
-from support.stack import settle
 from support.view import View, call, program, refused, run
 from support.waiting import SECONDS, wait_until
 
@@ -33,14 +32,7 @@ def index(place: Path) -> Iterator[Path]:
 
 def snapshots(place: Path, layers: int = LAYERS, first: int = 1) -> list[bytes]:
     """The layers of an image where containerd's snapshotter has them, topmost first."""
-    found = []
-    for number, built in enumerate(image.crowded(layers, 2).build(place / f"built-{first}")):
-        at = place / "snapshots" / str(first + layers - number) / "fs"
-        at.parent.mkdir(parents=True)
-        os.rename(built, at)
-        found.append(os.fsencode(at))
-    settle()
-    return found
+    return image.snapshots(place, image.crowded(layers, 2), first)
 
 
 def entries(index: Path) -> dict[str, bytes]:

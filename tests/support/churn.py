@@ -86,15 +86,8 @@ class Churn:
 
     def __post_init__(self) -> None:
         for number in range(IMAGES):
-            built = image.crowded(LAYERS, 2).build(self.place / f"built-{number}")
-            layers = []
-            for index, path in enumerate(built):
-                snapshot = number * LAYERS + LAYERS - index
-                at = self.place / "snapshots" / str(snapshot) / "fs"
-                at.parent.mkdir(parents=True)
-                os.rename(path, at)
-                layers.append(os.fsencode(at))
-            self.images.append(layers)
+            stack = image.crowded(LAYERS, 2)
+            self.images.append(image.snapshots(self.place, stack, number * LAYERS + 1))
 
     def step(self) -> None:
         """One action, drawn at random: more views begin while there are few."""

@@ -80,6 +80,14 @@ def crowded(layers: int, files: int) -> Stack:
     return Stack(crowd)
 
 
+def snapshots(place: Path, stack: Stack, first: int = 1) -> list[bytes]:
+    """Make the layers of STACK where containerd's snapshotter has them, below PLACE, numbered
+    from the bottom up, from FIRST on; returns their paths, topmost first."""
+    last = first + len(stack.layers) - 1
+    names = [f"{number}/fs" for number in range(last, first - 1, -1)]
+    return stack.build(place / "snapshots", names=names)
+
+
 def lowerdir(layers: Sequence[bytes]) -> bytes:
     """LAYERS as a mount option."""
     return b"lowerdir=" + b":".join(map(escape, layers))

@@ -134,8 +134,11 @@ class Stack:
 
     layers: Sequence[Layer]
 
-    def build(self, directory: str | bytes, userxattr: bool = False) -> list[bytes]:
-        """Make the layers as DIRECTORY/0 (the topmost), DIRECTORY/1, …; returns their paths.
+    def build(
+        self, directory: str | bytes, userxattr: bool = False, names: Sequence[str] = ()
+    ) -> list[bytes]:
+        """Make the layers as DIRECTORY/0 (the topmost), DIRECTORY/1, …, or by their NAMES there;
+        returns their paths.
 
         A layer's directory may be there already, if it is empty (a mountpoint, say). They are
         settled then, as an image's are when a container starts.
@@ -143,7 +146,8 @@ class Stack:
         prefix = USER if userxattr else TRUSTED
         roots = []
         for index, layer in enumerate(self.layers):
-            root = os.path.join(os.fsencode(directory), b"%d" % index)
+            name = names[index] if names else str(index)
+            root = os.path.join(os.fsencode(directory), os.fsencode(name))
             build_layer(layer, root, prefix, EPOCH_NS + index * SECOND_NS)
             roots.append(root)
         settle()
