@@ -23,10 +23,11 @@ from .build import SOURCE
 
 SECONDS = 900
 
-# Beside those that building takes: for the unit tests, for some of the integration tests, and for
-# packages.
-EXTRA = ["fuse3", "libcmocka-dev", "mount", "python3-hypothesis", "python3-pytest", "strace"]
-EXTRA += ["build-essential", "debhelper", "util-linux"]
+# Beside those that building takes: for the unit tests and some of the integration tests.
+TESTING = ["fuse3", "libcmocka-dev", "mount", "python3-hypothesis", "python3-pytest", "strace"]
+
+# For packages.
+PACKAGING = ["build-essential", "debhelper", "util-linux"]
 
 # What a package of ours needs, for a root in which it is installed: it is fetched, no more.
 NEEDED = ["fuse3", "libjson-c5", "mount"]
@@ -51,13 +52,12 @@ def fresh(suites: Sequence[str]) -> list[Path]:
     return _all(_fresh, suites)
 
 
-def unpacked(suite: str, architecture: str, packages: Sequence[str]) -> Path:
-    """A root directory of SUITE for another machine: what every Debian has is unpacked there, and
-    PACKAGES with what they need are fetched. Installing it takes that machine, and running
-    /debootstrap/debootstrap --second-stage there."""
-    mirror = _mirror()
-    if not mirror:
-        skipping.skip("apt's configuration names no mirror of Debian")
+def unpacked(suite: str, architecture: str, *more: str) -> Path:
+    """A root directory of SUITE for another machine, in which the project is to be built and
+    tested: what every Debian has is unpacked there, and the packages that this takes and MORE are
+    fetched. Installing them takes that machine: /debootstrap/debootstrap --second-stage there."""
+    mirror = _needed_mirror()
+    packages = [*_build_dependencies(), *TESTING, *more]
     kind = [f"--arch={architecture}", "--variant=minbase", f"--include={','.join(packages)}"]
 
     def make(root: Path) -> None:
@@ -67,11 +67,7 @@ def unpacked(suite: str, architecture: str, packages: Sequence[str]) -> Path:
 
 
 def _all(find: Callable[[str, str], Path], suites: Sequence[str]) -> list[Path]:
-    if not shutil.which("debootstrap"):
-        skipping.skip("no debootstrap")
-    mirror = _mirror()
-    if not mirror:
-        skipping.skip("apt's configuration names no mirror of Debian")
+    mirror = _needed_mirror()
     # A missing one takes minutes, mostly on one processor.
     with ThreadPoolExecutor(len(suites)) as pool:
         return list(pool.map(lambda suite: find(suite, mirror), suites))
@@ -81,6 +77,20 @@ def release() -> str | None:
     """The name of this machine's, if it is Debian's."""
     found = platform.freedesktop_os_release()
     return found.get("VERSION_CODENAME") if found["ID"] == "debian" else None
+
+
+def _needed_mirror() -> str:
+    """The one that debootstrap is to make a root from."""
+    if not shutil.which("debootstrap"):
+        skipping.skip("no debootstrap")
+    mirror = _mirror()
+    if not mirror:
+        skipping.skip("apt's configuration names no mirror of Debian")
+    return mirror
+
+
+def _build_dependencies() -> list[str]:
+    return _output(SOURCE / "packaging" / "install-deps", "--list", "build").split()
 
 
 def _mirror() -> str | None:
@@ -112,8 +122,7 @@ def _fresh(suite: str, mirror: str) -> Path:
 
 
 def _building(suite: str, mirror: str) -> Path:
-    listed = _output(SOURCE / "packaging" / "install-deps", "--list", "build").split()
-    packages = [*listed, *EXTRA]
+    packages = [*_build_dependencies(), *TESTING, *PACKAGING]
 
     def make(root: Path) -> None:
         _call("cp", "-a", "--reflink=auto", _fresh(suite, mirror), root)
