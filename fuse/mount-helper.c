@@ -12,13 +12,13 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "fuse/arguments.h"
-#include "fuse/error.h"
-#include "fuse/log.h"
-#include "fuse/options.h"
-#include "fuse/output.h"
-#include "fuse/program.h"
-#include "fuse/sentences.h"
+#include "fuse/base/error.h"
+#include "fuse/base/log.h"
+#include "fuse/base/sentences.h"
+#include "fuse/cli/arguments.h"
+#include "fuse/cli/options.h"
+#include "fuse/cli/output.h"
+#include "fuse/process/program.h"
 
 struct call {
 	const char *spec, *directory;

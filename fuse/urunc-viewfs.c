@@ -2,14 +2,14 @@
 /* urunc-viewfs [options] SOURCE MOUNTPOINT: make one view and serve it. */
 #include <stdio.h>
 
-#include "fuse/arguments.h"
-#include "fuse/background.h"
-#include "fuse/launcher.h"
-#include "fuse/log.h"
-#include "fuse/output.h"
-#include "fuse/report.h"
-#include "fuse/seal.h"
-#include "fuse/version.h"
+#include "fuse/base/log.h"
+#include "fuse/cli/arguments.h"
+#include "fuse/cli/output.h"
+#include "fuse/cli/version.h"
+#include "fuse/process/background.h"
+#include "fuse/process/seal.h"
+#include "fuse/serve/launcher.h"
+#include "fuse/serve/report.h"
 
 static void print_help(void)
 {

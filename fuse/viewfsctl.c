@@ -3,10 +3,10 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "fuse/ctl.h"
-#include "fuse/log.h"
-#include "fuse/output.h"
-#include "fuse/version.h"
+#include "fuse/base/log.h"
+#include "fuse/cli/output.h"
+#include "fuse/cli/version.h"
+#include "fuse/ctl/ctl.h"
 
 static const struct command {
 	const char *name;

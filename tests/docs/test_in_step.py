@@ -90,7 +90,7 @@ def test_refused() -> None:
 
 def test_codes() -> None:
     """The code's own list."""
-    codes = set(re.findall(r"\bCODE_(E[A-Z]+)", (SOURCE / "fuse/error.h").read_text()))
+    codes = set(re.findall(r"\bCODE_(E[A-Z]+)", (SOURCE / "fuse/base/error.h").read_text()))
     table = sections(page("urunc-viewfs.8"))["THE READY LINE"]
     assert set(re.findall(r"^\|  (E[A-Z]+)$", table, re.MULTILINE)) == codes
 

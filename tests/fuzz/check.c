@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-#include "fuse/text.h"
+#include "fuse/base/text.h"
 
 char *input_string(const uint8_t *data, size_t size)
 {

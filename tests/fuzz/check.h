@@ -8,8 +8,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "fuse/error.h"
-#include "fuse/overlay.h"
+#include "fuse/base/error.h"
+#include "fuse/cli/overlay.h"
 
 /* libFuzzer's entry point; the corpus is run through it too (main.c). Returns: 0. */
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

@@ -2,7 +2,7 @@
 /* base64 against a second decoder, and there and back again. */
 #include <string.h>
 
-#include "fuse/base64.h"
+#include "fuse/base/base64.h"
 #include "layerindex/cleanup.h"
 #include "tests/fuzz/check.h"
 

@@ -2,9 +2,9 @@
 /* A bundle's config.json: where its rootfs is, and the annotations that may name what boots. */
 #include <string.h>
 
-#include "fuse/boot.h"
-#include "fuse/json.h"
-#include "fuse/source-parts.h"
+#include "fuse/base/json.h"
+#include "fuse/source/source-parts.h"
+#include "fuse/view/boot.h"
 #include "tests/fuzz/check.h"
 
 /* With both paths given no layer is read, so there need not be any. */

@@ -7,7 +7,7 @@
 #include <string.h>
 #include <zstd.h>
 
-#include "layerindex/facts-file.h"
+#include "layerindex/index/facts-file.h"
 #include "layerindex/layerindex.h"
 #include "tests/fuzz/check.h"
 

@@ -2,7 +2,7 @@
 /* Mount options as they are typed; the layers in them against a second reading of the grammar. */
 #include <string.h>
 
-#include "fuse/options.h"
+#include "fuse/cli/options.h"
 #include "tests/fuzz/check.h"
 
 /* Takes one character, which a backslash before it makes a plain one; none at the very end. */

@@ -2,8 +2,8 @@
 /* A line of mountinfo, whose options are taken as those of an overlay, whatever it is. */
 #include <string.h>
 
-#include "fuse/mountinfo.h"
-#include "fuse/source-parts.h"
+#include "fuse/mount/mountinfo.h"
+#include "fuse/source/source-parts.h"
 #include "tests/fuzz/check.h"
 
 static void check_inside(const char *field, const char *line, size_t size)

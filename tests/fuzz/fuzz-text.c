@@ -2,7 +2,7 @@
 /* How hostile text is shown and read back, against plain second versions of the same. */
 #include <string.h>
 
-#include "fuse/text.h"
+#include "fuse/base/text.h"
 #include "tests/fuzz/check.h"
 
 /* Decodes the number at *s* by arithmetic. Returns: the bytes it takes, or 0: not UTF-8. */

@@ -2,8 +2,8 @@
 /* A command line, which any process on the machine may choose. */
 #include <string.h>
 
-#include "fuse/json.h"
-#include "fuse/title.h"
+#include "fuse/base/json.h"
+#include "fuse/live/title.h"
 #include "tests/fuzz/check.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

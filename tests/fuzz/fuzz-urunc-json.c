@@ -2,7 +2,7 @@
 /* urunc.json from an image, under both rules for its values. */
 #include <string.h>
 
-#include "fuse/boot.h"
+#include "fuse/view/boot.h"
 #include "tests/fuzz/check.h"
 
 static void check_boot(int r, const struct boot *boot)

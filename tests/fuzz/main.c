@@ -12,7 +12,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include "fuse/json.h"
+#include "fuse/base/json.h"
 #include "tests/fuzz/check.h"
 
 enum { INPUT_SIZE_MAX = 1 << 20 };

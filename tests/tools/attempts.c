@@ -25,7 +25,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "fuse/view.h"
+#include "fuse/view/view.h"
 
 /* The linker makes two of view_lookup(), under names of its own (--wrap). */
 uint32_t real_lookup(const struct view *view, uint32_t parent,

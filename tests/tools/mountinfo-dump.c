@@ -12,9 +12,9 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "fuse/json.h"
-#include "fuse/mountinfo.h"
-#include "fuse/text.h"
+#include "fuse/base/json.h"
+#include "fuse/base/text.h"
+#include "fuse/mount/mountinfo.h"
 
 /* libmount guesses a file's format from its first line: this one settles it. */
 #define FIRST_LINE "1 1 0:1 / / rw - first first rw\n"

@@ -11,10 +11,10 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "fuse/arguments.h"
-#include "fuse/json.h"
-#include "fuse/report.h"
-#include "fuse/source.h"
+#include "fuse/base/json.h"
+#include "fuse/cli/arguments.h"
+#include "fuse/serve/report.h"
+#include "fuse/source/source.h"
 
 static int read_word(struct strings *words)
 {

@@ -2,7 +2,7 @@
 /* What the tests of an index share. */
 #pragma once
 
-#include "layerindex/identity.h"
+#include "layerindex/index/identity.h"
 #include "tests/unit/fixture.h"
 
 /* Returns: whether the kernel and the filesystem tell all that an identity is made of. */

@@ -2,7 +2,7 @@
 /* Stacks of layers, and names looked up in them. */
 #pragma once
 
-#include "layerindex/merge.h"
+#include "layerindex/merge/merge.h"
 #include "tests/unit/fixture.h"
 
 static inline struct li_stack *open_paths(const struct li_index *index, unsigned flags, size_t n,

@@ -2,9 +2,9 @@
 /* What the unit tests of the view's modules share besides. */
 #pragma once
 
-#include "fuse/error.h"
-#include "fuse/text.h"
-#include "fuse/view.h"
+#include "fuse/base/error.h"
+#include "fuse/base/text.h"
+#include "fuse/view/view.h"
 #include "tests/unit/fixture.h"
 
 /* A list's items with "|" between them. */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "fuse/arguments.h"
+#include "fuse/cli/arguments.h"
 
 #include "tests/unit/fixture-view.h"
 

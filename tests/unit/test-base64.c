@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Go's base64.StdEncoding, not strict: encoding/base64/base64.go, decodeQuantum(). */
-#include "fuse/base64.h"
+#include "fuse/base/base64.h"
 
 #include "tests/unit/fixture.h"
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Every rule holds with openat2(2) and without it. */
-#include "layerindex/beneath.h"
+#include "layerindex/layer/beneath.h"
 
 #include <linux/filter.h>
 #include <linux/seccomp.h>

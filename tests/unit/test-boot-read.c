@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Which configuration counts: annotations, urunc.json, and what was typed. */
-#include "fuse/boot.h"
-#include "fuse/json.h"
+#include "fuse/base/json.h"
+#include "fuse/view/boot.h"
 #include "tests/unit/fixture-view.h"
 
 #define PREFIX "com.urunc.unikernel."

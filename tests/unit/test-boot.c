@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* urunc's rules: pkg/unikontainers/config.go. */
-#include "fuse/boot.h"
+#include "fuse/view/boot.h"
 
 #include "tests/unit/fixture-view.h"
 

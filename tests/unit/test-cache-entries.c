@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "fuse/cache-entries.h"
+#include "fuse/ctl/cache-entries.h"
 
 #include <time.h>
 

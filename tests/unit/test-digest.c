@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "fuse/digest.h"
+#include "fuse/view/digest.h"
 
 #include "tests/unit/fixture-view.h"
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "fuse/draft.h"
+#include "fuse/base/draft.h"
 
 #include "tests/unit/fixture.h"
 

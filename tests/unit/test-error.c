@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "fuse/error.h"
+#include "fuse/base/error.h"
 
-#include "fuse/sentences.h"
-#include "fuse/text.h"
+#include "fuse/base/sentences.h"
+#include "fuse/base/text.h"
 #include "tests/unit/fixture.h"
 
 /* The contract: 0 ready, 1 EUSAGE, 2 ESYSTEM, 4 a bug of ours, 32 every other code. */

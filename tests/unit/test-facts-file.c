@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "layerindex/facts-file.h"
+#include "layerindex/index/facts-file.h"
 
 #include <endian.h>
 #include <zstd.h>

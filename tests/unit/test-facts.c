@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "layerindex/facts.h"
+#include "layerindex/index/facts.h"
 
 #include "tests/unit/fixture.h"
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "layerindex/identity.h"
+#include "layerindex/index/identity.h"
 
 #include "tests/unit/fixture-index.h"
 

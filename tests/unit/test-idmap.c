@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "fuse/idmap.h"
+#include "fuse/cli/idmap.h"
 
 #include "tests/unit/fixture.h"
 

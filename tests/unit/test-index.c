@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "layerindex/index.h"
+#include "layerindex/index/index.h"
 
 #include <time.h>
 

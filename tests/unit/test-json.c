@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "fuse/json.h"
+#include "fuse/base/json.h"
 
 #include "tests/unit/fixture.h"
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "layerindex/layer.h"
+#include "layerindex/layer/layer.h"
 
 #include <linux/capability.h>
 #include <linux/mount.h>

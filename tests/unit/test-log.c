@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "fuse/log.h"
+#include "fuse/base/log.h"
 
-#include "fuse/json.h"
+#include "fuse/base/json.h"
 #include "tests/unit/fixture.h"
 
 enum { ID_SIZE = 255, LONGEST = 4095 };

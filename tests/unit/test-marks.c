@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Rules: fs/overlayfs/util.c; each row was seen to hold on a mounted overlay. */
-#include "layerindex/marks.h"
+#include "layerindex/layer/marks.h"
 
-#include "layerindex/whiteout.h"
+#include "layerindex/layer/whiteout.h"
 #include "tests/unit/fixture.h"
 
 #define T "trusted.overlay."

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "layerindex/merge.h"
+#include "layerindex/merge/merge.h"
 
 #include "tests/unit/fixture-stack.h"
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Lines as Linux 6.18 printed them, and lines that it would not print. */
-#include "fuse/mountinfo.h"
+#include "fuse/mount/mountinfo.h"
 
 #include <sys/sysmacros.h>
 

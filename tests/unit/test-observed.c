@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "layerindex/observed.h"
+#include "layerindex/index/observed.h"
 
 #include "tests/unit/fixture.h"
 

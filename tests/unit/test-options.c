@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The contract's table of mount options, row by row. */
-#include "fuse/options.h"
+#include "fuse/cli/options.h"
 
 #include "tests/unit/fixture-view.h"
 

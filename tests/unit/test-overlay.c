@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Grammar: fs/overlayfs/params.c. Each row was tried on Linux 6.18. */
-#include "fuse/overlay.h"
+#include "fuse/cli/overlay.h"
 
 #include "tests/unit/fixture-view.h"
 

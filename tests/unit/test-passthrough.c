@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Kernels that are not at hand: what they say first, and what is made of libfuse's answer. */
-#include "fuse/passthrough.h"
+#include "fuse/serve/passthrough.h"
 
 #include <linux/fuse.h>
 

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "fuse/report.h"
+#include "fuse/serve/report.h"
 
-#include "fuse/json.h"
-#include "fuse/sentences.h"
-#include "fuse/text.h"
+#include "fuse/base/json.h"
+#include "fuse/base/sentences.h"
+#include "fuse/base/text.h"
 #include "tests/unit/fixture-view.h"
 
 static struct json_object *parsed(const char *line)

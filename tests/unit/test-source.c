@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* From a command line to the layers: which form counts, and what relative layers start from. */
-#include "fuse/source.h"
+#include "fuse/source/source.h"
 
 #include "tests/unit/fixture-view.h"
 

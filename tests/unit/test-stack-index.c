@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "layerindex/stack-index.h"
+#include "layerindex/merge/stack-index.h"
 
 #include "tests/unit/fixture-index.h"
 #include "tests/unit/fixture-stack.h"

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "layerindex/stack.h"
+#include "layerindex/merge/stack.h"
 
 #include <sys/resource.h>
 

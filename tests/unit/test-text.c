@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "fuse/text.h"
+#include "fuse/base/text.h"
 
 #include "tests/unit/fixture.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "fuse/title.h"
+#include "fuse/live/title.h"
 
-#include "fuse/json.h"
+#include "fuse/base/json.h"
 #include "tests/unit/fixture.h"
 
 #define FACTS                                                                                     \

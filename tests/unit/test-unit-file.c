@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "fuse/unit-file.h"
+#include "fuse/ctl/unit-file.h"
 
 #include "tests/unit/fixture.h"
 

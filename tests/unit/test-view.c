@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "fuse/view.h"
+#include "fuse/view/view.h"
 
 #include "tests/unit/fixture-view.h"
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Rules: fs/overlayfs/namei.c, ovl_lookup_single(), as layerindex/whiteout.h states them. */
-#include "layerindex/whiteout.h"
+/* Rules: fs/overlayfs/namei.c, ovl_lookup_single(), as layerindex/layer/whiteout.h states them. */
+#include "layerindex/layer/whiteout.h"
 
 #include "tests/unit/fixture.h"
 

@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "fuse/base/error.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+
+#include "fuse/base/text.h"
+
+/* Names in place here and in the like: a pointer is a relocation in every view's memory. */
+static const struct {
+	char name[16];
+	int exit;
+} codes[] = {
+	[CODE_NONE] = {"NONE", 0},
+	[CODE_EUSAGE] = {"EUSAGE", 1},
+	[CODE_ENOTAPPLICABLE] = {"ENOTAPPLICABLE", 32},
+	[CODE_ELAYER] = {"ELAYER", 32},
+	[CODE_ECONFIG] = {"ECONFIG", 32},
+	[CODE_ENOARTIFACT] = {"ENOARTIFACT", 32},
+	[CODE_EARTIFACT] = {"EARTIFACT", 32},
+	[CODE_EMOUNT] = {"EMOUNT", 32},
+	[CODE_ESYSTEM] = {"ESYSTEM", 2},
+	[CODE_BUG] = {"ESYSTEM", 4},
+};
+
+int view_fail(struct view_error *error, enum view_code code, const char *format, ...)
+{
+	char raw[MESSAGE_SIZE];
+	va_list args;
+
+	if (error->code != CODE_NONE)
+		return -ECANCELED;
+	error->code = code;
+	va_start(args, format);
+	vsnprintf(raw, sizeof(raw), format, args);
+	va_end(args);
+	text_print(error->message, sizeof(error->message), raw);
+	return -ECANCELED;
+}
+
+bool is_shortage(int r)
+{
+	return r == -ENOMEM || r == -EMFILE || r == -ENFILE;
+}
+
+const char *view_code_name(enum view_code code)
+{
+	return codes[code].name;
+}
+
+int view_code_exit(enum view_code code)
+{
+	return codes[code].exit;
+}

@@ -1,0 +1,154 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "fuse/base/text.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "fuse/base/array.h"
+
+int strings_take(struct strings *list, char *item)
+{
+	char **items;
+
+	if (!item)
+		return -ENOMEM;
+	items = array_grow(list->items, list->count, &list->capacity, sizeof(*items));
+	if (!items) {
+		free(item);
+		return -ENOMEM;
+	}
+	list->items = items;
+	list->items[list->count++] = item;
+	return 0;
+}
+
+void strings_clear(struct strings *list)
+{
+	for (size_t i = 0; i < list->count; i++)
+		free(list->items[i]);
+	free(list->items);
+	*list = (struct strings){};
+}
+
+int number_parse(const char *text, int base, uint64_t max, uint64_t *ret)
+{
+	uint64_t value = 0;
+
+	if (!*text)
+		return -EINVAL;
+	for (; *text; text++) {
+		unsigned digit = (unsigned char)*text - '0';
+
+		if (digit >= (unsigned)base)
+			return -EINVAL;
+		if (__builtin_mul_overflow(value, (uint64_t)base, &value) ||
+		    __builtin_add_overflow(value, (uint64_t)digit, &value) || value > max)
+			return -EINVAL;
+	}
+	*ret = value;
+	return 0;
+}
+
+/* Length of the UTF-8 sequence at *s*, of at most *n* bytes, or 0 where there is none. */
+static size_t utf8_sequence(const unsigned char *s, size_t n)
+{
+	size_t length = s[0] < 0x80 ? 1 : s[0] < 0xc2 ? 0 : s[0] < 0xe0 ? 2 : s[0] < 0xf0 ? 3 : 4;
+
+	if (s[0] > 0xf4 || length > n)
+		return 0;
+	for (size_t i = 1; i < length; i++)
+		if ((s[i] & 0xc0) != 0x80)
+			return 0;
+	if ((s[0] == 0xe0 && s[1] < 0xa0) || (s[0] == 0xed && s[1] > 0x9f) ||
+	    (s[0] == 0xf0 && s[1] < 0x90) || (s[0] == 0xf4 && s[1] > 0x8f))
+		return 0;
+	return length;
+}
+
+bool utf8_is_valid(const char *bytes, size_t n)
+{
+	size_t length;
+
+	for (size_t i = 0; i < n; i += length) {
+		length = utf8_sequence((const unsigned char *)bytes + i, n - i);
+		if (length == 0)
+			return false;
+	}
+	return true;
+}
+
+/* Control characters: C0, DEL, and C1 (U+0080 to U+009F), which terminals obey too. */
+static bool is_control(const unsigned char *s)
+{
+	return s[0] < 0x20 || s[0] == 0x7f || (s[0] == 0xc2 && s[1] < 0xa0);
+}
+
+size_t text_print(char *out, size_t size, const char *text)
+{
+	size_t left = strlen(text), done = 0;
+
+	while (left > 0) {
+		const unsigned char *s = (const unsigned char *)text;
+		size_t length = utf8_sequence(s, left);
+		bool shown = length > 0 && !is_control(s);
+
+		if (done + (shown ? length : 4) >= size)
+			break;
+		if (shown)
+			memcpy(out + done, text, length);
+		else
+			sprintf(out + done, "\\%03o", s[0]);
+		done += shown ? length : 4;
+		length = shown ? length : 1;
+		text += length;
+		left -= length;
+	}
+	out[done] = '\0';
+	return done;
+}
+
+char *text_printable(const char *text)
+{
+	size_t size = 4 * strlen(text) + 1;
+	char *shown = malloc(size);
+
+	if (shown)
+		text_print(shown, size, text);
+	return shown;
+}
+
+size_t text_json(char *out, size_t size, const char *text)
+{
+	size_t done = 0;
+
+	for (; *text && done + 2 < size; text++) {
+		if (*text == '"' || *text == '\\')
+			out[done++] = '\\';
+		out[done++] = *text;
+	}
+	out[done] = '\0';
+	return done;
+}
+
+static bool is_octal(char c)
+{
+	return c >= '0' && c <= '7';
+}
+
+void text_decode_octal(char *text)
+{
+	char *out = text;
+
+	while (*text) {
+		if (text[0] == '\\' && is_octal(text[1]) && is_octal(text[2]) &&
+		    is_octal(text[3])) {
+			*out++ = (char)((text[1] - '0') << 6 | (text[2] - '0') << 3 |
+					(text[3] - '0'));
+			text += 4;
+		} else {
+			*out++ = *text++;
+		}
+	}
+	*out = '\0';
+}

@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The command line of the programs that name a source of layers: urunc-viewfs and viewfsctl. */
+#pragma once
+
+#include <stdbool.h>
+
+#include "fuse/base/error.h"
+#include "fuse/base/log.h"
+#include "fuse/cli/options.h"
+
+struct arguments {
+	struct options options;
+	const char *source;	/* SOURCE; borrowed from argv like all below */
+	const char *mountpoint; /* MOUNTPOINT, urunc-viewfs only */
+	const char *mounts;	/* --mounts=FILE, "-" is stdin */
+	const char *bundle;	/* --bundle=DIR */
+	bool foreground;
+	bool json, digest; /* viewfsctl resolve */
+	int ready_fd;	   /* -1: none */
+	int lifeline;	   /* -1: none */
+	struct log_options log;
+	bool help, version; /* asked for: nothing else counts */
+};
+
+#define ARGUMENTS_INIT                               \
+	((struct arguments){.options = OPTIONS_INIT, \
+			    .ready_fd = -1,          \
+			    .lifeline = -1,          \
+			    .log = {.level = LOG_LEVEL_INFO}})
+
+enum arguments_for {
+	FOR_VIEW,    /* urunc-viewfs SOURCE MOUNTPOINT */
+	FOR_RESOLVE, /* viewfsctl resolve [SOURCE] */
+};
+
+/*
+ * Parses argv[1] and on. *ret* must be ARGUMENTS_INIT, and is filled as far as it went even on
+ * failure, so that the failure can be said where the caller wants to hear it.
+ * Returns: 0, or < 0 with *error.
+ */
+int arguments_parse(struct arguments *ret, int argc, char **argv, enum arguments_for what,
+		    struct view_error *error);
+
+/*
+ * For what getopt_long(3) does not know: it has a letter, in optopt, and none where a word or the
+ * value of a word is too much. *letters* are those that it was given. Returns: < 0 with *error*.
+ */
+int arguments_refuse(char **argv, const char *letters, struct view_error *error);
+
+void arguments_done(struct arguments *arguments);
+DEFINE_CLEANUP(struct arguments, arguments_done)

@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What a view is asked to be: the mount options, as typed after -o. */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "fuse/base/error.h"
+#include "fuse/cli/overlay.h"
+
+enum {
+	TIMEOUT_DEFAULT = 10, /* seconds */
+	TIMEOUT_MAX = 86400,
+	ID_MAX = 255, /* bytes of a container id */
+};
+
+enum resolve_when { RESOLVE_LAZY, RESOLVE_READY };
+enum decode_rule { DECODE_STRICT, DECODE_AUTO };
+
+enum passthrough_wish { PASSTHROUGH_AUTO, PASSTHROUGH_ON, PASSTHROUGH_OFF };
+
+enum sandbox_wish { SANDBOX_AUTO, SANDBOX_REQUIRE };
+
+#define OWNER_OF_LAYER (-1) /* uid, gid, mode: the layer's own */
+
+struct options {
+	struct overlay overlay; /* lowerdir= and its kin */
+	char *basedir;
+	char *binary, *initrd; /* NULL: what the image says */
+	char *id;
+	char *cache;	  /* of layers: a directory, or "none"; NULL: as it fits */
+	unsigned timeout; /* seconds */
+	enum resolve_when resolve;
+	enum decode_rule decode;
+	enum passthrough_wish passthrough;
+	enum sandbox_wish sandbox;
+	int64_t uid, gid;
+	int mode; /* permission bits without those for writing */
+};
+
+#define OPTIONS_INIT                                  \
+	((struct options){.timeout = TIMEOUT_DEFAULT, \
+			  .uid = OWNER_OF_LAYER,      \
+			  .gid = OWNER_OF_LAYER,      \
+			  .mode = OWNER_OF_LAYER})
+
+/*
+ * Takes a comma-separated list, as mount(8) hands it on; *list* is changed.
+ * Returns: 0, or < 0 with *error*.
+ */
+int options_parse(struct options *options, char *list, struct view_error *error);
+
+/* Whether there is an option of this name, be it one that is refused. */
+bool options_know(const char *name);
+
+void options_done(struct options *options);
+DEFINE_CLEANUP(struct options, options_done)
+
+/* Prints the mount options for --help. */
+void options_help(void);

@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "fuse/cli/output.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "fuse/base/error.h"
+#include "fuse/base/log.h"
+#include "fuse/base/sentences.h"
+
+int output_finish(int status)
+{
+	VIEW_ERROR(error);
+
+	errno = EIO; /* what an earlier write failed with is not known any more */
+	if ((fflush(stdout) == 0 && !ferror(stdout)) || status != 0)
+		return status;
+	view_fail(&error, SAY_SYSTEM, "stdout", strerror(errno));
+	log_error("%s", error.message);
+	return view_code_exit(error.code);
+}

@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * overlayfs's own mount options, as far as they say where the layers are: typed, in containerd's
+ * JSON, or printed in mountinfo. Grammar: fs/overlayfs/params.c.
+ */
+#pragma once
+
+#include <stdbool.h>
+
+#include "fuse/base/error.h"
+#include "fuse/base/text.h"
+#include "fuse/cli/idmap.h"
+
+struct overlay {
+	struct strings lowers; /* topmost first, unescaped, perhaps relative */
+	bool closed;	       /* lowerdir= was given: no lowerdir+= may follow */
+	bool data;	       /* data-only layers were asked for */
+	char *upper;	       /* upperdir=, which only says what relative layers are relative to */
+	bool userxattr;
+	struct idmap uids, gids;
+	struct idmap *last_map; /* what a further "C:H:N" after a comma belongs to, or NULL */
+};
+
+/*
+ * Cuts the next option off *rest*, in place, at the first comma without a backslash before it.
+ * Returns: the option, or NULL at the end.
+ */
+char *overlay_next_option(char **rest);
+
+/* Drops the backslash of every "\c", and one at the very end, in place (ovl_unescape()). */
+void overlay_unescape(char *value);
+
+/*
+ * Takes one option. *value* is NULL when there is no "="; it is changed. *where* names the input
+ * in messages.
+ * Returns: > 0: it is one of those above; 0: it is not, and *overlay* is as before; < 0: *error*.
+ */
+int overlay_set(struct overlay *overlay, const char *key, char *value, const char *where,
+		struct view_error *error);
+
+/* Whether overlay_set() takes options of this name. */
+bool overlay_knows(const char *key);
+
+void overlay_done(struct overlay *overlay);
+DEFINE_CLEANUP(struct overlay, overlay_done)

@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "fuse/ctl/cache-entries.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "fuse/base/array.h"
+#include "fuse/base/sentences.h"
+
+enum { WRITING_SECONDS = 60 }; /* far more than it takes to write an entry */
+
+/* Keeps a text. Returns: it, borrowed, or NULL without memory. */
+static const char *keep(struct cache_entries *entries, const char *text)
+{
+	if (strings_take(&entries->texts, strdup(text)) < 0)
+		return NULL;
+	return entries->texts.items[entries->texts.count - 1];
+}
+
+static int add(struct cache_entries *entries, const struct li_index_entry *entry)
+{
+	struct li_index_entry added = *entry, *items;
+
+	added.name = keep(entries, entry->name);
+	added.layer = keep(entries, entry->layer);
+	if (!added.name || !added.layer)
+		return -ENOMEM;
+	items = array_grow(entries->items, entries->count, &entries->capacity, sizeof(*items));
+	if (!items)
+		return -ENOMEM;
+	entries->items = items;
+	entries->items[entries->count++] = added;
+	entries->bytes += entry->bytes;
+	return 0;
+}
+
+struct reader {
+	struct cache_entries *entries;
+	int r;
+};
+
+static void take(const struct li_index_entry *entry, void *context)
+{
+	struct reader *reader = context;
+
+	if (reader->r == 0)
+		reader->r = add(reader->entries, entry);
+}
+
+static int compare_uses(const void *a, const void *b)
+{
+	const struct li_index_entry *one = a, *other = b;
+
+	if (one->used.tv_sec != other->used.tv_sec)
+		return one->used.tv_sec > other->used.tv_sec ? -1 : 1;
+	if (one->used.tv_nsec != other->used.tv_nsec)
+		return one->used.tv_nsec > other->used.tv_nsec ? -1 : 1;
+	return strcmp(one->name, other->name);
+}
+
+int cache_entries_read(const char *directory, struct cache_entries *ret, struct view_error *error)
+{
+	cleanup_with(cache_entries_done) struct cache_entries entries = {};
+	struct reader reader = {&entries, 0};
+	int r = li_index_open(directory, false, &entries.index);
+
+	if (r == -EPERM)
+		return view_fail(error, SAY_INDEX_UNSAFE, directory);
+	if (r == 0)
+		r = li_index_each(entries.index, take, &reader);
+	if (r == 0)
+		r = reader.r;
+	if (r < 0 && r != -ENOENT)
+		return view_fail(error, SAY_INDEX, directory, strerror(-r));
+	if (entries.count > 0)
+		qsort(entries.items, entries.count, sizeof(*entries.items), compare_uses);
+	*ret = entries;
+	entries = (struct cache_entries){};
+	return 0;
+}
+
+void cache_entries_done(struct cache_entries *entries)
+{
+	strings_clear(&entries->texts);
+	free(entries->items);
+	li_index_close(entries->index);
+	*entries = (struct cache_entries){};
+}
+
+const char *cache_state_name(enum li_entry_state state)
+{
+	static const char *const names[] = {
+		[LI_ENTRY_CURRENT] = "current",
+		[LI_ENTRY_STALE] = "stale",
+		[LI_ENTRY_DAMAGED] = "damaged",
+		[LI_ENTRY_TEMPORARY] = "temporary",
+	};
+
+	return names[state];
+}
+
+bool cache_entry_is_useless(const struct li_index_entry *entry)
+{
+	if (entry->state == LI_ENTRY_TEMPORARY)
+		return entry->used.tv_sec + WRITING_SECONDS < time(NULL);
+	return entry->state != LI_ENTRY_CURRENT;
+}

@@ -1,0 +1,162 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Whether the kernel offers passthrough it says only to who mounts: so something is mounted, where
+ * nobody sees it.
+ */
+#include "fuse/ctl/checkup.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/capability.h>
+#include <linux/fuse.h>
+#include <sched.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/utsname.h>
+
+#include "fuse/base/protocol.h"
+#include "fuse/cli/version.h"
+#include "fuse/process/bounded.h"
+
+enum { TRIAL_SECONDS = 5 };
+
+#define PROC_USER_INIT_INO 0xeffffffdU /* include/linux/proc_ns.h */
+
+void check_kernel(struct checkup *checkup)
+{
+	struct utsname name;
+
+	uname(&name);
+	if (kernel_is(&name, 5, 8))
+		checkup_add(checkup, SEVERITY_OK, "kernel", NULL, "Linux %s", name.release);
+	else
+		checkup_add(checkup, SEVERITY_ERROR, "kernel", "take Linux 5.8 or newer",
+			    "Linux %s is too old", name.release);
+}
+
+void check_device(struct checkup *checkup)
+{
+	static const char load[] = "modprobe fuse; in a container, pass the device in "
+				   "(--device /dev/fuse)";
+	static const char allow[] = "run as root; in a container, allow the device "
+				    "(--device /dev/fuse)";
+	cleanup_close int fd = open("/dev/fuse", O_RDWR | O_CLOEXEC);
+	bool denied = errno == EACCES || errno == EPERM;
+
+	if (fd >= 0)
+		checkup_add(checkup, SEVERITY_OK, "device", NULL, "/dev/fuse can be opened");
+	else
+		checkup_add(checkup, SEVERITY_ERROR, "device", denied ? allow : load,
+			    "/dev/fuse: %s", strerror(errno));
+}
+
+/* CAP_SYS_ADMIN. */
+static bool may_mount(void)
+{
+	struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
+	struct __user_cap_data_struct sets[2] = {};
+
+	return syscall(SYS_capget, &header, sets) == 0 && sets[0].effective & 1U << CAP_SYS_ADMIN;
+}
+
+static bool is_in_initial_namespace(void)
+{
+	struct stat st;
+
+	return stat("/proc/self/ns/user", &st) == 0 && st.st_ino == PROC_USER_INIT_INO;
+}
+
+void check_privilege(struct checkup *checkup)
+{
+	if (!may_mount())
+		checkup_add(
+			checkup, SEVERITY_WARNING, "privilege", "run as root",
+			"without CAP_SYS_ADMIN nothing can be mounted but by fusermount3, without "
+			"passthrough");
+	else if (!is_in_initial_namespace())
+		checkup_add(
+			checkup, SEVERITY_WARNING, "privilege",
+			"mount views outside of the user namespace, or with -o userxattr",
+			"in a user namespace trusted.overlay.* marks cannot be read, and nothing "
+			"is passed through");
+	else
+		checkup_add(checkup, SEVERITY_OK, "privilege", NULL,
+			    "CAP_SYS_ADMIN in the initial user namespace");
+}
+
+/*
+ * Mounts a FUSE filesystem and reads the first request. Returns: 0, with the second word of the
+ * kernel's flags, or an errno value.
+ */
+static int read_offer(uint32_t *ret)
+{
+	cleanup_close int fd = open("/dev/fuse", O_RDWR | O_CLOEXEC);
+	char options[64], request[8192] = {};
+	struct init_in in;
+	ssize_t n;
+
+	if (fd < 0 || unshare(CLONE_NEWNS) < 0 ||
+	    mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
+		return -errno;
+	snprintf(options, sizeof(options), "fd=%d,rootmode=40000,user_id=0,group_id=0", fd);
+	if (mount("viewfsctl", "/", "fuse", MS_RDONLY, options) < 0)
+		return -errno;
+	n = read(fd, request, sizeof(request));
+	if (n < 0)
+		return -errno;
+	if ((size_t)n < sizeof(struct fuse_in_header) + sizeof(in))
+		in = (struct init_in){};
+	else
+		memcpy(&in, request + sizeof(struct fuse_in_header), sizeof(in));
+	*ret = in.flags & INIT_EXT ? in.flags2 : 0;
+	return 0;
+}
+
+enum { TRIAL_OFFERED, TRIAL_NOT_OFFERED, TRIAL_FAILED }; /* and the errno value on top of it */
+
+static int try_mount(void *argument)
+{
+	uint32_t offered = 0;
+	int r = read_offer(&offered);
+
+	(void)argument;
+	if (r < 0)
+		return TRIAL_FAILED - r;
+	return offered & FLAGS2_PASSTHROUGH ? TRIAL_OFFERED : TRIAL_NOT_OFFERED;
+}
+
+void check_passthrough(struct checkup *checkup)
+{
+	int r = may_mount() ? bounded_run(try_mount, NULL, TRIAL_SECONDS) : -EPERM;
+
+	/* What keeps it from being tried, or used, is said elsewhere. */
+	if (r == TRIAL_OFFERED && is_in_initial_namespace())
+		checkup_add(checkup, SEVERITY_OK, "passthrough", NULL,
+			    "the kernel reads artifacts itself");
+	else if (r == TRIAL_NOT_OFFERED)
+		checkup_add(checkup, SEVERITY_NOTE, "passthrough",
+			    "take Linux 6.9 or newer, with CONFIG_FUSE_PASSTHROUGH",
+			    "there is none: artifacts are read through the view's process, several "
+			    "times slower");
+	else if (r > TRIAL_FAILED && access("/dev/fuse", R_OK | W_OK) == 0)
+		checkup_add(
+			checkup, SEVERITY_ERROR, "mount",
+			"see the kernel's log; a seccomp profile or a security module may forbid "
+			"it",
+			"a FUSE filesystem cannot be mounted: %s", strerror(r - TRIAL_FAILED));
+}
+
+void check_openat2(struct checkup *checkup)
+{
+	if (kernel_has_openat2())
+		checkup_add(checkup, SEVERITY_OK, "openat2", NULL,
+			    "paths are walked by the kernel");
+	else
+		checkup_add(
+			checkup, SEVERITY_NOTE, "openat2",
+			"allow openat2(2) in the seccomp profile",
+			"openat2(2) is forbidden: paths are walked name by name, which is slower");
+}

@@ -1,0 +1,153 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "fuse/ctl/checkup.h"
+
+#include <errno.h>
+#include <linux/magic.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/vfs.h>
+
+#include "fuse/base/json.h"
+#include "fuse/ctl/unit-file.h"
+#include "fuse/process/bounded.h"
+#include "fuse/process/program.h"
+
+enum { ANSWER_SECONDS = 5 };
+
+static int run_program(void *argument)
+{
+	execl(argument, PROGRAM_NAME, "--version", (char *)NULL);
+	return 1;
+}
+
+/* Whether it starts at all: a library may be missing. */
+void check_program(struct checkup *checkup)
+{
+	char path[PATH_MAX];
+	int r = program_path(PROGRAM_NAME, path);
+
+	if (r == 0)
+		r = bounded_run(run_program, path, ANSWER_SECONDS);
+	if (r == 0)
+		checkup_add(checkup, SEVERITY_OK, "program", NULL,
+			    "%s starts (built with libfuse " VIEWFS_LIBFUSE ")", path);
+	else if (access(path, X_OK) < 0)
+		checkup_add(checkup, SEVERITY_ERROR, "program", "install " PROGRAM_NAME, "%s: %s",
+			    path, strerror(errno));
+	else
+		checkup_add(checkup, SEVERITY_ERROR, "program",
+			    "run it by hand: it says what it lacks", "%s does not start", path);
+}
+
+static bool is_installed(const char *name)
+{
+	static const char *const directories[] = {"/usr/sbin", "/sbin",		  "/usr/bin",
+						  "/bin",      "/usr/local/sbin", "/usr/local/bin"};
+
+	for (size_t i = 0; i < sizeof(directories) / sizeof(*directories); i++) {
+		char path[PATH_MAX];
+
+		snprintf(path, sizeof(path), "%s/%s", directories[i], name);
+		if (access(path, X_OK) == 0)
+			return true;
+	}
+	return false;
+}
+
+void check_fuse3(struct checkup *checkup)
+{
+	static const char mend[] = "install fuse3";
+	bool by_containerd = is_installed("mount.fuse3");
+	bool by_users = is_installed("fusermount3");
+
+	if (!by_containerd)
+		checkup_add(checkup, SEVERITY_NOTE, "fuse3", mend,
+			    "there is no mount.fuse3, by which containerd mounts the type "
+			    "fuse3.urunc-viewfs");
+	if (!by_users)
+		checkup_add(checkup, SEVERITY_NOTE, "fuse3", mend,
+			    "there is no fusermount3, by which users who are not root mount");
+	if (by_containerd && by_users)
+		checkup_add(checkup, SEVERITY_OK, "fuse3", NULL,
+			    "mount.fuse3 and fusermount3 are there");
+}
+
+void check_containerd(struct checkup *checkup)
+{
+	char mode[KILL_MODE_SIZE];
+
+	if (!unit_find_kill_mode("containerd.service", mode))
+		return;
+	if (strcmp(mode, "process") == 0)
+		checkup_add(checkup, SEVERITY_OK, "containerd", NULL,
+			    "KillMode=process: views outlive a restart of containerd");
+	else
+		checkup_add(
+			checkup, SEVERITY_WARNING, "containerd",
+			"systemctl edit containerd: KillMode=process in [Service]",
+			"KillMode=%s: stopping containerd.service ends every view that was made "
+			"from it",
+			mode);
+}
+
+#define SNAPSHOTS "/var/lib/containerd/io.containerd.snapshotter.v1.overlayfs"
+
+enum { ON_DISK, ON_OVERLAY, ON_FUSE, NOT_THERE };
+
+static int find_filesystem(void *argument)
+{
+	struct statfs st;
+
+	if (statfs(argument, &st) < 0)
+		return NOT_THERE;
+	return st.f_type == OVERLAYFS_SUPER_MAGIC ? ON_OVERLAY
+	       : st.f_type == FUSE_SUPER_MAGIC	  ? ON_FUSE
+						  : ON_DISK;
+}
+
+/* The kernel stacks filesystems two deep (FILESYSTEM_MAX_STACK_DEPTH), a view among them. */
+void check_snapshots(struct checkup *checkup)
+{
+	static char path[] = SNAPSHOTS;
+	int r = bounded_run(find_filesystem, path, ANSWER_SECONDS);
+
+	if (r == ON_DISK)
+		checkup_add(checkup, SEVERITY_OK, "snapshots", NULL,
+			    SNAPSHOTS " can be stacked upon");
+	else if (r == ON_OVERLAY || r == ON_FUSE)
+		checkup_add(checkup, SEVERITY_NOTE, "snapshots",
+			    "put containerd's root on the filesystem of a disk",
+			    SNAPSHOTS
+			    " lies on %s: a view of it can be no layer of an overlay, and "
+			    "may go without passthrough",
+			    r == ON_OVERLAY ? "an overlay" : "FUSE");
+	else if (r == -ETIMEDOUT)
+		checkup_add(checkup, SEVERITY_WARNING, "snapshots",
+			    "look after the filesystem it lies on", SNAPSHOTS " does not answer");
+}
+
+static bool is_set(const char *path, char value)
+{
+	cleanup_free char *text = file_text(path);
+
+	return text && *text == value;
+}
+
+void check_apparmor(struct checkup *checkup)
+{
+	if (is_set("/sys/module/apparmor/parameters/enabled", 'Y') &&
+	    access("/etc/apparmor.d/fusermount3", F_OK) == 0)
+		checkup_add(checkup, SEVERITY_NOTE, "apparmor",
+			    "add mountpoints in /etc/apparmor.d/local/fusermount3",
+			    "users who are not root mount only where the profile of fusermount3 "
+			    "allows it");
+}
+
+void check_selinux(struct checkup *checkup)
+{
+	if (is_set("/sys/fs/selinux/enforce", '1'))
+		checkup_add(
+			checkup, SEVERITY_NOTE, "selinux",
+			"setsebool -P virt_sandbox_use_fusefs on, and virt_use_fusefs on",
+			"SELinux is enforcing: a confined monitor may be kept from reading a view");
+}

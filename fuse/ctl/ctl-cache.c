@@ -1,0 +1,281 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* viewfsctl cache: the shared layer index, urunc-viewfs-index(5). */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "fuse/base/json.h"
+#include "fuse/base/sentences.h"
+#include "fuse/ctl/cache-entries.h"
+#include "fuse/ctl/ctl.h"
+#include "fuse/ctl/table.h"
+#include "fuse/view/cache.h"
+
+enum {
+	STATUS_NOT_WELL = 32,
+	NAME_SHOWN = 12, /* of a name's digits: enough to tell some thousands apart */
+};
+
+static void print_help(void)
+{
+	puts("Usage: viewfsctl cache list|verify|clear [--json] [DIR]\n"
+	     "\n"
+	     "Looks after the layer index in DIR: what was found out about layers, for the next\n"
+	     "view. Without DIR it is /run/urunc-viewfs/.index, and for other users than root\n"
+	     "$XDG_RUNTIME_DIR/urunc-viewfs/.index. That it is missing is no error.\n"
+	     "\n"
+	     "  list           its entries, those used last first. LAYERS and PATHS are how many "
+	     "an\n"
+	     "                 entry speaks of, SIZE is what it takes on the disk. STATE is "
+	     "current;\n"
+	     "                 stale, when its topmost layer is gone or another one; damaged, "
+	     "also\n"
+	     "                 when it is of another version; or temporary, when it is being "
+	     "written\n"
+	     "                 or its writer died\n"
+	     "  verify         those that are of no use: stale or damaged ones, and temporary "
+	     "ones\n"
+	     "                 older than a minute. 'viewfsctl gc' removes them\n"
+	     "  clear          remove all of them, and nothing else that lies there\n"
+	     "\n"
+	     "      --json     one JSON object:\n"
+	     "                 {\"directory\", \"entries\":[{\"name\", \"state\", \"layers\", "
+	     "\"paths\", \"bytes\",\n"
+	     "                 \"used\" (seconds since 1970), \"layer\"}]}; of clear "
+	     "{\"directory\", \"removed\"}\n"
+	     "  -h, --help     this text\n"
+	     "  -V, --version  the version, and what this build and this kernel can do\n"
+	     "\n"
+	     "Exit status: 0, 1 usage, 2 system, 32 verify found entries that are of no use.");
+}
+
+/* An index, and what is to be done about it. */
+struct job {
+	const char *directory;
+	struct cache_entries entries;
+	bool useless; /* only those are shown */
+	bool json;
+};
+
+static bool is_shown(const struct job *job, const struct li_index_entry *entry)
+{
+	return !job->useless || cache_entry_is_useless(entry);
+}
+
+/* Owned, or NULL without memory. */
+static struct json_object *describe(const struct li_index_entry *entry)
+{
+	cleanup_with(json_done) struct json_object *object = json_object_new_object();
+	const char *state = cache_state_name(entry->state);
+
+	if (!object || json_add(object, "name", json_object_new_string(entry->name)) < 0 ||
+	    json_add(object, "state", json_object_new_string(state)) < 0 ||
+	    json_add(object, "layers", json_object_new_uint64(entry->layers)) < 0 ||
+	    json_add(object, "paths", json_object_new_uint64(entry->paths)) < 0 ||
+	    json_add(object, "bytes", json_object_new_uint64(entry->bytes)) < 0 ||
+	    json_add(object, "used", json_object_new_int64(entry->used.tv_sec)) < 0 ||
+	    json_add(object, "layer", json_printable(entry->layer)) < 0)
+		return NULL;
+	return TAKE_PTR(object);
+}
+
+static int print_json(const struct job *job)
+{
+	cleanup_with(json_done) struct json_object *object = json_object_new_object();
+	struct json_object *list = json_object_new_array();
+
+	if (!object || json_add(object, "entries", list) < 0 ||
+	    json_add(object, "directory", json_printable(job->directory)) < 0)
+		return -ENOMEM;
+	for (size_t i = 0; i < job->entries.count; i++) {
+		const struct li_index_entry *entry = &job->entries.items[i];
+		struct json_object *described = NULL;
+
+		if (!is_shown(job, entry))
+			continue;
+		described = describe(entry);
+		if (!described || json_object_array_add(list, described) < 0) {
+			json_object_put(described);
+			return -ENOMEM;
+		}
+	}
+	json_print(object);
+	return 0;
+}
+
+static enum colour state_colour(enum li_entry_state state)
+{
+	static const enum colour colours[] = {
+		[LI_ENTRY_CURRENT] = GREEN,
+		[LI_ENTRY_STALE] = YELLOW,
+		[LI_ENTRY_DAMAGED] = RED,
+		[LI_ENTRY_TEMPORARY] = YELLOW,
+	};
+
+	return colours[state];
+}
+
+/* A file may have any time. */
+static void format_time(time_t when, char ret[static 32])
+{
+	struct tm tm;
+
+	if (!localtime_r(&when, &tm) || strftime(ret, 32, "%Y-%m-%d %H:%M", &tm) == 0)
+		snprintf(ret, 32, "-");
+}
+
+static int add_row(struct table *table, const struct li_index_entry *entry)
+{
+	bool known = entry->layers > 0;
+	char used[32];
+
+	format_time(entry->used.tv_sec, used);
+	if (table_add(table, PLAIN, "%.*s", NAME_SHOWN, entry->name) < 0 ||
+	    table_add(table, state_colour(entry->state), "%s", cache_state_name(entry->state)) <
+		    0 ||
+	    table_add(table, PLAIN, known ? "%zu" : "-", entry->layers) < 0 ||
+	    table_add(table, PLAIN, known ? "%zu" : "-", entry->paths) < 0 ||
+	    table_add(table, PLAIN, "%" PRIu64 " kB", entry->bytes / 1024) < 0 ||
+	    table_add(table, PLAIN, "%s", used) < 0 ||
+	    table_add(table, PLAIN, "%s", known ? entry->layer : "-") < 0)
+		return -ENOMEM;
+	return 0;
+}
+
+static int print_table(const struct job *job)
+{
+	static const struct column columns[] = {
+		{"NAME", false}, {"STATE", false},     {"LAYERS", true},	 {"PATHS", true},
+		{"SIZE", true},	 {"LAST USED", false}, {"TOPMOST LAYER", false},
+	};
+	cleanup_with(table_done) struct table table = TABLE_OF(columns);
+
+	for (size_t i = 0; i < job->entries.count; i++)
+		if (is_shown(job, &job->entries.items[i]) &&
+		    add_row(&table, &job->entries.items[i]) < 0)
+			return -ENOMEM;
+	if (table.count > 0)
+		table_print(&table);
+	return 0;
+}
+
+/* "1 entry" */
+static void print_count(size_t n)
+{
+	printf("%zu %s", n, n == 1 ? "entry" : "entries");
+}
+
+static int list(struct job *job, struct view_error *error)
+{
+	if ((job->json ? print_json(job) : print_table(job)) < 0)
+		return view_fail(error, SAY_NO_MEMORY);
+	if (job->json)
+		return 0;
+	print_count(job->entries.count);
+	printf(", %" PRIu64 " kB of at most %d kB\n", job->entries.bytes / 1024,
+	       LI_INDEX_BYTES_MAX / 1024);
+	return 0;
+}
+
+static int verify(struct job *job, struct view_error *error)
+{
+	size_t useless = 0;
+
+	job->useless = true;
+	if ((job->json ? print_json(job) : print_table(job)) < 0)
+		return view_fail(error, SAY_NO_MEMORY);
+	for (size_t i = 0; i < job->entries.count; i++)
+		useless += cache_entry_is_useless(&job->entries.items[i]);
+	if (!job->json) {
+		print_count(job->entries.count);
+		printf(", %zu of no use\n", useless);
+	}
+	return useless > 0 ? STATUS_NOT_WELL : 0;
+}
+
+static int print_removed(const struct job *job, size_t removed)
+{
+	cleanup_with(json_done) struct json_object *object = NULL;
+
+	if (!job->json) {
+		printf("removed ");
+		print_count(removed);
+		putchar('\n');
+		return 0;
+	}
+	object = json_object_new_object();
+	if (!object || json_add(object, "directory", json_printable(job->directory)) < 0 ||
+	    json_add(object, "removed", json_object_new_uint64(removed)) < 0)
+		return -ENOMEM;
+	json_print(object);
+	return 0;
+}
+
+/* As many as can be; the first that cannot is the error. */
+static int clear(struct job *job, struct view_error *error)
+{
+	size_t removed = 0;
+
+	for (size_t i = 0; i < job->entries.count; i++) {
+		const char *name = job->entries.items[i].name;
+		int r = li_index_remove(job->entries.index, name);
+
+		if (r < 0)
+			view_fail(error, SAY_INDEX_REMOVE, job->directory, name, strerror(-r));
+		removed += r == 0;
+	}
+	if (print_removed(job, removed) < 0)
+		view_fail(error, SAY_NO_MEMORY);
+	return error->code == CODE_NONE ? 0 : -ECANCELED;
+}
+
+static const struct {
+	const char *name;
+	int (*run)(struct job *job, struct view_error *error);
+} actions[] = {{"list", list}, {"verify", verify}, {"clear", clear}};
+
+/* Returns: the exit status, or < 0 with *error*. */
+static int run(const struct ctl_call *call, struct view_error *error)
+{
+	cleanup_free char *default_directory = cache_default_directory();
+	const char *action = call->operands[0], *directory = call->operands[1];
+
+	if (directory && call->operands[2])
+		return view_fail(error, SAY_TOO_MANY, call->operands[2]);
+	if (directory && !*directory)
+		return view_fail(error, SAY_EMPTY, "DIR");
+	if (!directory && !default_directory)
+		return view_fail(error, SAY_NO_OPERAND, "without $XDG_RUNTIME_DIR, DIR");
+	for (size_t i = 0; i < sizeof(actions) / sizeof(*actions); i++) {
+		struct job job = {.directory = directory ? directory : default_directory,
+				  .json = call->json};
+		int r;
+
+		if (strcmp(action, actions[i].name) != 0)
+			continue;
+		r = cache_entries_read(job.directory, &job.entries, error);
+		if (r == 0)
+			r = actions[i].run(&job, error);
+		cache_entries_done(&job.entries);
+		return r;
+	}
+	return view_fail(error, SAY_ARGUMENT, action);
+}
+
+int ctl_cache(int argc, char **argv)
+{
+	static const struct ctl_words words = {
+		.json = true,
+		.operands = "list, verify or clear",
+		.print_help = print_help,
+	};
+	VIEW_ERROR(error);
+	struct ctl_call call;
+	int r = ctl_parse(argc, argv, &words, &call);
+
+	if (r >= 0)
+		return r;
+	r = run(&call, &error);
+	return r < 0 ? ctl_fail("cache", &error) : r;
+}

@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* viewfsctl doctor: what on this machine is not as views need it. */
+#include <errno.h>
+#include <stdio.h>
+
+#include "fuse/base/json.h"
+#include "fuse/ctl/checkup.h"
+#include "fuse/ctl/ctl.h"
+#include "fuse/ctl/table.h"
+
+static const struct {
+	const char *name;
+	enum colour colour;
+	int status;
+} severities[] = {
+	[SEVERITY_OK] = {"ok", GREEN, 0},
+	[SEVERITY_NOTE] = {"note", BOLD, 0},
+	[SEVERITY_WARNING] = {"warning", YELLOW, 64},
+	[SEVERITY_ERROR] = {"error", RED, 32},
+};
+
+static void print_help(void)
+{
+	puts("Usage: viewfsctl doctor [--json]\n"
+	     "\n"
+	     "Says what on this machine would keep a view from working, or make it slow, and what\n"
+	     "to do about it. Changes nothing. An error is what no view works with; with a "
+	     "warning\n"
+	     "views work, but not as they should; a note is good to know. Run it as root: the\n"
+	     "kernel says what it offers only to who mounts, which is tried where nobody sees it.\n"
+	     "\n"
+	     "      --json     one JSON object: {\"findings\":[{\"severity\" (ok, note, warning,\n"
+	     "                 error), \"subject\", \"finding\", \"mend\" (or null)}]}\n"
+	     "  -h, --help     this text\n"
+	     "  -V, --version  the version, and what this build and this kernel can do\n"
+	     "\n"
+	     "Exit status: 0 fine, or notes only; 64 warnings; 32 errors; 1 usage; 2 system.");
+}
+
+static void print_findings(const struct checkup *checkup)
+{
+	for (size_t i = 0; i < checkup->count; i++) {
+		const struct finding *finding = &checkup->items[i];
+
+		printf("%s%-7s%s  %-11s  %s\n", colour_code(severities[finding->severity].colour),
+		       severities[finding->severity].name, colour_code(PLAIN), finding->subject,
+		       finding->text);
+		if (finding->mend)
+			printf("%22s→ %s\n", "", finding->mend);
+	}
+}
+
+/* Owned, or NULL without memory. */
+static struct json_object *describe(const struct finding *finding)
+{
+	cleanup_with(json_done) struct json_object *object = json_object_new_object();
+	const char *severity = severities[finding->severity].name;
+
+	if (!object || json_add(object, "severity", json_object_new_string(severity)) < 0 ||
+	    json_add(object, "subject", json_object_new_string(finding->subject)) < 0 ||
+	    json_add(object, "finding", json_object_new_string(finding->text)) < 0 ||
+	    json_object_object_add(object, "mend",
+				   finding->mend ? json_object_new_string(finding->mend) : NULL) <
+		    0)
+		return NULL;
+	return TAKE_PTR(object);
+}
+
+static int print_json(const struct checkup *checkup)
+{
+	cleanup_with(json_done) struct json_object *object = json_object_new_object();
+	struct json_object *findings = json_object_new_array();
+
+	if (!object || json_add(object, "findings", findings) < 0)
+		return -ENOMEM;
+	for (size_t i = 0; i < checkup->count; i++)
+		if (json_append(findings, describe(&checkup->items[i])) < 0)
+			return -ENOMEM;
+	json_print(object);
+	return 0;
+}
+
+int ctl_doctor(int argc, char **argv)
+{
+	static void (*const checks[])(struct checkup *) = {
+		check_kernel,	 check_device,	 check_privilege, check_passthrough,
+		check_openat2,	 check_program,	 check_fuse3,	  check_containerd,
+		check_snapshots, check_apparmor, check_selinux,	  check_views,
+	};
+	static const struct ctl_words words = {.json = true, .print_help = print_help};
+	cleanup_with(checkup_done) struct checkup checkup = {};
+	enum severity worst = SEVERITY_OK;
+	struct ctl_call call;
+	int r = ctl_parse(argc, argv, &words, &call);
+
+	if (r >= 0)
+		return r;
+	for (size_t i = 0; i < sizeof(checks) / sizeof(*checks); i++)
+		checks[i](&checkup);
+	for (size_t i = 0; i < checkup.count; i++)
+		if (checkup.items[i].severity > worst)
+			worst = checkup.items[i].severity;
+	if (call.json && print_json(&checkup) < 0)
+		checkup.no_memory = true;
+	if (!call.json)
+		print_findings(&checkup);
+	return checkup.no_memory ? ctl_fail_errno("doctor", -ENOMEM) : severities[worst].status;
+}

@@ -1,0 +1,280 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* viewfsctl list: the views of this mount namespace. */
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/sysmacros.h>
+
+#include "fuse/base/json.h"
+#include "fuse/base/text.h"
+#include "fuse/ctl/ctl.h"
+#include "fuse/ctl/table.h"
+#include "fuse/live/views.h"
+#include "fuse/process/seal.h"
+
+static void print_help(void)
+{
+	puts("Usage: viewfsctl list [--json]\n"
+	     "\n"
+	     "Lists the views that are mounted here, dead ones too. A view's STATE is alive;\n"
+	     "stopped, when its process is; dead, when that is gone: remove it with\n"
+	     "'viewfsctl gc'; or unknown, when its process cannot be seen from here and it does\n"
+	     "not answer. MEMORY is what a view's process has written and nobody shares.\n"
+	     "SANDBOX is whole or partial, what of it is in force says --json; or not yet,\n"
+	     "where the view has not come to rest.\n"
+	     "\n"
+	     "      --json     one JSON object; what is not known is null:\n"
+	     "                 {\"views\":[{\"mountpoint\", \"root\" (the part of the view that\n"
+	     "                 stands there, \"/\" for all), \"label\", \"device\", \"state\", "
+	     "\"pid\",\n"
+	     "                 \"id\", \"passthrough\", \"layers\" (their number), \"artifacts\"\n"
+	     "                 (objects as in the ready line), \"private_dirty\" (bytes),\n"
+	     "                 \"sandbox\" (the measures in force)}]}\n"
+	     "  -h, --help     this text\n"
+	     "  -V, --version  the version, and what this build and this kernel can do\n"
+	     "\n"
+	     "Exit status: 0, 1 usage, 2 system.");
+}
+
+/* Bytes that a process has written and does not share. Returns: 0, or an errno value. */
+static int read_private_dirty(pid_t pid, uint64_t *ret)
+{
+	static const char key[] = "\nPrivate_Dirty:";
+	cleanup_close int fd = -EBADF;
+	cleanup_free char *text = NULL;
+	char path[64];
+	const char *line;
+	size_t n;
+	int r;
+
+	snprintf(path, sizeof(path), "/proc/%d/smaps_rollup", pid);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	r = read_all(fd, 1 << 16, &text, &n);
+	if (r < 0)
+		return r;
+	line = strstr(text, key);
+	if (!line)
+		return -ENOENT;
+	*ret = strtoull(line + sizeof(key) - 1, NULL, 10) * 1024;
+	return 0;
+}
+
+/* What is told of a view, as far as it is known; everything is borrowed but the memory's number. */
+struct row {
+	const struct view_mount *mount;
+	const char *id;			 /* NULL: none */
+	struct json_object *passthrough; /* a boolean, or NULL */
+	struct json_object *artifacts;	 /* an array, or NULL */
+	uint64_t private_dirty;		 /* 0: not known */
+};
+
+static struct json_object *member(struct json_object *object, const char *key, json_type type)
+{
+	struct json_object *value = json_object_object_get(object, key);
+
+	return json_object_is_type(value, type) ? value : NULL;
+}
+
+static struct row make_row(const struct view_mount *mount)
+{
+	const struct server *server = mount->server;
+	struct row row = {.mount = mount};
+
+	/* A stranger's memory is not looked at: see servers.h. */
+	if (server && server->trusted)
+		read_private_dirty(server->pid, &row.private_dirty);
+	if (!server || !server->titled)
+		return row;
+	row.id = json_string(server->ready, "id");
+	row.passthrough = member(server->ready, "passthrough", json_type_boolean);
+	row.artifacts = member(server->ready, "artifacts", json_type_array);
+	return row;
+}
+
+static enum colour state_colour(enum mount_state state)
+{
+	static const enum colour colours[] = {
+		[MOUNT_ALIVE] = GREEN,
+		[MOUNT_STOPPED] = YELLOW,
+		[MOUNT_DEAD] = RED,
+		[MOUNT_UNKNOWN] = YELLOW,
+	};
+
+	return colours[state];
+}
+
+/* The paths in the view, with spaces between them; owned, or NULL without memory. */
+static char *join_paths(struct json_object *artifacts)
+{
+	cleanup_free char *joined = strdup(artifacts ? "" : "-");
+
+	for (size_t i = 0; joined && artifacts && i < json_object_array_length(artifacts); i++) {
+		const char *path = json_string(json_object_array_get_idx(artifacts, i), "path");
+		char *longer = NULL;
+
+		if (!path)
+			continue;
+		if (asprintf(&longer, "%s%s%s", joined, *joined ? " " : "", path) < 0)
+			return NULL;
+		free(joined);
+		joined = longer;
+	}
+	return TAKE_PTR(joined);
+}
+
+/* A number, or "-" where it is 0 and so not known. */
+static int add_number(struct table *table, uint64_t number, const char *unit)
+{
+	if (number == 0)
+		return table_add(table, PLAIN, "-");
+	return table_add(table, PLAIN, "%" PRIu64 "%s", number, unit);
+}
+
+/* Whether it has come to rest: some of the measures can always be taken. */
+static bool is_sealed(const struct server *server)
+{
+	return server && server->titled && server->title.sealed;
+}
+
+/* How much of the sandbox is in force, by the view's own word. */
+static int add_sandbox(struct table *table, const struct server *server)
+{
+	if (!server || !server->titled)
+		return table_add(table, PLAIN, "-");
+	if (!is_sealed(server))
+		return table_add(table, PLAIN, "not yet");
+	if (server->title.sealed == SEAL_WHOLE)
+		return table_add(table, GREEN, "whole");
+	return table_add(table, YELLOW, "partial");
+}
+
+static int add_row(struct table *table, const struct row *row)
+{
+	const struct view_mount *mount = row->mount;
+	const struct server *server = mount->server;
+	cleanup_free char *paths = join_paths(row->artifacts);
+	const char *passthrough = "-";
+
+	if (row->passthrough)
+		passthrough = json_object_get_boolean(row->passthrough) ? "yes" : "no";
+	if (!paths || table_add(table, PLAIN, "%s", mount->entry.mountpoint) < 0 ||
+	    table_add(table, PLAIN, "%s", row->id ? row->id : "-") < 0 ||
+	    add_number(table, server ? (uint64_t)server->pid : 0, "") < 0 ||
+	    table_add(table, state_colour(mount->state), "%s", mount_state_name(mount->state)) <
+		    0 ||
+	    table_add(table, PLAIN, "%s", passthrough) < 0 ||
+	    add_number(table, server && server->titled ? server->title.layers : 0, "") < 0 ||
+	    add_number(table, row->private_dirty / 1024, " kB") < 0 ||
+	    add_sandbox(table, server) < 0 || table_add(table, PLAIN, "%s", paths) < 0)
+		return -ENOMEM;
+	return 0;
+}
+
+static int print_table(const struct views *views)
+{
+	static const struct column columns[] = {
+		{"MOUNTPOINT", false}, {"ID", false},	       {"PID", true},
+		{"STATE", false},      {"PASSTHROUGH", false}, {"LAYERS", true},
+		{"MEMORY", true},      {"SANDBOX", false},     {"ARTIFACTS", false},
+	};
+	cleanup_with(table_done) struct table table = TABLE_OF(columns);
+
+	for (size_t i = 0; i < views->count; i++) {
+		struct row row = make_row(&views->items[i]);
+
+		if (add_row(&table, &row) < 0)
+			return -ENOMEM;
+	}
+	table_print(&table);
+	return 0;
+}
+
+/* Adds what is known: *value*, or null where that is NULL by itself. */
+static int add_known(struct json_object *object, const char *key, bool known,
+		     struct json_object *value)
+{
+	if (known)
+		return json_add(object, key, value);
+	return json_object_object_add(object, key, NULL) < 0 ? -ENOMEM : 0;
+}
+
+/* The names of the measures in force; owned, or NULL without memory. */
+static struct json_object *describe_sandbox(unsigned sealed)
+{
+	cleanup_with(json_done) struct json_object *names = json_object_new_array();
+
+	for (int i = 0; i < SEAL_COUNT; i++)
+		if (names && sealed & 1U << i &&
+		    json_append(names, json_object_new_string(seal_names[i])) < 0)
+			return NULL;
+	return TAKE_PTR(names);
+}
+
+/* Owned, or NULL without memory. */
+static struct json_object *describe(const struct row *row)
+{
+	cleanup_with(json_done) struct json_object *object = json_object_new_object();
+	const struct view_mount *mount = row->mount;
+	const struct server *server = mount->server;
+	bool titled = server && server->titled;
+	char device[32];
+
+	snprintf(device, sizeof(device), "%u:%u", major(mount->entry.device),
+		 minor(mount->entry.device));
+	if (!object ||
+	    json_add(object, "mountpoint", json_printable(mount->entry.mountpoint)) < 0 ||
+	    json_add(object, "root", json_printable(mount->entry.root)) < 0 ||
+	    json_add(object, "label", json_printable(mount->entry.source)) < 0 ||
+	    json_add(object, "device", json_object_new_string(device)) < 0 ||
+	    json_add(object, "state", json_object_new_string(mount_state_name(mount->state))) < 0 ||
+	    add_known(object, "pid", server, server ? json_object_new_int(server->pid) : NULL) <
+		    0 ||
+	    add_known(object, "id", row->id, row->id ? json_printable(row->id) : NULL) < 0 ||
+	    add_known(object, "passthrough", row->passthrough, json_object_get(row->passthrough)) <
+		    0 ||
+	    add_known(object, "layers", titled,
+		      titled ? json_object_new_uint64(server->title.layers) : NULL) < 0 ||
+	    add_known(object, "artifacts", row->artifacts, json_object_get(row->artifacts)) < 0 ||
+	    add_known(object, "private_dirty", row->private_dirty,
+		      row->private_dirty ? json_object_new_uint64(row->private_dirty) : NULL) < 0 ||
+	    add_known(object, "sandbox", is_sealed(server),
+		      is_sealed(server) ? describe_sandbox(server->title.sealed) : NULL) < 0)
+		return NULL;
+	return TAKE_PTR(object);
+}
+
+static int print_json(const struct views *views)
+{
+	cleanup_with(json_done) struct json_object *object = json_object_new_object();
+	struct json_object *list = json_object_new_array();
+
+	if (!object || json_add(object, "views", list) < 0)
+		return -ENOMEM;
+	for (size_t i = 0; i < views->count; i++) {
+		struct row row = make_row(&views->items[i]);
+
+		if (json_append(list, describe(&row)) < 0)
+			return -ENOMEM;
+	}
+	json_print(object);
+	return 0;
+}
+
+int ctl_list(int argc, char **argv)
+{
+	static const struct ctl_words words = {.json = true, .print_help = print_help};
+	cleanup_with(views_done) struct views views = {};
+	struct ctl_call call;
+	int r = ctl_parse(argc, argv, &words, &call);
+
+	if (r >= 0)
+		return r;
+	r = views_read(&views);
+	if (r == 0)
+		r = call.json ? print_json(&views) : print_table(&views);
+	return r < 0 ? ctl_fail_errno("list", r) : 0;
+}

@@ -1,0 +1,205 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* viewfsctl resolve: what a view would hold, without mounting one. */
+#include <errno.h>
+#include <json-c/json.h>
+#include <sha2.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "fuse/base/json.h"
+#include "fuse/base/log.h"
+#include "fuse/base/sentences.h"
+#include "fuse/cli/arguments.h"
+#include "fuse/cli/version.h"
+#include "fuse/ctl/ctl.h"
+#include "fuse/ctl/table.h"
+#include "fuse/process/seal.h"
+#include "fuse/serve/report.h"
+#include "fuse/view/prepare.h"
+
+enum { DIGEST_SIZE = sizeof("sha256:") + SHA256_DIGEST_LENGTH * 2 };
+
+static void print_help(void)
+{
+	puts("Usage: viewfsctl resolve [options] [SOURCE]\n"
+	     "\n"
+	     "Says what a view of a source would hold, and from which layer; mounts nothing.\n"
+	     "Layers are counted from 0, topmost first.\n"
+	     "\n"
+	     "The layers come from -o lowerdir=…, --mounts=FILE, --bundle=DIR, or SOURCE, as for\n"
+	     "urunc-viewfs(8).\n"
+	     "\n"
+	     "Options:\n"
+	     "      --json                one JSON object instead of a table\n"
+	     "      --digest              SHA-256 of every artifact, too\n"
+	     "  -o OPTIONS                mount options, separated by commas (see below)\n"
+	     "      --mounts=FILE         containerd's mounts as JSON (- is stdin)\n"
+	     "      --bundle=DIR          an OCI bundle's rootfs and annotations\n"
+	     "  -h, --help                this text\n"
+	     "  -V, --version             the version, and what this build and this kernel can "
+	     "do\n");
+	options_help();
+	puts("\nExit status: 0 the view could boot, 1 usage, 2 system, 32 it could not.");
+}
+
+/* Returns: 0, or an errno value of reading. */
+static int digest_file(int fd, char ret[static DIGEST_SIZE])
+{
+	char hex[SHA256_DIGEST_STRING_LENGTH];
+	static uint8_t bytes[1 << 16];
+	off_t offset = 0;
+	SHA2_CTX state;
+
+	SHA256Init(&state);
+	for (;;) {
+		ssize_t n = pread(fd, bytes, sizeof(bytes), offset);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return -errno;
+		if (n == 0)
+			break;
+		SHA256Update(&state, bytes, (size_t)n);
+		offset += n;
+	}
+	SHA256End(&state, hex);
+	snprintf(ret, DIGEST_SIZE, "sha256:%s", hex);
+	return 0;
+}
+
+/* One line of the answer. */
+struct row {
+	const struct artifact *artifact;
+	char digest[DIGEST_SIZE]; /* "" without --digest */
+};
+
+static int digest_rows(struct row *rows, size_t n, struct view_error *error)
+{
+	for (size_t i = 0; i < n; i++) {
+		const struct artifact *artifact = rows[i].artifact;
+		int r = digest_file(artifact->fd, rows[i].digest);
+
+		if (r < 0)
+			return view_fail(error, SAY_ARTIFACT_LAYER, roles_name(artifact->roles),
+					 artifact->path, strerror(-r));
+	}
+	return 0;
+}
+
+static int print_table(const struct row *rows, size_t n, bool digests)
+{
+	static const struct column columns[] = {
+		{"ROLE", false}, {"PATH", false},   {"SIZE", true},
+		{"LAYER", true}, {"ORIGIN", false}, {"DIGEST", false},
+	};
+	cleanup_with(table_done) struct table table = TABLE_OF(columns);
+
+	table.width -= !digests;
+	for (size_t i = 0; i < n; i++) {
+		const struct artifact *artifact = rows[i].artifact;
+
+		if (table_add(&table, PLAIN, "%s", roles_name(artifact->roles)) < 0 ||
+		    table_add(&table, PLAIN, "%s", artifact->path) < 0 ||
+		    table_add(&table, PLAIN, "%lld", (long long)artifact->st.st_size) < 0 ||
+		    table_add(&table, PLAIN, "%zu", artifact->layer) < 0 ||
+		    table_add(&table, PLAIN, "%s", artifact->origin) < 0 ||
+		    (digests && table_add(&table, PLAIN, "%s", rows[i].digest) < 0))
+			return -ENOMEM;
+	}
+	if (n > 0)
+		table_print(&table);
+	return 0;
+}
+
+/* Owned, or NULL without memory. */
+static struct json_object *describe(const struct row *row)
+{
+	cleanup_with(json_done) struct json_object *object = NULL;
+	cleanup_free char *text = report_artifact(row->artifact);
+	struct json_fault fault;
+
+	if (!text || json_parse(text, strlen(text), &object, &fault) < 0 ||
+	    (*row->digest && json_add(object, "digest", json_object_new_string(row->digest)) < 0))
+		return NULL;
+	return TAKE_PTR(object);
+}
+
+static int print_json(const struct row *rows, size_t n, const struct view *view,
+		      const struct view_error *error)
+{
+	cleanup_with(json_done) struct json_object *object = json_object_new_object();
+	struct json_object *artifacts = json_object_new_array();
+	bool bootable = error->code == CODE_NONE;
+	int64_t layers = view->stack ? (int64_t)li_stack_size(view->stack) : 0;
+
+	if (!object || json_add(object, "bootable", json_object_new_boolean(bootable)) < 0 ||
+	    (layers > 0 && json_add(object, "layers", json_object_new_int64(layers)) < 0) ||
+	    json_add(object, "artifacts", artifacts) < 0)
+		return -ENOMEM;
+	for (size_t i = 0; i < n; i++)
+		if (json_append(artifacts, describe(&rows[i])) < 0)
+			return -ENOMEM;
+	if (!bootable && json_add(object, "error", report_error(error)) < 0)
+		return -ENOMEM;
+	json_print(object);
+	return 0;
+}
+
+/* After the first artifact that could not be resolved: the others, as far as they can be. */
+static void resolve_the_rest(struct view *view)
+{
+	for (size_t i = 0; i < view->artifact_count; i++) {
+		VIEW_ERROR(ignored);
+
+		if (view->artifacts[i].state == ARTIFACT_UNRESOLVED)
+			artifact_resolve(view, &view->artifacts[i], &ignored);
+	}
+}
+
+/* Resolves what can be, and shows that; the first that cannot is the error. */
+static int resolve(struct arguments *arguments, struct view_error *error)
+{
+	cleanup_with(source_done) struct source source = {};
+	cleanup_with(view_done) struct view view = {};
+	struct row rows[ARTIFACTS_MAX] = {};
+	size_t n = 0;
+
+	if (source_find(arguments, &source, error) == 0 &&
+	    view_prepare(&arguments->options, &source, false, &view, error) == 0 &&
+	    view_resolve(&view, error) < 0)
+		resolve_the_rest(&view);
+	for (size_t i = 0; i < view.artifact_count; i++)
+		if (view.artifacts[i].state == ARTIFACT_READY)
+			rows[n++].artifact = &view.artifacts[i];
+	if (arguments->digest)
+		digest_rows(rows, n, error);
+	if ((arguments->json ? print_json(rows, n, &view, error)
+			     : print_table(rows, n, arguments->digest)) < 0)
+		return view_fail(error, SAY_NO_MEMORY);
+	return error->code == CODE_NONE ? 0 : -ECANCELED;
+}
+
+int ctl_resolve(int argc, char **argv)
+{
+	cleanup_with(arguments_done) struct arguments arguments = ARGUMENTS_INIT;
+	VIEW_ERROR(error);
+	int r;
+
+	seal_early();
+	r = arguments_parse(&arguments, argc, argv, FOR_RESOLVE, &error);
+	if (r == 0 && arguments.help) {
+		print_help();
+		return 0;
+	}
+	if (r == 0 && arguments.version) {
+		version_print("viewfsctl");
+		return 0;
+	}
+	if (r == 0)
+		r = resolve(&arguments, &error);
+	if (r == 0)
+		return 0;
+	return ctl_fail("resolve", &error);
+}

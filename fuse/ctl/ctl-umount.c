@@ -1,0 +1,196 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * viewfsctl umount: no view is left at a place, and nobody waits for one. Unmounting alone does not
+ * end a view: another mount namespace, or a file of it that is bound somewhere, keeps a copy.
+ */
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/pidfd.h>
+
+#include "fuse/base/sentences.h"
+#include "fuse/ctl/ctl.h"
+#include "fuse/live/servers.h"
+#include "fuse/mount/mountinfo.h"
+#include "fuse/mount/mountpoint.h"
+#include "fuse/process/bounded.h"
+
+enum {
+	END_SECONDS = 5,    /* for a process to end */
+	PLACE_SECONDS = 10, /* for all that is done about one DIR */
+};
+
+static void print_help(void)
+{
+	puts("Usage: viewfsctl umount DIR…\n"
+	     "\n"
+	     "Unmounts every view at DIR, dead or alive, in use or not, and ends the process that\n"
+	     "serves it, even where another mount namespace still has the view; one that is also\n"
+	     "mounted elsewhere here goes on there. Never hangs. That nothing is mounted there, "
+	     "or\n"
+	     "that DIR is gone, is no error.\n"
+	     "\n"
+	     "  -h, --help     this text\n"
+	     "  -V, --version  the version, and what this build and this kernel can do\n"
+	     "\n"
+	     "Exit status: 0, 1 usage, 2 system, 32 failure, 64 some failed and some did not.");
+}
+
+/* Whether all of a view is mounted at some place in this namespace. */
+static int is_mounted(dev_t device)
+{
+	cleanup_with(mountinfo_close) struct mountinfo mountinfo = {};
+	struct mount_entry entry;
+	int r = mountinfo_open(&mountinfo);
+
+	if (r < 0)
+		return r;
+	while ((r = mountinfo_next(&mountinfo, &entry)) > 0)
+		if (entry.device == device && strcmp(entry.root, "/") == 0)
+			return 1;
+	return r;
+}
+
+/* Returns: 0, or an errno value: -ETIMEDOUT. */
+static int end_server(pid_t pid, dev_t device)
+{
+	cleanup_close int pidfd = server_open(pid, device);
+	struct pollfd end = {.fd = pidfd, .events = POLLIN};
+	int n;
+
+	if (pidfd < 0)
+		return pidfd == -ESRCH ? 0 : pidfd;
+	if (pidfd_send_signal(pidfd, SIGTERM, NULL, 0) < 0)
+		return errno == ESRCH ? 0 : -errno;
+	/* One that is stopped takes no other signal. */
+	pidfd_send_signal(pidfd, SIGCONT, NULL, 0);
+	do
+		n = poll(&end, 1, END_SECONDS * 1000);
+	while (n < 0 && errno == EINTR);
+	return n > 0 ? 0 : n < 0 ? -errno : -ETIMEDOUT;
+}
+
+/* Ends whoever serves a view that is mounted here no more. */
+static int end_servers(const char *path, dev_t device, struct view_error *error)
+{
+	cleanup_with(servers_done) struct servers servers = {};
+	int r = is_mounted(device);
+
+	if (r > 0)
+		return 0;
+	if (r == 0)
+		r = servers_find(device, &servers);
+	if (r < 0)
+		return view_fail(error, SAY_SYSTEM, path, strerror(-r));
+	for (size_t i = 0; i < servers.count; i++) {
+		r = end_server(servers.items[i].pid, device);
+		if (r < 0)
+			return view_fail(error, SAY_GOES_ON, path, servers.items[i].pid,
+					 strerror(-r));
+	}
+	return 0;
+}
+
+/*
+ * *again*: a view stood above already, and what is not one may be below.
+ * Returns: > 0: a view is gone from *path*; 0: there was none; < 0 with *error*.
+ */
+static int unmount_topmost(const char *path, bool again, struct view_error *error)
+{
+	cleanup_close int fd = mountpoint_open(path);
+	cleanup_free char *line = NULL;
+	struct mount_entry mount;
+	int r = fd;
+
+	if (fd == -ENOENT || fd == -ENOTDIR)
+		return 0;
+	if (fd >= 0)
+		r = mountinfo_find(fd, &mount, &line);
+	if (r < 0)
+		return view_fail(error, SAY_UNMOUNT, path, strerror(-r));
+	if (r == 0 || (again && strcmp(mount.type, VIEW_TYPE) != 0))
+		return 0;
+	if (strcmp(mount.type, VIEW_TYPE) != 0)
+		return view_fail(error, SAY_NOT_A_VIEW, path, mount.type);
+	r = mountpoint_detach_this(fd);
+	/* EINVAL: somebody else was faster. */
+	if (r < 0 && r != -EINVAL)
+		return view_fail(error, SAY_UNMOUNT, path, strerror(-r));
+	/* As long as the descriptor is open no other view gets this one's number. */
+	return end_servers(path, mount.device, error) < 0 ? -ECANCELED : 1;
+}
+
+static int unmount(const char *directory, struct view_error *error)
+{
+	cleanup_free char *path = mountpoint_path(directory);
+	int r;
+
+	/* An empty name is a slip of a script's, not a place where nothing is. */
+	if (!path && *directory && (errno == ENOENT || errno == ENOTDIR))
+		return 0;
+	if (!path)
+		return view_fail(error, SAY_UNMOUNT, directory, strerror(errno));
+	r = unmount_topmost(path, false, error);
+	while (r > 0)
+		r = unmount_topmost(path, true, error);
+	return r;
+}
+
+/* One DIR, and what was wrong with it. */
+struct place {
+	const char *directory;
+	struct view_error error;
+};
+
+static int run(void *argument)
+{
+	struct place *place = argument;
+
+	return unmount(place->directory, &place->error) < 0;
+}
+
+/* One DIR, in bounded time. Returns: the exit status. */
+static int unmount_bounded(struct place *place, const char *directory)
+{
+	VIEW_ERROR(error);
+	int r;
+
+	*place = (struct place){.directory = directory};
+	r = bounded_run(run, place, PLACE_SECONDS);
+	if (r == 0)
+		return 0;
+	if (r > 0)
+		return ctl_fail("umount", &place->error);
+	if (r == -ETIMEDOUT)
+		view_fail(&error, SAY_UNMOUNT_TIMEOUT, directory, PLACE_SECONDS);
+	else
+		view_fail(&error, SAY_UNMOUNT, directory, strerror(-r));
+	return ctl_fail("umount", &error);
+}
+
+int ctl_umount(int argc, char **argv)
+{
+	static const struct ctl_words words = {.operands = "DIR", .print_help = print_help};
+	struct place *place;
+	struct ctl_call call;
+	int status = ctl_parse(argc, argv, &words, &call);
+	int failed = 0, done = 0;
+
+	if (status >= 0)
+		return status;
+	/* Shared with the process that does it. */
+	place = mmap(NULL, sizeof(*place), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1,
+		     0);
+	if (place == MAP_FAILED)
+		return ctl_fail_errno("umount", -errno);
+	for (char **directory = call.operands; *directory; directory++) {
+		int r = unmount_bounded(place, *directory);
+
+		failed = failed ? failed : r;
+		done += r == 0;
+	}
+	return failed && done ? 64 : failed;
+}

@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "fuse/ctl/table.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "fuse/base/array.h"
+#include "fuse/base/text.h"
+
+int table_add(struct table *table, enum colour colour, const char *format, ...)
+{
+	cleanup_free char *text = NULL;
+	struct cell *cells;
+	va_list args;
+	int n;
+
+	va_start(args, format);
+	n = vasprintf(&text, format, args);
+	va_end(args);
+	if (n < 0) {
+		text = NULL;
+		return -ENOMEM;
+	}
+	cells = array_grow(table->cells, table->count, &table->capacity, sizeof(*cells));
+	if (!cells)
+		return -ENOMEM;
+	table->cells = cells;
+	table->cells[table->count] = (struct cell){text_printable(text), colour};
+	if (!table->cells[table->count].text)
+		return -ENOMEM;
+	table->count++;
+	return 0;
+}
+
+void table_done(struct table *table)
+{
+	for (size_t i = 0; i < table->count; i++)
+		free(table->cells[i].text);
+	free(table->cells);
+	*table = (struct table){};
+}
+
+const char *colour_code(enum colour colour)
+{
+	static const char *const codes[] = {
+		[PLAIN] = "\033[0m",  [BOLD] = "\033[1m",    [RED] = "\033[31m",
+		[GREEN] = "\033[32m", [YELLOW] = "\033[33m",
+	};
+	const char *no_colour = getenv("NO_COLOR");
+
+	return (no_colour && *no_colour) || !isatty(STDOUT_FILENO) ? "" : codes[colour];
+}
+
+/* Characters, of which every one is taken to be as wide as any other. */
+static size_t characters(const char *text)
+{
+	size_t n = 0;
+
+	for (; *text; text++)
+		n += (*text & 0xc0) != 0x80;
+	return n;
+}
+
+static size_t column_width(const struct table *table, size_t column)
+{
+	size_t width = characters(table->columns[column].title);
+
+	for (size_t i = column; i < table->count; i += table->width) {
+		size_t n = characters(table->cells[i].text);
+
+		width = n > width ? n : width;
+	}
+	return width;
+}
+
+static void print_cell(const struct table *table, size_t column, size_t width, const char *text,
+		       enum colour colour)
+{
+	bool last = column + 1 == table->width, right = table->columns[column].right;
+	int padding = (int)(width - characters(text));
+
+	/* Nothing is padded that nothing follows. */
+	printf("%*s%s%s%s%*s%s", right ? padding : 0, "",
+	       colour == PLAIN ? "" : colour_code(colour), text,
+	       colour == PLAIN ? "" : colour_code(PLAIN), right || last ? 0 : padding, "",
+	       last ? "\n" : "  ");
+}
+
+void table_print(const struct table *table)
+{
+	cleanup_free size_t *widths = calloc(table->width, sizeof(*widths));
+
+	for (size_t i = 0; widths && i < table->width; i++) {
+		widths[i] = column_width(table, i);
+		print_cell(table, i, widths[i], table->columns[i].title, BOLD);
+	}
+	for (size_t i = 0; widths && i < table->count; i++)
+		print_cell(table, i % table->width, widths[i % table->width], table->cells[i].text,
+			   table->cells[i].colour);
+}

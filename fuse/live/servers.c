@@ -1,0 +1,279 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "fuse/live/servers.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/pidfd.h>
+#include <sys/sysmacros.h>
+
+#include "fuse/base/array.h"
+#include "fuse/base/json.h"
+#include "fuse/base/text.h"
+
+static void close_directory(DIR **directory)
+{
+	if (*directory)
+		closedir(*directory);
+}
+DEFINE_CLEANUP(DIR *, close_directory)
+
+/* Opens a directory to be listed; NULL with errno. */
+static DIR *open_directory(int at, const char *name)
+{
+	cleanup_close int fd = openat(at, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *directory = fd < 0 ? NULL : fdopendir(fd);
+
+	if (directory)
+		TAKE_FD(fd);
+	return directory;
+}
+
+/* Reads the beginning of a small file of a process. Returns: 0 or an errno value. */
+static int read_file(int proc, const char *name, char *ret, size_t size)
+{
+	cleanup_close int fd = openat(proc, name, O_RDONLY | O_CLOEXEC);
+	ssize_t n = fd < 0 ? -1 : read(fd, ret, size - 1);
+
+	if (n < 0)
+		return -errno;
+	ret[n] = '\0';
+	return 0;
+}
+
+/* Of all processes few go on from here. */
+static bool has_our_name(int proc)
+{
+	char name[32];
+
+	return read_file(proc, "comm", name, sizeof(name)) == 0 &&
+	       strcmp(name, PROGRAM_NAME "\n") == 0;
+}
+
+/* The letter of proc_pid_stat(5), or 0. */
+static char read_state(int proc)
+{
+	char text[1024];
+	const char *end;
+
+	if (read_file(proc, "stat", text, sizeof(text)) < 0)
+		return 0;
+	end = strrchr(text, ')');
+	if (!end || end[1] != ' ')
+		return '\0';
+	return end[2];
+}
+
+static bool is_trusted(int proc)
+{
+	static const char key[] = "\nUid:";
+	char text[4096];
+	char *line, *end;
+	unsigned long first;
+
+	if (read_file(proc, "status", text, sizeof(text)) < 0)
+		return false;
+	line = strstr(text, key);
+	if (!line)
+		return false;
+	line += sizeof(key) - 1;
+	first = strtoul(line, &end, 10);
+	/* Real, effective, saved, and that for filesystems. */
+	for (int i = 0; i < 3 && end > line; i++) {
+		line = end;
+		if (strtoul(line, &end, 10) != first)
+			return false;
+	}
+	return end > line && (first == 0 || first == geteuid());
+}
+
+/*
+ * Whether a descriptor is /dev/fuse, by its name: asking the file itself might take for ever.
+ * Returns: > 0, 0, or an errno value: -EACCES to who may list descriptors and not look at them.
+ */
+static int is_fuse(int fds, const char *number)
+{
+	char target[PATH_MAX];
+	ssize_t n = readlinkat(fds, number, target, sizeof(target));
+	static const char name[] = "/fuse";
+	const ssize_t length = sizeof(name) - 1;
+
+	if (n < 0)
+		return -errno;
+	return n >= length && memcmp(target + n - length, name, (size_t)length) == 0;
+}
+
+/* The kernel's word for the connection that a descriptor is. Returns: 0 or -ENOENT. */
+static int read_connection(int proc, const char *number, dev_t *ret)
+{
+	static const char key[] = "\nfuse_connection:\t";
+	char path[64], text[1024];
+	char *value;
+	uint64_t device;
+
+	snprintf(path, sizeof(path), "fdinfo/%s", number);
+	if (read_file(proc, path, text, sizeof(text)) < 0)
+		return -ENOENT;
+	value = strstr(text, key);
+	if (!value)
+		return -ENOENT;
+	value += sizeof(key) - 1;
+	value[strcspn(value, "\n")] = '\0';
+	if (number_parse(value, 10, UINT32_MAX, &device) < 0)
+		return -ENOENT;
+	/* As the kernel packs it for itself (include/linux/kdev_t.h). */
+	*ret = makedev(device >> 20, device & 0xfffff);
+	return 0;
+}
+
+/* Returns: > 0: the kernel says what it serves; 0: it may serve something; < 0: it does not. */
+static int ask_kernel(int proc, dev_t *ret)
+{
+	cleanup_with(close_directory) DIR *fds = open_directory(proc, "fd");
+	const struct dirent *entry;
+	int r = -ENOENT;
+
+	if (!fds)
+		return errno == EACCES || errno == EPERM ? 0 : -errno;
+	while ((entry = readdir(fds))) {
+		int fuse;
+
+		if (*entry->d_name == '.')
+			continue;
+		fuse = is_fuse(dirfd(fds), entry->d_name);
+		if (fuse == -EACCES)
+			return 0;
+		if (fuse <= 0)
+			continue;
+		if (read_connection(proc, entry->d_name, ret) == 0)
+			return 1;
+		r = 0;
+	}
+	return r;
+}
+
+/* Returns: 0; -EINVAL: it has none; -ENOMEM. */
+static int read_title(int proc, struct title *ret, struct json_object **ret_ready)
+{
+	int r = -EINVAL;
+
+	/* Read in the moment when it is replaced, it may be cut off; that happens once. */
+	for (int i = 0; r == -EINVAL && i < 3; i++) {
+		cleanup_close int fd = openat(proc, "cmdline", O_RDONLY | O_CLOEXEC);
+		cleanup_free char *text = NULL;
+		size_t n;
+
+		r = fd < 0 ? -EINVAL : read_all(fd, TITLE_SIZE_MAX, &text, &n);
+		if (r == 0)
+			r = title_parse(text, n, ret, ret_ready);
+		else if (r != -ENOMEM)
+			r = -EINVAL;
+	}
+	return r;
+}
+
+static void server_done(struct server *server)
+{
+	json_done(&server->ready);
+}
+DEFINE_CLEANUP(struct server, server_done)
+
+/* Returns: > 0: *ret* is a server; 0: the process is none; < 0: -ENOMEM. */
+static int look_at(int proc, dev_t device, struct server *ret)
+{
+	char state;
+	int known, r;
+
+	if (!has_our_name(proc))
+		return 0;
+	known = ask_kernel(proc, &ret->device);
+	if (known < 0 || (known > 0 && device && ret->device != device))
+		return 0;
+	ret->trusted = is_trusted(proc);
+	if (ret->trusted) {
+		r = read_title(proc, &ret->title, &ret->ready);
+		if (r == -ENOMEM)
+			return r;
+		if (r == 0 && known == 0)
+			ret->device = ret->title.device;
+		ret->titled = r == 0 && ret->title.device == ret->device;
+		if (r == 0 && !ret->titled)
+			json_done(&ret->ready);
+	}
+	state = read_state(proc);
+	ret->stopped = state == 'T' || state == 't';
+	if (state == 'Z' || state == 'X' || (!known && !ret->titled))
+		return 0;
+	return !device || ret->device == device;
+}
+
+static int add(struct servers *servers, struct server *server)
+{
+	struct server *items =
+		array_grow(servers->items, servers->count, &servers->capacity, sizeof(*items));
+
+	if (!items)
+		return -ENOMEM;
+	servers->items = items;
+	servers->items[servers->count++] = TAKE(*server, (struct server){});
+	return 0;
+}
+
+int servers_find(dev_t device, struct servers *ret)
+{
+	cleanup_with(close_directory) DIR *proc = open_directory(AT_FDCWD, "/proc");
+	cleanup_with(servers_done) struct servers servers = {};
+	const struct dirent *entry;
+
+	if (!proc)
+		return -errno;
+	while ((entry = readdir(proc))) {
+		cleanup_with(server_done) struct server server = {};
+		cleanup_close int fd = -EBADF;
+		uint64_t pid;
+		int r;
+
+		if (number_parse(entry->d_name, 10, INT_MAX, &pid) < 0)
+			continue;
+		fd = openat(dirfd(proc), entry->d_name, O_PATH | O_DIRECTORY | O_CLOEXEC);
+		server.pid = (pid_t)pid;
+		r = fd < 0 ? 0 : look_at(fd, device, &server);
+		if (r > 0)
+			r = add(&servers, &server);
+		if (r < 0)
+			return r;
+	}
+	*ret = TAKE(servers, (struct servers){});
+	return 0;
+}
+
+void servers_done(struct servers *servers)
+{
+	for (size_t i = 0; i < servers->count; i++)
+		server_done(&servers->items[i]);
+	free(servers->items);
+	*servers = (struct servers){};
+}
+
+int server_open(pid_t pid, dev_t device)
+{
+	cleanup_with(server_done) struct server server = {};
+	/* First: if the number is another process's by the time it is looked at, this one is dead.
+	 */
+	cleanup_close int pidfd = pidfd_open(pid, 0);
+	cleanup_close int proc = -EBADF;
+	char path[32];
+	int r;
+
+	if (pidfd < 0)
+		return -errno;
+	snprintf(path, sizeof(path), "/proc/%d", pid);
+	proc = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	r = proc < 0 ? 0 : look_at(proc, device, &server);
+	if (r <= 0)
+		return r < 0 ? r : -ESRCH;
+	return TAKE_FD(pidfd);
+}

@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The processes that serve views. Which connection a process serves the kernel says (since Linux
+ * 6.16, to whoever may look at the process's descriptors); else its title does.
+ *
+ * Anybody may run a process that looks like a server. So titles, which also lie in memory that a
+ * stranger could make one wait for, are only taken of processes that are root's or the caller's.
+ */
+#pragma once
+
+#include <stdbool.h>
+
+#include "fuse/live/title.h"
+#include "layerindex/cleanup.h"
+
+struct server {
+	pid_t pid;
+	dev_t device; /* of the mounts that it serves */
+	bool stopped; /* by a signal or a debugger: it answers nothing */
+	bool trusted; /* root's, or the caller's */
+	bool titled;
+	struct title title;	   /* if titled */
+	struct json_object *ready; /* its ready line, if titled; owned */
+};
+
+struct servers {
+	struct server *items; /* owned */
+	size_t count, capacity;
+};
+
+/*
+ * Finds the servers of *device*, or with 0 all of them. Never waits for one of them, nor for a
+ * filesystem.
+ * Returns: 0, with *ret* owned by the caller; -ENOMEM; or why /proc cannot be read.
+ */
+int servers_find(dev_t device, struct servers *ret);
+
+void servers_done(struct servers *servers);
+DEFINE_CLEANUP(struct servers, servers_done)
+
+/*
+ * Holds on to a process if it serves *device*: whatever becomes of its number, it is this one.
+ * Returns: a pidfd, owned by the caller; -ESRCH: it does not, or is gone; or an errno value.
+ */
+int server_open(pid_t pid, dev_t device);

@@ -1,0 +1,146 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The kernel reads a command line out of the process's own memory, from where it was told of.
+ * PR_SET_MM_MAP tells it of another place at once, and takes no privilege as PR_SET_MM_ARG_START
+ * does; but everything else that the kernel knows of this memory is to be said again.
+ */
+#include "fuse/live/title.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/auxv.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+
+#include "fuse/base/json.h"
+#include "fuse/mount/mountinfo.h"
+
+enum { FACTS_SIZE = 160 }; /* more than the numbers of a struct title take */
+
+/* The last of them, at a place of its own: it is written over. */
+#define SEALED_FORMAT ",\"sealed\":\"%02x\"}}"
+
+/* Where the linker, whose names these are, has put the code, and the data up to the heap. */
+/* NOLINTNEXTLINE(bugprone-reserved-identifier,cert-dcl37-c,cert-dcl51-cpp) */
+extern char __executable_start[], _etext[], _edata[], _end[];
+
+/*
+ * Has the kernel take the *n* bytes at *text* for the command line. What it had known exactly it
+ * could only be asked by reading /proc; nothing depends on it, and of the environment, which was
+ * the caller's, nothing is left to be shown. Returns: 0 or an errno value.
+ */
+static int set_command_line(const char *text, size_t n)
+{
+	uint64_t start = (uintptr_t)text, after = start + n;
+	uint64_t end = (uintptr_t)_end, heap = (uintptr_t)sbrk(0);
+	struct prctl_mm_map map = {
+		.start_code = (uintptr_t)__executable_start,
+		.end_code = (uintptr_t)_etext,
+		.start_data = (uintptr_t)_etext,
+		.end_data = (uintptr_t)_edata,
+		/* The heap of a static program that lies anywhere is put before it, far away. */
+		.start_brk = end < heap ? end : heap,
+		.brk = heap,
+		.start_stack = getauxval(AT_RANDOM),
+		.arg_start = start,
+		.arg_end = after,
+		.env_start = after,
+		.env_end = after,
+		.exe_fd = (uint32_t)-1,
+	};
+
+	return prctl(PR_SET_MM, PR_SET_MM_MAP, &map, sizeof(map), 0) < 0 ? -errno : 0;
+}
+
+/* Not zero: it lies among data then, in a page that every view has of its own anyway. */
+static struct {
+	char *memory;
+	size_t size;
+	char *sealed; /* where SEALED_FORMAT begins */
+} shown = {.memory = MAP_FAILED};
+
+void title_set(const char *ready, const struct title *title)
+{
+	/* Without the brace that closes the object. */
+	int length = (int)strlen(ready) - 1;
+	size_t size = sizeof(TITLE_PREFIX) + (size_t)length + FACTS_SIZE;
+	/* Of its own: everybody may read a command line, and nothing else must lie there. */
+	char *memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	int n, end;
+
+	/* As it was executed through a descriptor, it would have that descriptor's name. */
+	prctl(PR_SET_NAME, PROGRAM_NAME);
+	if (memory == MAP_FAILED)
+		return;
+	n = snprintf(memory, size,
+		     TITLE_PREFIX "%.*s,\"view\":{\"device\":\"%u:%u\",\"layers\":%" PRIu64
+				  ",\"digest\":\"%016" PRIx64 "\"",
+		     length, ready, major(title->device), minor(title->device), title->layers,
+		     title->digest);
+	end = n < 0 ? n : n + snprintf(memory + n, size - (size_t)n, SEALED_FORMAT, title->sealed);
+	if (n < 0 || set_command_line(memory, (size_t)end + 1) < 0) {
+		munmap(memory, size);
+		return;
+	}
+	if (shown.memory != MAP_FAILED)
+		munmap(shown.memory, shown.size);
+	shown.memory = memory;
+	shown.size = size;
+	shown.sealed = memory + n;
+}
+
+void title_sealed(unsigned measures)
+{
+	char text[sizeof(SEALED_FORMAT)];
+	int n = snprintf(text, sizeof(text), SEALED_FORMAT, measures & 0xff);
+
+	if (shown.memory != MAP_FAILED && n > 0)
+		memcpy(shown.sealed, text, (size_t)n);
+}
+
+static int parse_facts(struct json_object *facts, struct title *ret)
+{
+	const char *device = json_string(facts, "device");
+	const char *digest = json_string(facts, "digest");
+	const char *sealed = json_string(facts, "sealed");
+	struct json_object *layers;
+
+	if (!device || device_parse(device, &ret->device) < 0 || !digest ||
+	    strspn(digest, "0123456789abcdef") != 16 || digest[16] || !sealed ||
+	    strspn(sealed, "0123456789abcdef") != 2 || sealed[2] ||
+	    !json_object_object_get_ex(facts, "layers", &layers) ||
+	    !json_object_is_type(layers, json_type_int))
+		return -EINVAL;
+	ret->digest = strtoull(digest, NULL, 16);
+	ret->layers = json_object_get_uint64(layers);
+	ret->sealed = (unsigned)strtoul(sealed, NULL, 16);
+	return 0;
+}
+
+int title_parse(const char *text, size_t n, struct title *ret, struct json_object **ret_ready)
+{
+	static const size_t skipped = sizeof(TITLE_PREFIX) - 1;
+	cleanup_with(json_done) struct json_object *object = NULL;
+	struct json_fault fault;
+	int r;
+
+	/* The one string that it is ends in a NUL. */
+	n -= n > 0 && text[n - 1] == '\0';
+	if (n < skipped || strncmp(text, TITLE_PREFIX, skipped) != 0)
+		return -EINVAL;
+	r = json_parse(text + skipped, n - skipped, &object, &fault);
+	if (r < 0)
+		return r;
+	if (!json_object_is_type(object, json_type_object))
+		return -EINVAL;
+	r = parse_facts(json_object_object_get(object, "view"), ret);
+	if (r < 0)
+		return r;
+	json_object_object_del(object, "view");
+	*ret_ready = TAKE_PTR(object);
+	return 0;
+}

@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What a serving process says of itself, where everybody looks: its command line is TITLE_PREFIX
+ * and one JSON object, the ready line's, which has besides a member "view" with the facts below.
+ * So there is no file that could be stale, and nothing to be removed when the process ends.
+ */
+#pragma once
+
+#include <json-c/json.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "fuse/process/program.h"
+
+#define TITLE_PREFIX PROGRAM_NAME ": "
+
+enum { TITLE_SIZE_MAX = 256 << 10 }; /* bytes; far beyond what paths allow */
+
+struct title {
+	dev_t device; /* of the mount */
+	uint64_t layers;
+	uint64_t digest; /* view_digest() */
+	unsigned sealed; /* the measures of its sandbox that are in force (seal.h) */
+};
+
+/*
+ * Makes the title this process's command line, and PROGRAM_NAME its name. *ready* is the ready line
+ * by now. Best effort: where the kernel will not have it (it takes CONFIG_CHECKPOINT_RESTORE, and
+ * /proc), the command line stays what it was.
+ */
+void title_set(const char *ready, const struct title *title);
+
+/* Adds to the title what is in force by now. Makes no system call: it can be said when sealed. */
+void title_sealed(unsigned measures);
+
+/*
+ * Takes a command line of *n* bytes apart, which a NUL must follow. It may be anybody's: all that
+ * is in *ret_ready is what its process says.
+ * Returns: 0, with *ret and an owned object in *ret_ready, which is the ready line; -EINVAL: it is
+ *	no title; -ENOMEM.
+ */
+int title_parse(const char *text, size_t n, struct title *ret, struct json_object **ret_ready);

@@ -1,0 +1,152 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Alive is a view that a process serves. Of one whose process cannot be seen, as in another pid
+ * namespace, only the kernel knows, and says so in the answer to statfs(2), for which one may wait
+ * for ever: processes of their own ask, all at once.
+ */
+#include "fuse/live/views.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "fuse/base/array.h"
+#include "fuse/mount/mountpoint.h"
+#include "fuse/process/bounded.h"
+#include "fuse/serve/report.h"
+
+enum { ANSWER_SECONDS = 2 };
+
+void views_done(struct views *views)
+{
+	for (size_t i = 0; i < views->count; i++)
+		free(views->items[i].line);
+	free(views->items);
+	servers_done(&views->servers);
+	*views = (struct views){};
+}
+
+static int add(struct views *views, const struct mount_entry *entry, char *line)
+{
+	struct view_mount *items =
+		array_grow(views->items, views->count, &views->capacity, sizeof(*items));
+
+	if (!items) {
+		free(line);
+		return -ENOMEM;
+	}
+	views->items = items;
+	views->items[views->count++] = (struct view_mount){.entry = *entry, .line = line};
+	return 0;
+}
+
+static int read_mounts(struct views *views)
+{
+	cleanup_with(mountinfo_close) struct mountinfo mountinfo = {};
+	struct mount_entry entry;
+	int r = mountinfo_open(&mountinfo);
+
+	if (r < 0)
+		return r;
+	while ((r = mountinfo_next(&mountinfo, &entry)) > 0) {
+		if (strcmp(entry.type, VIEW_TYPE) != 0)
+			continue;
+		r = add(views, &entry, mountinfo_take_line(&mountinfo));
+		if (r < 0)
+			return r;
+	}
+	return r;
+}
+
+/* The server of a device, rather one that says what it serves; NULL: there is none. */
+static const struct server *find_server(const struct servers *servers, dev_t device)
+{
+	const struct server *found = NULL;
+
+	for (size_t i = 0; i < servers->count; i++)
+		if (servers->items[i].device == device && (!found || servers->items[i].titled))
+			found = &servers->items[i];
+	return found;
+}
+
+int view_mount_open(const struct view_mount *mount)
+{
+	cleanup_close int fd = mountpoint_open(mount->entry.mountpoint);
+	cleanup_free char *line = NULL;
+	struct mount_entry entry;
+	int r;
+
+	if (fd < 0)
+		return fd;
+	r = mountinfo_find(fd, &entry, &line);
+	if (r < 0)
+		return r;
+	if (r == 0 || entry.id != mount->entry.id || entry.device != mount->entry.device)
+		return -ESTALE;
+	return TAKE_FD(fd);
+}
+
+/* Returns, as an exit status: enum mount_state. */
+static int ask(void *argument)
+{
+	cleanup_close int fd = view_mount_open(argument);
+
+	if (fd < 0)
+		return MOUNT_UNKNOWN;
+	return mountpoint_is_dead(fd) ? MOUNT_DEAD : MOUNT_ALIVE;
+}
+
+/* Finds out the state of those that nobody serves. */
+static int ask_all(struct views *views)
+{
+	uint64_t deadline_us = now_us() + ANSWER_SECONDS * UINT64_C(1000000);
+	cleanup_free pid_t *asking = calloc(views->count + 1, sizeof(*asking));
+
+	if (!asking)
+		return -ENOMEM;
+	for (size_t i = 0; i < views->count; i++)
+		if (!views->items[i].server)
+			asking[i] = bounded_start(ask, &views->items[i]);
+	for (size_t i = 0; i < views->count; i++) {
+		int state = asking[i] > 0 ? bounded_finish(asking[i], deadline_us) : -ECHILD;
+
+		if (!views->items[i].server)
+			views->items[i].state = state < 0 ? MOUNT_UNKNOWN : (enum mount_state)state;
+	}
+	return 0;
+}
+
+int views_read(struct views *ret)
+{
+	cleanup_with(views_done) struct views views = {};
+	int r = servers_find(0, &views.servers);
+
+	/* In this order a view that goes meanwhile is not there, and one that comes is asked. */
+	if (r == 0)
+		r = read_mounts(&views);
+	if (r < 0)
+		return r;
+	for (size_t i = 0; i < views.count; i++) {
+		struct view_mount *mount = &views.items[i];
+
+		mount->server = find_server(&views.servers, mount->entry.device);
+		if (mount->server)
+			mount->state = mount->server->stopped ? MOUNT_STOPPED : MOUNT_ALIVE;
+	}
+	r = ask_all(&views);
+	if (r < 0)
+		return r;
+	*ret = TAKE(views, (struct views){});
+	return 0;
+}
+
+const char *mount_state_name(enum mount_state state)
+{
+	static const char *const names[] = {
+		[MOUNT_ALIVE] = "alive",
+		[MOUNT_STOPPED] = "stopped",
+		[MOUNT_DEAD] = "dead",
+		[MOUNT_UNKNOWN] = "unknown",
+	};
+
+	return names[state];
+}

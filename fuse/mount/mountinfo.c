@@ -1,0 +1,159 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "fuse/mount/mountinfo.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdbool.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+
+#include "fuse/base/text.h"
+
+/* Cuts the next field off *rest* at a space. Returns: NULL when there is none. */
+static char *next_field(char **rest)
+{
+	char *field = *rest;
+	char *space;
+
+	if (!field)
+		return NULL;
+	space = strchr(field, ' ');
+	if (space)
+		*space++ = '\0';
+	*rest = space;
+	return field;
+}
+
+static char *next_decoded(char **rest)
+{
+	char *field = next_field(rest);
+
+	if (field)
+		text_decode_octal(field);
+	return field;
+}
+
+/* Only the source may be empty. */
+static bool is_there(const char *field)
+{
+	return field && *field;
+}
+
+int device_parse(const char *text, dev_t *ret)
+{
+	size_t length = strcspn(text, ":");
+	uint64_t major, minor;
+	char digits[16];
+
+	if (length >= sizeof(digits) || !text[length])
+		return -EINVAL;
+	memcpy(digits, text, length);
+	digits[length] = '\0';
+	if (number_parse(digits, 10, UINT32_MAX, &major) < 0 ||
+	    number_parse(text + length + 1, 10, UINT32_MAX, &minor) < 0)
+		return -EINVAL;
+	*ret = makedev(major, minor);
+	return 0;
+}
+
+/* The id is an int in the kernel, struct mount's mnt_id. */
+int mount_entry_parse(char *line, struct mount_entry *ret)
+{
+	char *id = next_field(&line);
+	char *parent = next_field(&line);
+	char *device = next_field(&line);
+	char *field;
+
+	ret->root = next_decoded(&line);
+	ret->mountpoint = next_decoded(&line);
+	field = next_field(&line);
+	if (!is_there(parent) || !is_there(device) || !is_there(ret->root) ||
+	    !is_there(ret->mountpoint) || !is_there(field) ||
+	    number_parse(id, 10, INT_MAX, &ret->id) < 0 || device_parse(device, &ret->device) < 0)
+		return -EINVAL;
+	/* Optional fields, as many as there are, then a dash. */
+	do
+		field = next_field(&line);
+	while (field && strcmp(field, "-") != 0);
+	ret->type = next_decoded(&line);
+	ret->source = next_decoded(&line);
+	ret->super = next_field(&line);
+	return is_there(ret->type) && is_there(ret->super) ? 0 : -EINVAL;
+}
+
+int mountinfo_open(struct mountinfo *ret)
+{
+	*ret = (struct mountinfo){.file = fopen("/proc/self/mountinfo", "re")};
+	return ret->file ? 0 : -errno;
+}
+
+void mountinfo_close(struct mountinfo *mountinfo)
+{
+	if (mountinfo->file)
+		fclose(mountinfo->file);
+	free(mountinfo->line);
+	*mountinfo = (struct mountinfo){};
+}
+
+/* Returns: > 0: mountinfo->line is the next line; 0: there is none; < 0: an errno value. */
+static int next_line(struct mountinfo *mountinfo)
+{
+	ssize_t n = getline(&mountinfo->line, &mountinfo->capacity, mountinfo->file);
+
+	if (n <= 0)
+		return ferror(mountinfo->file) ? -EIO : 0;
+	if (mountinfo->line[n - 1] == '\n')
+		mountinfo->line[n - 1] = '\0';
+	return 1;
+}
+
+int mountinfo_next(struct mountinfo *mountinfo, struct mount_entry *ret)
+{
+	int r = next_line(mountinfo);
+
+	if (r <= 0)
+		return r;
+	r = mount_entry_parse(mountinfo->line, ret);
+	return r < 0 ? r : 1;
+}
+
+char *mountinfo_take_line(struct mountinfo *mountinfo)
+{
+	mountinfo->capacity = 0;
+	return TAKE_PTR(mountinfo->line);
+}
+
+static int find_id(uint64_t id, struct mount_entry *ret, char **ret_line)
+{
+	cleanup_with(mountinfo_close) struct mountinfo mountinfo = {};
+	int r = mountinfo_open(&mountinfo);
+
+	if (r < 0)
+		return r;
+	while ((r = next_line(&mountinfo)) > 0) {
+		/* The id comes first: only the line that counts is taken apart. */
+		if (strtoull(mountinfo.line, NULL, 10) != id)
+			continue;
+		if (mount_entry_parse(mountinfo.line, ret) < 0)
+			return -EINVAL;
+		*ret_line = mountinfo_take_line(&mountinfo);
+		return 1;
+	}
+	return r;
+}
+
+int mountinfo_find(int fd, struct mount_entry *ret, char **ret_line)
+{
+	struct statx stx;
+
+	if (statx(fd, "", AT_EMPTY_PATH | AT_NO_AUTOMOUNT | AT_STATX_DONT_SYNC, STATX_MNT_ID,
+		  &stx) < 0)
+		return -errno;
+	if (!(stx.stx_mask & STATX_MNT_ID))
+		return -ENOSYS;
+	if (!(stx.stx_attributes & STATX_ATTR_MOUNT_ROOT))
+		return 0;
+	return find_id(stx.stx_mnt_id, ret, ret_line);
+}

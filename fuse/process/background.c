@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "fuse/process/background.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <unistd.h>
+
+#include "fuse/base/text.h"
+#include "layerindex/cleanup.h"
+
+/* The lowest of the descriptors to keep from *first* on; INT_MAX: none. */
+static int next_kept(const int *keep, size_t n, int first)
+{
+	int lowest = INT_MAX;
+
+	for (size_t i = 0; i < n; i++)
+		if (keep[i] >= first && keep[i] < lowest)
+			lowest = keep[i];
+	return lowest;
+}
+
+/* What close_range(2) does, where there is none or a filter does not know it. */
+static int close_listed(int first, int last)
+{
+	DIR *list = opendir("/proc/self/fd");
+	struct dirent *entry;
+
+	if (!list)
+		return -errno;
+	while ((entry = readdir(list))) {
+		uint64_t fd;
+
+		if (number_parse(entry->d_name, 10, INT_MAX, &fd) < 0 || (int)fd == dirfd(list))
+			continue;
+		if ((int)fd >= first && (int)fd <= last)
+			close((int)fd);
+	}
+	closedir(list);
+	return 0;
+}
+
+int background_close(int first, const int *keep, size_t n)
+{
+	int r = 0;
+
+	while (first < INT_MAX) {
+		int kept = next_kept(keep, n, first);
+
+		if (r == 0 && kept > first &&
+		    close_range((unsigned)first, (unsigned)kept - 1, 0) < 0)
+			r = close_listed(first, kept - 1);
+		first = kept < INT_MAX ? kept + 1 : INT_MAX;
+	}
+	return r;
+}
+
+int background_fill_stdio(void)
+{
+	for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+		/* The lowest number that is free is this one. */
+		if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", O_RDWR | O_NOCTTY) < 0)
+			return -errno;
+	return 0;
+}
+
+int background_detach(bool keep_stderr)
+{
+	cleanup_close int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+
+	/* Opened as one of the three: they were closed, and now that one is done. */
+	if (null >= 0 && null <= STDERR_FILENO)
+		null = fcntl(null, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+	if (null < 0)
+		return -errno;
+	for (int fd = STDIN_FILENO; fd <= STDERR_FILENO - keep_stderr; fd++)
+		if (dup2(null, fd) < 0)
+			return -errno;
+	return chdir("/") < 0 ? -errno : 0;
+}

@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "fuse/process/bounded.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <sys/pidfd.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "fuse/process/background.h"
+#include "fuse/serve/report.h"
+#include "layerindex/cleanup.h"
+
+static bool let_go_of_everything(void)
+{
+	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+
+	for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+		if (null < 0 || dup2(null, fd) < 0)
+			return false;
+	background_close(STDERR_FILENO + 1, NULL, 0);
+	return true;
+}
+
+pid_t bounded_start(int (*run)(void *argument), void *argument)
+{
+	pid_t pid;
+
+	pid = fork();
+	if (pid == 0) {
+		/* Whoever waits for the end of a pipe does not wait for this process. */
+		if (!let_go_of_everything())
+			_exit(BOUNDED_FAILED);
+		_exit(run(argument));
+	}
+	return pid < 0 ? -errno : pid;
+}
+
+/* Returns: > 0: the process has ended; 0: it has not; < 0: an errno value. */
+static int wait_end(pid_t pid, uint64_t deadline_us)
+{
+	cleanup_close int pidfd = pidfd_open(pid, 0);
+	struct pollfd end = {.fd = pidfd, .events = POLLIN};
+	int n;
+
+	if (pidfd < 0)
+		return -errno;
+	do {
+		uint64_t now = now_us();
+
+		n = poll(&end, 1, now < deadline_us ? (int)((deadline_us - now) / 1000 + 1) : 0);
+	} while (n < 0 && errno == EINTR);
+	return n < 0 ? -errno : n;
+}
+
+int bounded_finish(pid_t pid, uint64_t deadline_us)
+{
+	int r = wait_end(pid, deadline_us);
+	int status;
+
+	if (r <= 0) {
+		/* It may be where not even that reaches it; nobody waits for it there. */
+		kill(pid, SIGKILL);
+		return r < 0 ? r : -ETIMEDOUT;
+	}
+	if (waitpid(pid, &status, 0) != pid)
+		return -errno;
+	if (!WIFEXITED(status) || WEXITSTATUS(status) == BOUNDED_FAILED)
+		return -ECANCELED;
+	return WEXITSTATUS(status);
+}
+
+int bounded_run(int (*run)(void *argument), void *argument, unsigned seconds)
+{
+	uint64_t deadline_us = now_us() + seconds * UINT64_C(1000000);
+	pid_t pid = bounded_start(run, argument);
+
+	return pid < 0 ? pid : bounded_finish(pid, deadline_us);
+}

@@ -1,0 +1,344 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What a sealed process keeps, and why. All the rest is gone.
+ *
+ *   /dev/fuse             requests are read from it, and answers written to it
+ *   artifacts, to read    only those that the kernel does not pass through (serving.c): what they
+ *                         hold is what anybody sees in the view
+ *   the system calls      in the table `kept` below
+ *   MEMORY_MAX            of address space: several times what it has by now; serving takes no more
+ *   its user and group    root's: as somebody else it could be signalled by whoever else he is
+ *   its mount namespace   a copy would hold the host's other mounts for a moment, while their
+ *                         owners unmount them
+ *   signals               none is handled: SIGTERM ends it at once
+ *
+ * The kernel opens passed-through artifacts with the credentials they were registered with,
+ * Landlock included: all must be registered before.
+ */
+#include "fuse/process/seal.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <linux/audit.h>
+#include <linux/capability.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "fuse/process/background.h"
+#include "layerindex/cleanup.h"
+
+enum { MEMORY_MAX = 64 << 20 };
+
+/* The machines whose system calls the filter knows; 0: it is no such one. */
+#if defined(__x86_64__) && !defined(__ILP32__)
+#define MACHINE AUDIT_ARCH_X86_64
+#elif defined(__AARCH64EL__)
+#define MACHINE AUDIT_ARCH_AARCH64
+#else
+#define MACHINE 0
+#endif
+
+/* A sanitizer maps terabytes, and makes system calls and writes files of its own: it is let. */
+#ifdef VIEWFS_SANITIZED
+enum { SANITIZED = 1 };
+#else
+enum { SANITIZED = 0 };
+#endif
+
+const char seal_names[SEAL_COUNT][16] = {
+	[SEAL_PRIVILEGES] = "no_new_privs", [SEAL_DESCRIPTORS] = "descriptors",
+	[SEAL_LANDLOCK] = "landlock",	    [SEAL_DUMP] = "undumpable",
+	[SEAL_LIMITS] = "limits",	    [SEAL_CAPABILITIES] = "capabilities",
+	[SEAL_SECCOMP] = "seccomp",
+};
+
+struct held {
+	const int *fds;
+	size_t count;
+};
+
+/* no_new_privs */
+
+static int take_privileges(const struct held *held)
+{
+	(void)held;
+	return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 ? -errno : 0;
+}
+
+/* Descriptors */
+
+static int take_descriptors(const struct held *held)
+{
+	return background_close(STDIN_FILENO, held->fds, held->count);
+}
+
+/* Landlock: <linux/landlock.h> of Debian 12 has the first two versions only. */
+
+struct landlock_rules {
+	uint64_t fs, net, scoped;
+};
+
+enum { LANDLOCK_VERSION = 1 << 0 };
+
+/* The rights that each version brought. A domain that handles them and grants none allows nothing.
+ */
+static const struct {
+	int abi;
+	struct landlock_rules rules;
+} landlock_versions[] = {
+	{1, {.fs = 0x1fff}},  /* execute, read, write, make and remove, of every kind */
+	{2, {.fs = 1 << 13}}, /* link and rename elsewhere */
+	{3, {.fs = 1 << 14}}, /* truncate */
+	{4, {.net = 0x3}},    /* bind and connect TCP */
+	{5, {.fs = 1 << 15}}, /* ioctl(2) of devices */
+	{6, {.scoped = 0x3}}, /* abstract sockets and signals to the outside */
+};
+
+int seal_landlock_abi(void)
+{
+	long abi = syscall(SYS_landlock_create_ruleset, NULL, 0, LANDLOCK_VERSION);
+
+	return abi < 0 ? 0 : (int)abi;
+}
+
+static bool has_landlock(void)
+{
+	/* Known and allowed, it says that -1 is no ruleset. Without no_new_privs it takes
+	 * privilege, which is lacking only where EPERM is no more than that. */
+	return !SANITIZED && seal_landlock_abi() > 0 &&
+	       syscall(SYS_landlock_restrict_self, -1, 0) < 0 && (errno == EBADF || errno == EPERM);
+}
+
+static int take_landlock(const struct held *held)
+{
+	struct landlock_rules rules = {};
+	cleanup_close int fd = -EBADF;
+	int abi = seal_landlock_abi();
+
+	(void)held;
+	for (size_t i = 0; i < sizeof(landlock_versions) / sizeof(*landlock_versions); i++) {
+		if (landlock_versions[i].abi > abi)
+			break;
+		rules.fs |= landlock_versions[i].rules.fs;
+		rules.net |= landlock_versions[i].rules.net;
+		rules.scoped |= landlock_versions[i].rules.scoped;
+	}
+	/* An older kernel takes the longer form where what it does not know is zero. */
+	fd = (int)syscall(SYS_landlock_create_ruleset, &rules, sizeof(rules), 0);
+	if (fd < 0)
+		return -errno;
+	return syscall(SYS_landlock_restrict_self, fd, 0) < 0 ? -errno : 0;
+}
+
+/* Dumps */
+
+static int take_dump(const struct held *held)
+{
+	(void)held;
+	/* A property of the memory, which nobody shares any more. */
+	return prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0 ? -errno : 0;
+}
+
+/* Limits */
+
+static bool has_limits(void)
+{
+	return !SANITIZED;
+}
+
+static int take_limits(const struct held *held)
+{
+	static const struct {
+		int resource;
+		rlim_t max;
+	} limits[] = {
+		{RLIMIT_CORE, 0},  {RLIMIT_FSIZE, 0},	    {RLIMIT_NOFILE, 0},
+		{RLIMIT_NPROC, 0}, {RLIMIT_AS, MEMORY_MAX},
+	};
+
+	(void)held;
+	for (size_t i = 0; i < sizeof(limits) / sizeof(*limits); i++) {
+		struct rlimit limit;
+
+		if (getrlimit(limits[i].resource, &limit) < 0)
+			return -errno;
+		if (limit.rlim_max > limits[i].max)
+			limit.rlim_max = limits[i].max;
+		limit.rlim_cur = limit.rlim_max;
+		if (setrlimit(limits[i].resource, &limit) < 0)
+			return -errno;
+	}
+	return 0;
+}
+
+/* Capabilities */
+
+static const uint64_t NEEDED =
+	/* To mount, to read trusted.* attributes, and to register artifacts with the kernel. */
+	UINT64_C(1) << CAP_SYS_ADMIN |
+	/* To find and read layers, whosever they are. */
+	UINT64_C(1) << CAP_DAC_READ_SEARCH |
+	/* To leave their access times alone (O_NOATIME). */
+	UINT64_C(1) << CAP_FOWNER;
+
+static int keep_capabilities(uint64_t kept)
+{
+	struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
+	struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3] = {};
+
+	if (syscall(SYS_capget, &header, data) < 0)
+		return -errno;
+	for (int i = 0; i < _LINUX_CAPABILITY_U32S_3; i++, kept >>= 32) {
+		data[i].effective &= (uint32_t)kept;
+		data[i].permitted &= (uint32_t)kept;
+		data[i].inheritable &= (uint32_t)kept;
+	}
+	return syscall(SYS_capset, &header, data) < 0 ? -errno : 0;
+}
+
+void seal_early(void)
+{
+	(void)keep_capabilities(NEEDED);
+}
+
+static int take_capabilities(const struct held *held)
+{
+	(void)held;
+	/* The bounding set limits what running a program gives, and that is nothing by now. */
+	return keep_capabilities(0);
+}
+
+/*
+ * seccomp. Without a library: one for it is 56 µs of every start and 20 kB of every process
+ * (libseccomp 2.5, measured), for a program of thirty instructions.
+ */
+
+static const struct {
+	int call;
+	bool reading; /* only where artifacts are read through this process */
+} kept[] = {
+	/* Requests, and their answers. */
+	{SYS_read, false},
+	{SYS_writev, false},
+	/* What is in the artifacts; and letting go of them at the end. */
+	{SYS_pread64, true},
+	{SYS_close, true},
+	/* malloc(3)'s. With mmap(2), but for memory that can be executed. */
+	{SYS_brk, false},
+	{SYS_munmap, false},
+	/* The end; of a process that was started by clone(2) the first. */
+	{SYS_exit, false},
+	{SYS_exit_group, false},
+	/* No call: what a tracer makes of one that it has the kernel skip. */
+	{-1, false},
+};
+
+/*
+ * What any other call comes to: the end of the process. Nothing in it makes one, so a stranger
+ * does; he need not be given the errno value to try the next one by, and that he was there shows,
+ * as SIGSYS, to the audit log. Who has an artifact open that is passed through reads on.
+ */
+enum { REFUSED = (int)SECCOMP_RET_KILL_PROCESS };
+
+/* The lower half of a system call's argument: both machines have it first. */
+#define ARGUMENT(n) offsetof(struct seccomp_data, args[n])
+
+static bool has_seccomp(void)
+{
+	/* Known and allowed, it looks at the filter next, and there is none. */
+	return MACHINE && !SANITIZED &&
+	       syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, NULL) < 0 && errno == EFAULT;
+}
+
+static int take_seccomp(const struct held *held)
+{
+	static const struct sock_filter head[] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, arch)),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, MACHINE, 1, 0),
+		BPF_STMT(BPF_RET | BPF_K, REFUSED),
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+	};
+	static const struct sock_filter tail[] = {
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_mmap, 1, 0),
+		BPF_STMT(BPF_RET | BPF_K, REFUSED),
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, ARGUMENT(2)),
+		BPF_JUMP(BPF_JMP | BPF_JSET | BPF_K, PROT_EXEC, 0, 1),
+		BPF_STMT(BPF_RET | BPF_K, REFUSED),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+	};
+	enum { HEAD = sizeof(head) / sizeof(*head), TAIL = sizeof(tail) / sizeof(*tail) };
+	enum { CALLS = sizeof(kept) / sizeof(*kept) };
+	struct sock_filter filter[HEAD + 2 * CALLS + TAIL];
+	struct sock_fprog program = {.filter = filter};
+
+	for (size_t i = 0; i < HEAD; i++)
+		filter[program.len++] = head[i];
+	for (size_t i = 0; i < CALLS; i++) {
+		if (kept[i].reading && held->count < 2)
+			continue;
+		filter[program.len++] = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K,
+								     (uint32_t)kept[i].call, 0, 1);
+		filter[program.len++] =
+			(struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW);
+	}
+	for (size_t i = 0; i < TAIL; i++)
+		filter[program.len++] = tail[i];
+	return syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &program) < 0 ? -errno : 0;
+}
+
+/* All of them */
+
+static const struct {
+	bool (*has)(void); /* NULL: every kernel that views run on has it */
+	int (*take)(const struct held *held);
+} measures[SEAL_COUNT] = {
+	[SEAL_PRIVILEGES] = {NULL, take_privileges},
+	[SEAL_DESCRIPTORS] = {NULL, take_descriptors},
+	[SEAL_LANDLOCK] = {has_landlock, take_landlock},
+	[SEAL_DUMP] = {NULL, take_dump},
+	[SEAL_LIMITS] = {has_limits, take_limits},
+	[SEAL_CAPABILITIES] = {NULL, take_capabilities},
+	[SEAL_SECCOMP] = {has_seccomp, take_seccomp},
+};
+
+static bool is_possible(int measure)
+{
+	return !measures[measure].has || measures[measure].has();
+}
+
+unsigned seal_possible(void)
+{
+	unsigned possible = 0;
+
+	for (int i = 0; i < SEAL_COUNT; i++)
+		if (is_possible(i))
+			possible |= 1U << i;
+	return possible;
+}
+
+const char *seal_lack(enum seal_measure measure)
+{
+	if (SANITIZED)
+		return "this build is for a sanitizer";
+	if (measure == SEAL_SECCOMP && !MACHINE)
+		return "not for this machine";
+	return "this kernel has none, or it is denied";
+}
+
+unsigned seal(const int *keep, size_t n)
+{
+	const struct held held = {keep, n};
+	unsigned in_force = 0;
+
+	for (int i = 0; i < SEAL_COUNT; i++)
+		if (is_possible(i) && measures[i].take(&held) == 0)
+			in_force |= 1U << i;
+	return in_force;
+}

@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "fuse/process/spawn.h"
+
+#include <errno.h>
+#include <sched.h>
+#include <signal.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+enum { STACK_SIZE = 512 << 10, GUARD_SIZE = 64 << 10 };
+
+/* AddressSanitizer does not know what to make of two processes in one memory. */
+#if defined(__SANITIZE_ADDRESS__)
+#define SHARING_IS_TRACKED 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define SHARING_IS_TRACKED 1
+#endif
+#endif
+#ifndef SHARING_IS_TRACKED
+#define SHARING_IS_TRACKED 0
+#endif
+
+/* A stack for the child, which is never given back: the child may live for ever. */
+static char *new_stack(void)
+{
+	char *stack = mmap(NULL, STACK_SIZE, PROT_READ | PROT_WRITE,
+			   MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK | MAP_NORESERVE, -1, 0);
+
+	if (stack == MAP_FAILED)
+		return NULL;
+	if (mprotect(stack, GUARD_SIZE, PROT_NONE) < 0)
+		return NULL;
+	return stack + STACK_SIZE;
+}
+
+/* The processors that the caller may use; none: they were left as they are. */
+static cpu_set_t allowed;
+
+static void keep_to_this_processor(void)
+{
+	cpu_set_t this;
+	int cpu = sched_getcpu();
+
+	if (cpu < 0 || sched_getaffinity(0, sizeof(allowed), &allowed) < 0)
+		return;
+	CPU_ZERO(&this);
+	CPU_SET(cpu, &this);
+	sched_setaffinity(0, sizeof(this), &this);
+}
+
+void spawn_yield(void)
+{
+	if (CPU_COUNT(&allowed) == 0)
+		return;
+	sched_yield();
+	sched_setaffinity(0, sizeof(allowed), &allowed);
+}
+
+bool spawn_can_share(void)
+{
+	return !SHARING_IS_TRACKED;
+}
+
+pid_t spawn(int (*run)(void *argument), void *argument, bool share)
+{
+	pid_t pid;
+
+	if (share) {
+		char *stack = new_stack();
+
+		if (!stack)
+			return -ENOMEM;
+		keep_to_this_processor();
+		pid = clone(run, stack, CLONE_VM | SIGCHLD, argument);
+		return pid < 0 ? -errno : pid;
+	}
+	pid = fork();
+	if (pid == 0)
+		_exit(run(argument));
+	return pid < 0 ? -errno : pid;
+}

@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The process beside a view that somebody holds on to: a terminal (--foreground) or a descriptor
+ * (--lifeline). It waits, and unmounts when they let go.
+ */
+#pragma once
+
+#include <sys/types.h>
+
+#include "fuse/cli/arguments.h"
+
+/*
+ * Keeps the view that process *server* serves until it ends, a signal arrives at *signals*, or the
+ * lifeline closes. Without --foreground the caller is let go at once and a process of its own does
+ * the waiting.
+ * Returns: the exit status.
+ */
+int keep(const struct arguments *arguments, pid_t server, int signals);

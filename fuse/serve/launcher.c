@@ -1,0 +1,201 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A view is made in a process of its own, for two reasons: a layer on a dead filesystem may hold a
+ * process for ever, and the caller is waiting; and the caller must not be told that the view is
+ * ready before it is, but then be let go.
+ */
+#include "fuse/serve/launcher.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/signalfd.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "fuse/base/log.h"
+#include "fuse/base/sentences.h"
+#include "fuse/mount/mountpoint.h"
+#include "fuse/process/spawn.h"
+#include "fuse/serve/keeper.h"
+#include "fuse/serve/report.h"
+#include "fuse/serve/server.h"
+
+/* One line into --ready-fd, whoever reads it or does not. */
+static void tell_ready_fd(const struct arguments *arguments, char *line, size_t n)
+{
+	if (arguments->ready_fd < 0)
+		return;
+	line[n++] = '\n';
+	while (n > 0) {
+		ssize_t written = write(arguments->ready_fd, line, n);
+
+		if (written < 0)
+			break;
+		line += written;
+		n -= (size_t)written;
+	}
+	close(arguments->ready_fd);
+}
+
+__attribute__((noinline)) int launch_failed(const struct arguments *arguments,
+					    const struct view_error *error)
+{
+	char line[FAILURE_LINE_SIZE + 1];
+
+	signal(SIGPIPE, SIG_IGN);
+	report_failure_line(line, error);
+	log_to_stderr();
+	log_error("%s", error->message);
+	tell_ready_fd(arguments, line, strlen(line));
+	return view_code_exit(error->code);
+}
+
+/*
+ * Signals that end the call: they are read, not taken. What the caller made of the others that
+ * count is undone: a view must end on SIGTERM, and its launcher must see it end.
+ * Returns: a descriptor, or -errno.
+ */
+static int block_signals(void)
+{
+	sigset_t set;
+	int fd;
+
+	signal(SIGTERM, SIG_DFL);
+	signal(SIGCHLD, SIG_DFL);
+	signal(SIGPIPE, SIG_IGN);
+	sigemptyset(&set);
+	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGHUP);
+	if (sigprocmask(SIG_SETMASK, &set, NULL) < 0)
+		return -errno;
+	fd = signalfd(-1, &set, SFD_CLOEXEC);
+	return fd < 0 ? -errno : fd;
+}
+
+/* What the server's process needs to know. */
+struct start {
+	struct server_call call;
+	pid_t launcher;
+};
+
+static int run_server(void *argument)
+{
+	struct start *start = argument;
+	sigset_t none;
+
+	/* A caller that is killed while it waits wants no view. */
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	if (getppid() != start->launcher)
+		return 0;
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);
+	return server_run(&start->call);
+}
+
+/* What a server died of that had nothing to say. */
+static const char *death(pid_t pid)
+{
+	int status;
+
+	if (waitpid(pid, &status, 0) != pid)
+		return "it is gone";
+	return WIFSIGNALED(status) ? strsignal(WTERMSIG(status)) : "it left without a word";
+}
+
+/* The mount that a server which is no more may have made. */
+static void remove_mount(const struct server_call *call)
+{
+	if (call->progress->mounting)
+		mountpoint_bury(call->arguments->mountpoint);
+}
+
+/* Ends a server that is not ready, and its mount. It may not even die. */
+static void abandon(pid_t pid, const struct server_call *call)
+{
+	kill(pid, SIGKILL);
+	for (int i = 0; i < 100 && waitpid(pid, NULL, WNOHANG) == 0; i++)
+		poll(NULL, 0, 1);
+	remove_mount(call);
+}
+
+/* Waits for the server's word. Returns: 0, or < 0 with *error*. */
+static int wait_ready(const struct server_call *call, pid_t pid, int report_fd, int signals,
+		      struct report *ret, struct view_error *error)
+{
+	unsigned timeout = call->arguments->options.timeout;
+	uint64_t deadline_us = call->start_us + timeout * UINT64_C(1000000);
+	int r = report_receive(report_fd, signals, deadline_us, ret);
+
+	switch (r) {
+	case 0:
+		if (ret->code == CODE_NONE)
+			return 0;
+		/* It is at its end; its memory, if it was shared, is ours alone then. */
+		waitpid(pid, NULL, 0);
+		return view_fail(error, ret->code, "%s", ret->text);
+	case -EPIPE:
+		view_fail(error, SAY_SERVER_DIED, death(pid));
+		remove_mount(call);
+		return -ECANCELED;
+	case -ETIMEDOUT: view_fail(error, SAY_TIMEOUT, timeout); break;
+	case -EINTR: view_fail(error, SAY_INTERRUPTED); break;
+	default: view_fail(error, SAY_SYSTEM, "waiting for the view", strerror(-r));
+	}
+	abandon(pid, call);
+	return -ECANCELED;
+}
+
+/* With somebody who stays, there will be two processes for long, and they share nothing. */
+static bool has_keeper(const struct arguments *arguments)
+{
+	return arguments->foreground || arguments->lifeline >= 0;
+}
+
+int launch(struct arguments *arguments, uint64_t start_us, struct view_error *error)
+{
+	bool share = spawn_can_share() && !has_keeper(arguments);
+	struct start start = {
+		.call.arguments = arguments,
+		.call.start_us = start_us,
+		.call.launcher_words = share ? program_invocation_name : NULL,
+		.launcher = getpid(),
+	};
+	cleanup_close int signals = block_signals();
+	static struct report report;
+	struct progress *progress = mmap(NULL, sizeof(*progress), PROT_READ | PROT_WRITE,
+					 MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	int ends[2];
+	pid_t pid;
+
+	if (progress == MAP_FAILED) {
+		view_fail(error, SAY_NO_MEMORY);
+		return launch_failed(arguments, error);
+	}
+	if (signals < 0 || pipe2(ends, O_CLOEXEC) < 0) {
+		view_fail(error, SAY_SYSTEM, "pipe", strerror(errno));
+		return launch_failed(arguments, error);
+	}
+	start.call.report_fd = ends[1];
+	start.call.progress = progress;
+	pid = spawn(run_server, &start, share);
+	close(ends[1]);
+	if (pid < 0) {
+		view_fail(error, SAY_SYSTEM, "fork", strerror(-pid));
+		return launch_failed(arguments, error);
+	}
+	/* From here on the server may be using this process's memory: see spawn(). */
+	if (wait_ready(&start.call, pid, ends[0], signals, &report, error) < 0)
+		_exit(launch_failed(arguments, error));
+	tell_ready_fd(arguments, report.text, strlen(report.text));
+	if (!has_keeper(arguments))
+		_exit(0);
+	close(ends[0]);
+	return keep(arguments, progress->served_by ? progress->served_by : pid, signals);
+}

@@ -1,0 +1,391 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Every answer may be kept for good, absence too. What changes something is EROFS, also where
+ * mount(2) took the read-only flag away. Operations that are not here (xattr, lseek, flush, ...)
+ * libfuse answers with ENOSYS, and the kernel stops asking.
+ */
+#include "fuse/serve/operations.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+#include "fuse/serve/passthrough.h"
+#include "fuse/serve/serving.h"
+
+/* Seconds. The kernel cuts it to what its clock can hold. */
+#define FOREVER 1e15
+
+static struct serving *the_serving(fuse_req_t req)
+{
+	return fuse_req_userdata(req);
+}
+
+static struct view *the_view(fuse_req_t req)
+{
+	return the_serving(req)->view;
+}
+
+static void op_init(void *userdata, struct fuse_conn_info *conn)
+{
+	(void)userdata;
+	/* Listings always with attributes; nothing changes that the kernel would have to drop. */
+	conn->want &=
+		~(unsigned)(FUSE_CAP_READDIRPLUS_AUTO | FUSE_CAP_AUTO_INVAL_DATA |
+			    FUSE_CAP_SPLICE_READ | FUSE_CAP_SPLICE_WRITE | FUSE_CAP_SPLICE_MOVE);
+	conn->want |= conn->capable & FUSE_CAP_NO_OPENDIR_SUPPORT;
+	/* Bounds reading too; libfuse's own choice is 256 pages, of whatever size. */
+	conn->max_write = READ_MAX;
+}
+
+static struct fuse_entry_param entry_of(const struct view *view, uint32_t node)
+{
+	struct fuse_entry_param entry = {
+		.ino = node,
+		.attr_timeout = FOREVER,
+		.entry_timeout = FOREVER,
+	};
+
+	if (node)
+		entry.attr = view_attributes(view, node);
+	return entry;
+}
+
+/* Makes sure that a node can be shown. Returns: 0, or the errno value of serving_want(). */
+static int node_want(struct serving *serving, uint32_t node)
+{
+	struct artifact *artifact = serving->view->nodes[node].artifact;
+
+	return artifact ? serving_want(serving, artifact) : 0;
+}
+
+static void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
+{
+	struct view *view = the_view(req);
+	uint32_t node = view_lookup(view, parent, name);
+	struct fuse_entry_param entry;
+	int r = node ? node_want(the_serving(req), node) : -ENOENT;
+
+	if (r < 0 && r != -ENOENT) {
+		fuse_reply_err(req, -r);
+		return;
+	}
+	/* Node 0 is a name that is not there, and never will be. */
+	entry = entry_of(view, r < 0 ? 0 : node);
+	fuse_reply_entry(req, &entry);
+}
+
+static void op_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+	struct view *view = the_view(req);
+	struct stat st = view_attributes(view, ino);
+
+	(void)fi;
+	fuse_reply_attr(req, &st, FOREVER);
+}
+
+static void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+	struct artifact *artifact = the_view(req)->nodes[ino].artifact;
+	int r;
+
+	if ((fi->flags & O_ACCMODE) != O_RDONLY || fi->flags & O_TRUNC) {
+		fuse_reply_err(req, EROFS);
+		return;
+	}
+	r = artifact ? serving_want(the_serving(req), artifact) : -EISDIR;
+	if (r < 0) {
+		fuse_reply_err(req, -r);
+		return;
+	}
+	if (artifact->reading == READ_PASSTHROUGH) {
+		passthrough_reply_open(req, artifact->backing_id);
+		return;
+	}
+	fi->keep_cache = artifact->reading == READ_CACHED;
+	fi->direct_io = artifact->reading == READ_DIRECT;
+	fi->noflush = 1;
+	fuse_reply_open(req, fi);
+}
+
+/* One buffer for all requests, which come one after another; what is never read costs nothing. */
+static void *read_buffer(void)
+{
+	static void *buffer;
+
+	if (!buffer) {
+		void *memory = mmap(NULL, READ_MAX, PROT_READ | PROT_WRITE,
+				    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+		buffer = memory == MAP_FAILED ? NULL : memory;
+	}
+	return buffer;
+}
+
+/* Of a file that is passed through only readahead(2) and fadvise(2) get here, and need nothing. */
+static void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset,
+		    struct fuse_file_info *fi)
+{
+	const struct artifact *artifact = the_view(req)->nodes[ino].artifact;
+	char *buffer = read_buffer();
+	size_t done = 0;
+	ssize_t n = 0;
+
+	(void)fi;
+	if (!buffer || !artifact || artifact->fd < 0) {
+		fuse_reply_err(req, buffer ? EIO : ENOMEM);
+		return;
+	}
+	/* A short answer is the end of the file: never where the layer's file goes on. */
+	while (done < size && done < READ_MAX) {
+		size_t want = size < READ_MAX ? size : READ_MAX;
+
+		n = pread(artifact->fd, buffer + done, want - done, offset + (off_t)done);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			break;
+		done += (size_t)n;
+	}
+	if (n < 0)
+		fuse_reply_err(req, errno);
+	else
+		fuse_reply_buf(req, buffer, done);
+}
+
+static void op_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+	(void)ino;
+	(void)fi;
+	/* The kernel opens directories itself from now on, and keeps what it listed. */
+	fuse_reply_err(req, ENOSYS);
+}
+
+/* A directory being listed into one reply. */
+struct listing {
+	fuse_req_t req;
+	bool plus;
+	char bytes[2048];
+	size_t size, capacity;
+};
+
+/* Returns: false when the reply is full. */
+static bool list_entry(struct listing *listing, const char *name, uint32_t node,
+		       const struct fuse_entry_param *entry, off_t next)
+{
+	char *at = listing->bytes + listing->size;
+	size_t left = listing->capacity - listing->size;
+	struct stat st = entry->attr;
+	size_t n;
+
+	st.st_ino = node;
+	if (listing->plus)
+		n = fuse_add_direntry_plus(listing->req, at, left, name, entry, next);
+	else
+		n = fuse_add_direntry(listing->req, at, left, name, &st, next);
+	if (n > left)
+		return false;
+	listing->size += n;
+	return true;
+}
+
+/* "." and "..", which must not be looked up by a listing: their node is 0 in the entry itself. */
+static bool list_dots(struct listing *listing, const struct view *view, uint32_t node, off_t offset)
+{
+	struct fuse_entry_param entry = {.attr = {.st_mode = S_IFDIR}};
+
+	entry.attr.st_ino = node;
+	if (offset < 1 && !list_entry(listing, ".", node, &entry, 1))
+		return false;
+	entry.attr.st_ino = view->nodes[node].parent;
+	return offset >= 2 || list_entry(listing, "..", view->nodes[node].parent, &entry, 2);
+}
+
+/* Offsets: 1 after ".", 2 after "..", a node's id + 1 after the node. */
+static int list_children(struct listing *listing, struct serving *serving, uint32_t parent,
+			 off_t offset)
+{
+	const struct view *view = serving->view;
+	char name[LI_NAME_MAX + 1];
+
+	for (uint32_t i = VIEW_ROOT + 1; i < view->node_count; i++) {
+		const struct node *node = &view->nodes[i];
+		struct fuse_entry_param entry;
+		int r;
+
+		if (node->parent != parent || i < offset)
+			continue;
+		r = node_want(serving, i);
+		if (r == -ENOENT)
+			continue;
+		if (r < 0)
+			return r;
+		if (node->length > LI_NAME_MAX)
+			continue;
+		memcpy(name, node->name, node->length);
+		name[node->length] = '\0';
+		entry = entry_of(view, i);
+		if (!list_entry(listing, name, i, &entry, (off_t)i + 1))
+			break;
+	}
+	return 0;
+}
+
+static void list(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset, bool plus)
+{
+	struct view *view = the_view(req);
+	struct listing listing = {.req = req, .plus = plus};
+	int r = 0;
+
+	listing.capacity = size < sizeof(listing.bytes) ? size : sizeof(listing.bytes);
+	if (list_dots(&listing, view, ino, offset))
+		r = list_children(&listing, the_serving(req), ino, offset);
+	if (r < 0 && listing.size == 0)
+		fuse_reply_err(req, -r);
+	else
+		fuse_reply_buf(req, listing.bytes, listing.size);
+}
+
+static void op_readdir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset,
+		       struct fuse_file_info *fi)
+{
+	(void)fi;
+	list(req, ino, size, offset, false);
+}
+
+static void op_readdirplus(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset,
+			   struct fuse_file_info *fi)
+{
+	(void)fi;
+	list(req, ino, size, offset, true);
+}
+
+static void op_statfs(fuse_req_t req, fuse_ino_t ino)
+{
+	struct view *view = the_view(req);
+	struct statvfs st = {
+		.f_bsize = 4096,
+		.f_frsize = 4096,
+		.f_flag = ST_RDONLY | ST_NOSUID | ST_NODEV | ST_NOEXEC,
+		.f_namemax = LI_NAME_MAX,
+	};
+
+	(void)ino;
+	for (uint32_t i = VIEW_ROOT; i < view->node_count; i++) {
+		if (node_want(the_serving(req), i) < 0)
+			continue;
+		st.f_files++;
+		if (view->nodes[i].artifact)
+			st.f_blocks += (view->nodes[i].artifact->st.st_size + 4095) / 4096;
+	}
+	fuse_reply_statfs(req, &st);
+}
+
+static void refuse_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int to_set,
+			   struct fuse_file_info *fi)
+{
+	(void)ino, (void)attr, (void)to_set, (void)fi;
+	fuse_reply_err(req, EROFS);
+}
+
+static void refuse_mknod(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode,
+			 dev_t rdev)
+{
+	(void)parent, (void)name, (void)mode, (void)rdev;
+	fuse_reply_err(req, EROFS);
+}
+
+static void refuse_mkdir(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode)
+{
+	(void)parent, (void)name, (void)mode;
+	fuse_reply_err(req, EROFS);
+}
+
+/* unlink and rmdir */
+static void refuse_name(fuse_req_t req, fuse_ino_t parent, const char *name)
+{
+	(void)parent, (void)name;
+	fuse_reply_err(req, EROFS);
+}
+
+static void refuse_symlink(fuse_req_t req, const char *link, fuse_ino_t parent, const char *name)
+{
+	(void)link, (void)parent, (void)name;
+	fuse_reply_err(req, EROFS);
+}
+
+static void refuse_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_ino_t newparent,
+			  const char *newname, unsigned flags)
+{
+	(void)parent, (void)name, (void)newparent, (void)newname, (void)flags;
+	fuse_reply_err(req, EROFS);
+}
+
+static void refuse_link(fuse_req_t req, fuse_ino_t ino, fuse_ino_t newparent, const char *newname)
+{
+	(void)ino, (void)newparent, (void)newname;
+	fuse_reply_err(req, EROFS);
+}
+
+static void refuse_write(fuse_req_t req, fuse_ino_t ino, const char *bytes, size_t size,
+			 off_t offset, struct fuse_file_info *fi)
+{
+	(void)ino, (void)bytes, (void)size, (void)offset, (void)fi;
+	fuse_reply_err(req, EROFS);
+}
+
+static void refuse_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode,
+			  struct fuse_file_info *fi)
+{
+	(void)parent, (void)name, (void)mode, (void)fi;
+	fuse_reply_err(req, EROFS);
+}
+
+static void refuse_setxattr(fuse_req_t req, fuse_ino_t ino, const char *name, const char *value,
+			    size_t size, int flags)
+{
+	(void)ino, (void)name, (void)value, (void)size, (void)flags;
+	fuse_reply_err(req, EROFS);
+}
+
+static void refuse_removexattr(fuse_req_t req, fuse_ino_t ino, const char *name)
+{
+	(void)ino, (void)name;
+	fuse_reply_err(req, EROFS);
+}
+
+static void refuse_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t offset, off_t length,
+			     struct fuse_file_info *fi)
+{
+	(void)ino, (void)mode, (void)offset, (void)length, (void)fi;
+	fuse_reply_err(req, EROFS);
+}
+
+const struct fuse_lowlevel_ops view_operations = {
+	.init = op_init,
+	.lookup = op_lookup,
+	.getattr = op_getattr,
+	.open = op_open,
+	.read = op_read,
+	.opendir = op_opendir,
+	.readdir = op_readdir,
+	.readdirplus = op_readdirplus,
+	.statfs = op_statfs,
+
+	.setattr = refuse_setattr,
+	.mknod = refuse_mknod,
+	.mkdir = refuse_mkdir,
+	.unlink = refuse_name,
+	.rmdir = refuse_name,
+	.symlink = refuse_symlink,
+	.rename = refuse_rename,
+	.link = refuse_link,
+	.write = refuse_write,
+	.create = refuse_create,
+	.setxattr = refuse_setxattr,
+	.removexattr = refuse_removexattr,
+	.fallocate = refuse_fallocate,
+};

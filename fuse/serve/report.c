@@ -1,0 +1,166 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "fuse/serve/report.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <poll.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/uio.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "fuse/base/draft.h"
+#include "fuse/base/json.h"
+#include "fuse/base/text.h"
+
+uint64_t now_us(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
+}
+
+static void write_artifact(struct draft *draft, const struct artifact *artifact)
+{
+	draft_print(draft, "{\"role\":\"%s\",\"path\":", roles_name(artifact->roles));
+	draft_json(draft, artifact->path);
+	draft_print(draft, ",\"layer\":%zu,\"origin\":", artifact->layer);
+	draft_json(draft, artifact->origin);
+	draft_print(draft, ",\"size\":%jd}", (intmax_t)artifact->st.st_size);
+}
+
+char *report_artifact(const struct artifact *artifact)
+{
+	cleanup_with(draft_done) struct draft draft = {};
+
+	write_artifact(&draft, artifact);
+	return draft_take(&draft);
+}
+
+/* Those that are ready, once all have been looked for. */
+static void write_artifacts(struct draft *draft, const struct view *view)
+{
+	const char *comma = "";
+
+	if (!view_is_settled(view))
+		return;
+	draft_print(draft, ",\"artifacts\":[");
+	for (size_t i = 0; i < view->artifact_count; i++) {
+		if (view->artifacts[i].state != ARTIFACT_READY)
+			continue;
+		draft_print(draft, "%s", comma);
+		write_artifact(draft, &view->artifacts[i]);
+		comma = ",";
+	}
+	draft_print(draft, "]");
+}
+
+char *report_ready_line(const struct view *view, const char *id, const char *mountpoint,
+			bool passthrough, uint64_t elapsed_us)
+{
+	cleanup_with(draft_done) struct draft draft = {};
+
+	draft_print(&draft, "{\"ready\":true,");
+	if (id) {
+		draft_print(&draft, "\"id\":");
+		draft_json(&draft, id);
+		draft_print(&draft, ",");
+	}
+	draft_print(&draft, "\"mountpoint\":");
+	draft_json(&draft, mountpoint);
+	draft_print(&draft, ",\"passthrough\":%s,\"elapsed_us\":%" PRIu64,
+		    passthrough ? "true" : "false", elapsed_us);
+	write_artifacts(&draft, view);
+	draft_print(&draft, "}");
+	return draft_take(&draft);
+}
+
+struct json_object *report_error(const struct view_error *error)
+{
+	cleanup_with(json_done) struct json_object *object = json_object_new_object();
+
+	if (!object ||
+	    json_add(object, "code", json_object_new_string(view_code_name(error->code))) < 0 ||
+	    json_add(object, "message", json_object_new_string(error->message)) < 0)
+		return NULL;
+	return TAKE_PTR(object);
+}
+
+void report_failure_line(char line[static FAILURE_LINE_SIZE], const struct view_error *error)
+{
+	char message[2 * MESSAGE_SIZE];
+
+	text_json(message, sizeof(message), error->message);
+	snprintf(line, FAILURE_LINE_SIZE,
+		 "{\"ready\":false,\"error\":{\"code\":\"%s\",\"message\":\"%s\"}}",
+		 view_code_name(error->code), message);
+}
+
+int report_send(int fd, const struct view_error *error, const char *ready)
+{
+	const char *text = error->code == CODE_NONE ? ready : error->message;
+	unsigned char code = (unsigned char)error->code;
+	struct iovec parts[] = {{&code, 1}, {(void *)text, strlen(text)}, {(char[]){"\n"}, 1}};
+	/* A pipe takes it all, waiting for the reader where it is longer than the pipe holds. */
+	ssize_t n = writev(fd, parts, 3);
+
+	if (n < 0)
+		return -errno;
+	return (size_t)n == strlen(text) + 2 ? 0 : -EIO;
+}
+
+/* Waits for the pipe. Returns: 0, or an errno value as report_receive(). */
+static int wait_readable(int fd, int interrupt, uint64_t deadline_us)
+{
+	struct pollfd fds[] = {{.fd = fd, .events = POLLIN}, {.fd = interrupt, .events = POLLIN}};
+	uint64_t now = now_us();
+	int n;
+
+	if (now >= deadline_us)
+		return -ETIMEDOUT;
+	/* Rounded up: not to come back a moment too early, again and again. */
+	n = poll(fds, 2, (int)((deadline_us - now) / 1000 + 1));
+	if (n < 0 && errno != EINTR)
+		return -errno;
+	if (n <= 0)
+		return 1;
+	return fds[1].revents ? -EINTR : 0;
+}
+
+/* Returns: > 0: more is to come; 0: that was all; < 0: an errno value. */
+static int receive_some(int fd, struct report *ret, size_t *size)
+{
+	char *bytes = ret->text;
+	ssize_t n = read(fd, bytes + *size, sizeof(ret->text) - *size);
+
+	if (n < 0)
+		return errno == EINTR ? 1 : -errno;
+	if (n == 0)
+		return -EPIPE;
+	*size += (size_t)n;
+	if (*size > 1 && bytes[*size - 1] == '\n')
+		return 0;
+	return *size == sizeof(ret->text) ? -EMSGSIZE : 1;
+}
+
+int report_receive(int fd, int interrupt, uint64_t deadline_us, struct report *ret)
+{
+	size_t size = 0;
+	int r;
+
+	do {
+		r = wait_readable(fd, interrupt, deadline_us);
+		if (r == 0)
+			r = receive_some(fd, ret, &size);
+	} while (r > 0);
+	if (r < 0)
+		return r;
+	if ((unsigned char)ret->text[0] > CODE_BUG)
+		return -EPIPE;
+	ret->code = (enum view_code)ret->text[0];
+	memmove(ret->text, ret->text + 1, size - 2);
+	ret->text[size - 2] = '\0';
+	return 0;
+}

@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What a caller is told about the outcome: the ready line, and how it travels between processes. */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "fuse/base/error.h"
+#include "fuse/view/view.h"
+
+/*
+ * The ready line of a view, without a newline; with its artifacts if all have been looked for.
+ * Returns: an owned string, or NULL without memory.
+ */
+char *report_ready_line(const struct view *view, const char *id, const char *mountpoint,
+			bool passthrough, uint64_t elapsed_us);
+
+enum { FAILURE_LINE_SIZE = 2 * MESSAGE_SIZE + 128 };
+
+/* The same for a failure. Takes no memory. */
+void report_failure_line(char line[static FAILURE_LINE_SIZE], const struct view_error *error);
+
+/* The "error" of that line; owned, or NULL. */
+struct json_object *report_error(const struct view_error *error);
+
+/*
+ * One resolved artifact as the ready line and `viewfsctl resolve --json` show it, as JSON; owned,
+ * or NULL.
+ */
+char *report_artifact(const struct artifact *artifact);
+
+/*
+ * An outcome on its way through a pipe: the code, then the ready line (CODE_NONE) or the sentence,
+ * then a newline, which neither holds. The size is far beyond what paths allow.
+ */
+struct report {
+	enum view_code code;
+	char text[256 << 10];
+};
+
+/* Writes an outcome into a pipe. Returns: 0 or an errno value. */
+int report_send(int fd, const struct view_error *error, const char *ready);
+
+/*
+ * Reads an outcome from a pipe, until *deadline_us* on the monotonic clock at the latest. Takes no
+ * memory. *ret* must be empty.
+ * Returns: 0, with *ret* filled; -ETIMEDOUT; -EPIPE: closed without an outcome; -EMSGSIZE; -EINTR:
+ *	*interrupt* became readable.
+ */
+int report_receive(int fd, int interrupt, uint64_t deadline_us, struct report *ret);
+
+/* The monotonic clock in microseconds. */
+uint64_t now_us(void);

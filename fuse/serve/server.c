@@ -1,0 +1,275 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The phases from the caller's words to a served view. Until the outcome is sent the launcher waits
+ * with a time limit, so that no layer and no mount can hang the caller.
+ */
+#include "fuse/serve/server.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <unistd.h>
+
+#include "fuse/base/log.h"
+#include "fuse/base/sentences.h"
+#include "fuse/live/reuse.h"
+#include "fuse/live/title.h"
+#include "fuse/mount/mountpoint.h"
+#include "fuse/process/background.h"
+#include "fuse/process/memory.h"
+#include "fuse/process/seal.h"
+#include "fuse/process/spawn.h"
+#include "fuse/serve/report.h"
+#include "fuse/serve/session.h"
+#include "fuse/source/source.h"
+#include "fuse/view/cache.h"
+#include "fuse/view/digest.h"
+#include "fuse/view/prepare.h"
+#include "fuse/view/view.h"
+
+/* A view on its way to be served, and what is told of it. */
+struct making {
+	const struct server_call *call;
+	struct view view;
+	char *mountpoint;	 /* absolute, without symlinks; owned */
+	int claim;		 /* mountpoint_claim(); owned, -EBADF: none */
+	struct session *session; /* NULL: a live view is there that is what was asked for */
+	struct title title;
+	uint64_t elapsed_us; /* until it could be used */
+	char *ready;	     /* of that live view; owned */
+};
+
+static void making_done(struct making *making)
+{
+	view_done(&making->view);
+	close_keep_errno(making->claim);
+	free(making->mountpoint);
+	free(making->ready);
+}
+DEFINE_CLEANUP(struct making, making_done)
+
+/* Mounts, and comes back when the kernel has been answered; a mount that fails there is undone. */
+static int mount_view(struct making *making, struct view_error *error)
+{
+	const struct arguments *arguments = making->call->arguments;
+	int fd;
+
+	making->call->progress->mounting = true;
+	/*
+	 * Not to be killed from here on, with a mount that nobody would remove: that the caller is
+	 * gone shows when it is to be told. Nothing below waits for a layer.
+	 */
+	prctl(PR_SET_PDEATHSIG, 0);
+	fd = mountpoint_mount(making->mountpoint, arguments->source, error);
+	if (fd < 0)
+		return fd;
+	if (session_start(&making->view, &arguments->options, fd, making->mountpoint,
+			  &making->session, error) < 0) {
+		mountpoint_detach(making->mountpoint);
+		return -ECANCELED;
+	}
+	return 0;
+}
+
+/* Mounts the view, unless it is there already. */
+static int mount_or_reuse(struct making *making, struct view_error *error)
+{
+	const struct options *options = &making->call->arguments->options;
+	dev_t live;
+	int r;
+
+	making->title.layers = li_stack_size(making->view.stack);
+	making->title.digest = view_digest(&making->view, options);
+	r = mountpoint_claim(making->mountpoint, &making->claim, &live, error);
+	if (r > 0)
+		return reuse_find(making->mountpoint, live, options->id, making->title.digest,
+				  &making->ready, &making->call->progress->served_by, error);
+	return r < 0 ? r : mount_view(making, error);
+}
+
+/*
+ * passthrough=on can only be promised of files that are known, and a sandbox that is insisted on is
+ * put up at once.
+ */
+static bool resolves_first(const struct options *options)
+{
+	return options->resolve == RESOLVE_READY || options->passthrough == PASSTHROUGH_ON ||
+	       options->sandbox == SANDBOX_REQUIRE;
+}
+
+/* Whether what is insisted on can be had is known before anything is done. */
+static int check_sandbox(const struct options *options, struct view_error *error)
+{
+	unsigned missing;
+
+	if (options->sandbox != SANDBOX_REQUIRE)
+		return 0;
+	missing = SEAL_WHOLE & ~seal_possible();
+	for (int i = 0; i < SEAL_COUNT; i++)
+		if (missing & 1U << i)
+			return view_fail(error, SAY_NO_SANDBOX, seal_names[i], seal_lack(i));
+	return 0;
+}
+
+/*
+ * From the caller's words to the layers: after this nothing of the caller's is needed any more but
+ * the directories themselves.
+ */
+static int read_call(struct making *making, struct source *source, struct view_error *error)
+{
+	struct arguments *arguments = making->call->arguments;
+	int r;
+
+	if (source_find(arguments, source, error) < 0)
+		return -ECANCELED;
+	making->mountpoint = mountpoint_path(arguments->mountpoint);
+	if (!making->mountpoint)
+		return mountpoint_fail(arguments->mountpoint, -errno, error);
+	r = background_close(STDERR_FILENO + 1, &making->call->report_fd, 1);
+	return r < 0 ? view_fail(error, SAY_SYSTEM, "close_range", strerror(-r)) : 0;
+}
+
+/*
+ * What must be known before the mount. Where layers are too many to be held open some would have
+ * to be found by their paths again, and the mount may lie on the way: it would wait for itself.
+ */
+static int resolve_first(struct view *view, const struct options *options, struct view_error *error)
+{
+	if (resolves_first(options))
+		return view_resolve(view, error);
+	return li_stack_is_held(view->stack) ? 0 : view_resolve_early(view, error);
+}
+
+/* Everything up to the moment when the view can be used. */
+static int make(struct making *making, struct view_error *error)
+{
+	cleanup_with(source_done) struct source source = {};
+	const struct options *options = &making->call->arguments->options;
+
+	if (check_sandbox(options, error) < 0 || read_call(making, &source, error) < 0 ||
+	    view_prepare(options, &source, true, &making->view, error) < 0 ||
+	    resolve_first(&making->view, options, error) < 0)
+		return -ECANCELED;
+	return mount_or_reuse(making, error);
+}
+
+/* The ready line, of what is known by now; owned, or NULL without memory. */
+static char *ready_line(const struct making *making)
+{
+	return report_ready_line(&making->view, making->call->arguments->options.id,
+				 making->mountpoint, session_has_passthrough(making->session),
+				 making->elapsed_us);
+}
+
+/*
+ * Says what the view is, to its caller (*ret_ready*, owned) and in the title to everybody else:
+ * whoever waits for the claim finds it there.
+ */
+static int introduce(struct making *making, char **ret_ready, struct view_error *error)
+{
+	int r = mountpoint_device(making->mountpoint, &making->title.device);
+
+	if (r < 0)
+		return mountpoint_fail(making->mountpoint, r, error);
+	making->elapsed_us = now_us() - making->call->start_us;
+	*ret_ready = ready_line(making);
+	if (!*ret_ready)
+		return view_fail(error, SAY_NO_MEMORY);
+	title_set(*ret_ready, &making->title);
+	making->claim = close_keep_errno(making->claim);
+	return 0;
+}
+
+/* Tells the launcher, as the last thing before the caller is on its own. */
+static int announce(struct making *making, struct view_error *error)
+{
+	const struct server_call *call = making->call;
+	cleanup_free char *ready = NULL;
+	int r;
+
+	if (introduce(making, &ready, error) < 0)
+		return -ECANCELED;
+	r = background_detach(call->arguments->foreground);
+	if (r < 0)
+		return view_fail(error, SAY_SYSTEM, "/dev/null", strerror(-r));
+	if (!call->arguments->foreground)
+		log_to_syslog();
+	/* A view outlives its caller, but for one who stays in the foreground. */
+	if (call->arguments->foreground)
+		prctl(PR_SET_PDEATHSIG, SIGTERM);
+	r = report_send(call->report_fd, error, ready);
+	return r < 0 ? view_fail(error, SAY_SYSTEM, "launcher", strerror(-r)) : 0;
+}
+
+/* Tells the launcher of the live view that was found. Returns: the exit status. */
+static int announce_found(const struct making *making, const struct view_error *error)
+{
+	report_send(making->call->report_fd, error, making->ready);
+	return 0;
+}
+
+/* Now that it is known what the view holds, and how that is read. */
+static void update_title(const struct making *making)
+{
+	cleanup_free char *ready = ready_line(making);
+
+	if (ready)
+		title_set(ready, &making->title);
+}
+
+/* Serves; what the start took and serving does not need is given back as soon as it can be. */
+static int serve(struct making *making)
+{
+	const struct server_call *call = making->call;
+	bool insist = call->arguments->options.sandbox == SANDBOX_REQUIRE;
+	unsigned sealed;
+	int r;
+
+	spawn_yield();
+	r = session_settle(making->session, call->report_fd);
+	close(call->report_fd);
+	/* The launcher has gone, or has a mapping of its own. */
+	munmap(call->progress, sizeof(*call->progress));
+	if (r > 0)
+		r = session_serve_first(making->session);
+	cache_keep(making->view.stack);
+	view_release_layers(&making->view);
+	if (r <= 0)
+		return r;
+	update_title(making);
+	if (call->launcher_words)
+		memory_release_below(call->launcher_words);
+	memory_release_heap();
+	memory_release_stack();
+	/* What could be had could not be done: no memory, say. */
+	sealed = session_seal(making->session);
+	if (sealed != SEAL_WHOLE && insist)
+		return -EPERM;
+	title_sealed(sealed);
+	return session_serve(making->session);
+}
+
+int server_run(const struct server_call *call)
+{
+	cleanup_with(making_done) struct making making = {.call = call, .claim = -EBADF};
+	/* Not on the stack, of which a page of every view's memory would be left. */
+	static struct view_error error;
+	int r;
+
+	setsid();
+	r = make(&making, &error);
+	if (r == 0 && making.ready)
+		return announce_found(&making, &error);
+	if (r == 0) {
+		r = announce(&making, &error);
+		if (r < 0)
+			mountpoint_detach(making.mountpoint);
+	}
+	if (r < 0) {
+		report_send(call->report_fd, &error, NULL);
+		return view_code_exit(error.code);
+	}
+	return serve(&making) < 0 ? view_code_exit(CODE_ESYSTEM) : 0;
+}

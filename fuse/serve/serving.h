@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* How a view's artifacts reach their readers: by the kernel itself, or through this process. */
+#pragma once
+
+#include <stdbool.h>
+
+#include "fuse/base/error.h"
+#include "fuse/view/view.h"
+
+/* A view and the connection it is served on. */
+struct serving {
+	struct view *view;
+	int connection;	     /* borrowed */
+	bool passthrough;    /* wanted, offered and allowed */
+	const char *why_not; /* static; where it is wanted and not so */
+	bool told;	     /* that some artifact is not passed through */
+};
+
+/*
+ * Resolves an artifact for a request and decides, once and for good, how it is read; what cannot
+ * be resolved is logged once.
+ * Returns: 0: it can be shown and opened; -ENOENT: it is not there, for good; -EIO: a layer or the
+ *	machine failed; for good too, once the layers were let go of.
+ */
+int serving_want(struct serving *serving, struct artifact *artifact);
+
+/*
+ * Passes all artifacts that are resolved through. Returns: 0, or where one of them cannot be < 0
+ * with *error*.
+ */
+int serving_require_passthrough(struct serving *serving, const char *mountpoint,
+				struct view_error *error);

@@ -1,0 +1,311 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * libfuse speaks to the kernel through a descriptor that it was told of. For the first request,
+ * INIT, that is the end of a pipe, so that its answer can be completed with what this libfuse does
+ * not know; then the connection itself takes the descriptor's place. (Functions of one's own in
+ * place of the descriptor would be simpler, and not every build of libfuse has them.)
+ */
+#include "fuse/serve/session.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/fuse.h>
+#include <poll.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+
+#include "fuse/base/log.h"
+#include "fuse/base/sentences.h"
+#include "fuse/process/seal.h"
+#include "fuse/serve/operations.h"
+#include "fuse/serve/passthrough.h"
+#include "fuse/serve/serving.h"
+
+enum {
+	INIT_SIZE_MAX = 512, /* the header and struct fuse_init_in: 104 bytes, and growing */
+	REQUEST_MAX = READ_MAX + 0x1000, /* the kernel insists on room for a WRITE and its header */
+	PAUSE_MS = 5,			 /* between two that come to look, or nobody is there */
+	FIRST_MAX = 64,			 /* requests that all else waits for */
+	READAHEAD_KB =
+		1024, /* of what is read through this process: as much as one request holds */
+};
+
+struct session {
+	struct serving serving;
+	struct fuse_session *fuse;
+	/* What of it is never read into costs nothing. */
+	_Alignas(struct fuse_in_header) char request[REQUEST_MAX];
+};
+
+static void log_libfuse(enum fuse_log_level level, const char *format, va_list args)
+	__attribute__((format(printf, 2, 0)));
+
+static void log_libfuse(enum fuse_log_level level, const char *format, va_list args)
+{
+	cleanup_free char *text = NULL;
+
+	if (vasprintf(&text, format, args) < 0) {
+		text = NULL;
+		return;
+	}
+	text[strcspn(text, "\n")] = '\0';
+	log_message(level <= FUSE_LOG_ERR ? LOG_LEVEL_ERROR : LOG_LEVEL_DEBUG, "%s", text);
+}
+
+/* libfuse's session on the descriptor *fd*, which it owns from now on. */
+static struct fuse_session *new_fuse(struct serving *serving, int fd)
+{
+	char *argv[] = {(char[]){"urunc-viewfs"}, NULL};
+	struct fuse_args args = FUSE_ARGS_INIT(1, argv);
+	struct fuse_session *fuse;
+	char path[32];
+
+	fuse_set_log_func(log_libfuse);
+	/* libfuse 3.18 would take requests from io_uring, in threads of its own. */
+	unsetenv("FUSE_URING_ENABLE");
+	fuse = fuse_session_new(&args, &view_operations, sizeof(view_operations), serving);
+	/* It has made a copy of its own in there. */
+	fuse_opt_free_args(&args);
+	if (!fuse)
+		return NULL;
+	/* By this name it takes a connection that is mounted already. */
+	snprintf(path, sizeof(path), "/dev/fd/%d", fd);
+	if (fuse_session_mount(fuse, path) < 0) {
+		fuse_session_destroy(fuse);
+		return NULL;
+	}
+	return fuse;
+}
+
+/*
+ * libfuse would complain on stderr where the mount goes away in the middle of a request.
+ * Returns: > 0: the size of the request; 0: the mount is gone; < 0: an errno value.
+ */
+static ssize_t receive(struct session *session, int connection)
+{
+	ssize_t n;
+
+	/* ENOENT: whoever asked has been killed meanwhile. */
+	do
+		n = read(connection, session->request, sizeof(session->request));
+	while (n < 0 && (errno == EINTR || errno == EAGAIN || errno == ENOENT));
+	if (n < 0)
+		return errno == ENODEV || errno == ECONNABORTED ? 0 : -errno;
+	return n < (ssize_t)sizeof(struct fuse_in_header) ? -EIO : n;
+}
+
+static void process(struct session *session, ssize_t size)
+{
+	struct fuse_buf request = {.mem = session->request, .size = (size_t)size};
+
+	fuse_session_process_buf(session->fuse, &request);
+}
+
+/*
+ * Has libfuse answer INIT into the pipe that *answers* is the other end of, and passes the
+ * completed answer on. Returns: 0 or an errno value.
+ */
+static int answer_init(struct session *session, int connection, int answers, bool want,
+		       bool stacked)
+{
+	struct fuse_out_header header;
+	struct negotiated negotiated;
+	char reply[256] = {};
+	ssize_t size, n;
+
+	/* Filled before it is read into: a process that is killed over a page fault in there would
+	 * leave a connection that refuses everything. */
+	memset(session->request, 0, INIT_SIZE_MAX);
+	size = receive(session, connection);
+	if (size <= 0)
+		return size < 0 ? (int)size : -ENODEV;
+	process(session, size);
+	do
+		n = read(answers, reply, sizeof(reply));
+	while (n < 0 && errno == EINTR);
+	if (n < 0)
+		return -errno;
+	if (n < (ssize_t)sizeof(header))
+		return -EIO;
+	memcpy(&header, reply, sizeof(header));
+	if (header.error < 0)
+		return header.error;
+	negotiated = passthrough_negotiate(session->request, (size_t)size, reply, (size_t)n, want,
+					   stacked);
+	if (write(connection, reply, (size_t)n) != n)
+		return -errno;
+	session->serving.passthrough = negotiated.passthrough && passthrough_is_allowed(connection);
+	if (!negotiated.passthrough)
+		session->serving.why_not = want ? "this kernel has none" : NULL;
+	else if (!session->serving.passthrough)
+		session->serving.why_not = "that takes CAP_SYS_ADMIN in the initial user namespace";
+	return 0;
+}
+
+/* The kernel reads ahead 128 KiB at most of any FUSE file, unless told otherwise for the mount. */
+static void raise_readahead(const char *mountpoint)
+{
+	cleanup_close int fd = -EBADF;
+	struct statx stx;
+	char path[64];
+
+	/* Without asking the filesystem, which is this process. */
+	if (statx(AT_FDCWD, mountpoint, AT_STATX_DONT_SYNC, 0, &stx) < 0)
+		return;
+	snprintf(path, sizeof(path), "/sys/class/bdi/%u:%u/read_ahead_kb", stx.stx_dev_major,
+		 stx.stx_dev_minor);
+	fd = open(path, O_WRONLY | O_CLOEXEC);
+	if (fd >= 0)
+		dprintf(fd, "%d", READAHEAD_KB);
+}
+
+static int connect_fuse(struct session *session, int connection, bool want)
+{
+	bool stacked = li_stack_is_stacked(session->serving.view->stack);
+	cleanup_close int answers = -EBADF;
+	int ends[2];
+	int r;
+
+	/* An answer that never comes is an error, not something to wait for. */
+	if (pipe2(ends, O_CLOEXEC | O_NONBLOCK) < 0)
+		return -errno;
+	answers = ends[0];
+	session->fuse = new_fuse(&session->serving, ends[1]);
+	if (!session->fuse) {
+		close(ends[1]);
+		return -ENOMEM;
+	}
+	r = answer_init(session, connection, answers, want, stacked);
+	if (r < 0)
+		return r;
+	if (dup3(connection, ends[1], O_CLOEXEC) < 0)
+		return -errno;
+	session->serving.connection = ends[1];
+	return 0;
+}
+
+static void session_free(struct session *session)
+{
+	if (session->fuse)
+		fuse_session_destroy(session->fuse);
+	free(session);
+}
+
+int session_start(struct view *view, const struct options *options, int fd, const char *mountpoint,
+		  struct session **ret, struct view_error *error)
+{
+	cleanup_close int connection = fd;
+	struct session *session = calloc(1, sizeof(*session));
+	int r;
+
+	if (!session)
+		return view_fail(error, SAY_NO_MEMORY);
+	session->serving.view = view;
+	r = connect_fuse(session, connection, options->passthrough != PASSTHROUGH_OFF);
+	if (r < 0) {
+		session_free(session);
+		if (is_shortage(r))
+			return view_fail(error, SAY_SYSTEM, "session", strerror(-r));
+		return view_fail(error, SAY_HANDSHAKE, mountpoint, strerror(-r));
+	}
+	if (!session->serving.passthrough)
+		raise_readahead(mountpoint);
+	if (options->passthrough == PASSTHROUGH_ON &&
+	    serving_require_passthrough(&session->serving, mountpoint, error) < 0) {
+		session_free(session);
+		return -ECANCELED;
+	}
+	*ret = session;
+	return 0;
+}
+
+bool session_has_passthrough(const struct session *session)
+{
+	const struct view *view = session->serving.view;
+
+	for (size_t i = 0; i < view->artifact_count; i++)
+		if (view->artifacts[i].reading == READ_CACHED ||
+		    view->artifacts[i].reading == READ_DIRECT)
+			return false;
+	return session->serving.passthrough;
+}
+
+/* Returns: > 0: a request was answered; 0: the mount is gone; < 0: an errno value. */
+static int serve_one(struct session *session)
+{
+	ssize_t size = receive(session, session->serving.connection);
+
+	if (size <= 0)
+		return (int)size;
+	process(session, size);
+	return fuse_session_exited(session->fuse) ? 0 : 1;
+}
+
+int session_settle(struct session *session, int launcher)
+{
+	struct view *view = session->serving.view;
+	struct pollfd fds[] = {
+		{.fd = session->serving.connection, .events = POLLIN},
+		{.fd = launcher},
+	};
+	size_t next = 0;     /* the artifact that idle time is used for */
+	unsigned served = 0; /* requests; resolving waits for so many only */
+	int r = 1;
+
+	while (r > 0 && (next < view->artifact_count || fds[1].fd >= 0)) {
+		if (poll(fds, 2, next < view->artifact_count ? 0 : -1) < 0 && errno != EINTR)
+			return -errno;
+		if (fds[1].revents)
+			fds[1].fd = -1;
+		if (next < view->artifact_count && (!fds[0].revents || served >= FIRST_MAX)) {
+			serving_want(&session->serving, &view->artifacts[next++]);
+		} else if (fds[0].revents) {
+			r = serve_one(session);
+			served++;
+		}
+	}
+	return r;
+}
+
+int session_serve_first(struct session *session)
+{
+	struct pollfd fd = {.fd = session->serving.connection, .events = POLLIN};
+	int r = 1;
+
+	for (int i = 0; i < FIRST_MAX && r > 0; i++) {
+		if (poll(&fd, 1, PAUSE_MS) <= 0)
+			break;
+		r = serve_one(session);
+	}
+	return r;
+}
+
+unsigned session_seal(struct session *session)
+{
+	struct view *view = session->serving.view;
+	int keep[1 + ARTIFACTS_MAX] = {session->serving.connection};
+	size_t n = 1;
+
+	for (size_t i = 0; i < view->artifact_count; i++) {
+		const struct artifact *artifact = &view->artifacts[i];
+
+		if (artifact->fd < 0)
+			continue;
+		log_debug("'%s' stays open, to be read through this process", artifact->path);
+		keep[n++] = artifact->fd;
+	}
+	log_end();
+	return seal(keep, n);
+}
+
+int session_serve(struct session *session)
+{
+	int r;
+
+	do
+		r = serve_one(session);
+	while (r > 0);
+	return r;
+}

@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A view's connection to the kernel. */
+#pragma once
+
+#include "fuse/base/error.h"
+#include "fuse/view/view.h"
+
+struct session;
+
+/*
+ * Takes over the connection *fd*, on failure too, and answers the kernel's first request, which is
+ * waiting in it since it was mounted: then the view can be used. With passthrough=on the
+ * artifacts, which must be resolved, are given to the kernel. *view* is borrowed.
+ * Returns: 0, with a session owned by the caller, or < 0 with *error*.
+ */
+int session_start(struct view *view, const struct options *options, int fd, const char *mountpoint,
+		  struct session **ret, struct view_error *error);
+
+/*
+ * Whether artifacts are passed through: all of those for which that is decided; as long as it is
+ * for none, whether the kernel agreed to it.
+ */
+bool session_has_passthrough(const struct session *session);
+
+/*
+ * Serves while there is still something to do beside it: artifacts are resolved when nothing
+ * waits, or after some requests. Comes back when all have been tried, and the other end of the pipe
+ * *launcher* is closed.
+ * Returns: > 0; 0: the mount is gone; < 0: an errno value of the connection.
+ */
+int session_settle(struct session *session, int launcher);
+
+/*
+ * Serves those who come as soon as the view was announced, while their requests follow one another:
+ * what this process does next would keep them waiting. A few requests at most.
+ * Returns: as session_settle().
+ */
+int session_serve_first(struct session *session);
+
+/*
+ * Gives up all that serving does not take. Nothing is logged any more. Returns: the measures that
+ * are in force (fuse/process/seal.h).
+ */
+unsigned session_seal(struct session *session);
+
+/* Serves until the mount is gone. Returns: 0, or an errno value of the connection. */
+int session_serve(struct session *session);

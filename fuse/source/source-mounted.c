@@ -1,0 +1,195 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Layers read off what is mounted: at a directory, or at a bundle's rootfs. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "fuse/base/json.h"
+#include "fuse/base/sentences.h"
+#include "fuse/mount/mountinfo.h"
+#include "fuse/source/source-parts.h"
+
+int mounted_options_parse(char *super, const char *name, struct overlay *ret,
+			  struct view_error *error)
+{
+	char *option;
+
+	while ((option = strsep(&super, ","))) {
+		char *value = strchr(option, '=');
+
+		if (value) {
+			*value++ = '\0';
+			text_decode_octal(value);
+		}
+		if (overlay_set(ret, option, value, name, error) < 0)
+			return -ECANCELED;
+	}
+	return 0;
+}
+
+/*
+ * Of what *fd*, at *path*, is the root. Returns: > 0: an overlay, whose layers were taken; 0: not,
+ * or a bind of a directory within one.
+ */
+static int take_mount(int fd, const char *path, struct overlay *ret, struct mount_entry *ret_mount,
+		      char **ret_line, struct view_error *error)
+{
+	cleanup_free char *name = NULL;
+	int r = mountinfo_find(fd, ret_mount, ret_line);
+
+	if (r < 0)
+		return view_fail(error, SAY_SYSTEM, "/proc/self/mountinfo", strerror(-r));
+	if (r == 0 || strcmp(ret_mount->type, "overlay") != 0 || strcmp(ret_mount->root, "/") != 0)
+		return 0;
+	if (asprintf(&name, "overlay at '%s'", path) < 0)
+		return view_fail(error, SAY_NO_MEMORY);
+	return mounted_options_parse(ret_mount->super, name, ret, error) < 0 ? -ECANCELED : 1;
+}
+
+/* The directory itself is the only layer. */
+static int take_directory(const char *path, struct overlay *ret, struct view_error *error)
+{
+	char *absolute = layer_path(path);
+
+	if (!absolute && errno != ENOMEM)
+		return view_fail(error, SAY_SOURCE, path, strerror(errno));
+	if (strings_take(&ret->lowers, absolute) < 0)
+		return view_fail(error, SAY_NO_MEMORY);
+	return 0;
+}
+
+int mounted_read(const char *path, struct overlay *ret, struct view_error *error)
+{
+	cleanup_close int fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	cleanup_free char *line = NULL;
+	struct mount_entry mount;
+	int r;
+
+	if (fd < 0)
+		return view_fail(error, SAY_SOURCE, path, strerror(errno));
+	r = take_mount(fd, path, ret, &mount, &line, error);
+	return r == 0 ? take_directory(path, ret, error) : r;
+}
+
+/* root.path of the runtime specification. */
+static int take_root(struct json_object *config, const char *name, char **ret,
+		     struct view_error *error)
+{
+	struct json_object *root = NULL;
+	const char *path;
+
+	json_object_object_get_ex(config, "root", &root);
+	path = json_string(root, "path");
+	if (!path || !*path)
+		return view_fail(error, SAY_CONFIG_NEEDS, name, "root.path");
+	*ret = strdup(path);
+	return *ret ? 0 : view_fail(error, SAY_NO_MEMORY);
+}
+
+/* By the specification they are strings; those that are not are no annotations of urunc's. */
+static int take_annotations(struct json_object *config, const char *name, struct json_object **ret,
+			    struct view_error *error)
+{
+	struct json_object *annotations = NULL;
+
+	if (!json_object_object_get_ex(config, "annotations", &annotations) || !annotations)
+		return 0;
+	if (!json_object_is_type(annotations, json_type_object))
+		return view_fail(error, SAY_CONFIG_SHAPE, name, "'annotations' is not an object");
+	*ret = json_object_get(annotations);
+	return 0;
+}
+
+int bundle_config_parse(const char *text, size_t n, const char *name, struct bundle_config *ret,
+			struct view_error *error)
+{
+	cleanup_with(bundle_config_done) struct bundle_config config = {};
+	cleanup_with(json_done) struct json_object *object = NULL;
+	struct json_fault fault;
+	int r = json_parse(text, n, &object, &fault);
+
+	if (r == -ENOMEM)
+		return view_fail(error, SAY_NO_MEMORY);
+	if (r < 0)
+		return view_fail(error, SAY_CONFIG_SYNTAX, name, fault.reason, fault.at);
+	if (!json_object_is_type(object, json_type_object))
+		return view_fail(error, SAY_CONFIG_SHAPE, name, "not an object");
+	if (take_root(object, name, &config.rootfs, error) < 0 ||
+	    take_annotations(object, name, &config.annotations, error) < 0)
+		return -ECANCELED;
+	*ret = TAKE(config, ((struct bundle_config){}));
+	return 0;
+}
+
+void bundle_config_done(struct bundle_config *config)
+{
+	free(TAKE_PTR(config->rootfs));
+	json_object_put(TAKE_PTR(config->annotations));
+}
+
+static int read_config(int bundle, const char *name, struct bundle_config *ret,
+		       struct view_error *error)
+{
+	cleanup_close int fd =
+		openat(bundle, "config.json", O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+	cleanup_free char *text = NULL;
+	size_t n;
+	int r;
+
+	if (fd < 0)
+		return view_fail(error, SAY_CONFIG_READ, name, strerror(errno));
+	r = read_all(fd, CONFIG_JSON_SIZE_MAX, &text, &n);
+	if (r == -EFBIG)
+		return view_fail(error, SAY_CONFIG_SIZE, name, (size_t)CONFIG_JSON_SIZE_MAX);
+	if (r < 0)
+		return view_fail(error, SAY_CONFIG_READ, name, strerror(-r));
+	return bundle_config_parse(text, n, name, ret, error);
+}
+
+/* A bind of one directory shows that directory; a filesystem of its own is no stack of layers. */
+static int take_rootfs(const char *directory, const char *rootfs, struct overlay *ret,
+		       struct view_error *error)
+{
+	cleanup_close int fd = open(rootfs, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	cleanup_free char *line = NULL;
+	struct mount_entry mount;
+	int r;
+
+	if (fd < 0)
+		return view_fail(error, SAY_BUNDLE_NOT_MOUNTED, directory, rootfs);
+	r = take_mount(fd, rootfs, ret, &mount, &line, error);
+	if (r != 0)
+		return r;
+	if (!line)
+		return view_fail(error, SAY_BUNDLE_NOT_MOUNTED, directory, rootfs);
+	if (strcmp(mount.root, "/") == 0)
+		return view_fail(error, SAY_BUNDLE_WHOLE_FS, directory, rootfs, mount.type);
+	return take_directory(rootfs, ret, error);
+}
+
+int bundle_read(const char *directory, struct overlay *ret, struct json_object **ret_annotations,
+		struct view_error *error)
+{
+	cleanup_close int bundle = open(directory, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	cleanup_with(bundle_config_done) struct bundle_config config = {};
+	cleanup_free char *name = NULL;
+	cleanup_free char *rootfs = NULL;
+	bool absolute;
+
+	if (asprintf(&name, "%s/config.json", directory) < 0)
+		return view_fail(error, SAY_NO_MEMORY);
+	if (bundle < 0)
+		return view_fail(error, SAY_CONFIG_READ, directory, strerror(errno));
+	/* The second is for the analyzers, which do not know that view_fail() is negative. */
+	if (read_config(bundle, name, &config, error) < 0 || !config.rootfs)
+		return -ECANCELED;
+	absolute = *config.rootfs == '/';
+	if (asprintf(&rootfs, "%s%s%s", absolute ? "" : directory, absolute ? "" : "/",
+		     config.rootfs) < 0)
+		return view_fail(error, SAY_NO_MEMORY);
+	if (take_rootfs(directory, rootfs, ret, error) < 0)
+		return -ECANCELED;
+	*ret_annotations = TAKE_PTR(config.annotations);
+	return 0;
+}

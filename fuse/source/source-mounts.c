@@ -1,0 +1,154 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* containerd's mounts as JSON: Go's mount.Mount, or the protobuf's types.Mount. */
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "fuse/base/json.h"
+#include "fuse/base/sentences.h"
+#include "fuse/source/source-parts.h"
+
+/* The value of a key, in whatever case it is spelled, as Go's decoder takes it: the last one. */
+static struct json_object *member(struct json_object *object, const char *name)
+{
+	struct json_object *found = NULL;
+
+	json_object_object_foreach(object, key, value)
+	{
+		if (strcasecmp(key, name) == 0)
+			found = value;
+	}
+	return found;
+}
+
+/* A string member; absent and null are "". Returns: NULL when it is no json_text(). */
+static const char *string_member(struct json_object *object, const char *name)
+{
+	struct json_object *value = member(object, name);
+
+	return value ? json_text(value) : "";
+}
+
+/* One element of Options, which may hold several options, as mount(2) would take it. */
+static int take_option(struct overlay *overlay, const char *text, const char *name,
+		       struct view_error *error)
+{
+	cleanup_free char *copy = strdup(text);
+	char *rest = copy;
+	char *option;
+
+	if (!copy)
+		return view_fail(error, SAY_NO_MEMORY);
+	while ((option = overlay_next_option(&rest))) {
+		char *value = strchr(option, '=');
+
+		if (value)
+			*value++ = '\0';
+		/* What else overlayfs knows does not change what the committed layers hold. */
+		if (overlay_set(overlay, option, value, name, error) < 0)
+			return -ECANCELED;
+	}
+	return 0;
+}
+
+static int take_options(struct overlay *overlay, struct json_object *mount, const char *name,
+			struct view_error *error)
+{
+	struct json_object *options = member(mount, "Options");
+
+	if (!options)
+		return 0;
+	if (!json_object_is_type(options, json_type_array))
+		return view_fail(error, SAY_MOUNTS_SHAPE, name, "'Options' is not an array");
+	for (size_t i = 0; i < json_object_array_length(options); i++) {
+		const char *option = json_text(json_object_array_get_idx(options, i));
+
+		if (!option)
+			return view_fail(error, SAY_MOUNTS_SHAPE, name,
+					 "an element of 'Options' is not a string");
+		if (take_option(overlay, option, name, error) < 0)
+			return -ECANCELED;
+	}
+	return 0;
+}
+
+static int take_bind(struct overlay *overlay, const char *source, const char *name,
+		     struct view_error *error)
+{
+	if (!*source)
+		return view_fail(error, SAY_MOUNTS_SHAPE, name, "a bind without 'Source'");
+	strings_clear(&overlay->lowers);
+	overlay->data = false;
+	if (strings_take(&overlay->lowers, strdup(source)) < 0)
+		return view_fail(error, SAY_NO_MEMORY);
+	return 0;
+}
+
+static int take_mount(struct overlay *overlay, struct json_object *mount, const char *name,
+		      struct view_error *error)
+{
+	const char *type, *source, *target;
+
+	if (!json_object_is_type(mount, json_type_object))
+		return view_fail(error, SAY_MOUNTS_SHAPE, name, "a mount is not an object");
+	type = string_member(mount, "Type");
+	source = string_member(mount, "Source");
+	target = string_member(mount, "Target");
+	if (!type || !source || !target)
+		return view_fail(error, SAY_MOUNTS_SHAPE, name,
+				 "'Type', 'Source' or 'Target' is not a string");
+	if (strcmp(type, "overlay") != 0 && strcmp(type, "bind") != 0)
+		return view_fail(error, SAY_MOUNT_TYPE, name, type);
+	if (*target && strcmp(target, "/") != 0)
+		return view_fail(error, SAY_MOUNT_TARGET, name, target);
+	if (take_options(overlay, mount, name, error) < 0)
+		return -ECANCELED;
+	return strcmp(type, "bind") == 0 ? take_bind(overlay, source, name, error) : 0;
+}
+
+int mounts_parse(const char *text, size_t n, const char *name, struct overlay *ret,
+		 struct view_error *error)
+{
+	cleanup_with(json_done) struct json_object *whole = NULL;
+	struct json_object *mounts;
+	struct json_fault fault;
+	int r = json_parse(text, n, &whole, &fault);
+
+	if (r == -ENOMEM)
+		return view_fail(error, SAY_NO_MEMORY);
+	if (r < 0)
+		return view_fail(error, SAY_JSON_SYNTAX, name, fault.reason, fault.at);
+	mounts = json_object_is_type(whole, json_type_object) ? member(whole, "Mounts") : whole;
+	/* A nil slice of Go's is null. */
+	if (!mounts)
+		return view_fail(error, SAY_NO_LAYERS, name);
+	if (!json_object_is_type(mounts, json_type_array))
+		return view_fail(error, SAY_MOUNTS_SHAPE, name, "not an array of mounts");
+	if (json_object_array_length(mounts) == 0)
+		return view_fail(error, SAY_NO_LAYERS, name);
+	if (json_object_array_length(mounts) > 1)
+		return view_fail(error, SAY_MANY_MOUNTS, name, json_object_array_length(mounts));
+	return take_mount(ret, json_object_array_get_idx(mounts, 0), name, error);
+}
+
+int mounts_read(const char *file, const char *name, struct overlay *ret, struct view_error *error)
+{
+	cleanup_close int opened = -EBADF;
+	cleanup_free char *text = NULL;
+	int fd = STDIN_FILENO;
+	size_t n;
+	int r;
+
+	if (strcmp(file, "-") != 0) {
+		fd = opened = open(file, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+		if (fd < 0)
+			return view_fail(error, SAY_JSON_READ, name, strerror(errno));
+	}
+	r = read_all(fd, MOUNTS_JSON_SIZE_MAX, &text, &n);
+	if (r == -EFBIG)
+		return view_fail(error, SAY_JSON_SIZE, name, (size_t)MOUNTS_JSON_SIZE_MAX);
+	if (r < 0)
+		return view_fail(error, SAY_JSON_READ, name, strerror(-r));
+	return mounts_parse(text, n, name, ret, error);
+}

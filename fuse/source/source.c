@@ -1,0 +1,267 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "fuse/source/source.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "fuse/base/json.h"
+#include "fuse/base/sentences.h"
+#include "fuse/source/source-parts.h"
+
+static bool is_typed(const struct arguments *arguments)
+{
+	const struct overlay *overlay = &arguments->options.overlay;
+
+	return overlay->closed || overlay->data || overlay->lowers.count > 0;
+}
+
+static int refuse_two_forms(const struct arguments *arguments, struct view_error *error)
+{
+	const char *forms[] = {is_typed(arguments) ? "-o lowerdir=" : NULL,
+			       arguments->mounts ? "--mounts" : NULL,
+			       arguments->bundle ? "--bundle" : NULL};
+	const char *chosen = NULL;
+
+	for (size_t i = 0; i < sizeof(forms) / sizeof(*forms); i++) {
+		if (forms[i] && chosen)
+			return view_fail(error, SAY_TWO_FORMS, chosen, forms[i]);
+		chosen = forms[i] ? forms[i] : chosen;
+	}
+	return 0;
+}
+
+/* Reads the form into *ret*; returns the name for messages, owned, or NULL with *error. */
+static char *read_form(struct arguments *arguments, struct source *source, struct overlay *ret,
+		       struct view_error *error)
+{
+	char *name = NULL;
+	int r = 0;
+
+	if (arguments->mounts)
+		r = asprintf(&name, "--mounts=%s", arguments->mounts);
+	else if (arguments->bundle)
+		r = asprintf(&name, "bundle '%s'", arguments->bundle);
+	else
+		r = asprintf(&name, "'%s'", arguments->source);
+	if (r < 0) {
+		view_fail(error, SAY_NO_MEMORY);
+		return NULL;
+	}
+	if (arguments->mounts) {
+		r = mounts_read(arguments->mounts, name, ret, error);
+	} else if (arguments->bundle) {
+		r = bundle_read(arguments->bundle, ret, &source->annotations, error);
+		source->discovered = true;
+	} else {
+		r = mounted_read(arguments->source, ret, error);
+		source->discovered = r > 0;
+	}
+	if (r < 0)
+		free(TAKE_PTR(name));
+	return name;
+}
+
+/* The directory that holds snapshots/N/fs, which containerd's relative layers start from. */
+static char *upper_base(const char *upper)
+{
+	cleanup_free char *base = NULL;
+
+	if (!upper || *upper != '/')
+		return NULL;
+	base = strdup(upper);
+	for (int i = 0; base && i < 2; i++) {
+		size_t length = strlen(base);
+		char *slash;
+
+		while (length > 0 && base[length - 1] == '/')
+			base[--length] = '\0';
+		slash = strrchr(base, '/');
+		if (!slash)
+			return NULL;
+		*slash = '\0';
+	}
+	return TAKE_PTR(base);
+}
+
+/* What relative paths of this form are relative to, owned; NULL where nothing says. */
+static int find_base(const struct arguments *arguments, const struct overlay *overlay, bool typed,
+		     char **ret, struct view_error *error)
+{
+	const char *given = arguments->options.basedir;
+	cleanup_free char *cwd = NULL;
+	int r;
+
+	*ret = NULL;
+	if (!given && !typed) {
+		*ret = upper_base(overlay->upper);
+		return 0;
+	}
+	if (given && *given == '/') {
+		*ret = strdup(given);
+		return *ret ? 0 : view_fail(error, SAY_NO_MEMORY);
+	}
+	cwd = getcwd(NULL, 0);
+	if (!cwd)
+		return view_fail(error, SAY_SYSTEM, "working directory", strerror(errno));
+	if (!given) {
+		*ret = TAKE_PTR(cwd);
+		return 0;
+	}
+	r = asprintf(ret, "%s/%s", cwd, given);
+	return r < 0 ? view_fail(error, SAY_NO_MEMORY) : 0;
+}
+
+static bool any_relative(const struct strings *layers)
+{
+	for (size_t i = 0; i < layers->count; i++)
+		if (layers->items[i][0] != '/')
+			return true;
+	return false;
+}
+
+/*
+ * A path through one of our own descriptors is as good as that is open, and the caller's are closed
+ * soon: it is replaced by where it leads.
+ */
+static bool is_descriptor_path(const char *path)
+{
+	return strncmp(path, "/proc/self/fd/", 14) == 0 || strncmp(path, "/dev/fd/", 8) == 0;
+}
+
+char *layer_path(const char *path)
+{
+	cleanup_free char *absolute = realpath(path, NULL);
+	struct stat wanted, found;
+
+	if (!absolute || stat(path, &wanted) < 0)
+		return NULL;
+	if (stat(absolute, &found) == 0 && found.st_dev == wanted.st_dev &&
+	    found.st_ino == wanted.st_ino)
+		return TAKE_PTR(absolute);
+	/* Through another process's root, which realpath(3) takes for ours. */
+	if (*path == '/' && !is_descriptor_path(path))
+		return strdup(path);
+	errno = ENOENT;
+	return NULL;
+}
+
+static int make_absolute(struct strings *layers, const char *base, const char *name,
+			 struct view_error *error)
+{
+	for (size_t i = 0; i < layers->count; i++) {
+		char *absolute;
+
+		if (is_descriptor_path(layers->items[i])) {
+			absolute = layer_path(layers->items[i]);
+			if (!absolute)
+				return view_fail(error, SAY_LAYER, i, layers->items[i],
+						 strerror(errno));
+		} else if (layers->items[i][0] == '/') {
+			continue;
+		} else if (!base) {
+			return view_fail(error, SAY_RELATIVE_LAYER, name, layers->items[i]);
+		} else if (asprintf(&absolute, "%s/%s", base, layers->items[i]) < 0) {
+			return view_fail(error, SAY_NO_MEMORY);
+		}
+		free(layers->items[i]);
+		layers->items[i] = absolute;
+	}
+	return 0;
+}
+
+/* Moves what the overlay says into the source, where all paths are absolute. */
+static int take_overlay(const struct arguments *arguments, struct source *source,
+			struct overlay *overlay, bool typed, struct view_error *error)
+{
+	cleanup_free char *base = NULL;
+
+	if (overlay->data)
+		return view_fail(error, SAY_DATA_LAYERS, source->name);
+	if (overlay->lowers.count == 0)
+		return view_fail(error, SAY_NO_LAYERS, source->name);
+	if (any_relative(&overlay->lowers) &&
+	    find_base(arguments, overlay, typed, &base, error) < 0)
+		return -ECANCELED;
+	if (make_absolute(&overlay->lowers, base, source->name, error) < 0)
+		return -ECANCELED;
+	source->layers = TAKE(overlay->lowers, ((struct strings){}));
+	source->uids = TAKE(overlay->uids, ((struct idmap){}));
+	source->gids = TAKE(overlay->gids, ((struct idmap){}));
+	source->userxattr |= overlay->userxattr;
+	return 0;
+}
+
+/* uidmap= and gidmap= typed beside another form take the place of its own. */
+static void override_idmaps(struct options *options, struct overlay *found)
+{
+	if (options->overlay.uids.count > 0) {
+		idmap_done(&found->uids);
+		found->uids = TAKE(options->overlay.uids, ((struct idmap){}));
+	}
+	if (options->overlay.gids.count > 0) {
+		idmap_done(&found->gids);
+		found->gids = TAKE(options->overlay.gids, ((struct idmap){}));
+	}
+}
+
+int source_find(struct arguments *arguments, struct source *ret, struct view_error *error)
+{
+	cleanup_with(overlay_done) struct overlay found = {};
+	struct overlay *typed = &arguments->options.overlay;
+
+	if (refuse_two_forms(arguments, error) < 0)
+		return -ECANCELED;
+	ret->userxattr = typed->userxattr;
+	if (is_typed(arguments)) {
+		ret->name = strdup("lowerdir");
+		if (!ret->name)
+			return view_fail(error, SAY_NO_MEMORY);
+		return take_overlay(arguments, ret, typed, true, error);
+	}
+	ret->name = read_form(arguments, ret, &found, error);
+	if (!ret->name)
+		return -ECANCELED;
+	override_idmaps(&arguments->options, &found);
+	return take_overlay(arguments, ret, &found, false, error);
+}
+
+int source_open(const struct source *source, const struct li_index *index, unsigned flags,
+		struct li_stack **ret, struct view_error *error)
+{
+	size_t n = source->layers.count;
+	size_t bad;
+	int r;
+
+	if (source->userxattr)
+		flags |= LI_STACK_USERXATTR;
+	r = li_stack_open(source->layers.items, n, flags, index, ret, &bad);
+	if (r == 0)
+		return 0;
+	if (bad < n) {
+		const char *path = source->layers.items[bad];
+
+		if (is_shortage(r))
+			return view_fail(error, SAY_SYSTEM, path, strerror(-r));
+		if (source->discovered && (r == -ENOENT || r == -ENOTDIR))
+			return view_fail(error, SAY_LAYER_GONE, source->name, bad, path,
+					 strerror(-r));
+		return view_fail(error, SAY_LAYER, bad, path, strerror(-r));
+	}
+	switch (r) {
+	case -EPERM: return view_fail(error, SAY_MARKS);
+	case -ENOSYS: return view_fail(error, SAY_NO_PROC);
+	case -E2BIG: return view_fail(error, SAY_LAYERS_MANY, n, LI_LAYERS_MAX);
+	default: return view_fail(error, SAY_SYSTEM, source->name, strerror(-r));
+	}
+}
+
+void source_done(struct source *source)
+{
+	strings_clear(&source->layers);
+	idmap_done(&source->uids);
+	idmap_done(&source->gids);
+	json_object_put(TAKE_PTR(source->annotations));
+	free(TAKE_PTR(source->name));
+}

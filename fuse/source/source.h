@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Where the layers are: the forms in which a caller may say so, brought into one. */
+#pragma once
+
+#include <json-c/json.h>
+#include <stdbool.h>
+
+#include "fuse/base/error.h"
+#include "fuse/base/text.h"
+#include "fuse/cli/arguments.h"
+#include "fuse/cli/idmap.h"
+#include "layerindex/layerindex.h"
+
+struct source {
+	struct strings layers; /* absolute paths, topmost first */
+	bool userxattr;
+	struct idmap uids, gids;
+	struct json_object *annotations; /* of the bundle, owned, or NULL */
+	char *name; /* what the layers were read from, for messages: "--mounts=x.json"; owned */
+	bool discovered; /* read off a mount: where they lead nowhere, no view is applicable */
+};
+
+/* Finds out where the layers are, without touching them. Returns: 0, or < 0 with *error. */
+int source_find(struct arguments *arguments, struct source *ret, struct view_error *error);
+
+/*
+ * Opens the layers; *index*, borrowed until the stack is closed, or NULL, is what may be known of
+ * them. *flags* are more of enum li_stack_flags.
+ * Returns: 0, with a stack owned by the caller, or < 0 with *error.
+ */
+int source_open(const struct source *source, const struct li_index *index, unsigned flags,
+		struct li_stack **ret, struct view_error *error);
+
+void source_done(struct source *source);
+DEFINE_CLEANUP(struct source, source_done)

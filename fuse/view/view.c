@@ -1,0 +1,370 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "fuse/view/view.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#include "fuse/base/log.h"
+#include "fuse/base/sentences.h"
+
+const char *roles_name(unsigned roles)
+{
+	static const char names[][24] = {
+		[ROLE_CONFIG] = "config",
+		[ROLE_BINARY] = "binary",
+		[ROLE_CONFIG | ROLE_BINARY] = "config+binary",
+		[ROLE_INITRD] = "initrd",
+		[ROLE_CONFIG | ROLE_INITRD] = "config+initrd",
+		[ROLE_BINARY | ROLE_INITRD] = "binary+initrd",
+		[ROLE_CONFIG | ROLE_BINARY | ROLE_INITRD] = "config+binary+initrd",
+	};
+
+	return names[roles];
+}
+
+/* The child whose name is *length* bytes at *name*, or 0. */
+static uint32_t find_child(const struct view *view, uint32_t parent, const char *name,
+			   size_t length)
+{
+	for (size_t i = VIEW_ROOT + 1; i < view->node_count; i++) {
+		const struct node *node = &view->nodes[i];
+
+		if (node->parent == parent && node->length == length &&
+		    memcmp(node->name, name, length) == 0)
+			return (uint32_t)i;
+	}
+	return 0;
+}
+
+uint32_t view_lookup(const struct view *view, uint32_t parent, const char *name)
+{
+	return find_child(view, parent, name, strlen(name));
+}
+
+static struct artifact *find_artifact(struct view *view, const char *path)
+{
+	for (size_t i = 0; i < view->artifact_count; i++)
+		if (strcmp(view->artifacts[i].path, path) == 0)
+			return &view->artifacts[i];
+	return NULL;
+}
+
+/* Makes *path* an artifact, or gives the one that it is another role. */
+static int add_artifact(struct view *view, enum role role, const char *path,
+			struct view_error *error)
+{
+	const char *fault = boot_path_fault(path);
+	cleanup_free char *rooted = NULL;
+	struct artifact *artifact;
+
+	if (fault)
+		return view_fail(error, SAY_ARTIFACT_PATH, roles_name(role), path, fault);
+	if (asprintf(&rooted, "%s%s", *path == '/' ? "" : "/", path) < 0)
+		return view_fail(error, SAY_NO_MEMORY);
+	artifact = find_artifact(view, rooted);
+	if (!artifact) {
+		artifact = &view->artifacts[view->artifact_count++];
+		artifact->path = TAKE_PTR(rooted);
+		artifact->fd = -EBADF;
+	}
+	artifact->roles |= role;
+	return 0;
+}
+
+/* The artifact that *path* lies below, or NULL. */
+static const struct artifact *artifact_above(const struct view *view, const char *path)
+{
+	for (size_t i = 0; i < view->artifact_count; i++) {
+		size_t length = strlen(view->artifacts[i].path);
+
+		if (strncmp(view->artifacts[i].path, path, length) == 0 && path[length] == '/')
+			return &view->artifacts[i];
+	}
+	return NULL;
+}
+
+/* Adds the nodes from the root down to the artifact; the array is large enough. */
+static void add_nodes(struct view *view, struct artifact *artifact)
+{
+	const char *name = artifact->path;
+	uint32_t parent = VIEW_ROOT;
+
+	while (*name) {
+		size_t length = strcspn(++name, "/");
+		uint32_t child = find_child(view, parent, name, length);
+
+		if (!child) {
+			child = view->node_count++;
+			view->nodes[child] =
+				(struct node){.parent = parent, .name = name, .length = length};
+		}
+		name += length;
+		if (!*name)
+			view->nodes[child].artifact = artifact;
+		parent = child;
+	}
+}
+
+static int build_nodes(struct view *view, struct view_error *error)
+{
+	size_t count = VIEW_ROOT + 1;
+
+	for (size_t i = 0; i < view->artifact_count; i++) {
+		const struct artifact *artifact = &view->artifacts[i];
+		const struct artifact *above = artifact_above(view, artifact->path);
+
+		if (above)
+			return view_fail(error, SAY_ARTIFACT_BELOW, roles_name(artifact->roles),
+					 artifact->path, above->path);
+		for (const char *p = artifact->path; *p; p++)
+			count += *p == '/';
+	}
+	view->nodes = calloc(count, sizeof(*view->nodes));
+	if (!view->nodes)
+		return view_fail(error, SAY_NO_MEMORY);
+	view->node_count = VIEW_ROOT + 1;
+	view->nodes[VIEW_ROOT].parent = VIEW_ROOT;
+	for (size_t i = 0; i < view->artifact_count; i++)
+		add_nodes(view, &view->artifacts[i]);
+	return 0;
+}
+
+int view_init(struct view *view, const struct options *options, struct source *source,
+	      struct li_stack *stack, const struct boot *boot, struct view_error *error)
+{
+	*view = (struct view){
+		.stack = stack,
+		.uid = options->uid,
+		.gid = options->gid,
+		.mode = options->mode,
+	};
+	view->uids = TAKE(source->uids, ((struct idmap){}));
+	view->gids = TAKE(source->gids, ((struct idmap){}));
+	clock_gettime(CLOCK_REALTIME, &view->time);
+	if (add_artifact(view, ROLE_CONFIG, URUNC_JSON, error) < 0 ||
+	    add_artifact(view, ROLE_BINARY, boot->binary, error) < 0)
+		return -ECANCELED;
+	if (boot->initrd && add_artifact(view, ROLE_INITRD, boot->initrd, error) < 0)
+		return -ECANCELED;
+	return build_nodes(view, error);
+}
+
+void view_done(struct view *view)
+{
+	for (size_t i = 0; i < view->artifact_count; i++) {
+		close_keep_errno(view->artifacts[i].fd);
+		free(view->artifacts[i].path);
+		free(view->artifacts[i].origin);
+	}
+	free(view->nodes);
+	idmap_done(&view->uids);
+	idmap_done(&view->gids);
+	li_stack_close(view->stack);
+	li_index_close(view->index);
+	*view = (struct view){};
+}
+
+static const char *type_name(mode_t mode)
+{
+	switch (mode & S_IFMT) {
+	case S_IFDIR: return "a directory";
+	case S_IFIFO: return "a FIFO";
+	case S_IFSOCK: return "a socket";
+	default: return "a device";
+	}
+}
+
+/* What the walk's errno means for an artifact. */
+static int fail_resolve(const struct view *view, const struct artifact *artifact, int r,
+			struct view_error *error)
+{
+	const char *role = roles_name(artifact->roles);
+
+	switch (r) {
+	case -ENOENT:
+	case -ENOTDIR:
+		return view_fail(error, SAY_ARTIFACT_NONE, role, artifact->path,
+				 li_stack_size(view->stack));
+	case -EPERM:
+	case -EINVAL: return view_fail(error, SAY_ARTIFACT_MARK, role, artifact->path);
+	case -ELOOP:
+	case -ENAMETOOLONG:
+		return view_fail(error, SAY_ARTIFACT_PATH, role, artifact->path, strerror(-r));
+	case -ENOMEM:
+	case -EMFILE:
+	case -ENFILE: return view_fail(error, SAY_SYSTEM, artifact->path, strerror(-r));
+	default: return view_fail(error, SAY_ARTIFACT_LAYER, role, artifact->path, strerror(-r));
+	}
+}
+
+/* urunc checks where the links end by the same rule as the path itself. */
+static int check_target(const struct artifact *artifact, const struct li_file *file,
+			struct view_error *error)
+{
+	const char *fault = boot_path_fault(file->name);
+
+	if (!S_ISREG(file->st.st_mode))
+		return view_fail(error, SAY_ARTIFACT_TYPE, roles_name(artifact->roles),
+				 artifact->path, type_name(file->st.st_mode));
+	if (fault && artifact->roles != ROLE_CONFIG)
+		return view_fail(error, SAY_ARTIFACT_PATH, roles_name(artifact->roles),
+				 artifact->path, fault);
+	return 0;
+}
+
+/* The layer's attributes as the view shows them. */
+static struct stat shown_attributes(const struct view *view, const struct stat *st)
+{
+	mode_t mode = view->mode >= 0 ? (mode_t)view->mode : st->st_mode & 07777;
+	struct stat shown = {
+		.st_mode = S_IFREG | (mode & ~0222U),
+		.st_nlink = 1,
+		.st_uid = view->uid >= 0 ? (uid_t)view->uid : idmap_apply(&view->uids, st->st_uid),
+		.st_gid = view->gid >= 0 ? (gid_t)view->gid : idmap_apply(&view->gids, st->st_gid),
+		.st_size = st->st_size,
+		.st_blocks = st->st_blocks,
+		.st_blksize = st->st_blksize,
+		.st_atim = st->st_mtim,
+		.st_mtim = st->st_mtim,
+		.st_ctim = st->st_ctim,
+	};
+
+	return shown;
+}
+
+/* Makes *file*, which *fd* has open, what the artifact shows. Takes *fd* on success. */
+static int adopt(struct view *view, struct artifact *artifact, const struct li_file *file, int *fd,
+		 struct view_error *error)
+{
+	cleanup_free char *origin = NULL;
+	struct stat st;
+
+	if (check_target(artifact, file, error) < 0)
+		return -ECANCELED;
+	/* The size must be that of the very file that is read. */
+	if (fstat(*fd, &st) < 0)
+		return fail_resolve(view, artifact, -errno, error);
+	if (asprintf(&origin, "%s/%s", li_stack_path(view->stack, file->layer), file->name) < 0)
+		return view_fail(error, SAY_NO_MEMORY);
+	artifact->fd = TAKE_FD(*fd);
+	artifact->st = shown_attributes(view, &st);
+	artifact->layer = file->layer;
+	artifact->origin = TAKE_PTR(origin);
+	artifact->state = ARTIFACT_READY;
+	return 0;
+}
+
+int view_take_config(struct view *view, struct config_file *config, struct view_error *error)
+{
+	/* The config is the first artifact that a view gets. */
+	return config->fd < 0 ? 0
+			      : adopt(view, &view->artifacts[0], &config->file, &config->fd, error);
+}
+
+static int resolve(struct view *view, struct artifact *artifact, struct view_error *error)
+{
+	cleanup_with(li_file_done) struct li_file file = LI_FILE_INIT;
+	cleanup_close int fd = -EBADF;
+	int r = li_resolve(view->stack, artifact->path, 0, &file);
+
+	if (r < 0)
+		return fail_resolve(view, artifact, r, error);
+	/* Nothing else is even opened: a device would do what opening it does. */
+	if (S_ISREG(file.st.st_mode)) {
+		fd = li_file_open(&file);
+		if (fd < 0)
+			return fail_resolve(view, artifact, fd, error);
+	}
+	return adopt(view, artifact, &file, &fd, error);
+}
+
+int artifact_resolve(struct view *view, struct artifact *artifact, struct view_error *error)
+{
+	int r;
+
+	if (artifact->state == ARTIFACT_READY)
+		return 0;
+	r = resolve(view, artifact, error);
+	if (r < 0 && (error->code == CODE_ENOARTIFACT || error->code == CODE_EARTIFACT))
+		artifact->state = ARTIFACT_MISSING;
+	return r;
+}
+
+void artifact_report(struct artifact *artifact, const struct view_error *error)
+{
+	if (!artifact->reported &&
+	    (artifact->roles != ROLE_CONFIG || error->code != CODE_ENOARTIFACT))
+		log_error("%s", error->message);
+	artifact->reported = true;
+}
+
+int view_resolve_early(struct view *view, struct view_error *error)
+{
+	for (size_t i = 0; i < view->artifact_count; i++) {
+		struct artifact *artifact = &view->artifacts[i];
+
+		if (artifact_resolve(view, artifact, error) == 0)
+			continue;
+		if (artifact->state != ARTIFACT_MISSING)
+			return -ECANCELED;
+		artifact_report(artifact, error);
+		error->code = CODE_NONE;
+	}
+	return 0;
+}
+
+int view_resolve(struct view *view, struct view_error *error)
+{
+	for (size_t i = 0; i < view->artifact_count; i++) {
+		struct artifact *artifact = &view->artifacts[i];
+
+		if (artifact_resolve(view, artifact, error) == 0)
+			continue;
+		if (artifact->roles != ROLE_CONFIG || artifact->state != ARTIFACT_MISSING)
+			return -ECANCELED;
+		error->code = CODE_NONE;
+	}
+	return 0;
+}
+
+bool view_is_settled(const struct view *view)
+{
+	for (size_t i = 0; i < view->artifact_count; i++)
+		if (view->artifacts[i].state == ARTIFACT_UNRESOLVED)
+			return false;
+	return true;
+}
+
+void view_release_layers(struct view *view)
+{
+	for (size_t i = 0; i < view->artifact_count; i++)
+		if (view->artifacts[i].state == ARTIFACT_UNRESOLVED)
+			view->artifacts[i].state = ARTIFACT_LOST;
+	li_stack_close(TAKE_PTR(view->stack));
+	li_index_close(TAKE_PTR(view->index));
+}
+
+struct stat view_attributes(const struct view *view, uint32_t node)
+{
+	const struct artifact *artifact = view->nodes[node].artifact;
+	struct stat st;
+
+	if (artifact) {
+		st = artifact->st;
+	} else {
+		st = (struct stat){
+			.st_mode = S_IFDIR | 0555,
+			.st_nlink = 2,
+			.st_blksize = 4096,
+			.st_atim = view->time,
+			.st_mtim = view->time,
+			.st_ctim = view->time,
+		};
+		for (size_t i = VIEW_ROOT + 1; i < view->node_count; i++)
+			st.st_nlink += view->nodes[i].parent == node && !view->nodes[i].artifact;
+	}
+	st.st_ino = node;
+	return st;
+}

@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A view: at most three artifacts and the directories above them, in one array that never changes
+ * once it is built. A node's index is its FUSE node id; the root is 1, and 0 is no node.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/stat.h>
+
+#include "fuse/base/error.h"
+#include "fuse/cli/options.h"
+#include "fuse/source/source.h"
+#include "fuse/view/boot.h"
+
+enum { VIEW_ROOT = 1, ARTIFACTS_MAX = 3 };
+
+enum role {
+	ROLE_CONFIG = 1 << 0,
+	ROLE_BINARY = 1 << 1,
+	ROLE_INITRD = 1 << 2,
+};
+
+enum artifact_state {
+	ARTIFACT_UNRESOLVED,
+	ARTIFACT_READY,
+	ARTIFACT_MISSING, /* for good: absent, or not what may be shown */
+	ARTIFACT_LOST,	  /* for good: a layer or the machine failed as long as there were layers */
+};
+
+/* How the content reaches a reader; decided once (serving.c). */
+enum reading {
+	READ_UNDECIDED,
+	READ_PASSTHROUGH, /* by the kernel, from backing_id */
+	READ_CACHED,	  /* through us, kept in the page cache */
+	READ_DIRECT,	  /* through us, past the page cache */
+};
+
+struct artifact {
+	char *path;	/* in the view, with a leading slash; owned */
+	unsigned roles; /* enum role; one file may have several */
+	enum artifact_state state;
+	bool reported; /* what is wrong with it was logged */
+	int fd;	       /* open for reading once it is ready, until it is passed through; owned */
+	enum reading reading;
+	int backing_id; /* of READ_PASSTHROUGH */
+	struct stat st; /* as it is shown, once it is ready */
+	size_t layer;	/* which has it */
+	char *origin;	/* the file's path in that layer's directory, for people; owned */
+};
+
+struct node {
+	uint32_t parent;
+	const char *name; /* borrowed from an artifact's path, not ended by NUL */
+	size_t length;
+	struct artifact *artifact; /* NULL: a directory */
+};
+
+struct view {
+	struct li_stack *stack; /* owned; NULL once the layers were let go of */
+	struct li_index *index; /* that it was opened with; owned, or NULL */
+	struct idmap uids, gids;
+	int64_t uid, gid;
+	int mode;
+	struct timespec time; /* of the made-up directories */
+	struct artifact artifacts[ARTIFACTS_MAX];
+	size_t artifact_count;
+	struct node *nodes; /* owned */
+	size_t node_count;  /* nodes 1 to node_count - 1 exist */
+};
+
+/*
+ * Makes the view of what boots. Takes ownership of *stack* and of the source's id maps, on failure
+ * too. Nothing is resolved yet. Returns: 0, or < 0 with *error*; view_done() in both cases.
+ */
+int view_init(struct view *view, const struct options *options, struct source *source,
+	      struct li_stack *stack, const struct boot *boot, struct view_error *error);
+void view_done(struct view *view);
+DEFINE_CLEANUP(struct view, view_done)
+
+/*
+ * Takes the urunc.json that was read as the config artifact, unless *config* is empty. Returns: 0,
+ * or < 0 with *error*.
+ */
+int view_take_config(struct view *view, struct config_file *config, struct view_error *error);
+
+/* The child *name* of a directory, or 0. */
+uint32_t view_lookup(const struct view *view, uint32_t parent, const char *name);
+
+/*
+ * Finds the artifact in the layers and opens it, unless that was done. An answer that cannot
+ * change (CODE_ENOARTIFACT, CODE_EARTIFACT) makes it ARTIFACT_MISSING.
+ * Returns: 0, or < 0 with *error*.
+ */
+int artifact_resolve(struct view *view, struct artifact *artifact, struct view_error *error);
+
+/* Logs what artifact_resolve() found wrong, once, and not that a config nobody needs is absent. */
+void artifact_report(struct artifact *artifact, const struct view_error *error);
+
+/*
+ * Resolves all of them; the first that cannot be is the error. A config that nothing was read from
+ * may be missing: it is no artifact then.
+ */
+int view_resolve(struct view *view, struct view_error *error);
+
+/* The same for a lazy view: one that is missing is reported; that a layer fails is an error. */
+int view_resolve_early(struct view *view, struct view_error *error);
+
+/* Whether no artifact is left to be looked for. */
+bool view_is_settled(const struct view *view);
+
+/*
+ * Lets go of the layers. What was not found in them by now is lost: a view is not kept open by an
+ * artifact that could be found some day. Whoever wants that one must have the view mounted anew.
+ */
+void view_release_layers(struct view *view);
+
+/* The attributes a node is shown with; an artifact must be ready. */
+struct stat view_attributes(const struct view *view, uint32_t node);
+
+/* "binary", or "binary+initrd" where one file has several roles. */
+const char *roles_name(unsigned roles);

@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "layerindex/layer/layer.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/mount.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "layerindex/cleanup.h"
+#include "layerindex/layer/beneath.h"
+
+/*
+ * Puts a private clone of the mount that an open layer lies on, without the mounts below, in its
+ * place: what overlayfs makes. By the descriptor, because something may have been mounted above
+ * the path meanwhile.
+ */
+static int clone_root(struct layer *layer)
+{
+	int fd = (int)syscall(SYS_open_tree, layer->fd, "",
+			      OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH);
+
+	if (fd < 0)
+		return -errno;
+	layer_close(layer);
+	layer->fd = fd;
+	return 0;
+}
+
+struct layer layer_of(const char *path)
+{
+	return (struct layer){.path = path, .fd = -EBADF};
+}
+
+int layer_open(struct layer *layer)
+{
+	cleanup_close int fd = -EBADF;
+	struct stat st;
+
+	if (layer->fd >= 0)
+		return 0;
+	/* Not by open(2), for which musl makes two system calls. */
+	fd = openat(AT_FDCWD, layer->path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	if (fstat(fd, &st) < 0)
+		return -errno;
+	/* Inode 0 is none: the first time. */
+	if (layer->ino == 0) {
+		layer->dev = st.st_dev;
+		layer->ino = st.st_ino;
+	} else if (layer->dev != st.st_dev || layer->ino != st.st_ino) {
+		return -ESTALE;
+	}
+	layer->fd = TAKE_FD(fd);
+	return 0;
+}
+
+void layer_close(struct layer *layer)
+{
+	layer->fd = close_keep_errno(layer->fd);
+}
+
+int layer_open_path(struct layer *layer, const char *path, bool *no_openat2)
+{
+	int fd = open_beneath(layer->fd, path, no_openat2);
+	int r;
+
+	if (fd != -EXDEV)
+		return fd;
+	r = clone_root(layer);
+	/* Not allowed, not known, or not to be cloned, as a mount that is gone: refused alike. */
+	if (r < 0)
+		return r == -EPERM || r == -ENOSYS || r == -EINVAL ? -EXDEV : r;
+	return open_beneath(layer->fd, path, no_openat2);
+}

@@ -1,0 +1,179 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Rules: fs/overlayfs/util.c, ovl_path_check_xwhiteout_xattr(), ovl_get_dir_xattr_val(),
+ * ovl_get_redirect_xattr() and ovl_check_metacopy_xattr().
+ *
+ * An O_PATH descriptor has no fgetxattr(2); its /proc/self/fd link has getxattr(2), which follows
+ * that one magic link to the pinned inode and nothing else.
+ */
+#include "layerindex/layer/marks.h"
+
+#include <errno.h>
+#include <linux/capability.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/xattr.h>
+#include <unistd.h>
+
+#include "layerindex/cleanup.h"
+#include "layerindex/layer/whiteout.h"
+
+enum {
+	INITIAL_USER_NS_INO = 0xEFFFFFFD, /* PROC_USER_INIT_INO, include/linux/proc_ns.h */
+	METACOPY_SIZE_MIN = 4,		  /* OVL_METACOPY_MIN_SIZE */
+	REDIRECT_SIZE_MAX = 65536,	  /* XATTR_SIZE_MAX */
+};
+
+static const struct {
+	enum mark mark;
+	char trusted[28], user[28];
+} names[] = {
+	{MARK_WHITEOUT, "trusted.overlay.whiteout", "user.overlay.whiteout"},
+	{MARK_OPAQUE, "trusted.overlay.opaque", "user.overlay.opaque"},
+	{MARK_METACOPY, "trusted.overlay.metacopy", "user.overlay.metacopy"},
+	{MARK_REDIRECT, "trusted.overlay.redirect", "user.overlay.redirect"},
+};
+
+static bool has_sys_admin(void)
+{
+	struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
+	struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3] = {};
+
+	if (syscall(SYS_capget, &header, data) < 0)
+		return false;
+	return data[CAP_TO_INDEX(CAP_SYS_ADMIN)].effective & CAP_TO_MASK(CAP_SYS_ADMIN);
+}
+
+int marks_visible(bool userxattr)
+{
+	struct stat st;
+
+	if (stat("/proc/self/ns/user", &st) < 0)
+		return -ENOSYS;
+	if (userxattr)
+		return 0;
+	return (uint64_t)st.st_ino == (uint32_t)INITIAL_USER_NS_INO && has_sys_admin() ? 0 : -EPERM;
+}
+
+/* Returns: the attribute's size, or a negative errno value; a *size* of 0 only asks for it. */
+static ssize_t mark_get(int fd, const char *name, void *value, size_t size)
+{
+	char link[32];
+	ssize_t n;
+
+	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+	n = getxattr(link, name, value, size);
+	if (n >= 0)
+		return n;
+	/* The inode is pinned: a name that is missing can only be /proc's. */
+	return errno == ENOENT || errno == ENOTDIR ? -ESTALE : -errno;
+}
+
+static bool is_absent(ssize_t r)
+{
+	return r == -ENODATA || r == -EOPNOTSUPP;
+}
+
+/* Any value counts, even an empty one. */
+static int whiteout_read(int fd, const char *name)
+{
+	ssize_t n = mark_get(fd, name, NULL, 0);
+
+	return n == -ESTALE ? -ESTALE : n >= 0;
+}
+
+/* Exactly the one byte "y": what does not fit fails with ERANGE and counts as absent. */
+static int opaque_read(int fd, const char *name)
+{
+	char value;
+	ssize_t n = mark_get(fd, name, &value, 1);
+
+	return n == -ESTALE ? -ESTALE : n == 1 && value == 'y';
+}
+
+static int metacopy_read(int fd, const char *name, bool userxattr)
+{
+	ssize_t n = mark_get(fd, name, NULL, 0);
+
+	/* user.* of a file that may not be read: as the kernel, there is not much we can do. */
+	if (is_absent(n) || (userxattr && n == -EACCES))
+		return 0;
+	if (n < 0)
+		return (int)n;
+	/* Empty stands for the smallest one. What is too large is refused as any other, later. */
+	return n == 0 || n >= METACOPY_SIZE_MIN ? 1 : -EIO;
+}
+
+static bool redirect_is_valid(const char *value)
+{
+	if (*value != '/')
+		return !strchr(value, '/');
+	/* Absolute: every component must have a name, the last one too. */
+	while (*value == '/') {
+		size_t n = strcspn(++value, "/");
+
+		if (n == 0)
+			return false;
+		value += n;
+	}
+	return true;
+}
+
+static int redirect_read(int fd, const char *name)
+{
+	ssize_t n = mark_get(fd, name, NULL, 0);
+	cleanup_free char *value = NULL;
+
+	if (is_absent(n))
+		return 0;
+	if (n < 0)
+		return (int)n;
+	if (n == 0)
+		return -EINVAL;
+	value = malloc(REDIRECT_SIZE_MAX + 1);
+	if (!value)
+		return -ENOMEM;
+	n = mark_get(fd, name, value, REDIRECT_SIZE_MAX);
+	if (n < 0)
+		return (int)n;
+	value[n] = '\0';
+	return redirect_is_valid(value) ? 1 : -EINVAL;
+}
+
+static int mark_read(int fd, enum mark mark, const char *name, bool userxattr)
+{
+	switch (mark) {
+	case MARK_WHITEOUT: return whiteout_read(fd, name);
+	case MARK_OPAQUE: return opaque_read(fd, name);
+	case MARK_METACOPY: return metacopy_read(fd, name, userxattr);
+	case MARK_REDIRECT: return redirect_read(fd, name);
+	}
+	return 0;
+}
+
+int marks_read(int fd, unsigned wanted, bool userxattr, bool is_dir, unsigned *ret)
+{
+	unsigned found = 0;
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++) {
+		enum mark mark = names[i].mark;
+		int r;
+
+		if (!(wanted & mark))
+			continue;
+		if (mark == MARK_REDIRECT && !is_dir && !(found & MARK_METACOPY))
+			continue;
+		r = mark_read(fd, mark, userxattr ? names[i].user : names[i].trusted, userxattr);
+		if (r < 0)
+			return r;
+		if (r > 0)
+			found |= mark;
+		if (found & (MARK_WHITEOUT | MARK_OPAQUE))
+			break;
+	}
+	*ret = found;
+	return 0;
+}

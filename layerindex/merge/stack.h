@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* An ordered list of layers, as the modules of this library share it. */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/stat.h>
+
+#include "layerindex/cleanup.h"
+#include "layerindex/layer/layer.h"
+#include "layerindex/layerindex.h"
+
+struct stack_index;
+
+struct li_stack {
+	struct layer *layers;
+	char *paths; /* theirs, one after the other */
+	size_t size;
+	size_t open;	  /* layers with a descriptor */
+	size_t open_most; /* that stay so */
+	size_t known;	  /* the layer from which on the index speaks for all of them; size: none */
+	struct stack_index *index; /* owned; NULL: there is none */
+	bool userxattr;
+	bool index_own; /* LI_STACK_INDEX_OWN */
+	bool stacked;	/* some layer lies on overlayfs or FUSE */
+	bool no_openat2;
+};
+
+/* What a name in a merged directory is: the topmost entry that counts. */
+struct entry {
+	int fd; /* O_PATH; owned */
+	struct stat st;
+	size_t layer;
+};
+
+#define ENTRY_INIT ((struct entry){.fd = -EBADF})
+
+void entry_done(struct entry *entry);
+DEFINE_CLEANUP(struct entry, entry_done)
+
+/*
+ * Opens *path* in layer *i* and says what type it is.
+ * Returns: 0, with *ret filled; -ESTALE: the layer is gone; or as layer_open_path().
+ */
+int stack_open_entry(struct li_stack *stack, size_t i, const char *path, struct entry *ret);
