@@ -7,7 +7,7 @@
 #include "fuse/cli/output.h"
 #include "fuse/cli/version.h"
 #include "fuse/process/background.h"
-#include "fuse/process/seal.h"
+#include "fuse/process/sandbox.h"
 #include "fuse/serve/launcher.h"
 #include "fuse/serve/report.h"
 
@@ -56,7 +56,7 @@ int main(int argc, char **argv)
 
 	if (background_fill_stdio() < 0)
 		return view_code_exit(CODE_ESYSTEM);
-	seal_early();
+	sandbox_early();
 	r = arguments_parse(&arguments, argc, argv, FOR_VIEW, &error);
 	log_setup("urunc-viewfs", &arguments.log);
 	if (r < 0) {

@@ -8,7 +8,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "fuse/process/seal.h"
+#include "fuse/process/sandbox.h"
 
 bool kernel_has_openat2(void)
 {
@@ -29,13 +29,13 @@ bool kernel_is(const struct utsname *name, unsigned long major, unsigned long mi
 
 static void print_sandbox(void)
 {
-	unsigned possible = seal_possible();
-	int abi = seal_landlock_abi();
+	unsigned possible = sandbox_possible();
+	int abi = sandbox_landlock_abi();
 
-	printf("  sandbox      %s", possible == SEAL_WHOLE ? "whole" : "without");
-	for (int i = 0; i < SEAL_COUNT; i++)
+	printf("  sandbox      %s", possible == SANDBOX_ALL ? "full" : "without");
+	for (int i = 0; i < SANDBOX_COUNT; i++)
 		if (!(possible & 1U << i))
-			printf(" %s (%s)", seal_names[i], seal_lack(i));
+			printf(" %s (%s)", sandbox_names[i], sandbox_lack(i));
 	printf("\n  landlock     ");
 	printf(abi > 0 ? "version %d\n" : "no\n", abi);
 }

@@ -12,7 +12,7 @@
 #include "fuse/ctl/ctl.h"
 #include "fuse/ctl/table.h"
 #include "fuse/live/views.h"
-#include "fuse/process/seal.h"
+#include "fuse/process/sandbox.h"
 
 static void print_help(void)
 {
@@ -135,9 +135,9 @@ static int add_number(struct table *table, uint64_t number, const char *unit)
 }
 
 /* Whether it has come to rest: some of the measures can always be taken. */
-static bool is_sealed(const struct server *server)
+static bool is_sandboxed(const struct server *server)
 {
-	return server && server->titled && server->title.sealed;
+	return server && server->titled && server->title.sandboxed;
 }
 
 /* How much of the sandbox is in force, by the view's own word. */
@@ -145,10 +145,10 @@ static int add_sandbox(struct table *table, const struct server *server)
 {
 	if (!server || !server->titled)
 		return table_add(table, PLAIN, "-");
-	if (!is_sealed(server))
+	if (!is_sandboxed(server))
 		return table_add(table, PLAIN, "not yet");
-	if (server->title.sealed == SEAL_WHOLE)
-		return table_add(table, GREEN, "whole");
+	if (server->title.sandboxed == SANDBOX_ALL)
+		return table_add(table, GREEN, "full");
 	return table_add(table, YELLOW, "partial");
 }
 
@@ -203,13 +203,13 @@ static int add_known(struct json_object *object, const char *key, bool known,
 }
 
 /* The names of the measures in force; owned, or NULL without memory. */
-static struct json_object *describe_sandbox(unsigned sealed)
+static struct json_object *describe_sandbox(unsigned sandboxed)
 {
 	cleanup_with(json_done) struct json_object *names = json_object_new_array();
 
-	for (int i = 0; i < SEAL_COUNT; i++)
-		if (names && sealed & 1U << i &&
-		    json_append(names, json_object_new_string(seal_names[i])) < 0)
+	for (int i = 0; i < SANDBOX_COUNT; i++)
+		if (names && sandboxed & 1U << i &&
+		    json_append(names, json_object_new_string(sandbox_names[i])) < 0)
 			return NULL;
 	return TAKE_PTR(names);
 }
@@ -241,8 +241,8 @@ static struct json_object *describe(const struct row *row)
 	    add_known(object, "artifacts", row->artifacts, json_object_get(row->artifacts)) < 0 ||
 	    add_known(object, "private_dirty", row->private_dirty,
 		      row->private_dirty ? json_object_new_uint64(row->private_dirty) : NULL) < 0 ||
-	    add_known(object, "sandbox", is_sealed(server),
-		      is_sealed(server) ? describe_sandbox(server->title.sealed) : NULL) < 0)
+	    add_known(object, "sandbox", is_sandboxed(server),
+		      is_sandboxed(server) ? describe_sandbox(server->title.sandboxed) : NULL) < 0)
 		return NULL;
 	return TAKE_PTR(object);
 }

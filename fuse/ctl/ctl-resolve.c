@@ -14,7 +14,7 @@
 #include "fuse/cli/version.h"
 #include "fuse/ctl/ctl.h"
 #include "fuse/ctl/table.h"
-#include "fuse/process/seal.h"
+#include "fuse/process/sandbox.h"
 #include "fuse/serve/report.h"
 #include "fuse/view/prepare.h"
 
@@ -187,7 +187,7 @@ int ctl_resolve(int argc, char **argv)
 	VIEW_ERROR(error);
 	int r;
 
-	seal_early();
+	sandbox_early();
 	r = arguments_parse(&arguments, argc, argv, FOR_RESOLVE, &error);
 	if (r == 0 && arguments.help) {
 		print_help();

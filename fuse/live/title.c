@@ -22,7 +22,7 @@
 enum { FACTS_SIZE = 160 }; /* more than the numbers of a struct title take */
 
 /* The last of them, at a place of its own: it is written over. */
-#define SEALED_FORMAT ",\"sealed\":\"%02x\"}}"
+#define SANDBOXED_FORMAT ",\"sandboxed\":\"%02x\"}}"
 
 /* Where the linker, whose names these are, has put the code, and the data up to the heap. */
 /* NOLINTNEXTLINE(bugprone-reserved-identifier,cert-dcl37-c,cert-dcl51-cpp) */
@@ -60,7 +60,7 @@ static int set_command_line(const char *text, size_t n)
 static struct {
 	char *memory;
 	size_t size;
-	char *sealed; /* where SEALED_FORMAT begins */
+	char *sandboxed; /* where SANDBOXED_FORMAT begins */
 } shown = {.memory = MAP_FAILED};
 
 void title_set(const char *ready, const struct title *title)
@@ -81,7 +81,9 @@ void title_set(const char *ready, const struct title *title)
 				  ",\"digest\":\"%016" PRIx64 "\"",
 		     length, ready, major(title->device), minor(title->device), title->layers,
 		     title->digest);
-	end = n < 0 ? n : n + snprintf(memory + n, size - (size_t)n, SEALED_FORMAT, title->sealed);
+	end = n < 0 ? n
+		    : n + snprintf(memory + n, size - (size_t)n, SANDBOXED_FORMAT,
+				   title->sandboxed);
 	if (n < 0 || set_command_line(memory, (size_t)end + 1) < 0) {
 		munmap(memory, size);
 		return;
@@ -90,34 +92,34 @@ void title_set(const char *ready, const struct title *title)
 		munmap(shown.memory, shown.size);
 	shown.memory = memory;
 	shown.size = size;
-	shown.sealed = memory + n;
+	shown.sandboxed = memory + n;
 }
 
-void title_sealed(unsigned measures)
+void title_sandboxed(unsigned measures)
 {
-	char text[sizeof(SEALED_FORMAT)];
-	int n = snprintf(text, sizeof(text), SEALED_FORMAT, measures & 0xff);
+	char text[sizeof(SANDBOXED_FORMAT)];
+	int n = snprintf(text, sizeof(text), SANDBOXED_FORMAT, measures & 0xff);
 
 	if (shown.memory != MAP_FAILED && n > 0)
-		memcpy(shown.sealed, text, (size_t)n);
+		memcpy(shown.sandboxed, text, (size_t)n);
 }
 
 static int parse_facts(struct json_object *facts, struct title *ret)
 {
 	const char *device = json_string(facts, "device");
 	const char *digest = json_string(facts, "digest");
-	const char *sealed = json_string(facts, "sealed");
+	const char *sandboxed = json_string(facts, "sandboxed");
 	struct json_object *layers;
 
 	if (!device || device_parse(device, &ret->device) < 0 || !digest ||
-	    strspn(digest, "0123456789abcdef") != 16 || digest[16] || !sealed ||
-	    strspn(sealed, "0123456789abcdef") != 2 || sealed[2] ||
+	    strspn(digest, "0123456789abcdef") != 16 || digest[16] || !sandboxed ||
+	    strspn(sandboxed, "0123456789abcdef") != 2 || sandboxed[2] ||
 	    !json_object_object_get_ex(facts, "layers", &layers) ||
 	    !json_object_is_type(layers, json_type_int))
 		return -EINVAL;
 	ret->digest = strtoull(digest, NULL, 16);
 	ret->layers = json_object_get_uint64(layers);
-	ret->sealed = (unsigned)strtoul(sealed, NULL, 16);
+	ret->sandboxed = (unsigned)strtoul(sandboxed, NULL, 16);
 	return 0;
 }
 

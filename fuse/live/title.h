@@ -19,8 +19,8 @@ enum { TITLE_SIZE_MAX = 256 << 10 }; /* bytes; far beyond what paths allow */
 struct title {
 	dev_t device; /* of the mount */
 	uint64_t layers;
-	uint64_t digest; /* view_digest() */
-	unsigned sealed; /* the measures of its sandbox that are in force (seal.h) */
+	uint64_t digest;    /* view_digest() */
+	unsigned sandboxed; /* the measures of its sandbox that are in force (sandbox.h) */
 };
 
 /*
@@ -30,8 +30,8 @@ struct title {
  */
 void title_set(const char *ready, const struct title *title);
 
-/* Adds to the title what is in force by now. Makes no system call: it can be said when sealed. */
-void title_sealed(unsigned measures);
+/* Adds to the title what is in force by now. Makes no system call: it can be said when sandboxed. */
+void title_sandboxed(unsigned measures);
 
 /*
  * Takes a command line of *n* bytes apart, which a NUL must follow. It may be anybody's: all that

@@ -19,7 +19,7 @@
 #include "fuse/mount/mountpoint.h"
 #include "fuse/process/background.h"
 #include "fuse/process/memory.h"
-#include "fuse/process/seal.h"
+#include "fuse/process/sandbox.h"
 #include "fuse/process/spawn.h"
 #include "fuse/serve/report.h"
 #include "fuse/serve/session.h"
@@ -106,10 +106,10 @@ static int check_sandbox(const struct options *options, struct view_error *error
 
 	if (options->sandbox != SANDBOX_REQUIRE)
 		return 0;
-	missing = SEAL_WHOLE & ~seal_possible();
-	for (int i = 0; i < SEAL_COUNT; i++)
+	missing = SANDBOX_ALL & ~sandbox_possible();
+	for (int i = 0; i < SANDBOX_COUNT; i++)
 		if (missing & 1U << i)
-			return view_fail(error, SAY_NO_SANDBOX, seal_names[i], seal_lack(i));
+			return view_fail(error, SAY_NO_SANDBOX, sandbox_names[i], sandbox_lack(i));
 	return 0;
 }
 
@@ -224,7 +224,7 @@ static int serve(struct making *making)
 {
 	const struct server_call *call = making->call;
 	bool insist = call->arguments->options.sandbox == SANDBOX_REQUIRE;
-	unsigned sealed;
+	unsigned sandboxed;
 	int r;
 
 	spawn_yield();
@@ -244,10 +244,10 @@ static int serve(struct making *making)
 	memory_release_heap();
 	memory_release_stack();
 	/* What could be had could not be done: no memory, say. */
-	sealed = session_seal(making->session);
-	if (sealed != SEAL_WHOLE && insist)
+	sandboxed = session_sandbox(making->session);
+	if (sandboxed != SANDBOX_ALL && insist)
 		return -EPERM;
-	title_sealed(sealed);
+	title_sandboxed(sandboxed);
 	return session_serve(making->session);
 }
 

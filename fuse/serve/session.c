@@ -18,7 +18,7 @@
 
 #include "fuse/base/log.h"
 #include "fuse/base/sentences.h"
-#include "fuse/process/seal.h"
+#include "fuse/process/sandbox.h"
 #include "fuse/serve/operations.h"
 #include "fuse/serve/passthrough.h"
 #include "fuse/serve/serving.h"
@@ -282,7 +282,7 @@ int session_serve_first(struct session *session)
 	return r;
 }
 
-unsigned session_seal(struct session *session)
+unsigned session_sandbox(struct session *session)
 {
 	struct view *view = session->serving.view;
 	int keep[1 + ARTIFACTS_MAX] = {session->serving.connection};
@@ -297,7 +297,7 @@ unsigned session_seal(struct session *session)
 		keep[n++] = artifact->fd;
 	}
 	log_end();
-	return seal(keep, n);
+	return sandbox(keep, n);
 }
 
 int session_serve(struct session *session)

@@ -39,9 +39,9 @@ int session_serve_first(struct session *session);
 
 /*
  * Gives up all that serving does not take. Nothing is logged any more. Returns: the measures that
- * are in force (fuse/process/seal.h).
+ * are in force (fuse/process/sandbox.h).
  */
-unsigned session_seal(struct session *session);
+unsigned session_sandbox(struct session *session);
 
 /* Serves until the mount is gone. Returns: 0, or an errno value of the connection. */
 int session_serve(struct session *session);

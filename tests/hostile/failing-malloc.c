@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Preloaded: the FAIL_AT-th allocation of the process fails (with FAIL_ON set, every one from there
- * on), and the file FAIL_REPORT, made at the start, then holds a 1: a sealed process can still
+ * on), and the file FAIL_REPORT, made at the start, then holds a 1: a sandboxed process can still
  * write to memory. Not counted are those of the functions in the file FAIL_SPARED, each with where
  * it begins in the program and its size, in hexadecimal: json-c's, which does not live through a
  * lack of memory; the program under test must see to it that there is some.

@@ -111,7 +111,7 @@ def fare(
         errors = read_all(at)
         if settles:
             (process,) = machine.processes()
-            wait_until(process.is_sealed, "the view to come to rest")
+            wait_until(process.is_sandboxed, "the view to come to rest")
         alive = [p.pid for p in machine.processes()]
         assert len(daemon) == 1 and alive == daemon, f"died while it was read: {finished}"
         namespace.unmount(str(at), 0)

@@ -116,7 +116,7 @@ def test_a_daemon_keeps_nothing_of_its_callers(place: Path, option: bytes) -> No
             assert saw_end(reader)
             assert saw_end(other_reader)
             assert len(view.processes) == 1
-            daemon = view.wait_sealed()
+            daemon = view.wait_sandboxed()
             assert os.readlink(daemon.proc / "cwd") == "/"
             stat = daemon.stat()
             assert int(stat[3]) == daemon.pid, "a session of its own"
@@ -154,7 +154,7 @@ def test_started_with_stdio_closed(
         life = [f"--lifeline={reader}"] if lifeline else []
         with View(place / "view", *life, "-o", option, wrapper=wrapper, pass_fds=[reader]) as view:
             assert (view.root / KERNEL_PATH).read_bytes() == KERNEL
-            daemon = view.wait_sealed()
+            daemon = view.wait_sandboxed()
             assert list(daemon.descriptors().values()) == ["/dev/fuse"]
             for keeper in (process for process in view.processes if process != daemon):
                 descriptors = keeper.descriptors()
@@ -278,14 +278,14 @@ def test_a_signal_in_the_foreground(
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
-@pytest.mark.parametrize("sealed", [False, True])
+@pytest.mark.parametrize("sandboxed", [False, True])
 def test_a_signal_in_the_background(
-    place: Path, option: bytes, sealed: bool, number: signal.Signals
+    place: Path, option: bytes, sandboxed: bool, number: signal.Signals
 ) -> None:
     """It ends at once. What it leaves is dead, and goes like any mount."""
     with View(place / "view", "-o", option) as view:
-        if sealed:
-            view.wait_sealed()
+        if sandboxed:
+            view.wait_sandboxed()
         view.status = -number
         view.daemon.signal(number)
         view.wait_gone()
@@ -381,7 +381,7 @@ def test_it_ends_with_its_lifeline(place: Path, option: bytes, foreground: bool)
             os.write(ends[0], b"still here")
             wait_until(lambda: os.get_blocking(reader) and not unread(reader), "it to be read")
             assert (view.root / KERNEL_PATH).read_bytes() == KERNEL
-            view.wait_sealed()
+            view.wait_sandboxed()
             close_all(ends)
             if not foreground:
                 view.status = wait_status(view)

@@ -105,7 +105,7 @@ class Process:
         assert found, f"no {field}"
         return found[1]
 
-    def is_sealed(self) -> bool:
+    def is_sandboxed(self) -> bool:
         """Whether it has given up what it could, and waits for requests."""
         return int(self.status("CapPrm"), 16) == 0 and self.stat()[0] == "S"
 

@@ -88,7 +88,7 @@ class Requests:
     def _since(self) -> list[Request] | None:
         lines = self._log.read_text().splitlines()
         reads = [(_bytes(match[1]), int(match[2])) for line in lines if (match := _LINE.search(line))]
-        # A request begins with its length; a view reads other files before it is sealed.
+        # A request begins with its length; a view reads other files before it is sandboxed.
         every = [_parse(data) for data, size in reads if data[:4] == struct.pack("=I", size)]
         new = every[self._seen :]
         while new and new[-1].name in _FORGETTING:

@@ -213,10 +213,10 @@ class View:
         size = os.fstat(self._stderr.fileno()).st_size
         return _text(os.pread(self._stderr.fileno(), size, 0))
 
-    def wait_sealed(self) -> machine.Process:
+    def wait_sandboxed(self) -> machine.Process:
         """Until its daemon, which is returned, has given up all that it can."""
         daemon = self.daemon
-        wait_until(daemon.is_sealed, "the daemon to be sealed")
+        wait_until(daemon.is_sandboxed, "the daemon to be sandboxed")
         return daemon
 
     def unmount(self) -> None:

@@ -5,7 +5,7 @@
  *
  * ATTEMPT_FILE and ATTEMPT_PID name whom it is tried on. What came of it stands in the file
  * ATTEMPT_RESULT, as two numbers: 1 when it was begun and 2 when it came back, and the errno value,
- * 0 if it worked. It is written to memory, which is all that a sealed process can write to.
+ * 0 if it worked. It is written to memory, which is all that a sandboxed process can write to.
  */
 #include <errno.h>
 #include <fcntl.h>

@@ -4,8 +4,9 @@
 #include "fuse/base/json.h"
 #include "tests/unit/fixture.h"
 
-#define FACTS                                                                                     \
-	"\"view\":{\"device\":\"0:57\",\"layers\":20,\"digest\":\"00ab00000000cdef\",\"sealed\":" \
+#define FACTS                                                                          \
+	"\"view\":{\"device\":\"0:57\",\"layers\":20,\"digest\":\"00ab00000000cdef\"," \
+	"\"sandboxed\":"                                                               \
 	"\"5f\"}"
 
 static void test_parse(void **state)
@@ -41,7 +42,7 @@ static void test_others(void **state)
 		"x" TITLE_PREFIX "{" FACTS "}",
 		TITLE_PREFIX "{" FACTS "} x",
 		TITLE_PREFIX "{\"view\":{\"device\":\"0\",\"layers\":1,\"digest\":"
-			     "\"0123456789abcdef\",\"sealed\":\"00\"}}",
+			     "\"0123456789abcdef\",\"sandboxed\":\"00\"}}",
 		TITLE_PREFIX "{\"view\":{\"device\":7,\"layers\":1,\"digest\":"
 			     "\"0123456789abcdef\"}}",
 		TITLE_PREFIX "{\"view\":{\"device\":\"0:1\",\"layers\":\"1\",\"digest\":"
@@ -54,7 +55,7 @@ static void test_others(void **state)
 		TITLE_PREFIX "{\"view\":{\"device\":\"0:1\",\"layers\":1,\"digest\":"
 			     "\"0123456789abcdef\"}}",
 		TITLE_PREFIX "{\"view\":{\"device\":\"0:1\",\"layers\":1,\"digest\":"
-			     "\"0123456789abcdef\",\"sealed\":\"7f0\"}}",
+			     "\"0123456789abcdef\",\"sandboxed\":\"7f0\"}}",
 	};
 
 	(void)state;
@@ -107,7 +108,7 @@ static void test_set(void **state)
 {
 	const char *home = getenv("PATH");
 	const char *ids[] = {"a", NULL, "b"};
-	static const unsigned sealed[] = {0, 0x7f, 1};
+	static const unsigned sandboxed[] = {0, 0x7f, 1};
 	char environment[4096], name[32];
 	char id[10000] = "";
 
@@ -121,8 +122,8 @@ static void test_set(void **state)
 		size_t n;
 
 		set(ids[i]);
-		if (sealed[i])
-			title_sealed(sealed[i]);
+		if (sandboxed[i])
+			title_sandboxed(sandboxed[i]);
 		n = read_small("/proc/self/cmdline", text, sizeof(text));
 		require(i > 0 || strncmp(text, TITLE_PREFIX, strlen(TITLE_PREFIX)) == 0,
 			"this kernel, or what stands in for it, keeps command lines");
@@ -131,7 +132,7 @@ static void test_set(void **state)
 		assert_int_equal(title.device, makedev(1, 2));
 		assert_int_equal(title.layers, 3);
 		assert_true(title.digest == UINT64_C(0xfedcba9876543210));
-		assert_int_equal(title.sealed, sealed[i]);
+		assert_int_equal(title.sandboxed, sandboxed[i]);
 	}
 	read_small("/proc/self/comm", name, sizeof(name));
 	assert_string_equal(name, PROGRAM_NAME "\n");

@@ -62,7 +62,7 @@ TESTS = [
     "integration/test_requests.py",
     "integration/test_sources.py",
     "integration/test_unprivileged.py",
-    "hostile/test_seal.py",
+    "hostile/test_sandbox.py",
 ]
 OF_GLIBC = ["loop", "long-link", "without_descriptors", "nobody_can_watch", "could_not_be_found"]
 

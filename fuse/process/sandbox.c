@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What a sealed process keeps, and why. All the rest is gone.
+ * What a sandboxed process keeps, and why. All the rest is gone.
  *
  *   /dev/fuse             requests are read from it, and answers written to it
  *   artifacts, to read    only those that the kernel does not pass through (serving.c): what they
@@ -15,7 +15,7 @@
  * The kernel opens passed-through artifacts with the credentials they were registered with,
  * Landlock included: all must be registered before.
  */
-#include "fuse/process/seal.h"
+#include "fuse/process/sandbox.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -52,11 +52,11 @@ enum { SANITIZED = 1 };
 enum { SANITIZED = 0 };
 #endif
 
-const char seal_names[SEAL_COUNT][16] = {
-	[SEAL_PRIVILEGES] = "no_new_privs", [SEAL_DESCRIPTORS] = "descriptors",
-	[SEAL_LANDLOCK] = "landlock",	    [SEAL_DUMP] = "undumpable",
-	[SEAL_LIMITS] = "limits",	    [SEAL_CAPABILITIES] = "capabilities",
-	[SEAL_SECCOMP] = "seccomp",
+const char sandbox_names[SANDBOX_COUNT][16] = {
+	[SANDBOX_PRIVILEGES] = "no_new_privs", [SANDBOX_DESCRIPTORS] = "descriptors",
+	[SANDBOX_LANDLOCK] = "landlock",       [SANDBOX_DUMP] = "undumpable",
+	[SANDBOX_LIMITS] = "limits",	       [SANDBOX_CAPABILITIES] = "capabilities",
+	[SANDBOX_SECCOMP] = "seccomp",
 };
 
 struct held {
@@ -101,7 +101,7 @@ static const struct {
 	{6, {.scoped = 0x3}}, /* abstract sockets and signals to the outside */
 };
 
-int seal_landlock_abi(void)
+int sandbox_landlock_abi(void)
 {
 	long abi = syscall(SYS_landlock_create_ruleset, NULL, 0, LANDLOCK_VERSION);
 
@@ -112,7 +112,7 @@ static bool has_landlock(void)
 {
 	/* Known and allowed, it says that -1 is no ruleset. Without no_new_privs it takes
 	 * privilege, which is lacking only where EPERM is no more than that. */
-	return !SANITIZED && seal_landlock_abi() > 0 &&
+	return !SANITIZED && sandbox_landlock_abi() > 0 &&
 	       syscall(SYS_landlock_restrict_self, -1, 0) < 0 && (errno == EBADF || errno == EPERM);
 }
 
@@ -120,7 +120,7 @@ static int take_landlock(const struct held *held)
 {
 	struct landlock_rules rules = {};
 	cleanup_close int fd = -EBADF;
-	int abi = seal_landlock_abi();
+	int abi = sandbox_landlock_abi();
 
 	(void)held;
 	for (size_t i = 0; i < sizeof(landlock_versions) / sizeof(*landlock_versions); i++) {
@@ -203,7 +203,7 @@ static int keep_capabilities(uint64_t kept)
 	return syscall(SYS_capset, &header, data) < 0 ? -errno : 0;
 }
 
-void seal_early(void)
+void sandbox_early(void)
 {
 	(void)keep_capabilities(NEEDED);
 }
@@ -298,14 +298,14 @@ static int take_seccomp(const struct held *held)
 static const struct {
 	bool (*has)(void); /* NULL: every kernel that views run on has it */
 	int (*take)(const struct held *held);
-} measures[SEAL_COUNT] = {
-	[SEAL_PRIVILEGES] = {NULL, take_privileges},
-	[SEAL_DESCRIPTORS] = {NULL, take_descriptors},
-	[SEAL_LANDLOCK] = {has_landlock, take_landlock},
-	[SEAL_DUMP] = {NULL, take_dump},
-	[SEAL_LIMITS] = {has_limits, take_limits},
-	[SEAL_CAPABILITIES] = {NULL, take_capabilities},
-	[SEAL_SECCOMP] = {has_seccomp, take_seccomp},
+} measures[SANDBOX_COUNT] = {
+	[SANDBOX_PRIVILEGES] = {NULL, take_privileges},
+	[SANDBOX_DESCRIPTORS] = {NULL, take_descriptors},
+	[SANDBOX_LANDLOCK] = {has_landlock, take_landlock},
+	[SANDBOX_DUMP] = {NULL, take_dump},
+	[SANDBOX_LIMITS] = {has_limits, take_limits},
+	[SANDBOX_CAPABILITIES] = {NULL, take_capabilities},
+	[SANDBOX_SECCOMP] = {has_seccomp, take_seccomp},
 };
 
 static bool is_possible(int measure)
@@ -313,31 +313,31 @@ static bool is_possible(int measure)
 	return !measures[measure].has || measures[measure].has();
 }
 
-unsigned seal_possible(void)
+unsigned sandbox_possible(void)
 {
 	unsigned possible = 0;
 
-	for (int i = 0; i < SEAL_COUNT; i++)
+	for (int i = 0; i < SANDBOX_COUNT; i++)
 		if (is_possible(i))
 			possible |= 1U << i;
 	return possible;
 }
 
-const char *seal_lack(enum seal_measure measure)
+const char *sandbox_lack(enum sandbox_measure measure)
 {
 	if (SANITIZED)
 		return "this build is for a sanitizer";
-	if (measure == SEAL_SECCOMP && !MACHINE)
+	if (measure == SANDBOX_SECCOMP && !MACHINE)
 		return "not for this machine";
 	return "this kernel has none, or it is denied";
 }
 
-unsigned seal(const int *keep, size_t n)
+unsigned sandbox(const int *keep, size_t n)
 {
 	const struct held held = {keep, n};
 	unsigned in_force = 0;
 
-	for (int i = 0; i < SEAL_COUNT; i++)
+	for (int i = 0; i < SANDBOX_COUNT; i++)
 		if (is_possible(i) && measures[i].take(&held) == 0)
 			in_force |= 1U << i;
 	return in_force;

@@ -8,41 +8,41 @@
 #include <stddef.h>
 
 /* The measures, in the order in which they are taken. */
-enum seal_measure {
-	SEAL_PRIVILEGES,   /* no program that it runs can give it any (no_new_privs) */
-	SEAL_DESCRIPTORS,  /* none is open but those that serving takes */
-	SEAL_LANDLOCK,	   /* no path of any filesystem, no TCP, nothing outside to signal */
-	SEAL_DUMP,	   /* nobody without privilege may look at its memory, no core */
-	SEAL_LIMITS,	   /* no new descriptor, process, file content; little memory */
-	SEAL_CAPABILITIES, /* none */
-	SEAL_SECCOMP,	   /* no system call but the few that serving takes */
-	SEAL_COUNT,
+enum sandbox_measure {
+	SANDBOX_PRIVILEGES,   /* no program that it runs can give it any (no_new_privs) */
+	SANDBOX_DESCRIPTORS,  /* none is open but those that serving takes */
+	SANDBOX_LANDLOCK,     /* no path of any filesystem, no TCP, nothing outside to signal */
+	SANDBOX_DUMP,	      /* nobody without privilege may look at its memory, no core */
+	SANDBOX_LIMITS,	      /* no new descriptor, process, file content; little memory */
+	SANDBOX_CAPABILITIES, /* none */
+	SANDBOX_SECCOMP,      /* no system call but the few that serving takes */
+	SANDBOX_COUNT,
 };
 
-/* A set of measures has the bit 1 << SEAL_… of each. */
-enum { SEAL_WHOLE = (1 << SEAL_COUNT) - 1 };
+/* A set of measures has the bit 1 << SANDBOX_… of each. */
+enum { SANDBOX_ALL = (1 << SANDBOX_COUNT) - 1 };
 
 /* What they are called in listings. */
-extern const char seal_names[SEAL_COUNT][16];
+extern const char sandbox_names[SANDBOX_COUNT][16];
 
 /*
  * Gives up the capabilities that a view needs at no time, before anything is read that strangers
  * wrote. As far as that goes: without privilege there is nothing to give up.
  */
-void seal_early(void);
+void sandbox_early(void);
 
 /* The measures that this build and this kernel have. Changes nothing. */
-unsigned seal_possible(void);
+unsigned sandbox_possible(void);
 
 /* Why one of them cannot be had. */
-const char *seal_lack(enum seal_measure measure);
+const char *sandbox_lack(enum sandbox_measure measure);
 
 /* The version of Landlock that this kernel has; 0: none. */
-int seal_landlock_abi(void);
+int sandbox_landlock_abi(void);
 
 /*
  * Takes every measure that can be had, for good. Of the descriptors it leaves the *n* in *keep*:
  * the connection, and, if there are more, files that are read with pread(2).
  * Returns: the measures that are in force.
  */
-unsigned seal(const int *keep, size_t n);
+unsigned sandbox(const int *keep, size_t n);

@@ -91,7 +91,7 @@ def test_what_is_left(
 ) -> None:
     options = lowerdir(layers) + f",resolve={resolve},passthrough={passthrough}".encode()
     with View(place / "view", "-o", options, foreground=foreground) as view:
-        daemon = view.wait_sealed()
+        daemon = view.wait_sandboxed()
         assert {name: int(daemon.status(name), 16) for name in CAPABILITIES} == dict.fromkeys(
             CAPABILITIES, 0
         )
@@ -110,10 +110,10 @@ def test_what_is_left(
         read_everything(view)
 
 
-def test_a_keeper_is_not_sealed(place: Path, layers: list[bytes]) -> None:
+def test_a_keeper_is_not_sandboxed(place: Path, layers: list[bytes]) -> None:
     """It must be able to unmount."""
     with View(place / "view", "-o", lowerdir(layers), foreground=True) as view:
-        daemon = view.wait_sealed()
+        daemon = view.wait_sandboxed()
         (keeper,) = (process for process in view.processes if process != daemon)
         assert int(keeper.status("CapEff"), 16) == EARLY
         assert keeper.status("Seccomp") == "0"
@@ -131,7 +131,7 @@ def test_the_calls_that_serving_makes(
     options = lowerdir(layers) + f",passthrough={passthrough}".encode()
     log = place / "log"
     with View(place / "view", "-o", options) as view:
-        daemon = view.wait_sealed()
+        daemon = view.wait_sandboxed()
         with subprocess.Popen(["strace", "-qq", "-o", log, "-p", str(daemon.pid)]) as strace:
             wait_until(lambda: daemon.status("TracerPid") == str(strace.pid), "strace to attach")
             read_everything(view)
@@ -147,7 +147,7 @@ CAPLESS = ["setpriv", "--inh-caps=-all", "--bounding-set=-all", "--"]
 def test_who_looks_at_its_memory(place: Path, layers: list[bytes]) -> None:
     """Not even the same user, if he has no privilege."""
     with View(place / "view", "-o", lowerdir(layers)) as view:
-        daemon = view.wait_sealed()
+        daemon = view.wait_sandboxed()
         environment = daemon.proc / "environ"
         assert run("cat", environment).status == 0
         finished = run(*CAPLESS, "cat", environment)
@@ -216,10 +216,10 @@ def test_requests_do_not_keep_it_open(place: Path, layers: list[bytes], resolve:
     ) as view:
         with asked_all_the_time(view.root):
             let_go(view)
-            wait_until(lambda: view.daemon.status("Seccomp") == "2", "the daemon to be sealed")
-    before, sealing, _ = (place / "log").read_text().partition(" seccomp(")
-    assert sealing
-    # It waits for so many twice: before it looks for artifacts, and before it seals itself.
+            wait_until(lambda: view.daemon.status("Seccomp") == "2", "the daemon to be sandboxed")
+    before, sandboxing, _ = (place / "log").read_text().partition(" seccomp(")
+    assert sandboxing
+    # It waits for so many twice: before it looks for artifacts, and before it sandboxes itself.
     assert before.count(" writev(") <= 2 + 2 * 64
 
 
@@ -232,7 +232,7 @@ def test_what_stays_open_is_said(
     with View(
         place / "view", "--log-level=debug", "-o", options, foreground=True, expected=expected
     ) as view:
-        view.wait_sealed()
+        view.wait_sandboxed()
 
 
 # Tried from inside
@@ -289,7 +289,7 @@ def instead(name: str) -> list[str | Path]:
 def attempted(
     place: Path, layers: list[bytes], name: str, *options: str, wrapper: Sequence[str | Path] = ()
 ) -> Iterator[tuple[View, int, int]]:
-    """A view whose sealed process has tried NAME; what it wrote about that."""
+    """A view whose sandboxed process has tried NAME; what it wrote about that."""
     before = image.fingerprint(place / "layers")
     result = place / "result"
     result.write_bytes(bytes(8))
@@ -304,7 +304,7 @@ def attempted(
             place / "view", "-o", lowerdir(layers), *arguments,
             wrapper=[*wrapper, *instead("urunc-viewfs-attempts")], env=env,
         ) as view:  # fmt: skip
-            view.wait_sealed()
+            view.wait_sandboxed()
             with suppress(OSError):
                 os.stat(view.root / f"attempt:{name}")
             state, error = struct.unpack("=ii", result.read_bytes())
@@ -366,7 +366,7 @@ def test_insisting(place: Path, layers: list[bytes]) -> None:
     with View(place / "view", "-o", lowerdir(layers) + b",sandbox=require") as view:
         roles = [artifact["role"] for artifact in view.ready["artifacts"]]
         assert roles == ["config", "binary", "initrd"]
-        assert view.wait_sealed().status("Seccomp") == "2"
+        assert view.wait_sandboxed().status("Seccomp") == "2"
         read_everything(view)
 
 
@@ -374,7 +374,7 @@ def test_insisting_without_passthrough(place: Path, layers: list[bytes]) -> None
     """The artifacts stay open, and show no more than the view does."""
     options = lowerdir(layers) + b",sandbox=require,passthrough=off"
     with View(place / "view", "-o", options) as view:
-        view.wait_sealed()
+        view.wait_sandboxed()
         read_everything(view)
 
 
@@ -391,7 +391,7 @@ def test_a_measure_that_cannot_be_had(
     refused(finished, "ESYSTEM", 2, f"sandbox=require.*{measure} cannot be had")
     assert f"without {measure}" in run(*wrapper, program(), "--version").stdout
     with View(place / "view", "-o", lowerdir(layers), wrapper=wrapper) as view:
-        daemon = view.wait_sealed()
+        daemon = view.wait_sandboxed()
         read_everything(view)
         # The tool that takes the call away has a filter of its own.
         assert daemon.status("Seccomp_filters") == ("1" if name == "seccomp" else "2")
@@ -409,7 +409,7 @@ def test_without_close_range(place: Path, layers: list[bytes], error: str) -> No
     ) as view:
         os.close(writer)
         assert os.read(reader, 1) == b""
-        assert list(view.wait_sealed().descriptors().values()) == ["/dev/fuse"]
+        assert list(view.wait_sandboxed().descriptors().values()) == ["/dev/fuse"]
     os.close(reader)
 
 
@@ -431,7 +431,7 @@ def test_a_measure_that_fails_after_all(place: Path, layers: list[bytes]) -> Non
     """The first call asks whether there are filters."""
     wrapper = failing(place, 2)
     with View(place / "view", "-o", lowerdir(layers), foreground=True, wrapper=wrapper) as view:
-        assert view.wait_sealed().status("Seccomp") == "0"
+        assert view.wait_sandboxed().status("Seccomp") == "0"
         read_everything(view)
     assert "INJECTED" in (place / "log").read_text()
 
@@ -458,7 +458,7 @@ def test_an_artifact_that_could_not_be_found(place: Path) -> None:
         wait_until(lambda: is_stopped(view.daemon), "the daemon to stop")
         usual = resource.prlimit(view.daemon.pid, resource.RLIMIT_NOFILE, (3, 1024))
         let_go(view)
-        view.wait_sealed()
+        view.wait_sandboxed()
         assert usual == (1024, 1024)
         for _ in range(2):
             with pytest.raises(OSError, match="Input/output error"):
