@@ -34,20 +34,20 @@ static int has_id(struct json_object *ready, const char *id)
 }
 
 /* Returns: > 0, with what reuse_find() returns; 0: it is another view; < 0: an errno value. */
-static int compare(const struct server *server, const char *id, uint64_t digest, char **ret_ready,
-		   pid_t *ret_pid)
+static int compare(const struct server *server, const char *id, uint64_t fingerprint,
+		   char **ret_ready, pid_t *ret_pid)
 {
 	int r = has_id(server->ready, id);
 
-	if (r <= 0 || server->title.digest != digest)
+	if (r <= 0 || server->title.fingerprint != fingerprint)
 		return r < 0 ? r : 0;
 	*ret_ready = json_line(server->ready);
 	*ret_pid = server->pid;
 	return *ret_ready ? 1 : -ENOMEM;
 }
 
-int reuse_find(const char *path, dev_t device, const char *id, uint64_t digest, char **ret_ready,
-	       pid_t *ret_pid, struct view_error *error)
+int reuse_find(const char *path, dev_t device, const char *id, uint64_t fingerprint,
+	       char **ret_ready, pid_t *ret_pid, struct view_error *error)
 {
 	int r = 0;
 
@@ -58,7 +58,7 @@ int reuse_find(const char *path, dev_t device, const char *id, uint64_t digest, 
 		r = servers_find(device, &servers);
 		server = r == 0 ? find_titled(&servers) : NULL;
 		if (server)
-			r = compare(server, id, digest, ret_ready, ret_pid);
+			r = compare(server, id, fingerprint, ret_ready, ret_pid);
 		if (r != 0 || server)
 			break;
 		poll(NULL, 0, TELL_PAUSE_MS);

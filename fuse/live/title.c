@@ -78,9 +78,9 @@ void title_set(const char *ready, const struct title *title)
 		return;
 	n = snprintf(memory, size,
 		     TITLE_PREFIX "%.*s,\"view\":{\"device\":\"%u:%u\",\"layers\":%" PRIu64
-				  ",\"digest\":\"%016" PRIx64 "\"",
+				  ",\"fingerprint\":\"%016" PRIx64 "\"",
 		     length, ready, major(title->device), minor(title->device), title->layers,
-		     title->digest);
+		     title->fingerprint);
 	end = n < 0 ? n
 		    : n + snprintf(memory + n, size - (size_t)n, SANDBOXED_FORMAT,
 				   title->sandboxed);
@@ -107,17 +107,17 @@ void title_sandboxed(unsigned measures)
 static int parse_facts(struct json_object *facts, struct title *ret)
 {
 	const char *device = json_string(facts, "device");
-	const char *digest = json_string(facts, "digest");
+	const char *fingerprint = json_string(facts, "fingerprint");
 	const char *sandboxed = json_string(facts, "sandboxed");
 	struct json_object *layers;
 
-	if (!device || device_parse(device, &ret->device) < 0 || !digest ||
-	    strspn(digest, "0123456789abcdef") != 16 || digest[16] || !sandboxed ||
+	if (!device || device_parse(device, &ret->device) < 0 || !fingerprint ||
+	    strspn(fingerprint, "0123456789abcdef") != 16 || fingerprint[16] || !sandboxed ||
 	    strspn(sandboxed, "0123456789abcdef") != 2 || sandboxed[2] ||
 	    !json_object_object_get_ex(facts, "layers", &layers) ||
 	    !json_object_is_type(layers, json_type_int))
 		return -EINVAL;
-	ret->digest = strtoull(digest, NULL, 16);
+	ret->fingerprint = strtoull(fingerprint, NULL, 16);
 	ret->layers = json_object_get_uint64(layers);
 	ret->sandboxed = (unsigned)strtoul(sandboxed, NULL, 16);
 	return 0;

@@ -19,8 +19,8 @@ enum { TITLE_SIZE_MAX = 256 << 10 }; /* bytes; far beyond what paths allow */
 struct title {
 	dev_t device; /* of the mount */
 	uint64_t layers;
-	uint64_t digest;    /* view_digest() */
-	unsigned sandboxed; /* the measures of its sandbox that are in force (sandbox.h) */
+	uint64_t fingerprint; /* view_fingerprint() */
+	unsigned sandboxed;   /* the measures of its sandbox that are in force (sandbox.h) */
 };
 
 /*

@@ -25,7 +25,7 @@
 #include "fuse/serve/session.h"
 #include "fuse/source/source.h"
 #include "fuse/view/cache.h"
-#include "fuse/view/digest.h"
+#include "fuse/view/fingerprint.h"
 #include "fuse/view/prepare.h"
 #include "fuse/view/view.h"
 
@@ -81,10 +81,10 @@ static int mount_or_reuse(struct making *making, struct view_error *error)
 	int r;
 
 	making->title.layers = li_stack_size(making->view.stack);
-	making->title.digest = view_digest(&making->view, options);
+	making->title.fingerprint = view_fingerprint(&making->view, options);
 	r = mountpoint_claim(making->mountpoint, &making->claim, &live, error);
 	if (r > 0)
-		return reuse_find(making->mountpoint, live, options->id, making->title.digest,
+		return reuse_find(making->mountpoint, live, options->id, making->title.fingerprint,
 				  &making->ready, &making->call->progress->served_by, error);
 	return r < 0 ? r : mount_view(making, error);
 }

@@ -4,9 +4,9 @@
 #include "fuse/base/json.h"
 #include "tests/unit/fixture.h"
 
-#define FACTS                                                                          \
-	"\"view\":{\"device\":\"0:57\",\"layers\":20,\"digest\":\"00ab00000000cdef\"," \
-	"\"sandboxed\":"                                                               \
+#define FACTS                                                                               \
+	"\"view\":{\"device\":\"0:57\",\"layers\":20,\"fingerprint\":\"00ab00000000cdef\"," \
+	"\"sandboxed\":"                                                                    \
 	"\"5f\"}"
 
 static void test_parse(void **state)
@@ -20,7 +20,7 @@ static void test_parse(void **state)
 	assert_int_equal(title_parse(text, sizeof(text), &title, &ready), 0);
 	assert_int_equal(title.device, makedev(0, 57));
 	assert_int_equal(title.layers, 20);
-	assert_true(title.digest == UINT64_C(0x00ab00000000cdef));
+	assert_true(title.fingerprint == UINT64_C(0x00ab00000000cdef));
 	/* What is left is the ready line. */
 	line = json_line(ready);
 	assert_string_equal(line, "{\"ready\":true,\"id\":\"web-1\"}");
@@ -41,20 +41,20 @@ static void test_others(void **state)
 		TITLE_PREFIX "{" FACTS,
 		"x" TITLE_PREFIX "{" FACTS "}",
 		TITLE_PREFIX "{" FACTS "} x",
-		TITLE_PREFIX "{\"view\":{\"device\":\"0\",\"layers\":1,\"digest\":"
+		TITLE_PREFIX "{\"view\":{\"device\":\"0\",\"layers\":1,\"fingerprint\":"
 			     "\"0123456789abcdef\",\"sandboxed\":\"00\"}}",
-		TITLE_PREFIX "{\"view\":{\"device\":7,\"layers\":1,\"digest\":"
+		TITLE_PREFIX "{\"view\":{\"device\":7,\"layers\":1,\"fingerprint\":"
 			     "\"0123456789abcdef\"}}",
-		TITLE_PREFIX "{\"view\":{\"device\":\"0:1\",\"layers\":\"1\",\"digest\":"
+		TITLE_PREFIX "{\"view\":{\"device\":\"0:1\",\"layers\":\"1\",\"fingerprint\":"
 			     "\"0123456789abcdef\"}}",
-		TITLE_PREFIX "{\"view\":{\"device\":\"0:1\",\"layers\":1,\"digest\":"
+		TITLE_PREFIX "{\"view\":{\"device\":\"0:1\",\"layers\":1,\"fingerprint\":"
 			     "\"0123456789abcdeX\"}}",
-		TITLE_PREFIX "{\"view\":{\"device\":\"0:1\",\"layers\":1,\"digest\":"
+		TITLE_PREFIX "{\"view\":{\"device\":\"0:1\",\"layers\":1,\"fingerprint\":"
 			     "\"0123456789abcdef0\"}}",
 		TITLE_PREFIX "{\"view\":{\"device\":\"0:1\",\"layers\":1}}",
-		TITLE_PREFIX "{\"view\":{\"device\":\"0:1\",\"layers\":1,\"digest\":"
+		TITLE_PREFIX "{\"view\":{\"device\":\"0:1\",\"layers\":1,\"fingerprint\":"
 			     "\"0123456789abcdef\"}}",
-		TITLE_PREFIX "{\"view\":{\"device\":\"0:1\",\"layers\":1,\"digest\":"
+		TITLE_PREFIX "{\"view\":{\"device\":\"0:1\",\"layers\":1,\"fingerprint\":"
 			     "\"0123456789abcdef\",\"sandboxed\":\"7f0\"}}",
 	};
 
@@ -96,7 +96,7 @@ static size_t read_small(const char *path, char *text, size_t size)
 static void set(const char *id)
 {
 	const struct title title = {
-		.device = makedev(1, 2), .layers = 3, .digest = UINT64_C(0xfedcba9876543210)};
+		.device = makedev(1, 2), .layers = 3, .fingerprint = UINT64_C(0xfedcba9876543210)};
 	cleanup_free char *ready = NULL;
 
 	assert_true(asprintf(&ready, "{\"id\":\"%s\"}", id) > 0);
@@ -131,7 +131,7 @@ static void test_set(void **state)
 		assert_string_equal(json_string(ready, "id"), ids[i]);
 		assert_int_equal(title.device, makedev(1, 2));
 		assert_int_equal(title.layers, 3);
-		assert_true(title.digest == UINT64_C(0xfedcba9876543210));
+		assert_true(title.fingerprint == UINT64_C(0xfedcba9876543210));
 		assert_int_equal(title.sandboxed, sandboxed[i]);
 	}
 	read_small("/proc/self/comm", name, sizeof(name));

@@ -13,4 +13,4 @@
  * tells different calls apart, but not from one that was made to look the same. The layers must
  * not have been released.
  */
-uint64_t view_digest(const struct view *view, const struct options *options);
+uint64_t view_fingerprint(const struct view *view, const struct options *options);

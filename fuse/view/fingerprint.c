@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* FNV-1a, of 64 bits: http://www.isthe.com/chongo/tech/comp/fnv/ */
-#include "fuse/view/digest.h"
+#include "fuse/view/fingerprint.h"
 
 #include <string.h>
 
@@ -30,7 +30,7 @@ static void add_map(uint64_t *hash, const struct idmap *map)
 	}
 }
 
-uint64_t view_digest(const struct view *view, const struct options *options)
+uint64_t view_fingerprint(const struct view *view, const struct options *options)
 {
 	size_t layers = li_stack_size(view->stack);
 	uint64_t hash = OFFSET_BASIS;

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "fuse/view/digest.h"
+#include "fuse/view/fingerprint.h"
 
 #include "tests/unit/fixture-view.h"
 
-static uint64_t digest_of(const char *list, const char *binary, const char *initrd)
+static uint64_t fingerprint_of(const char *list, const char *binary, const char *initrd)
 {
 	cleanup_with(options_done) struct options options = OPTIONS_INIT;
 	cleanup_with(view_done) struct view view = {};
@@ -13,18 +13,19 @@ static uint64_t digest_of(const char *list, const char *binary, const char *init
 	assert_non_null(copy);
 	same_int(list, options_parse(&options, copy, &error), 0);
 	same_int(list, make_view(&view, list, binary, initrd, &error), 0);
-	return view_digest(&view, &options);
+	return view_fingerprint(&view, &options);
 }
 
 static void test_same_call(void **state)
 {
-	uint64_t first = digest_of("", "/k", "/i");
+	uint64_t first = fingerprint_of("", "/k", "/i");
 
 	(void)state;
-	assert_true(first == digest_of("", "/k", "/i"));
+	assert_true(first == fingerprint_of("", "/k", "/i"));
 	/* What changes nothing of what is shown. */
-	assert_true(first == digest_of("resolve=ready,timeout=3,id=other,ro", "/k", "/i"));
-	assert_true(digest_of("uidmap=0:7:9", "/k", NULL) == digest_of("uidmap=0:7:9", "/k", NULL));
+	assert_true(first == fingerprint_of("resolve=ready,timeout=3,id=other,ro", "/k", "/i"));
+	assert_true(fingerprint_of("uidmap=0:7:9", "/k", NULL) ==
+		    fingerprint_of("uidmap=0:7:9", "/k", NULL));
 }
 
 static void test_other_calls(void **state)
@@ -46,10 +47,10 @@ static void test_other_calls(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
-		uint64_t one = digest_of(rows[i].list, rows[i].binary, rows[i].initrd);
+		uint64_t one = fingerprint_of(rows[i].list, rows[i].binary, rows[i].initrd);
 
 		for (size_t j = 0; j < i; j++)
-			if (one == digest_of(rows[j].list, rows[j].binary, rows[j].initrd))
+			if (one == fingerprint_of(rows[j].list, rows[j].binary, rows[j].initrd))
 				fail_msg("rows %zu and %zu are the same", i, j);
 	}
 }
@@ -57,15 +58,15 @@ static void test_other_calls(void **state)
 /* A layer is the directory itself, not its path. */
 static void test_layers(void **state)
 {
-	uint64_t first = digest_of("", "/k", NULL);
+	uint64_t first = fingerprint_of("", "/k", NULL);
 
 	(void)state;
 	assert_return_code(rename("T", "X"), errno);
 	assert_return_code(rename("B", "T"), errno);
 	assert_return_code(rename("X", "B"), errno);
-	assert_true(first != digest_of("", "/k", NULL));
+	assert_true(first != fingerprint_of("", "/k", NULL));
 	assert_return_code(rename("T", "X"), errno);
-	assert_true(first != digest_of("", "/k", NULL));
+	assert_true(first != fingerprint_of("", "/k", NULL));
 }
 
 int main(void)
@@ -76,5 +77,5 @@ int main(void)
 		scratch_test(test_layers),
 	};
 
-	return cmocka_run_group_tests_name("digest", tests, NULL, NULL);
+	return cmocka_run_group_tests_name("fingerprint", tests, NULL, NULL);
 }
