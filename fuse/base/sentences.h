@@ -30,8 +30,8 @@
 #define SAY_JSON_SIZE		CODE_EUSAGE, "%s is larger than %zu bytes"
 #define SAY_MOUNTS_SHAPE	CODE_EUSAGE, "%s: %s"
 
-#define SAY_CACHE CODE_EUSAGE, "mount option 'cache': '%s': %s"
-#define SAY_CACHE_UNSAFE \
+#define SAY_INDEX_OPEN CODE_EUSAGE, "mount option 'cache': '%s': %s"
+#define SAY_INDEX_DIR_UNSAFE \
 	CODE_EUSAGE, "mount option 'cache': '%s' is another user's, or others may write in it"
 
 /* Fine, but nothing for a view. */

@@ -7,12 +7,12 @@
 #include "fuse/base/log.h"
 #include "fuse/base/sentences.h"
 #include "fuse/base/text.h"
-#include "fuse/ctl/cache-entries.h"
 #include "fuse/ctl/ctl.h"
+#include "fuse/ctl/index-entries.h"
 #include "fuse/live/views.h"
 #include "fuse/mount/mountpoint.h"
 #include "fuse/process/bounded.h"
-#include "fuse/view/cache.h"
+#include "fuse/view/index-policy.h"
 
 enum { PLACE_SECONDS = 5 };
 
@@ -115,7 +115,7 @@ static int collect_entry(const struct li_index *index, const char *directory,
 	if (r < 0)
 		return view_fail(error, SAY_INDEX_REMOVE, directory, entry->name, strerror(-r));
 	printf("%s %s index entry %s%s%s%s\n", dry_run ? "would remove" : "removed",
-	       cache_state_name(entry->state), entry->name, *layer ? " of '" : "", layer,
+	       index_state_name(entry->state), entry->name, *layer ? " of '" : "", layer,
 	       *layer ? "'" : "");
 	return 0;
 }
@@ -123,15 +123,15 @@ static int collect_entry(const struct li_index *index, const char *directory,
 /* Of this user's own index. Returns: the exit status. */
 static int collect_entries(bool dry_run)
 {
-	cleanup_with(cache_entries_done) struct cache_entries entries = {};
-	cleanup_free char *directory = cache_default_directory();
+	cleanup_with(index_entries_done) struct index_entries entries = {};
+	cleanup_free char *directory = index_default_directory();
 	VIEW_ERROR(error);
 
 	/* Where there is none nothing is to be done. */
-	if (!directory || cache_entries_read(directory, &entries, &error) < 0)
+	if (!directory || index_entries_read(directory, &entries, &error) < 0)
 		return directory ? ctl_fail("gc", &error) : 0;
 	for (size_t i = 0; i < entries.count; i++)
-		if (cache_entry_is_useless(&entries.items[i]))
+		if (index_entry_is_useless(&entries.items[i]))
 			collect_entry(entries.index, directory, &entries.items[i], dry_run, &error);
 	return error.code == CODE_NONE ? 0 : ctl_fail("gc", &error);
 }

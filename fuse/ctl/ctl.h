@@ -6,7 +6,7 @@
 
 #include "fuse/base/error.h"
 
-int ctl_cache(int argc, char **argv);
+int ctl_index(int argc, char **argv);
 int ctl_doctor(int argc, char **argv);
 int ctl_gc(int argc, char **argv);
 int ctl_list(int argc, char **argv);

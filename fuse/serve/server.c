@@ -24,8 +24,8 @@
 #include "fuse/serve/report.h"
 #include "fuse/serve/session.h"
 #include "fuse/source/source.h"
-#include "fuse/view/cache.h"
 #include "fuse/view/fingerprint.h"
+#include "fuse/view/index-policy.h"
 #include "fuse/view/prepare.h"
 #include "fuse/view/view.h"
 
@@ -234,7 +234,7 @@ static int serve(struct making *making)
 	munmap(call->progress, sizeof(*call->progress));
 	if (r > 0)
 		r = session_serve_first(making->session);
-	cache_keep(making->view.stack);
+	index_policy_publish(making->view.stack);
 	view_release_layers(&making->view);
 	if (r <= 0)
 		return r;

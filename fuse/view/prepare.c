@@ -4,7 +4,7 @@
 #include <errno.h>
 
 #include "fuse/view/boot.h"
-#include "fuse/view/cache.h"
+#include "fuse/view/index-policy.h"
 
 static void close_index(struct li_index **index)
 {
@@ -20,10 +20,10 @@ int view_prepare(const struct options *options, struct source *source, bool make
 	cleanup_with(close_index) struct li_index *index = NULL;
 	struct li_stack *stack = NULL;
 
-	if (cache_open(options, source, make_index, &index, error) < 0 ||
+	if (index_policy_open(options, source, make_index, &index, error) < 0 ||
 	    source_open(source, index, options->cache ? 0 : LI_STACK_INDEX_OWN, &stack, error) < 0)
 		return -ECANCELED;
-	cache_report(stack);
+	index_policy_report(stack);
 	if (boot_read(options, source->annotations, stack, &boot, &config, error) < 0) {
 		li_stack_close(stack);
 		return -ECANCELED;

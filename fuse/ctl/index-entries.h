@@ -8,7 +8,7 @@
 #include "fuse/base/text.h"
 #include "layerindex/layerindex.h"
 
-struct cache_entries {
+struct index_entries {
 	struct li_index *index;	      /* owned; NULL: there is no such directory */
 	struct li_index_entry *items; /* those used last come first; owned */
 	size_t count, capacity;
@@ -18,15 +18,15 @@ struct cache_entries {
 
 /*
  * Reads all of the index in *directory*. That it is missing is no failure: nothing is in it.
- * Returns: 0, with *ret (cache_entries_done()), or < 0 with *error*.
+ * Returns: 0, with *ret (index_entries_done()), or < 0 with *error*.
  */
-int cache_entries_read(const char *directory, struct cache_entries *ret, struct view_error *error);
+int index_entries_read(const char *directory, struct index_entries *ret, struct view_error *error);
 
-void cache_entries_done(struct cache_entries *entries);
-DEFINE_CLEANUP(struct cache_entries, cache_entries_done)
+void index_entries_done(struct index_entries *entries);
+DEFINE_CLEANUP(struct index_entries, index_entries_done)
 
 /* "current" and so on. */
-const char *cache_state_name(enum li_entry_state state);
+const char *index_state_name(enum li_entry_state state);
 
 /* Whether no view will use it: stale, damaged, or left half-written by one that died. */
-bool cache_entry_is_useless(const struct li_index_entry *entry);
+bool index_entry_is_useless(const struct li_index_entry *entry);

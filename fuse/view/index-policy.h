@@ -11,14 +11,14 @@
 
 enum {
 	/* Fewer layers are asked in less time than an index is read: tests/bench index. */
-	CACHE_LAYERS_MIN = 8,
+	INDEX_LAYERS_MIN = 8,
 };
 
 /*
  * The directory of this user's index: below /run for root, else below $XDG_RUNTIME_DIR.
  * Returns: an owned path; NULL: there is none, or no memory.
  */
-char *cache_default_directory(void);
+char *index_default_directory(void);
 
 /*
  * Opens the index for the layers of *source*: the one that cache= names; without it this user's
@@ -27,11 +27,11 @@ char *cache_default_directory(void);
  * Returns: 0, with an index, owned by the caller, or NULL in *ret; < 0 with *error*: the one that
  *	was named cannot be used.
  */
-int cache_open(const struct options *options, const struct source *source, bool make,
-	       struct li_index **ret, struct view_error *error);
+int index_policy_open(const struct options *options, const struct source *source, bool make,
+		      struct li_index **ret, struct view_error *error);
 
 /* Warns of what a stack found in its index that it could not use. */
-void cache_report(const struct li_stack *stack);
+void index_policy_report(const struct li_stack *stack);
 
 /* Files what was learned; says so where that fails. */
-void cache_keep(struct li_stack *stack);
+void index_policy_publish(struct li_stack *stack);

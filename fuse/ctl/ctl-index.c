@@ -7,10 +7,10 @@
 
 #include "fuse/base/json.h"
 #include "fuse/base/sentences.h"
-#include "fuse/ctl/cache-entries.h"
 #include "fuse/ctl/ctl.h"
+#include "fuse/ctl/index-entries.h"
 #include "fuse/ctl/table.h"
-#include "fuse/view/cache.h"
+#include "fuse/view/index-policy.h"
 
 enum {
 	STATUS_NOT_WELL = 32,
@@ -53,21 +53,21 @@ static void print_help(void)
 /* An index, and what is to be done about it. */
 struct job {
 	const char *directory;
-	struct cache_entries entries;
+	struct index_entries entries;
 	bool useless; /* only those are shown */
 	bool json;
 };
 
 static bool is_shown(const struct job *job, const struct li_index_entry *entry)
 {
-	return !job->useless || cache_entry_is_useless(entry);
+	return !job->useless || index_entry_is_useless(entry);
 }
 
 /* Owned, or NULL without memory. */
 static struct json_object *describe(const struct li_index_entry *entry)
 {
 	cleanup_with(json_done) struct json_object *object = json_object_new_object();
-	const char *state = cache_state_name(entry->state);
+	const char *state = index_state_name(entry->state);
 
 	if (!object || json_add(object, "name", json_object_new_string(entry->name)) < 0 ||
 	    json_add(object, "state", json_object_new_string(state)) < 0 ||
@@ -132,7 +132,7 @@ static int add_row(struct table *table, const struct li_index_entry *entry)
 
 	format_time(entry->used.tv_sec, used);
 	if (table_add(table, PLAIN, "%.*s", NAME_SHOWN, entry->name) < 0 ||
-	    table_add(table, state_colour(entry->state), "%s", cache_state_name(entry->state)) <
+	    table_add(table, state_colour(entry->state), "%s", index_state_name(entry->state)) <
 		    0 ||
 	    table_add(table, PLAIN, known ? "%zu" : "-", entry->layers) < 0 ||
 	    table_add(table, PLAIN, known ? "%zu" : "-", entry->paths) < 0 ||
@@ -186,7 +186,7 @@ static int verify(struct job *job, struct view_error *error)
 	if ((job->json ? print_json(job) : print_table(job)) < 0)
 		return view_fail(error, SAY_NO_MEMORY);
 	for (size_t i = 0; i < job->entries.count; i++)
-		useless += cache_entry_is_useless(&job->entries.items[i]);
+		useless += index_entry_is_useless(&job->entries.items[i]);
 	if (!job->json) {
 		print_count(job->entries.count);
 		printf(", %zu of no use\n", useless);
@@ -238,7 +238,7 @@ static const struct {
 /* Returns: the exit status, or < 0 with *error*. */
 static int run(const struct ctl_call *call, struct view_error *error)
 {
-	cleanup_free char *default_directory = cache_default_directory();
+	cleanup_free char *default_directory = index_default_directory();
 	const char *action = call->operands[0], *directory = call->operands[1];
 
 	if (directory && call->operands[2])
@@ -254,16 +254,16 @@ static int run(const struct ctl_call *call, struct view_error *error)
 
 		if (strcmp(action, actions[i].name) != 0)
 			continue;
-		r = cache_entries_read(job.directory, &job.entries, error);
+		r = index_entries_read(job.directory, &job.entries, error);
 		if (r == 0)
 			r = actions[i].run(&job, error);
-		cache_entries_done(&job.entries);
+		index_entries_done(&job.entries);
 		return r;
 	}
 	return view_fail(error, SAY_ARGUMENT, action);
 }
 
-int ctl_cache(int argc, char **argv)
+int ctl_index(int argc, char **argv)
 {
 	static const struct ctl_words words = {
 		.json = true,

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "fuse/ctl/cache-entries.h"
+#include "fuse/ctl/index-entries.h"
 
 #include <time.h>
 
@@ -15,7 +15,7 @@ static void use(const char *path, time_t when, long ns)
 static void test_order(void **state)
 {
 	static const char *const want[] = {"c", "a", "d", "b"};
-	cleanup_with(cache_entries_done) struct cache_entries entries = {};
+	cleanup_with(index_entries_done) struct index_entries entries = {};
 	VIEW_ERROR(error);
 	uint64_t bytes = 0;
 
@@ -29,7 +29,7 @@ static void test_order(void **state)
 		/* The two in the middle at once. */
 		use(path, i == 0 ? 2000 : 1000, i == 3 ? 1 : 2);
 	}
-	assert_int_equal(cache_entries_read("index", &entries, &error), 0);
+	assert_int_equal(index_entries_read("index", &entries, &error), 0);
 	assert_int_equal(entries.count, ARRAY_SIZE(want));
 	for (size_t i = 0; i < ARRAY_SIZE(want); i++) {
 		assert_int_equal(entries.items[i].name[0], *want[i]);
@@ -42,7 +42,7 @@ static void test_order(void **state)
 
 static void test_many(void **state)
 {
-	cleanup_with(cache_entries_done) struct cache_entries entries = {};
+	cleanup_with(index_entries_done) struct index_entries entries = {};
 	VIEW_ERROR(error);
 
 	(void)state;
@@ -53,7 +53,7 @@ static void test_many(void **state)
 		snprintf(path, sizeof(path), "index/%032x", i);
 		make_file(path, "");
 	}
-	assert_int_equal(cache_entries_read("index", &entries, &error), 0);
+	assert_int_equal(index_entries_read("index", &entries, &error), 0);
 	assert_int_equal(entries.count, 300);
 }
 
@@ -76,14 +76,14 @@ static void test_directories(void **state)
 	make_file("file", "");
 	assert_return_code(chmod("open", 0777), errno);
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
-		struct cache_entries entries = {};
+		struct index_entries entries = {};
 		VIEW_ERROR(error);
-		int r = cache_entries_read(rows[i].path, &entries, &error);
+		int r = index_entries_read(rows[i].path, &entries, &error);
 
 		same_error(rows[i].path, r, &error, rows[i].code, rows[i].part);
 		same_int(rows[i].path, entries.count, 0);
-		cache_entries_done(&entries);
-		cache_entries_done(&entries);
+		index_entries_done(&entries);
+		index_entries_done(&entries);
 	}
 }
 
@@ -110,7 +110,7 @@ static void test_use(void **state)
 			.used.tv_sec = rows[i].used,
 		};
 
-		same_int(cache_state_name(rows[i].state), cache_entry_is_useless(&entry),
+		same_int(index_state_name(rows[i].state), index_entry_is_useless(&entry),
 			 rows[i].useless);
 	}
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "fuse/view/cache.h"
+#include "fuse/view/index-policy.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -21,7 +21,7 @@ static char *runtime_directory(void)
 	return path;
 }
 
-char *cache_default_directory(void)
+char *index_default_directory(void)
 {
 	cleanup_free char *parent = runtime_directory();
 	char *path;
@@ -57,7 +57,7 @@ static bool are_snapshots(const struct strings *layers)
 	for (size_t i = 0; i < layers->count; i++)
 		if (!is_snapshot(layers->items[i]))
 			return false;
-	return layers->count >= CACHE_LAYERS_MIN;
+	return layers->count >= INDEX_LAYERS_MIN;
 }
 
 static int open_named(const char *path, bool make, struct li_index **ret, struct view_error *error)
@@ -68,16 +68,16 @@ static int open_named(const char *path, bool make, struct li_index **ret, struct
 	if (r == -ENOENT && !make)
 		return 0;
 	if (r == -EPERM)
-		return view_fail(error, SAY_CACHE_UNSAFE, path);
+		return view_fail(error, SAY_INDEX_DIR_UNSAFE, path);
 	if (is_shortage(r))
 		return view_fail(error, SAY_SYSTEM, path, strerror(-r));
-	return r < 0 ? view_fail(error, SAY_CACHE, path, strerror(-r)) : 0;
+	return r < 0 ? view_fail(error, SAY_INDEX_OPEN, path, strerror(-r)) : 0;
 }
 
 /* Nobody asked for it: it is no reason to fail. */
 static void open_default(bool make, struct li_index **ret)
 {
-	cleanup_free char *path = cache_default_directory();
+	cleanup_free char *path = index_default_directory();
 	int r = path ? li_index_open(path, false, ret) : -ENOENT;
 
 	/* Made once in the time between two boots: the others need not try. */
@@ -96,8 +96,8 @@ static void open_default(bool make, struct li_index **ret)
 		log_debug("no layer index: %s", strerror(-r));
 }
 
-int cache_open(const struct options *options, const struct source *source, bool make,
-	       struct li_index **ret, struct view_error *error)
+int index_policy_open(const struct options *options, const struct source *source, bool make,
+		      struct li_index **ret, struct view_error *error)
 {
 	*ret = NULL;
 	if (options->cache && strcmp(options->cache, "none") == 0)
@@ -109,7 +109,7 @@ int cache_open(const struct options *options, const struct source *source, bool 
 	return 0;
 }
 
-void cache_report(const struct li_stack *stack)
+void index_policy_report(const struct li_stack *stack)
 {
 	const char *entry = li_stack_damaged_entry(stack);
 
@@ -118,7 +118,7 @@ void cache_report(const struct li_stack *stack)
 			 entry);
 }
 
-void cache_keep(struct li_stack *stack)
+void index_policy_publish(struct li_stack *stack)
 {
 	int r = stack ? li_stack_publish(stack) : 0;
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "fuse/ctl/cache-entries.h"
+#include "fuse/ctl/index-entries.h"
 
 #include <errno.h>
 #include <string.h>
@@ -10,14 +10,14 @@
 enum { WRITING_SECONDS = 60 }; /* far more than it takes to write an entry */
 
 /* Keeps a text. Returns: it, borrowed, or NULL without memory. */
-static const char *keep(struct cache_entries *entries, const char *text)
+static const char *keep(struct index_entries *entries, const char *text)
 {
 	if (strings_take(&entries->texts, strdup(text)) < 0)
 		return NULL;
 	return entries->texts.items[entries->texts.count - 1];
 }
 
-static int add(struct cache_entries *entries, const struct li_index_entry *entry)
+static int add(struct index_entries *entries, const struct li_index_entry *entry)
 {
 	struct li_index_entry added = *entry, *items;
 
@@ -35,7 +35,7 @@ static int add(struct cache_entries *entries, const struct li_index_entry *entry
 }
 
 struct reader {
-	struct cache_entries *entries;
+	struct index_entries *entries;
 	int r;
 };
 
@@ -58,9 +58,9 @@ static int compare_uses(const void *a, const void *b)
 	return strcmp(one->name, other->name);
 }
 
-int cache_entries_read(const char *directory, struct cache_entries *ret, struct view_error *error)
+int index_entries_read(const char *directory, struct index_entries *ret, struct view_error *error)
 {
-	cleanup_with(cache_entries_done) struct cache_entries entries = {};
+	cleanup_with(index_entries_done) struct index_entries entries = {};
 	struct reader reader = {&entries, 0};
 	int r = li_index_open(directory, false, &entries.index);
 
@@ -75,19 +75,19 @@ int cache_entries_read(const char *directory, struct cache_entries *ret, struct 
 	if (entries.count > 0)
 		qsort(entries.items, entries.count, sizeof(*entries.items), compare_uses);
 	*ret = entries;
-	entries = (struct cache_entries){};
+	entries = (struct index_entries){};
 	return 0;
 }
 
-void cache_entries_done(struct cache_entries *entries)
+void index_entries_done(struct index_entries *entries)
 {
 	strings_clear(&entries->texts);
 	free(entries->items);
 	li_index_close(entries->index);
-	*entries = (struct cache_entries){};
+	*entries = (struct index_entries){};
 }
 
-const char *cache_state_name(enum li_entry_state state)
+const char *index_state_name(enum li_entry_state state)
 {
 	static const char *const names[] = {
 		[LI_ENTRY_CURRENT] = "current",
@@ -99,7 +99,7 @@ const char *cache_state_name(enum li_entry_state state)
 	return names[state];
 }
 
-bool cache_entry_is_useless(const struct li_index_entry *entry)
+bool index_entry_is_useless(const struct li_index_entry *entry)
 {
 	if (entry->state == LI_ENTRY_TEMPORARY)
 		return entry->used.tv_sec + WRITING_SECONDS < time(NULL);
