@@ -18,7 +18,7 @@ static const struct command {
 	{"umount", ctl_umount, "unmount views, dead or alive, and end their processes"},
 	{"gc", ctl_gc, "remove dead views, and what is kept of layers that are gone"},
 	{"cache", ctl_index, "what is kept of layers for the next view"},
-	{"doctor", ctl_doctor, "what on this machine is not as views need it, and the mend"},
+	{"doctor", ctl_doctor, "what on this machine is not as views need it, and the fix"},
 };
 
 static void print_help(void)

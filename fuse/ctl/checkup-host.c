@@ -56,16 +56,16 @@ static bool is_installed(const char *name)
 
 void check_fuse3(struct checkup *checkup)
 {
-	static const char mend[] = "install fuse3";
+	static const char fix[] = "install fuse3";
 	bool by_containerd = is_installed("mount.fuse3");
 	bool by_users = is_installed("fusermount3");
 
 	if (!by_containerd)
-		checkup_add(checkup, SEVERITY_NOTE, "fuse3", mend,
+		checkup_add(checkup, SEVERITY_NOTE, "fuse3", fix,
 			    "there is no mount.fuse3, by which containerd mounts the type "
 			    "fuse3.urunc-viewfs");
 	if (!by_users)
-		checkup_add(checkup, SEVERITY_NOTE, "fuse3", mend,
+		checkup_add(checkup, SEVERITY_NOTE, "fuse3", fix,
 			    "there is no fusermount3, by which users who are not root mount");
 	if (by_containerd && by_users)
 		checkup_add(checkup, SEVERITY_OK, "fuse3", NULL,

@@ -7,7 +7,7 @@
 
 /* One finding for all views in a state; nothing where there are none. */
 static void add(struct checkup *checkup, const struct views *views, enum mount_state state,
-		enum severity severity, const char *mend)
+		enum severity severity, const char *fix)
 {
 	const char *example = NULL;
 	size_t n = 0;
@@ -19,7 +19,7 @@ static void add(struct checkup *checkup, const struct views *views, enum mount_s
 		n++;
 	}
 	if (n > 0)
-		checkup_add(checkup, severity, "views", mend, "%zu %s: '%s'%s", n,
+		checkup_add(checkup, severity, "views", fix, "%zu %s: '%s'%s", n,
 			    mount_state_name(state), example, n > 1 ? " and others" : "");
 }
 

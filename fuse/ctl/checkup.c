@@ -8,10 +8,10 @@
 #include "fuse/base/text.h"
 
 void checkup_add(struct checkup *checkup, enum severity severity, const char *subject,
-		 const char *mend, const char *format, ...)
+		 const char *fix, const char *format, ...)
 {
 	cleanup_free char *text = NULL;
-	struct finding finding = {.severity = severity, .subject = subject, .mend = mend};
+	struct finding finding = {.severity = severity, .subject = subject, .fix = fix};
 	struct finding *items;
 	va_list args;
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What on this machine would keep a view from working, or make it slow, and the mend. A check adds
+ * What on this machine would keep a view from working, or make it slow, and the fix. A check adds
  * what it found; where it has nothing to look at, it adds nothing.
  */
 #pragma once
@@ -21,7 +21,7 @@ struct finding {
 	enum severity severity;
 	const char *subject; /* one word; static */
 	char *text;	     /* printable; owned */
-	const char *mend;    /* what to do; static, NULL where nothing is to be done */
+	const char *fix;     /* what to do; static, NULL where nothing is to be done */
 };
 
 struct checkup {
@@ -31,7 +31,7 @@ struct checkup {
 };
 
 void checkup_add(struct checkup *checkup, enum severity severity, const char *subject,
-		 const char *mend, const char *format, ...) __attribute__((format(printf, 5, 6)));
+		 const char *fix, const char *format, ...) __attribute__((format(printf, 5, 6)));
 
 void checkup_done(struct checkup *checkup);
 DEFINE_CLEANUP(struct checkup, checkup_done)

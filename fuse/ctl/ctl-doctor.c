@@ -30,7 +30,7 @@ static void print_help(void)
 	     "kernel says what it offers only to who mounts, which is tried where nobody sees it.\n"
 	     "\n"
 	     "      --json     one JSON object: {\"findings\":[{\"severity\" (ok, note, warning,\n"
-	     "                 error), \"subject\", \"finding\", \"mend\" (or null)}]}\n"
+	     "                 error), \"subject\", \"finding\", \"fix\" (or null)}]}\n"
 	     "  -h, --help     this text\n"
 	     "  -V, --version  the version, and what this build and this kernel can do\n"
 	     "\n"
@@ -45,8 +45,8 @@ static void print_findings(const struct checkup *checkup)
 		printf("%s%-7s%s  %-11s  %s\n", colour_code(severities[finding->severity].colour),
 		       severities[finding->severity].name, colour_code(PLAIN), finding->subject,
 		       finding->text);
-		if (finding->mend)
-			printf("%22s→ %s\n", "", finding->mend);
+		if (finding->fix)
+			printf("%22s→ %s\n", "", finding->fix);
 	}
 }
 
@@ -59,9 +59,8 @@ static struct json_object *describe(const struct finding *finding)
 	if (!object || json_add(object, "severity", json_object_new_string(severity)) < 0 ||
 	    json_add(object, "subject", json_object_new_string(finding->subject)) < 0 ||
 	    json_add(object, "finding", json_object_new_string(finding->text)) < 0 ||
-	    json_object_object_add(object, "mend",
-				   finding->mend ? json_object_new_string(finding->mend) : NULL) <
-		    0)
+	    json_object_object_add(object, "fix",
+				   finding->fix ? json_object_new_string(finding->fix) : NULL) < 0)
 		return NULL;
 	return TAKE_PTR(object);
 }

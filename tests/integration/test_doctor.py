@@ -1,4 +1,4 @@
-"""viewfsctl doctor: whatever is not as views need it is found, and the mend told."""
+"""viewfsctl doctor: whatever is not as views need it is found, and the fix told."""
 
 from __future__ import annotations
 
@@ -43,14 +43,14 @@ def found(findings: Sequence[Finding], subject: str) -> Finding:
 
 
 def expect(
-    findings: Sequence[Finding], subject: str, severity: str, text: str, mend: str | None
+    findings: Sequence[Finding], subject: str, severity: str, text: str, fix: str | None
 ) -> None:
     """That there is one of that SUBJECT; TEXT and MEND are regular expressions."""
     finding = found(findings, subject)
     assert finding["severity"] == severity, finding
     assert re.search(text, finding["finding"]), finding
-    assert (finding["mend"] is None) == (mend is None), finding
-    assert mend is None or re.search(mend, finding["mend"]), finding
+    assert (finding["fix"] is None) == (fix is None), finding
+    assert fix is None or re.search(fix, finding["fix"]), finding
 
 
 @contextmanager
@@ -77,16 +77,16 @@ def write(path: str, text: str = "") -> None:
 
 
 def test_as_text_and_as_json() -> None:
-    """The same findings, and every mend below what it mends."""
+    """The same findings, and every fix below what it fixes."""
     with machine.private_dev():
         findings = doctor()
         finished = viewfsctl("doctor")
     lines: list[str] = []
     for finding in findings:
         lines.append(f"{finding['severity']:7}  {finding['subject']:11}  {finding['finding']}")
-        if finding["mend"]:
-            lines.append(f"{'':22}→ {finding['mend']}")
-        assert set(finding) == {"severity", "subject", "finding", "mend"}
+        if finding["fix"]:
+            lines.append(f"{'':22}→ {finding['fix']}")
+        assert set(finding) == {"severity", "subject", "finding", "fix"}
     assert finished.stdout.splitlines() == lines
     assert (finished.status, finished.stderr) == (32, "")
     text = viewfsctl("doctor", "--help").stdout
