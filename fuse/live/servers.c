@@ -156,7 +156,7 @@ static int ask_kernel(int proc, dev_t *ret)
 }
 
 /* Returns: 0; -EINVAL: it has none; -ENOMEM. */
-static int read_title(int proc, struct title *ret, struct json_object **ret_ready)
+static int read_title(int proc, struct proctitle *ret, struct json_object **ret_ready)
 {
 	int r = -EINVAL;
 
@@ -166,9 +166,9 @@ static int read_title(int proc, struct title *ret, struct json_object **ret_read
 		cleanup_free char *text = NULL;
 		size_t n;
 
-		r = fd < 0 ? -EINVAL : read_all(fd, TITLE_SIZE_MAX, &text, &n);
+		r = fd < 0 ? -EINVAL : read_all(fd, PROCTITLE_SIZE_MAX, &text, &n);
 		if (r == 0)
-			r = title_parse(text, n, ret, ret_ready);
+			r = proctitle_parse(text, n, ret, ret_ready);
 		else if (r != -ENOMEM)
 			r = -EINVAL;
 	}

@@ -10,7 +10,7 @@
 
 #include <stdbool.h>
 
-#include "fuse/live/title.h"
+#include "fuse/live/proctitle.h"
 #include "layerindex/cleanup.h"
 
 struct server {
@@ -19,7 +19,7 @@ struct server {
 	bool stopped; /* by a signal or a debugger: it answers nothing */
 	bool trusted; /* root's, or the caller's */
 	bool titled;
-	struct title title;	   /* if titled */
+	struct proctitle title;	   /* if titled */
 	struct json_object *ready; /* its ready line, if titled; owned */
 };
 

@@ -14,8 +14,8 @@
 
 #include "fuse/base/log.h"
 #include "fuse/base/sentences.h"
+#include "fuse/live/proctitle.h"
 #include "fuse/live/reuse.h"
-#include "fuse/live/title.h"
 #include "fuse/mount/mountpoint.h"
 #include "fuse/process/background.h"
 #include "fuse/process/memory.h"
@@ -36,7 +36,7 @@ struct making {
 	char *mountpoint;	 /* absolute, without symlinks; owned */
 	int claim;		 /* mountpoint_claim(); owned, -EBADF: none */
 	struct session *session; /* NULL: a live view is there that is what was asked for */
-	struct title title;
+	struct proctitle title;
 	uint64_t elapsed_us; /* until it could be used */
 	char *ready;	     /* of that live view; owned */
 };
@@ -177,7 +177,7 @@ static int introduce(struct making *making, char **ret_ready, struct view_error 
 	*ret_ready = ready_line(making);
 	if (!*ret_ready)
 		return view_fail(error, SAY_NO_MEMORY);
-	title_set(*ret_ready, &making->title);
+	proctitle_set(*ret_ready, &making->title);
 	making->claim = close_keep_errno(making->claim);
 	return 0;
 }
@@ -216,7 +216,7 @@ static void update_title(const struct making *making)
 	cleanup_free char *ready = ready_line(making);
 
 	if (ready)
-		title_set(ready, &making->title);
+		proctitle_set(ready, &making->title);
 }
 
 /* Serves; what the start took and serving does not need is given back as soon as it can be. */
@@ -247,7 +247,7 @@ static int serve(struct making *making)
 	sandboxed = session_sandbox(making->session);
 	if (sandboxed != SANDBOX_ALL && insist)
 		return -EPERM;
-	title_sandboxed(sandboxed);
+	proctitle_sandboxed(sandboxed);
 	return session_serve(making->session);
 }
 

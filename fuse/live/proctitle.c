@@ -4,7 +4,7 @@
  * PR_SET_MM_MAP tells it of another place at once, and takes no privilege as PR_SET_MM_ARG_START
  * does; but everything else that the kernel knows of this memory is to be said again.
  */
-#include "fuse/live/title.h"
+#include "fuse/live/proctitle.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -19,7 +19,7 @@
 #include "fuse/base/json.h"
 #include "fuse/mount/mountinfo.h"
 
-enum { FACTS_SIZE = 160 }; /* more than the numbers of a struct title take */
+enum { FACTS_SIZE = 160 }; /* more than the numbers of a struct proctitle take */
 
 /* The last of them, at a place of its own: it is written over. */
 #define SANDBOXED_FORMAT ",\"sandboxed\":\"%02x\"}}"
@@ -63,11 +63,11 @@ static struct {
 	char *sandboxed; /* where SANDBOXED_FORMAT begins */
 } shown = {.memory = MAP_FAILED};
 
-void title_set(const char *ready, const struct title *title)
+void proctitle_set(const char *ready, const struct proctitle *title)
 {
 	/* Without the brace that closes the object. */
 	int length = (int)strlen(ready) - 1;
-	size_t size = sizeof(TITLE_PREFIX) + (size_t)length + FACTS_SIZE;
+	size_t size = sizeof(PROCTITLE_PREFIX) + (size_t)length + FACTS_SIZE;
 	/* Of its own: everybody may read a command line, and nothing else must lie there. */
 	char *memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	int n, end;
@@ -77,8 +77,8 @@ void title_set(const char *ready, const struct title *title)
 	if (memory == MAP_FAILED)
 		return;
 	n = snprintf(memory, size,
-		     TITLE_PREFIX "%.*s,\"view\":{\"device\":\"%u:%u\",\"layers\":%" PRIu64
-				  ",\"fingerprint\":\"%016" PRIx64 "\"",
+		     PROCTITLE_PREFIX "%.*s,\"view\":{\"device\":\"%u:%u\",\"layers\":%" PRIu64
+				      ",\"fingerprint\":\"%016" PRIx64 "\"",
 		     length, ready, major(title->device), minor(title->device), title->layers,
 		     title->fingerprint);
 	end = n < 0 ? n
@@ -95,7 +95,7 @@ void title_set(const char *ready, const struct title *title)
 	shown.sandboxed = memory + n;
 }
 
-void title_sandboxed(unsigned measures)
+void proctitle_sandboxed(unsigned measures)
 {
 	char text[sizeof(SANDBOXED_FORMAT)];
 	int n = snprintf(text, sizeof(text), SANDBOXED_FORMAT, measures & 0xff);
@@ -104,7 +104,7 @@ void title_sandboxed(unsigned measures)
 		memcpy(shown.sandboxed, text, (size_t)n);
 }
 
-static int parse_facts(struct json_object *facts, struct title *ret)
+static int parse_facts(struct json_object *facts, struct proctitle *ret)
 {
 	const char *device = json_string(facts, "device");
 	const char *fingerprint = json_string(facts, "fingerprint");
@@ -123,16 +123,17 @@ static int parse_facts(struct json_object *facts, struct title *ret)
 	return 0;
 }
 
-int title_parse(const char *text, size_t n, struct title *ret, struct json_object **ret_ready)
+int proctitle_parse(const char *text, size_t n, struct proctitle *ret,
+		    struct json_object **ret_ready)
 {
-	static const size_t skipped = sizeof(TITLE_PREFIX) - 1;
+	static const size_t skipped = sizeof(PROCTITLE_PREFIX) - 1;
 	cleanup_with(json_done) struct json_object *object = NULL;
 	struct json_fault fault;
 	int r;
 
 	/* The one string that it is ends in a NUL. */
 	n -= n > 0 && text[n - 1] == '\0';
-	if (n < skipped || strncmp(text, TITLE_PREFIX, skipped) != 0)
+	if (n < skipped || strncmp(text, PROCTITLE_PREFIX, skipped) != 0)
 		return -EINVAL;
 	r = json_parse(text + skipped, n - skipped, &object, &fault);
 	if (r < 0)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What a serving process says of itself, where everybody looks: its command line is TITLE_PREFIX
+ * What a serving process says of itself, where everybody looks: its command line is PROCTITLE_PREFIX
  * and one JSON object, the ready line's, which has besides a member "view" with the facts below.
  * So there is no file that could be stale, and nothing to be removed when the process ends.
  */
@@ -12,11 +12,11 @@
 
 #include "fuse/process/program.h"
 
-#define TITLE_PREFIX PROGRAM_NAME ": "
+#define PROCTITLE_PREFIX PROGRAM_NAME ": "
 
-enum { TITLE_SIZE_MAX = 256 << 10 }; /* bytes; far beyond what paths allow */
+enum { PROCTITLE_SIZE_MAX = 256 << 10 }; /* bytes; far beyond what paths allow */
 
-struct title {
+struct proctitle {
 	dev_t device; /* of the mount */
 	uint64_t layers;
 	uint64_t fingerprint; /* view_fingerprint() */
@@ -28,10 +28,10 @@ struct title {
  * by now. Best effort: where the kernel will not have it (it takes CONFIG_CHECKPOINT_RESTORE, and
  * /proc), the command line stays what it was.
  */
-void title_set(const char *ready, const struct title *title);
+void proctitle_set(const char *ready, const struct proctitle *title);
 
 /* Adds to the title what is in force by now. Makes no system call: it can be said when sandboxed. */
-void title_sandboxed(unsigned measures);
+void proctitle_sandboxed(unsigned measures);
 
 /*
  * Takes a command line of *n* bytes apart, which a NUL must follow. It may be anybody's: all that
@@ -39,4 +39,5 @@ void title_sandboxed(unsigned measures);
  * Returns: 0, with *ret and an owned object in *ret_ready, which is the ready line; -EINVAL: it is
  *	no title; -ENOMEM.
  */
-int title_parse(const char *text, size_t n, struct title *ret, struct json_object **ret_ready);
+int proctitle_parse(const char *text, size_t n, struct proctitle *ret,
+		    struct json_object **ret_ready);

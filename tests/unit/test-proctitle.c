@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "fuse/live/title.h"
+#include "fuse/live/proctitle.h"
 
 #include "fuse/base/json.h"
 #include "tests/unit/fixture.h"
@@ -11,13 +11,13 @@
 
 static void test_parse(void **state)
 {
-	static const char text[] = TITLE_PREFIX "{\"ready\":true,\"id\":\"web-1\"," FACTS "}";
+	static const char text[] = PROCTITLE_PREFIX "{\"ready\":true,\"id\":\"web-1\"," FACTS "}";
 	cleanup_with(json_done) struct json_object *ready = NULL;
 	cleanup_free char *line = NULL;
-	struct title title;
+	struct proctitle title;
 
 	(void)state;
-	assert_int_equal(title_parse(text, sizeof(text), &title, &ready), 0);
+	assert_int_equal(proctitle_parse(text, sizeof(text), &title, &ready), 0);
 	assert_int_equal(title.device, makedev(0, 57));
 	assert_int_equal(title.layers, 20);
 	assert_true(title.fingerprint == UINT64_C(0x00ab00000000cdef));
@@ -33,40 +33,40 @@ static void test_others(void **state)
 		"",
 		"urunc-viewfs",
 		"urunc-viewfs:",
-		TITLE_PREFIX,
-		TITLE_PREFIX "x",
-		TITLE_PREFIX "[]",
-		TITLE_PREFIX "{}",
-		TITLE_PREFIX "{\"view\":1}",
-		TITLE_PREFIX "{" FACTS,
-		"x" TITLE_PREFIX "{" FACTS "}",
-		TITLE_PREFIX "{" FACTS "} x",
-		TITLE_PREFIX "{\"view\":{\"device\":\"0\",\"layers\":1,\"fingerprint\":"
-			     "\"0123456789abcdef\",\"sandboxed\":\"00\"}}",
-		TITLE_PREFIX "{\"view\":{\"device\":7,\"layers\":1,\"fingerprint\":"
-			     "\"0123456789abcdef\"}}",
-		TITLE_PREFIX "{\"view\":{\"device\":\"0:1\",\"layers\":\"1\",\"fingerprint\":"
-			     "\"0123456789abcdef\"}}",
-		TITLE_PREFIX "{\"view\":{\"device\":\"0:1\",\"layers\":1,\"fingerprint\":"
-			     "\"0123456789abcdeX\"}}",
-		TITLE_PREFIX "{\"view\":{\"device\":\"0:1\",\"layers\":1,\"fingerprint\":"
-			     "\"0123456789abcdef0\"}}",
-		TITLE_PREFIX "{\"view\":{\"device\":\"0:1\",\"layers\":1}}",
-		TITLE_PREFIX "{\"view\":{\"device\":\"0:1\",\"layers\":1,\"fingerprint\":"
-			     "\"0123456789abcdef\"}}",
-		TITLE_PREFIX "{\"view\":{\"device\":\"0:1\",\"layers\":1,\"fingerprint\":"
-			     "\"0123456789abcdef\",\"sandboxed\":\"7f0\"}}",
+		PROCTITLE_PREFIX,
+		PROCTITLE_PREFIX "x",
+		PROCTITLE_PREFIX "[]",
+		PROCTITLE_PREFIX "{}",
+		PROCTITLE_PREFIX "{\"view\":1}",
+		PROCTITLE_PREFIX "{" FACTS,
+		"x" PROCTITLE_PREFIX "{" FACTS "}",
+		PROCTITLE_PREFIX "{" FACTS "} x",
+		PROCTITLE_PREFIX "{\"view\":{\"device\":\"0\",\"layers\":1,\"fingerprint\":"
+				 "\"0123456789abcdef\",\"sandboxed\":\"00\"}}",
+		PROCTITLE_PREFIX "{\"view\":{\"device\":7,\"layers\":1,\"fingerprint\":"
+				 "\"0123456789abcdef\"}}",
+		PROCTITLE_PREFIX "{\"view\":{\"device\":\"0:1\",\"layers\":\"1\",\"fingerprint\":"
+				 "\"0123456789abcdef\"}}",
+		PROCTITLE_PREFIX "{\"view\":{\"device\":\"0:1\",\"layers\":1,\"fingerprint\":"
+				 "\"0123456789abcdeX\"}}",
+		PROCTITLE_PREFIX "{\"view\":{\"device\":\"0:1\",\"layers\":1,\"fingerprint\":"
+				 "\"0123456789abcdef0\"}}",
+		PROCTITLE_PREFIX "{\"view\":{\"device\":\"0:1\",\"layers\":1}}",
+		PROCTITLE_PREFIX "{\"view\":{\"device\":\"0:1\",\"layers\":1,\"fingerprint\":"
+				 "\"0123456789abcdef\"}}",
+		PROCTITLE_PREFIX "{\"view\":{\"device\":\"0:1\",\"layers\":1,\"fingerprint\":"
+				 "\"0123456789abcdef\",\"sandboxed\":\"7f0\"}}",
 	};
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
 		struct json_object *ready = NULL;
-		struct title title;
+		struct proctitle title;
 
 		/* With the NUL that ends a string of a command line, and without. */
 		for (size_t nul = 0; nul <= 1; nul++)
 			same_int(rows[i],
-				 title_parse(rows[i], strlen(rows[i]) + nul, &title, &ready),
+				 proctitle_parse(rows[i], strlen(rows[i]) + nul, &title, &ready),
 				 -EINVAL);
 		assert_null(ready);
 	}
@@ -75,12 +75,12 @@ static void test_others(void **state)
 /* Two arguments are no title, even where they look like one together. */
 static void test_two_strings(void **state)
 {
-	static const char text[] = TITLE_PREFIX "{" FACTS "\0}";
+	static const char text[] = PROCTITLE_PREFIX "{" FACTS "\0}";
 	struct json_object *ready = NULL;
-	struct title title;
+	struct proctitle title;
 
 	(void)state;
-	assert_int_equal(title_parse(text, sizeof(text), &title, &ready), -EINVAL);
+	assert_int_equal(proctitle_parse(text, sizeof(text), &title, &ready), -EINVAL);
 }
 
 static size_t read_small(const char *path, char *text, size_t size)
@@ -95,12 +95,12 @@ static size_t read_small(const char *path, char *text, size_t size)
 
 static void set(const char *id)
 {
-	const struct title title = {
+	const struct proctitle title = {
 		.device = makedev(1, 2), .layers = 3, .fingerprint = UINT64_C(0xfedcba9876543210)};
 	cleanup_free char *ready = NULL;
 
 	assert_true(asprintf(&ready, "{\"id\":\"%s\"}", id) > 0);
-	title_set(ready, &title);
+	proctitle_set(ready, &title);
 }
 
 /* A short one after a long one, too; and the process goes on as it was. */
@@ -118,16 +118,16 @@ static void test_set(void **state)
 	for (size_t i = 0; i < ARRAY_SIZE(ids); i++) {
 		cleanup_with(json_done) struct json_object *ready = NULL;
 		static char text[20000];
-		struct title title;
+		struct proctitle title;
 		size_t n;
 
 		set(ids[i]);
 		if (sandboxed[i])
-			title_sandboxed(sandboxed[i]);
+			proctitle_sandboxed(sandboxed[i]);
 		n = read_small("/proc/self/cmdline", text, sizeof(text));
-		require(i > 0 || strncmp(text, TITLE_PREFIX, strlen(TITLE_PREFIX)) == 0,
+		require(i > 0 || strncmp(text, PROCTITLE_PREFIX, strlen(PROCTITLE_PREFIX)) == 0,
 			"this kernel, or what stands in for it, keeps command lines");
-		assert_int_equal(title_parse(text, n, &title, &ready), 0);
+		assert_int_equal(proctitle_parse(text, n, &title, &ready), 0);
 		assert_string_equal(json_string(ready, "id"), ids[i]);
 		assert_int_equal(title.device, makedev(1, 2));
 		assert_int_equal(title.layers, 3);
