@@ -10,7 +10,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "fuse/base/draft.h"
+#include "fuse/base/json-writer.h"
 #include "fuse/base/json.h"
 #include "fuse/base/text.h"
 
@@ -22,59 +22,59 @@ uint64_t now_us(void)
 	return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
 }
 
-static void write_artifact(struct draft *draft, const struct artifact *artifact)
+static void write_artifact(struct json_writer *writer, const struct artifact *artifact)
 {
-	draft_print(draft, "{\"role\":\"%s\",\"path\":", roles_name(artifact->roles));
-	draft_json(draft, artifact->path);
-	draft_print(draft, ",\"layer\":%zu,\"origin\":", artifact->layer);
-	draft_json(draft, artifact->origin);
-	draft_print(draft, ",\"size\":%jd}", (intmax_t)artifact->st.st_size);
+	json_writer_print(writer, "{\"role\":\"%s\",\"path\":", roles_name(artifact->roles));
+	json_writer_string(writer, artifact->path);
+	json_writer_print(writer, ",\"layer\":%zu,\"origin\":", artifact->layer);
+	json_writer_string(writer, artifact->origin);
+	json_writer_print(writer, ",\"size\":%jd}", (intmax_t)artifact->st.st_size);
 }
 
 char *report_artifact(const struct artifact *artifact)
 {
-	cleanup_with(draft_done) struct draft draft = {};
+	cleanup_with(json_writer_done) struct json_writer writer = {};
 
-	write_artifact(&draft, artifact);
-	return draft_take(&draft);
+	write_artifact(&writer, artifact);
+	return json_writer_take(&writer);
 }
 
 /* Those that are ready, once all have been looked for. */
-static void write_artifacts(struct draft *draft, const struct view *view)
+static void write_artifacts(struct json_writer *writer, const struct view *view)
 {
 	const char *comma = "";
 
 	if (!view_is_settled(view))
 		return;
-	draft_print(draft, ",\"artifacts\":[");
+	json_writer_print(writer, ",\"artifacts\":[");
 	for (size_t i = 0; i < view->artifact_count; i++) {
 		if (view->artifacts[i].state != ARTIFACT_READY)
 			continue;
-		draft_print(draft, "%s", comma);
-		write_artifact(draft, &view->artifacts[i]);
+		json_writer_print(writer, "%s", comma);
+		write_artifact(writer, &view->artifacts[i]);
 		comma = ",";
 	}
-	draft_print(draft, "]");
+	json_writer_print(writer, "]");
 }
 
 char *report_ready_line(const struct view *view, const char *id, const char *mountpoint,
 			bool passthrough, uint64_t elapsed_us)
 {
-	cleanup_with(draft_done) struct draft draft = {};
+	cleanup_with(json_writer_done) struct json_writer writer = {};
 
-	draft_print(&draft, "{\"ready\":true,");
+	json_writer_print(&writer, "{\"ready\":true,");
 	if (id) {
-		draft_print(&draft, "\"id\":");
-		draft_json(&draft, id);
-		draft_print(&draft, ",");
+		json_writer_print(&writer, "\"id\":");
+		json_writer_string(&writer, id);
+		json_writer_print(&writer, ",");
 	}
-	draft_print(&draft, "\"mountpoint\":");
-	draft_json(&draft, mountpoint);
-	draft_print(&draft, ",\"passthrough\":%s,\"elapsed_us\":%" PRIu64,
-		    passthrough ? "true" : "false", elapsed_us);
-	write_artifacts(&draft, view);
-	draft_print(&draft, "}");
-	return draft_take(&draft);
+	json_writer_print(&writer, "\"mountpoint\":");
+	json_writer_string(&writer, mountpoint);
+	json_writer_print(&writer, ",\"passthrough\":%s,\"elapsed_us\":%" PRIu64,
+			  passthrough ? "true" : "false", elapsed_us);
+	write_artifacts(&writer, view);
+	json_writer_print(&writer, "}");
+	return json_writer_take(&writer);
 }
 
 struct json_object *report_error(const struct view_error *error)

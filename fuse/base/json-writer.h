@@ -10,20 +10,20 @@
 
 #include "layerindex/cleanup.h"
 
-struct draft {
+struct json_writer {
 	char *text; /* owned; NULL as long as nothing was written */
 	size_t length, capacity;
 	bool no_memory; /* for some piece */
 };
 
-void draft_print(struct draft *draft, const char *format, ...)
+void json_writer_print(struct json_writer *writer, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
 
 /* A JSON string, quotes and all, of any bytes (text_print()). */
-void draft_json(struct draft *draft, const char *text);
+void json_writer_string(struct json_writer *writer, const char *text);
 
-void draft_done(struct draft *draft);
-DEFINE_CLEANUP(struct draft, draft_done)
+void json_writer_done(struct json_writer *writer);
+DEFINE_CLEANUP(struct json_writer, json_writer_done)
 
 /* Returns: the text, owned by the caller, or NULL where there was no memory for all of it. */
-char *draft_take(struct draft *draft);
+char *json_writer_take(struct json_writer *writer);

@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "fuse/base/json-writer.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "fuse/base/text.h"
+
+/* Makes room for *n* bytes and a NUL. */
+static bool reserve(struct json_writer *writer, size_t n)
+{
+	size_t capacity = writer->capacity ? writer->capacity : 512;
+	char *text;
+
+	while (capacity - writer->length <= n)
+		capacity *= 2;
+	if (writer->no_memory || capacity == writer->capacity)
+		return !writer->no_memory;
+	text = realloc(writer->text, capacity);
+	writer->no_memory = !text;
+	if (!text)
+		return false;
+	writer->text = text;
+	writer->capacity = capacity;
+	return true;
+}
+
+void json_writer_print(struct json_writer *writer, const char *format, ...)
+{
+	cleanup_free char *piece = NULL;
+	va_list args;
+	int n;
+
+	va_start(args, format);
+	n = vasprintf(&piece, format, args);
+	va_end(args);
+	if (n < 0) {
+		piece = NULL;
+		writer->no_memory = true;
+	} else if (reserve(writer, (size_t)n)) {
+		memcpy(writer->text + writer->length, piece, (size_t)n + 1);
+		writer->length += (size_t)n;
+	}
+}
+
+void json_writer_string(struct json_writer *writer, const char *text)
+{
+	cleanup_free char *shown = text_printable(text);
+	size_t most = shown ? 2 * strlen(shown) + 2 : 0;
+
+	if (!shown || !reserve(writer, most)) {
+		writer->no_memory = true;
+		return;
+	}
+	writer->text[writer->length++] = '"';
+	writer->length += text_json(writer->text + writer->length, most, shown);
+	writer->text[writer->length++] = '"';
+	writer->text[writer->length] = '\0';
+}
+
+void json_writer_done(struct json_writer *writer)
+{
+	free(TAKE_PTR(writer->text));
+}
+
+char *json_writer_take(struct json_writer *writer)
+{
+	return writer->no_memory ? NULL : TAKE_PTR(writer->text);
+}
