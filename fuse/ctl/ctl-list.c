@@ -81,17 +81,17 @@ static struct json_object *member(struct json_object *object, const char *key, j
 
 static struct row make_row(const struct view_mount *mount)
 {
-	const struct server *server = mount->server;
+	const struct view_process *process = mount->process;
 	struct row row = {.mount = mount};
 
-	/* A stranger's memory is not looked at: see servers.h. */
-	if (server && server->trusted)
-		read_private_dirty(server->pid, &row.private_dirty);
-	if (!server || !server->titled)
+	/* A stranger's memory is not looked at: see processes.h. */
+	if (process && process->trusted)
+		read_private_dirty(process->pid, &row.private_dirty);
+	if (!process || !process->titled)
 		return row;
-	row.id = json_string(server->ready, "id");
-	row.passthrough = member(server->ready, "passthrough", json_type_boolean);
-	row.artifacts = member(server->ready, "artifacts", json_type_array);
+	row.id = json_string(process->ready, "id");
+	row.passthrough = member(process->ready, "passthrough", json_type_boolean);
+	row.artifacts = member(process->ready, "artifacts", json_type_array);
 	return row;
 }
 
@@ -135,19 +135,19 @@ static int add_number(struct table *table, uint64_t number, const char *unit)
 }
 
 /* Whether it has come to rest: some of the measures can always be taken. */
-static bool is_sandboxed(const struct server *server)
+static bool is_sandboxed(const struct view_process *process)
 {
-	return server && server->titled && server->title.sandboxed;
+	return process && process->titled && process->title.sandboxed;
 }
 
 /* How much of the sandbox is in force, by the view's own word. */
-static int add_sandbox(struct table *table, const struct server *server)
+static int add_sandbox(struct table *table, const struct view_process *process)
 {
-	if (!server || !server->titled)
+	if (!process || !process->titled)
 		return table_add(table, PLAIN, "-");
-	if (!is_sandboxed(server))
+	if (!is_sandboxed(process))
 		return table_add(table, PLAIN, "not yet");
-	if (server->title.sandboxed == SANDBOX_ALL)
+	if (process->title.sandboxed == SANDBOX_ALL)
 		return table_add(table, GREEN, "full");
 	return table_add(table, YELLOW, "partial");
 }
@@ -155,7 +155,7 @@ static int add_sandbox(struct table *table, const struct server *server)
 static int add_row(struct table *table, const struct row *row)
 {
 	const struct view_mount *mount = row->mount;
-	const struct server *server = mount->server;
+	const struct view_process *process = mount->process;
 	cleanup_free char *paths = join_paths(row->artifacts);
 	const char *passthrough = "-";
 
@@ -163,13 +163,13 @@ static int add_row(struct table *table, const struct row *row)
 		passthrough = json_object_get_boolean(row->passthrough) ? "yes" : "no";
 	if (!paths || table_add(table, PLAIN, "%s", mount->entry.mountpoint) < 0 ||
 	    table_add(table, PLAIN, "%s", row->id ? row->id : "-") < 0 ||
-	    add_number(table, server ? (uint64_t)server->pid : 0, "") < 0 ||
+	    add_number(table, process ? (uint64_t)process->pid : 0, "") < 0 ||
 	    table_add(table, state_colour(mount->state), "%s", mount_state_name(mount->state)) <
 		    0 ||
 	    table_add(table, PLAIN, "%s", passthrough) < 0 ||
-	    add_number(table, server && server->titled ? server->title.layers : 0, "") < 0 ||
+	    add_number(table, process && process->titled ? process->title.layers : 0, "") < 0 ||
 	    add_number(table, row->private_dirty / 1024, " kB") < 0 ||
-	    add_sandbox(table, server) < 0 || table_add(table, PLAIN, "%s", paths) < 0)
+	    add_sandbox(table, process) < 0 || table_add(table, PLAIN, "%s", paths) < 0)
 		return -ENOMEM;
 	return 0;
 }
@@ -219,8 +219,8 @@ static struct json_object *describe(const struct row *row)
 {
 	cleanup_with(json_done) struct json_object *object = json_object_new_object();
 	const struct view_mount *mount = row->mount;
-	const struct server *server = mount->server;
-	bool titled = server && server->titled;
+	const struct view_process *process = mount->process;
+	bool titled = process && process->titled;
 	char device[32];
 
 	snprintf(device, sizeof(device), "%u:%u", major(mount->entry.device),
@@ -231,18 +231,19 @@ static struct json_object *describe(const struct row *row)
 	    json_add(object, "label", json_printable(mount->entry.source)) < 0 ||
 	    json_add(object, "device", json_object_new_string(device)) < 0 ||
 	    json_add(object, "state", json_object_new_string(mount_state_name(mount->state))) < 0 ||
-	    add_known(object, "pid", server, server ? json_object_new_int(server->pid) : NULL) <
+	    add_known(object, "pid", process, process ? json_object_new_int(process->pid) : NULL) <
 		    0 ||
 	    add_known(object, "id", row->id, row->id ? json_printable(row->id) : NULL) < 0 ||
 	    add_known(object, "passthrough", row->passthrough, json_object_get(row->passthrough)) <
 		    0 ||
 	    add_known(object, "layers", titled,
-		      titled ? json_object_new_uint64(server->title.layers) : NULL) < 0 ||
+		      titled ? json_object_new_uint64(process->title.layers) : NULL) < 0 ||
 	    add_known(object, "artifacts", row->artifacts, json_object_get(row->artifacts)) < 0 ||
 	    add_known(object, "private_dirty", row->private_dirty,
 		      row->private_dirty ? json_object_new_uint64(row->private_dirty) : NULL) < 0 ||
-	    add_known(object, "sandbox", is_sandboxed(server),
-		      is_sandboxed(server) ? describe_sandbox(server->title.sandboxed) : NULL) < 0)
+	    add_known(object, "sandbox", is_sandboxed(process),
+		      is_sandboxed(process) ? describe_sandbox(process->title.sandboxed) : NULL) <
+		    0)
 		return NULL;
 	return TAKE_PTR(object);
 }

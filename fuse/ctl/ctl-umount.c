@@ -13,7 +13,7 @@
 
 #include "fuse/base/sentences.h"
 #include "fuse/ctl/ctl.h"
-#include "fuse/live/servers.h"
+#include "fuse/live/view-process.h"
 #include "fuse/mount/mountinfo.h"
 #include "fuse/mount/mountpoint.h"
 #include "fuse/process/bounded.h"
@@ -55,9 +55,9 @@ static int is_mounted(dev_t device)
 }
 
 /* Returns: 0, or an errno value: -ETIMEDOUT. */
-static int end_server(pid_t pid, dev_t device)
+static int end_process(pid_t pid, dev_t device)
 {
-	cleanup_close int pidfd = server_open(pid, device);
+	cleanup_close int pidfd = view_process_open(pid, device);
 	struct pollfd end = {.fd = pidfd, .events = POLLIN};
 	int n;
 
@@ -74,21 +74,21 @@ static int end_server(pid_t pid, dev_t device)
 }
 
 /* Ends whoever serves a view that is mounted here no more. */
-static int end_servers(const char *path, dev_t device, struct view_error *error)
+static int end_processes(const char *path, dev_t device, struct view_error *error)
 {
-	cleanup_with(servers_done) struct servers servers = {};
+	cleanup_with(view_processes_done) struct view_processes processes = {};
 	int r = is_mounted(device);
 
 	if (r > 0)
 		return 0;
 	if (r == 0)
-		r = servers_find(device, &servers);
+		r = view_processes_find(device, &processes);
 	if (r < 0)
 		return view_fail(error, SAY_SYSTEM, path, strerror(-r));
-	for (size_t i = 0; i < servers.count; i++) {
-		r = end_server(servers.items[i].pid, device);
+	for (size_t i = 0; i < processes.count; i++) {
+		r = end_process(processes.items[i].pid, device);
 		if (r < 0)
-			return view_fail(error, SAY_GOES_ON, path, servers.items[i].pid,
+			return view_fail(error, SAY_GOES_ON, path, processes.items[i].pid,
 					 strerror(-r));
 	}
 	return 0;
@@ -120,7 +120,7 @@ static int unmount_topmost(const char *path, bool again, struct view_error *erro
 	if (r < 0 && r != -EINVAL)
 		return view_fail(error, SAY_UNMOUNT, path, strerror(-r));
 	/* As long as the descriptor is open no other view gets this one's number. */
-	return end_servers(path, mount.device, error) < 0 ? -ECANCELED : 1;
+	return end_processes(path, mount.device, error) < 0 ? -ECANCELED : 1;
 }
 
 static int unmount(const char *directory, struct view_error *error)

@@ -8,17 +8,17 @@
 #include "fuse/base/json.h"
 #include "fuse/base/sentences.h"
 #include "fuse/base/text.h"
-#include "fuse/live/servers.h"
+#include "fuse/live/view-process.h"
 #include "fuse/mount/mountpoint.h"
 
 enum { TELL_WAIT_MS = 1000, TELL_PAUSE_MS = 5 };
 
 /* The one that has told what it serves, or NULL. */
-static const struct server *find_titled(const struct servers *servers)
+static const struct view_process *find_titled(const struct view_processes *processes)
 {
-	for (size_t i = 0; i < servers->count; i++)
-		if (servers->items[i].titled)
-			return &servers->items[i];
+	for (size_t i = 0; i < processes->count; i++)
+		if (processes->items[i].titled)
+			return &processes->items[i];
 	return NULL;
 }
 
@@ -34,15 +34,15 @@ static int has_id(struct json_object *ready, const char *id)
 }
 
 /* Returns: > 0, with what reuse_find() returns; 0: it is another view; < 0: an errno value. */
-static int compare(const struct server *server, const char *id, uint64_t fingerprint,
+static int compare(const struct view_process *process, const char *id, uint64_t fingerprint,
 		   char **ret_ready, pid_t *ret_pid)
 {
-	int r = has_id(server->ready, id);
+	int r = has_id(process->ready, id);
 
-	if (r <= 0 || server->title.fingerprint != fingerprint)
+	if (r <= 0 || process->title.fingerprint != fingerprint)
 		return r < 0 ? r : 0;
-	*ret_ready = json_line(server->ready);
-	*ret_pid = server->pid;
+	*ret_ready = json_line(process->ready);
+	*ret_pid = process->pid;
 	return *ret_ready ? 1 : -ENOMEM;
 }
 
@@ -52,14 +52,14 @@ int reuse_find(const char *path, dev_t device, const char *id, uint64_t fingerpr
 	int r = 0;
 
 	for (int ms = 0; ms < TELL_WAIT_MS; ms += TELL_PAUSE_MS) {
-		cleanup_with(servers_done) struct servers servers = {};
-		const struct server *server;
+		cleanup_with(view_processes_done) struct view_processes processes = {};
+		const struct view_process *process;
 
-		r = servers_find(device, &servers);
-		server = r == 0 ? find_titled(&servers) : NULL;
-		if (server)
-			r = compare(server, id, fingerprint, ret_ready, ret_pid);
-		if (r != 0 || server)
+		r = view_processes_find(device, &processes);
+		process = r == 0 ? find_titled(&processes) : NULL;
+		if (process)
+			r = compare(process, id, fingerprint, ret_ready, ret_pid);
+		if (r != 0 || process)
 			break;
 		poll(NULL, 0, TELL_PAUSE_MS);
 	}

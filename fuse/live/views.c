@@ -21,7 +21,7 @@ void views_done(struct views *views)
 	for (size_t i = 0; i < views->count; i++)
 		free(views->items[i].line);
 	free(views->items);
-	servers_done(&views->servers);
+	view_processes_done(&views->processes);
 	*views = (struct views){};
 }
 
@@ -57,14 +57,14 @@ static int read_mounts(struct views *views)
 	return r;
 }
 
-/* The server of a device, rather one that says what it serves; NULL: there is none. */
-static const struct server *find_server(const struct servers *servers, dev_t device)
+/* The process of a device, rather one that says what it serves; NULL: there is none. */
+static const struct view_process *find_process(const struct view_processes *processes, dev_t device)
 {
-	const struct server *found = NULL;
+	const struct view_process *found = NULL;
 
-	for (size_t i = 0; i < servers->count; i++)
-		if (servers->items[i].device == device && (!found || servers->items[i].titled))
-			found = &servers->items[i];
+	for (size_t i = 0; i < processes->count; i++)
+		if (processes->items[i].device == device && (!found || processes->items[i].titled))
+			found = &processes->items[i];
 	return found;
 }
 
@@ -104,12 +104,12 @@ static int ask_all(struct views *views)
 	if (!asking)
 		return -ENOMEM;
 	for (size_t i = 0; i < views->count; i++)
-		if (!views->items[i].server)
+		if (!views->items[i].process)
 			asking[i] = bounded_start(ask, &views->items[i]);
 	for (size_t i = 0; i < views->count; i++) {
 		int state = asking[i] > 0 ? bounded_finish(asking[i], deadline_us) : -ECHILD;
 
-		if (!views->items[i].server)
+		if (!views->items[i].process)
 			views->items[i].state = state < 0 ? MOUNT_UNKNOWN : (enum mount_state)state;
 	}
 	return 0;
@@ -118,7 +118,7 @@ static int ask_all(struct views *views)
 int views_read(struct views *ret)
 {
 	cleanup_with(views_done) struct views views = {};
-	int r = servers_find(0, &views.servers);
+	int r = view_processes_find(0, &views.processes);
 
 	/* In this order a view that goes meanwhile is not there, and one that comes is asked. */
 	if (r == 0)
@@ -128,9 +128,9 @@ int views_read(struct views *ret)
 	for (size_t i = 0; i < views.count; i++) {
 		struct view_mount *mount = &views.items[i];
 
-		mount->server = find_server(&views.servers, mount->entry.device);
-		if (mount->server)
-			mount->state = mount->server->stopped ? MOUNT_STOPPED : MOUNT_ALIVE;
+		mount->process = find_process(&views.processes, mount->entry.device);
+		if (mount->process)
+			mount->state = mount->process->stopped ? MOUNT_STOPPED : MOUNT_ALIVE;
 	}
 	r = ask_all(&views);
 	if (r < 0)

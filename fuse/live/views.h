@@ -2,7 +2,7 @@
 /* The views that are mounted in this mount namespace, dead or alive. */
 #pragma once
 
-#include "fuse/live/servers.h"
+#include "fuse/live/view-process.h"
 #include "fuse/mount/mountinfo.h"
 
 enum mount_state {
@@ -18,13 +18,14 @@ struct view_mount {
 	struct mount_entry entry;
 	char *line; /* that the strings of *entry* lie in; owned */
 	enum mount_state state;
-	const struct server *server; /* who serves it, of `servers`; NULL: nobody that is seen */
+	const struct view_process
+		*process; /* who serves it, of `processes`; NULL: nobody that is seen */
 };
 
 struct views {
 	struct view_mount *items; /* of one place the topmost last; owned */
 	size_t count, capacity;
-	struct servers servers;
+	struct view_processes processes;
 };
 
 /*

@@ -16,7 +16,7 @@
 #include <unistd.h>
 
 #include "fuse/base/sentences.h"
-#include "fuse/live/servers.h"
+#include "fuse/live/view-process.h"
 #include "fuse/mount/fusermount.h"
 #include "fuse/mount/mountinfo.h"
 
@@ -107,7 +107,7 @@ void mountpoint_bury(const char *path)
  */
 static int find_occupant(const char *path, int *ret_fd, dev_t *ret_device)
 {
-	cleanup_with(servers_done) struct servers servers = {};
+	cleanup_with(view_processes_done) struct view_processes processes = {};
 	cleanup_free char *line = NULL;
 	cleanup_close int fd = -EBADF;
 	struct mount_entry mount;
@@ -129,11 +129,11 @@ static int find_occupant(const char *path, int *ret_fd, dev_t *ret_device)
 	if (r == 0 || strcmp(mount.type, VIEW_TYPE) != 0)
 		return FREE;
 	*ret_device = mount.device;
-	r = servers_find(mount.device, &servers);
+	r = view_processes_find(mount.device, &processes);
 	if (r < 0)
 		return r;
 	*ret_fd = TAKE_FD(fd);
-	return servers.count > 0 || !mountpoint_is_dead(*ret_fd) ? LIVE_VIEW : DEAD_VIEW;
+	return processes.count > 0 || !mountpoint_is_dead(*ret_fd) ? LIVE_VIEW : DEAD_VIEW;
 }
 
 /* Returns: what is left there, enum occupant, or an errno value; a live view with its descriptor.

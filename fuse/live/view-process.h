@@ -3,7 +3,7 @@
  * The processes that serve views. Which connection a process serves the kernel says (since Linux
  * 6.16, to whoever may look at the process's descriptors); else its title does.
  *
- * Anybody may run a process that looks like a server. So titles, which also lie in memory that a
+ * Anybody may run a process that looks like a process. So titles, which also lie in memory that a
  * stranger could make one wait for, are only taken of processes that are root's or the caller's.
  */
 #pragma once
@@ -13,7 +13,7 @@
 #include "fuse/live/proctitle.h"
 #include "layerindex/cleanup.h"
 
-struct server {
+struct view_process {
 	pid_t pid;
 	dev_t device; /* of the mounts that it serves */
 	bool stopped; /* by a signal or a debugger: it answers nothing */
@@ -23,23 +23,23 @@ struct server {
 	struct json_object *ready; /* its ready line, if titled; owned */
 };
 
-struct servers {
-	struct server *items; /* owned */
+struct view_processes {
+	struct view_process *items; /* owned */
 	size_t count, capacity;
 };
 
 /*
- * Finds the servers of *device*, or with 0 all of them. Never waits for one of them, nor for a
+ * Finds the processes of *device*, or with 0 all of them. Never waits for one of them, nor for a
  * filesystem.
  * Returns: 0, with *ret* owned by the caller; -ENOMEM; or why /proc cannot be read.
  */
-int servers_find(dev_t device, struct servers *ret);
+int view_processes_find(dev_t device, struct view_processes *ret);
 
-void servers_done(struct servers *servers);
-DEFINE_CLEANUP(struct servers, servers_done)
+void view_processes_done(struct view_processes *processes);
+DEFINE_CLEANUP(struct view_processes, view_processes_done)
 
 /*
  * Holds on to a process if it serves *device*: whatever becomes of its number, it is this one.
  * Returns: a pidfd, owned by the caller; -ESRCH: it does not, or is gone; or an errno value.
  */
-int server_open(pid_t pid, dev_t device);
+int view_process_open(pid_t pid, dev_t device);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "fuse/live/servers.h"
+#include "fuse/live/view-process.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -175,14 +175,14 @@ static int read_title(int proc, struct proctitle *ret, struct json_object **ret_
 	return r;
 }
 
-static void server_done(struct server *server)
+static void view_process_done(struct view_process *process)
 {
-	json_done(&server->ready);
+	json_done(&process->ready);
 }
-DEFINE_CLEANUP(struct server, server_done)
+DEFINE_CLEANUP(struct view_process, view_process_done)
 
-/* Returns: > 0: *ret* is a server; 0: the process is none; < 0: -ENOMEM. */
-static int look_at(int proc, dev_t device, struct server *ret)
+/* Returns: > 0: *ret* is a process; 0: the process is none; < 0: -ENOMEM. */
+static int look_at(int proc, dev_t device, struct view_process *ret)
 {
 	char state;
 	int known, r;
@@ -210,28 +210,28 @@ static int look_at(int proc, dev_t device, struct server *ret)
 	return !device || ret->device == device;
 }
 
-static int add(struct servers *servers, struct server *server)
+static int add(struct view_processes *processes, struct view_process *process)
 {
-	struct server *items =
-		array_grow(servers->items, servers->count, &servers->capacity, sizeof(*items));
+	struct view_process *items = array_grow(processes->items, processes->count,
+						&processes->capacity, sizeof(*items));
 
 	if (!items)
 		return -ENOMEM;
-	servers->items = items;
-	servers->items[servers->count++] = TAKE(*server, (struct server){});
+	processes->items = items;
+	processes->items[processes->count++] = TAKE(*process, (struct view_process){});
 	return 0;
 }
 
-int servers_find(dev_t device, struct servers *ret)
+int view_processes_find(dev_t device, struct view_processes *ret)
 {
 	cleanup_with(close_directory) DIR *proc = open_directory(AT_FDCWD, "/proc");
-	cleanup_with(servers_done) struct servers servers = {};
+	cleanup_with(view_processes_done) struct view_processes processes = {};
 	const struct dirent *entry;
 
 	if (!proc)
 		return -errno;
 	while ((entry = readdir(proc))) {
-		cleanup_with(server_done) struct server server = {};
+		cleanup_with(view_process_done) struct view_process process = {};
 		cleanup_close int fd = -EBADF;
 		uint64_t pid;
 		int r;
@@ -239,28 +239,28 @@ int servers_find(dev_t device, struct servers *ret)
 		if (number_parse(entry->d_name, 10, INT_MAX, &pid) < 0)
 			continue;
 		fd = openat(dirfd(proc), entry->d_name, O_PATH | O_DIRECTORY | O_CLOEXEC);
-		server.pid = (pid_t)pid;
-		r = fd < 0 ? 0 : look_at(fd, device, &server);
+		process.pid = (pid_t)pid;
+		r = fd < 0 ? 0 : look_at(fd, device, &process);
 		if (r > 0)
-			r = add(&servers, &server);
+			r = add(&processes, &process);
 		if (r < 0)
 			return r;
 	}
-	*ret = TAKE(servers, (struct servers){});
+	*ret = TAKE(processes, (struct view_processes){});
 	return 0;
 }
 
-void servers_done(struct servers *servers)
+void view_processes_done(struct view_processes *processes)
 {
-	for (size_t i = 0; i < servers->count; i++)
-		server_done(&servers->items[i]);
-	free(servers->items);
-	*servers = (struct servers){};
+	for (size_t i = 0; i < processes->count; i++)
+		view_process_done(&processes->items[i]);
+	free(processes->items);
+	*processes = (struct view_processes){};
 }
 
-int server_open(pid_t pid, dev_t device)
+int view_process_open(pid_t pid, dev_t device)
 {
-	cleanup_with(server_done) struct server server = {};
+	cleanup_with(view_process_done) struct view_process process = {};
 	/* First: if the number is another process's by the time it is looked at, this one is dead.
 	 */
 	cleanup_close int pidfd = pidfd_open(pid, 0);
@@ -272,7 +272,7 @@ int server_open(pid_t pid, dev_t device)
 		return -errno;
 	snprintf(path, sizeof(path), "/proc/%d", pid);
 	proc = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
-	r = proc < 0 ? 0 : look_at(proc, device, &server);
+	r = proc < 0 ? 0 : look_at(proc, device, &process);
 	if (r <= 0)
 		return r < 0 ? r : -ESRCH;
 	return TAKE_FD(pidfd);
