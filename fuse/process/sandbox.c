@@ -3,7 +3,7 @@
  * What a sandboxed process keeps, and why. All the rest is gone.
  *
  *   /dev/fuse             requests are read from it, and answers written to it
- *   artifacts, to read    only those that the kernel does not pass through (serving.c): what they
+ *   artifacts, to read    only those that the kernel does not pass through (opener.c): what they
  *                         hold is what anybody sees in the view
  *   the system calls      in the table `kept` below
  *   MEMORY_MAX            of address space: several times what it has by now; serving takes no more

@@ -13,20 +13,20 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
+#include "fuse/serve/artifact-open.h"
 #include "fuse/serve/passthrough.h"
-#include "fuse/serve/serving.h"
 
 /* Seconds. The kernel cuts it to what its clock can hold. */
 #define FOREVER 1e15
 
-static struct serving *the_serving(fuse_req_t req)
+static struct artifact_opener *the_opener(fuse_req_t req)
 {
 	return fuse_req_userdata(req);
 }
 
 static struct view *the_view(fuse_req_t req)
 {
-	return the_serving(req)->view;
+	return the_opener(req)->view;
 }
 
 static void op_init(void *userdata, struct fuse_conn_info *conn)
@@ -54,12 +54,12 @@ static struct fuse_entry_param entry_of(const struct view *view, uint32_t node)
 	return entry;
 }
 
-/* Makes sure that a node can be shown. Returns: 0, or the errno value of serving_want(). */
-static int node_want(struct serving *serving, uint32_t node)
+/* Makes sure that a node can be shown. Returns: 0, or the errno value of artifact_ensure_open(). */
+static int node_want(struct artifact_opener *opener, uint32_t node)
 {
-	struct artifact *artifact = serving->view->nodes[node].artifact;
+	struct artifact *artifact = opener->view->nodes[node].artifact;
 
-	return artifact ? serving_want(serving, artifact) : 0;
+	return artifact ? artifact_ensure_open(opener, artifact) : 0;
 }
 
 static void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
@@ -67,7 +67,7 @@ static void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 	struct view *view = the_view(req);
 	uint32_t node = view_lookup(view, parent, name);
 	struct fuse_entry_param entry;
-	int r = node ? node_want(the_serving(req), node) : -ENOENT;
+	int r = node ? node_want(the_opener(req), node) : -ENOENT;
 
 	if (r < 0 && r != -ENOENT) {
 		fuse_reply_err(req, -r);
@@ -96,7 +96,7 @@ static void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 		fuse_reply_err(req, EROFS);
 		return;
 	}
-	r = artifact ? serving_want(the_serving(req), artifact) : -EISDIR;
+	r = artifact ? artifact_ensure_open(the_opener(req), artifact) : -EISDIR;
 	if (r < 0) {
 		fuse_reply_err(req, -r);
 		return;
@@ -205,10 +205,10 @@ static bool list_dots(struct listing *listing, const struct view *view, uint32_t
 }
 
 /* Offsets: 1 after ".", 2 after "..", a node's id + 1 after the node. */
-static int list_children(struct listing *listing, struct serving *serving, uint32_t parent,
+static int list_children(struct listing *listing, struct artifact_opener *opener, uint32_t parent,
 			 off_t offset)
 {
-	const struct view *view = serving->view;
+	const struct view *view = opener->view;
 	char name[LI_NAME_MAX + 1];
 
 	for (uint32_t i = VIEW_ROOT + 1; i < view->node_count; i++) {
@@ -218,7 +218,7 @@ static int list_children(struct listing *listing, struct serving *serving, uint3
 
 		if (node->parent != parent || i < offset)
 			continue;
-		r = node_want(serving, i);
+		r = node_want(opener, i);
 		if (r == -ENOENT)
 			continue;
 		if (r < 0)
@@ -242,7 +242,7 @@ static void list(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset, bool
 
 	listing.capacity = size < sizeof(listing.bytes) ? size : sizeof(listing.bytes);
 	if (list_dots(&listing, view, ino, offset))
-		r = list_children(&listing, the_serving(req), ino, offset);
+		r = list_children(&listing, the_opener(req), ino, offset);
 	if (r < 0 && listing.size == 0)
 		fuse_reply_err(req, -r);
 	else
@@ -275,7 +275,7 @@ static void op_statfs(fuse_req_t req, fuse_ino_t ino)
 
 	(void)ino;
 	for (uint32_t i = VIEW_ROOT; i < view->node_count; i++) {
-		if (node_want(the_serving(req), i) < 0)
+		if (node_want(the_opener(req), i) < 0)
 			continue;
 		st.f_files++;
 		if (view->nodes[i].artifact)

@@ -7,5 +7,5 @@
 /* Bytes: the most that the kernel is told to ask for in one READ, or to send in one WRITE. */
 enum { READ_MAX = 1 << 20 };
 
-/* The operations; the session's user data is a struct serving. */
+/* The operations; the session's user data is a struct artifact_opener. */
 extern const struct fuse_lowlevel_ops view_operations;

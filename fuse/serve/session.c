@@ -19,9 +19,9 @@
 #include "fuse/base/log.h"
 #include "fuse/base/sentences.h"
 #include "fuse/process/sandbox.h"
+#include "fuse/serve/artifact-open.h"
 #include "fuse/serve/operations.h"
 #include "fuse/serve/passthrough.h"
-#include "fuse/serve/serving.h"
 
 enum {
 	INIT_SIZE_MAX = 512, /* the header and struct fuse_init_in: 104 bytes, and growing */
@@ -33,7 +33,7 @@ enum {
 };
 
 struct session {
-	struct serving serving;
+	struct artifact_opener opener;
 	struct fuse_session *fuse;
 	/* What of it is never read into costs nothing. */
 	_Alignas(struct fuse_in_header) char request[REQUEST_MAX];
@@ -55,7 +55,7 @@ static void log_libfuse(enum fuse_log_level level, const char *format, va_list a
 }
 
 /* libfuse's session on the descriptor *fd*, which it owns from now on. */
-static struct fuse_session *new_fuse(struct serving *serving, int fd)
+static struct fuse_session *new_fuse(struct artifact_opener *opener, int fd)
 {
 	char *argv[] = {(char[]){"urunc-viewfs"}, NULL};
 	struct fuse_args args = FUSE_ARGS_INIT(1, argv);
@@ -65,7 +65,7 @@ static struct fuse_session *new_fuse(struct serving *serving, int fd)
 	fuse_set_log_func(log_libfuse);
 	/* libfuse 3.18 would take requests from io_uring, in threads of its own. */
 	unsetenv("FUSE_URING_ENABLE");
-	fuse = fuse_session_new(&args, &view_operations, sizeof(view_operations), serving);
+	fuse = fuse_session_new(&args, &view_operations, sizeof(view_operations), opener);
 	/* It has made a copy of its own in there. */
 	fuse_opt_free_args(&args);
 	if (!fuse)
@@ -136,11 +136,11 @@ static int answer_init(struct session *session, int connection, int answers, boo
 					   stacked);
 	if (write(connection, reply, (size_t)n) != n)
 		return -errno;
-	session->serving.passthrough = negotiated.passthrough && passthrough_is_allowed(connection);
+	session->opener.passthrough = negotiated.passthrough && passthrough_is_allowed(connection);
 	if (!negotiated.passthrough)
-		session->serving.why_not = want ? "this kernel has none" : NULL;
-	else if (!session->serving.passthrough)
-		session->serving.why_not = "that takes CAP_SYS_ADMIN in the initial user namespace";
+		session->opener.why_not = want ? "this kernel has none" : NULL;
+	else if (!session->opener.passthrough)
+		session->opener.why_not = "that takes CAP_SYS_ADMIN in the initial user namespace";
 	return 0;
 }
 
@@ -163,7 +163,7 @@ static void raise_readahead(const char *mountpoint)
 
 static int connect_fuse(struct session *session, int connection, bool want)
 {
-	bool stacked = li_stack_is_stacked(session->serving.view->stack);
+	bool stacked = li_stack_is_stacked(session->opener.view->stack);
 	cleanup_close int answers = -EBADF;
 	int ends[2];
 	int r;
@@ -172,7 +172,7 @@ static int connect_fuse(struct session *session, int connection, bool want)
 	if (pipe2(ends, O_CLOEXEC | O_NONBLOCK) < 0)
 		return -errno;
 	answers = ends[0];
-	session->fuse = new_fuse(&session->serving, ends[1]);
+	session->fuse = new_fuse(&session->opener, ends[1]);
 	if (!session->fuse) {
 		close(ends[1]);
 		return -ENOMEM;
@@ -182,7 +182,7 @@ static int connect_fuse(struct session *session, int connection, bool want)
 		return r;
 	if (dup3(connection, ends[1], O_CLOEXEC) < 0)
 		return -errno;
-	session->serving.connection = ends[1];
+	session->opener.connection = ends[1];
 	return 0;
 }
 
@@ -202,7 +202,7 @@ int session_start(struct view *view, const struct options *options, int fd, cons
 
 	if (!session)
 		return view_fail(error, SAY_NO_MEMORY);
-	session->serving.view = view;
+	session->opener.view = view;
 	r = connect_fuse(session, connection, options->passthrough != PASSTHROUGH_OFF);
 	if (r < 0) {
 		session_free(session);
@@ -210,10 +210,10 @@ int session_start(struct view *view, const struct options *options, int fd, cons
 			return view_fail(error, SAY_SYSTEM, "session", strerror(-r));
 		return view_fail(error, SAY_HANDSHAKE, mountpoint, strerror(-r));
 	}
-	if (!session->serving.passthrough)
+	if (!session->opener.passthrough)
 		raise_readahead(mountpoint);
 	if (options->passthrough == PASSTHROUGH_ON &&
-	    serving_require_passthrough(&session->serving, mountpoint, error) < 0) {
+	    artifact_require_passthrough(&session->opener, mountpoint, error) < 0) {
 		session_free(session);
 		return -ECANCELED;
 	}
@@ -223,19 +223,19 @@ int session_start(struct view *view, const struct options *options, int fd, cons
 
 bool session_has_passthrough(const struct session *session)
 {
-	const struct view *view = session->serving.view;
+	const struct view *view = session->opener.view;
 
 	for (size_t i = 0; i < view->artifact_count; i++)
 		if (view->artifacts[i].reading == READ_CACHED ||
 		    view->artifacts[i].reading == READ_DIRECT)
 			return false;
-	return session->serving.passthrough;
+	return session->opener.passthrough;
 }
 
 /* Returns: > 0: a request was answered; 0: the mount is gone; < 0: an errno value. */
 static int serve_one(struct session *session)
 {
-	ssize_t size = receive(session, session->serving.connection);
+	ssize_t size = receive(session, session->opener.connection);
 
 	if (size <= 0)
 		return (int)size;
@@ -245,9 +245,9 @@ static int serve_one(struct session *session)
 
 int session_settle(struct session *session, int launcher)
 {
-	struct view *view = session->serving.view;
+	struct view *view = session->opener.view;
 	struct pollfd fds[] = {
-		{.fd = session->serving.connection, .events = POLLIN},
+		{.fd = session->opener.connection, .events = POLLIN},
 		{.fd = launcher},
 	};
 	size_t next = 0;     /* the artifact that idle time is used for */
@@ -260,7 +260,7 @@ int session_settle(struct session *session, int launcher)
 		if (fds[1].revents)
 			fds[1].fd = -1;
 		if (next < view->artifact_count && (!fds[0].revents || served >= FIRST_MAX)) {
-			serving_want(&session->serving, &view->artifacts[next++]);
+			artifact_ensure_open(&session->opener, &view->artifacts[next++]);
 		} else if (fds[0].revents) {
 			r = serve_one(session);
 			served++;
@@ -271,7 +271,7 @@ int session_settle(struct session *session, int launcher)
 
 int session_serve_first(struct session *session)
 {
-	struct pollfd fd = {.fd = session->serving.connection, .events = POLLIN};
+	struct pollfd fd = {.fd = session->opener.connection, .events = POLLIN};
 	int r = 1;
 
 	for (int i = 0; i < FIRST_MAX && r > 0; i++) {
@@ -284,8 +284,8 @@ int session_serve_first(struct session *session)
 
 unsigned session_sandbox(struct session *session)
 {
-	struct view *view = session->serving.view;
-	int keep[1 + ARTIFACTS_MAX] = {session->serving.connection};
+	struct view *view = session->opener.view;
+	int keep[1 + ARTIFACTS_MAX] = {session->opener.connection};
 	size_t n = 1;
 
 	for (size_t i = 0; i < view->artifact_count; i++) {

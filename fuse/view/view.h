@@ -30,7 +30,7 @@ enum artifact_state {
 	ARTIFACT_LOST,	  /* for good: a layer or the machine failed as long as there were layers */
 };
 
-/* How the content reaches a reader; decided once (serving.c). */
+/* How the content reaches a reader; decided once (opener.c). */
 enum reading {
 	READ_UNDECIDED,
 	READ_PASSTHROUGH, /* by the kernel, from backing_id */

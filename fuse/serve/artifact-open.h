@@ -8,7 +8,7 @@
 #include "fuse/view/view.h"
 
 /* A view and the connection it is served on. */
-struct serving {
+struct artifact_opener {
 	struct view *view;
 	int connection;	     /* borrowed */
 	bool passthrough;    /* wanted, offered and allowed */
@@ -22,11 +22,11 @@ struct serving {
  * Returns: 0: it can be shown and opened; -ENOENT: it is not there, for good; -EIO: a layer or the
  *	machine failed; for good too, once the layers were let go of.
  */
-int serving_want(struct serving *serving, struct artifact *artifact);
+int artifact_ensure_open(struct artifact_opener *opener, struct artifact *artifact);
 
 /*
  * Passes all artifacts that are resolved through. Returns: 0, or where one of them cannot be < 0
  * with *error*.
  */
-int serving_require_passthrough(struct serving *serving, const char *mountpoint,
-				struct view_error *error);
+int artifact_require_passthrough(struct artifact_opener *opener, const char *mountpoint,
+				 struct view_error *error);

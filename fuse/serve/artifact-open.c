@@ -12,7 +12,7 @@
  * one reader, its container's monitor, which boots when it has read both; other containers' views
  * are other processes. With passthrough nobody waits for this process at all.
  */
-#include "fuse/serve/serving.h"
+#include "fuse/serve/artifact-open.h"
 
 #include <elf.h>
 #include <errno.h>
@@ -30,11 +30,11 @@ static bool is_elf(int fd)
 	return pread(fd, magic, sizeof(magic), 0) == SELFMAG && memcmp(magic, ELFMAG, SELFMAG) == 0;
 }
 
-static void tell_once(struct serving *serving, const char *reason)
+static void tell_once(struct artifact_opener *opener, const char *reason)
 {
-	if (!serving->told)
+	if (!opener->told)
 		log_info("no passthrough, reading through this process: %s", reason);
-	serving->told = true;
+	opener->told = true;
 }
 
 /* What an errno value of passthrough_register() means, for people. */
@@ -45,14 +45,14 @@ static const char *reason(int r)
 }
 
 /* Returns: 0, or why the kernel does not pass the artifact through (an errno value). */
-static int decide(struct serving *serving, struct artifact *artifact)
+static int decide(struct artifact_opener *opener, struct artifact *artifact)
 {
 	int id = -EPERM;
 
 	if (artifact->reading != READ_UNDECIDED)
 		return 0;
-	if (serving->passthrough) {
-		id = passthrough_register(serving->connection, artifact->fd);
+	if (opener->passthrough) {
+		id = passthrough_register(opener->connection, artifact->fd);
 		if (id > 0) {
 			artifact->reading = READ_PASSTHROUGH;
 			artifact->backing_id = id;
@@ -60,9 +60,9 @@ static int decide(struct serving *serving, struct artifact *artifact)
 			artifact->fd = close_keep_errno(artifact->fd);
 			return 0;
 		}
-		tell_once(serving, reason(id));
-	} else if (serving->why_not) {
-		tell_once(serving, serving->why_not);
+		tell_once(opener, reason(id));
+	} else if (opener->why_not) {
+		tell_once(opener, opener->why_not);
 	}
 	artifact->reading =
 		artifact->roles == ROLE_BINARY && !is_elf(artifact->fd) ? READ_DIRECT : READ_CACHED;
@@ -70,37 +70,37 @@ static int decide(struct serving *serving, struct artifact *artifact)
 }
 
 /* Apart: the room for an error would be a page more of the stack of every view that only serves. */
-static __attribute__((noinline)) int find(struct serving *serving, struct artifact *artifact)
+static __attribute__((noinline)) int find(struct artifact_opener *opener, struct artifact *artifact)
 {
 	VIEW_ERROR(error);
 
-	if (artifact_resolve(serving->view, artifact, &error) == 0) {
-		decide(serving, artifact);
+	if (artifact_resolve(opener->view, artifact, &error) == 0) {
+		decide(opener, artifact);
 		return 0;
 	}
 	artifact_report(artifact, &error);
 	return artifact->state == ARTIFACT_MISSING ? -ENOENT : -EIO;
 }
 
-int serving_want(struct serving *serving, struct artifact *artifact)
+int artifact_ensure_open(struct artifact_opener *opener, struct artifact *artifact)
 {
 	if (artifact->state == ARTIFACT_MISSING)
 		return -ENOENT;
 	if (artifact->state == ARTIFACT_LOST)
 		return -EIO;
-	return artifact->reading != READ_UNDECIDED ? 0 : find(serving, artifact);
+	return artifact->reading != READ_UNDECIDED ? 0 : find(opener, artifact);
 }
 
-int serving_require_passthrough(struct serving *serving, const char *mountpoint,
-				struct view_error *error)
+int artifact_require_passthrough(struct artifact_opener *opener, const char *mountpoint,
+				 struct view_error *error)
 {
-	if (!serving->passthrough)
-		return view_fail(error, SAY_NO_PASSTHROUGH, mountpoint, serving->why_not);
+	if (!opener->passthrough)
+		return view_fail(error, SAY_NO_PASSTHROUGH, mountpoint, opener->why_not);
 	/* Nothing falls back: what is wrong is the call's error. */
-	serving->told = true;
-	for (size_t i = 0; i < serving->view->artifact_count; i++) {
-		struct artifact *artifact = &serving->view->artifacts[i];
-		int r = artifact->state == ARTIFACT_READY ? decide(serving, artifact) : 0;
+	opener->told = true;
+	for (size_t i = 0; i < opener->view->artifact_count; i++) {
+		struct artifact *artifact = &opener->view->artifacts[i];
+		int r = artifact->state == ARTIFACT_READY ? decide(opener, artifact) : 0;
 
 		if (r < 0)
 			return view_fail(error, SAY_NO_PASSTHROUGH_OF, mountpoint, artifact->path,
