@@ -19,7 +19,7 @@
 
 #include "fuse/base/protocol.h"
 #include "fuse/cli/version.h"
-#include "fuse/process/bounded.h"
+#include "fuse/process/run-with-timeout.h"
 
 enum { TRIAL_SECONDS = 5 };
 

@@ -9,8 +9,8 @@
 
 #include "fuse/base/json.h"
 #include "fuse/ctl/unit-file.h"
-#include "fuse/process/bounded.h"
 #include "fuse/process/program.h"
+#include "fuse/process/run-with-timeout.h"
 
 enum { ANSWER_SECONDS = 5 };
 

@@ -11,7 +11,7 @@
 #include "fuse/ctl/index-entries.h"
 #include "fuse/live/views.h"
 #include "fuse/mount/mountpoint.h"
-#include "fuse/process/bounded.h"
+#include "fuse/process/run-with-timeout.h"
 #include "fuse/view/index-policy.h"
 
 enum { PLACE_SECONDS = 5 };

@@ -16,7 +16,7 @@
 #include "fuse/live/view-process.h"
 #include "fuse/mount/mountinfo.h"
 #include "fuse/mount/mountpoint.h"
-#include "fuse/process/bounded.h"
+#include "fuse/process/run-with-timeout.h"
 
 enum {
 	END_SECONDS = 5,    /* for a process to end */

@@ -11,7 +11,7 @@
 
 #include "fuse/base/array.h"
 #include "fuse/mount/mountpoint.h"
-#include "fuse/process/bounded.h"
+#include "fuse/process/run-with-timeout.h"
 #include "fuse/serve/report.h"
 
 enum { ANSWER_SECONDS = 2 };

@@ -22,9 +22,9 @@
 #include "fuse/base/sentences.h"
 #include "fuse/mount/mountpoint.h"
 #include "fuse/process/spawn.h"
-#include "fuse/serve/keeper.h"
 #include "fuse/serve/report.h"
 #include "fuse/serve/server.h"
+#include "fuse/serve/supervisor.h"
 
 /* One line into --ready-fd, whoever reads it or does not. */
 static void tell_ready_fd(const struct arguments *arguments, char *line, size_t n)
@@ -153,14 +153,14 @@ static int wait_ready(const struct server_call *call, pid_t pid, int report_fd, 
 }
 
 /* With somebody who stays, there will be two processes for long, and they share nothing. */
-static bool has_keeper(const struct arguments *arguments)
+static bool has_supervisor(const struct arguments *arguments)
 {
 	return arguments->foreground || arguments->lifeline >= 0;
 }
 
 int launch(struct arguments *arguments, uint64_t start_us, struct view_error *error)
 {
-	bool share = spawn_can_share() && !has_keeper(arguments);
+	bool share = spawn_can_share() && !has_supervisor(arguments);
 	struct start start = {
 		.call.arguments = arguments,
 		.call.start_us = start_us,
@@ -194,8 +194,8 @@ int launch(struct arguments *arguments, uint64_t start_us, struct view_error *er
 	if (wait_ready(&start.call, pid, ends[0], signals, &report, error) < 0)
 		_exit(launch_failed(arguments, error));
 	tell_ready_fd(arguments, report.text, strlen(report.text));
-	if (!has_keeper(arguments))
+	if (!has_supervisor(arguments))
 		_exit(0);
 	close(ends[0]);
-	return keep(arguments, progress->served_by ? progress->served_by : pid, signals);
+	return supervise(arguments, progress->served_by ? progress->served_by : pid, signals);
 }

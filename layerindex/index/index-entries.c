@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* An index as its keeper sees it: what is in it, what of that is of use, and what has to go. */
+/* An index as its supervisor sees it: what is in it, what of that is of use, and what has to go. */
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -65,7 +65,7 @@ static int each_name(const struct li_index *index,
 
 /*
  * Whether the layer on top is still the one that the facts are about. Its mount may be another one
- * for a view: they may live in another mount namespace than the index's keeper.
+ * for a view: they may live in another mount namespace than the index's supervisor.
  */
 static bool is_current(const struct chain *chain, const struct facts *facts)
 {

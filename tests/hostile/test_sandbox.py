@@ -110,13 +110,13 @@ def test_what_is_left(
         read_everything(view)
 
 
-def test_a_keeper_is_not_sandboxed(place: Path, layers: list[bytes]) -> None:
+def test_a_supervisor_is_not_sandboxed(place: Path, layers: list[bytes]) -> None:
     """It must be able to unmount."""
     with View(place / "view", "-o", lowerdir(layers), foreground=True) as view:
         daemon = view.wait_sandboxed()
-        (keeper,) = (process for process in view.processes if process != daemon)
-        assert int(keeper.status("CapEff"), 16) == EARLY
-        assert keeper.status("Seccomp") == "0"
+        (supervisor,) = (process for process in view.processes if process != daemon)
+        assert int(supervisor.status("CapEff"), 16) == EARLY
+        assert supervisor.status("Seccomp") == "0"
 
 
 @pytest.mark.parametrize(

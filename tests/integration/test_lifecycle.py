@@ -156,8 +156,8 @@ def test_started_with_stdio_closed(
             assert (view.root / KERNEL_PATH).read_bytes() == KERNEL
             daemon = view.wait_sandboxed()
             assert list(daemon.descriptors().values()) == ["/dev/fuse"]
-            for keeper in (process for process in view.processes if process != daemon):
-                descriptors = keeper.descriptors()
+            for supervisor in (process for process in view.processes if process != daemon):
+                descriptors = supervisor.descriptors()
                 assert [descriptors[n] for n in range(3)] == ["/dev/null"] * 3
 
 

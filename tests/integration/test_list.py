@@ -147,8 +147,8 @@ def test_of_two_processes_the_server(place: Path, option: bytes, how: str) -> No
         ) as view:
             assert len(view.processes) == 2
             assert listed_at(view.root)["pid"] == view.daemon.pid
-            (keeper,) = (p for p in view.processes if p.pid != view.daemon.pid)
-            assert not (keeper.proc / "cmdline").read_bytes().startswith(b"urunc-viewfs: ")
+            (supervisor,) = (p for p in view.processes if p.pid != view.daemon.pid)
+            assert not (supervisor.proc / "cmdline").read_bytes().startswith(b"urunc-viewfs: ")
     finally:
         os.close(reader)
         os.close(writer)

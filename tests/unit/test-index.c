@@ -351,7 +351,7 @@ static void test_entries(void **state)
 	assert_true(shows(index, "10000 stale 9 1 layer|"));
 }
 
-/* A keeper in another mount namespace sees the layers through other mounts. */
+/* A supervisor in another mount namespace sees the layers through other mounts. */
 static void test_entries_seen_from_elsewhere(void **state)
 {
 	cleanup_with(index_close) struct li_index *index = open_index();

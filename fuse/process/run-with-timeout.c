@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "fuse/process/bounded.h"
+#include "fuse/process/run-with-timeout.h"
 
 #include <errno.h>
 #include <fcntl.h>

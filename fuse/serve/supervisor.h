@@ -15,4 +15,4 @@
  * the waiting.
  * Returns: the exit status.
  */
-int keep(const struct arguments *arguments, pid_t server, int signals);
+int supervise(const struct arguments *arguments, pid_t server, int signals);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "fuse/serve/keeper.h"
+#include "fuse/serve/supervisor.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -87,7 +87,7 @@ static int let_caller_go(int server, int signals, int *lifeline)
 	return r;
 }
 
-int keep(const struct arguments *arguments, pid_t pid, int signals)
+int supervise(const struct arguments *arguments, pid_t pid, int signals)
 {
 	cleanup_free char *mountpoint = mountpoint_path(arguments->mountpoint);
 	/* What comes last has said in errno why it failed. */
@@ -98,11 +98,11 @@ int keep(const struct arguments *arguments, pid_t pid, int signals)
 	if (server < 0)
 		return give_up(arguments, pid, mountpoint);
 	if (!arguments->foreground) {
-		pid_t keeper = fork();
+		pid_t supervisor = fork();
 
-		if (keeper < 0)
+		if (supervisor < 0)
 			return give_up(arguments, pid, mountpoint);
-		if (keeper > 0)
+		if (supervisor > 0)
 			return 0;
 		let_go = let_caller_go(server, signals, &lifeline) == 0;
 	}
