@@ -130,7 +130,7 @@ static int try_mount(void *argument)
 
 void check_passthrough(struct checkup *checkup)
 {
-	int r = may_mount() ? bounded_run(try_mount, NULL, TRIAL_SECONDS) : -EPERM;
+	int r = may_mount() ? run_with_timeout(try_mount, NULL, TRIAL_SECONDS) : -EPERM;
 
 	/* What keeps it from being tried, or used, is said elsewhere. */
 	if (r == TRIAL_OFFERED && is_in_initial_namespace())

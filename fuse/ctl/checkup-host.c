@@ -27,7 +27,7 @@ void check_program(struct checkup *checkup)
 	int r = program_path(PROGRAM_NAME, path);
 
 	if (r == 0)
-		r = bounded_run(run_program, path, ANSWER_SECONDS);
+		r = run_with_timeout(run_program, path, ANSWER_SECONDS);
 	if (r == 0)
 		checkup_add(checkup, SEVERITY_OK, "program", NULL,
 			    "%s starts (built with libfuse " VIEWFS_LIBFUSE ")", path);
@@ -109,7 +109,7 @@ static int find_filesystem(void *argument)
 void check_snapshots(struct checkup *checkup)
 {
 	static char path[] = SNAPSHOTS;
-	int r = bounded_run(find_filesystem, path, ANSWER_SECONDS);
+	int r = run_with_timeout(find_filesystem, path, ANSWER_SECONDS);
 
 	if (r == ON_DISK)
 		checkup_add(checkup, SEVERITY_OK, "snapshots", NULL,

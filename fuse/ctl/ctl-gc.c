@@ -60,7 +60,7 @@ static int collect(struct view_mount *mount, bool dry_run)
 		printf("would remove dead view '%s'\n", shown);
 		return -1;
 	}
-	r = bounded_run(remove_dead, mount, PLACE_SECONDS);
+	r = run_with_timeout(remove_dead, mount, PLACE_SECONDS);
 	/* Gone, or replaced by a live one meanwhile. */
 	if (r == ESTALE || r == ENOENT || r == EINVAL)
 		return 0;

@@ -153,13 +153,13 @@ static int run(void *argument)
 }
 
 /* One DIR, in bounded time. Returns: the exit status. */
-static int unmount_bounded(struct place *place, const char *directory)
+static int unmount_with_timeout(struct place *place, const char *directory)
 {
 	VIEW_ERROR(error);
 	int r;
 
 	*place = (struct place){.directory = directory};
-	r = bounded_run(run, place, PLACE_SECONDS);
+	r = run_with_timeout(run, place, PLACE_SECONDS);
 	if (r == 0)
 		return 0;
 	if (r > 0)
@@ -187,7 +187,7 @@ int ctl_umount(int argc, char **argv)
 	if (place == MAP_FAILED)
 		return ctl_fail_errno("umount", -errno);
 	for (char **directory = call.operands; *directory; directory++) {
-		int r = unmount_bounded(place, *directory);
+		int r = unmount_with_timeout(place, *directory);
 
 		failed = failed ? failed : r;
 		done += r == 0;

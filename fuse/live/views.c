@@ -105,9 +105,10 @@ static int ask_all(struct views *views)
 		return -ENOMEM;
 	for (size_t i = 0; i < views->count; i++)
 		if (!views->items[i].process)
-			asking[i] = bounded_start(ask, &views->items[i]);
+			asking[i] = run_with_timeout_start(ask, &views->items[i]);
 	for (size_t i = 0; i < views->count; i++) {
-		int state = asking[i] > 0 ? bounded_finish(asking[i], deadline_us) : -ECHILD;
+		int state =
+			asking[i] > 0 ? run_with_timeout_finish(asking[i], deadline_us) : -ECHILD;
 
 		if (!views->items[i].process)
 			views->items[i].state = state < 0 ? MOUNT_UNKNOWN : (enum mount_state)state;

@@ -25,7 +25,7 @@ static bool let_go_of_everything(void)
 	return true;
 }
 
-pid_t bounded_start(int (*run)(void *argument), void *argument)
+pid_t run_with_timeout_start(int (*run)(void *argument), void *argument)
 {
 	pid_t pid;
 
@@ -33,7 +33,7 @@ pid_t bounded_start(int (*run)(void *argument), void *argument)
 	if (pid == 0) {
 		/* Whoever waits for the end of a pipe does not wait for this process. */
 		if (!let_go_of_everything())
-			_exit(BOUNDED_FAILED);
+			_exit(RUN_WITH_TIMEOUT_FAILED);
 		_exit(run(argument));
 	}
 	return pid < 0 ? -errno : pid;
@@ -56,7 +56,7 @@ static int wait_end(pid_t pid, uint64_t deadline_us)
 	return n < 0 ? -errno : n;
 }
 
-int bounded_finish(pid_t pid, uint64_t deadline_us)
+int run_with_timeout_finish(pid_t pid, uint64_t deadline_us)
 {
 	int r = wait_end(pid, deadline_us);
 	int status;
@@ -68,15 +68,15 @@ int bounded_finish(pid_t pid, uint64_t deadline_us)
 	}
 	if (waitpid(pid, &status, 0) != pid)
 		return -errno;
-	if (!WIFEXITED(status) || WEXITSTATUS(status) == BOUNDED_FAILED)
+	if (!WIFEXITED(status) || WEXITSTATUS(status) == RUN_WITH_TIMEOUT_FAILED)
 		return -ECANCELED;
 	return WEXITSTATUS(status);
 }
 
-int bounded_run(int (*run)(void *argument), void *argument, unsigned seconds)
+int run_with_timeout(int (*run)(void *argument), void *argument, unsigned seconds)
 {
 	uint64_t deadline_us = now_us() + seconds * UINT64_C(1000000);
-	pid_t pid = bounded_start(run, argument);
+	pid_t pid = run_with_timeout_start(run, argument);
 
-	return pid < 0 ? pid : bounded_finish(pid, deadline_us);
+	return pid < 0 ? pid : run_with_timeout_finish(pid, deadline_us);
 }
