@@ -4,8 +4,8 @@
 #include <stdio.h>
 
 #include "fuse/base/json.h"
-#include "fuse/ctl/checkup.h"
 #include "fuse/ctl/ctl.h"
+#include "fuse/ctl/doctor-findings.h"
 #include "fuse/ctl/table.h"
 
 static const struct {
@@ -37,10 +37,10 @@ static void print_help(void)
 	     "Exit status: 0 fine, or notes only; 64 warnings; 32 errors; 1 usage; 2 system.");
 }
 
-static void print_findings(const struct checkup *checkup)
+static void print_findings(const struct findings *findings)
 {
-	for (size_t i = 0; i < checkup->count; i++) {
-		const struct finding *finding = &checkup->items[i];
+	for (size_t i = 0; i < findings->count; i++) {
+		const struct finding *finding = &findings->items[i];
 
 		printf("%s%-7s%s  %-11s  %s\n", colour_code(severities[finding->severity].colour),
 		       severities[finding->severity].name, colour_code(PLAIN), finding->subject,
@@ -65,15 +65,15 @@ static struct json_object *describe(const struct finding *finding)
 	return TAKE_PTR(object);
 }
 
-static int print_json(const struct checkup *checkup)
+static int print_json(const struct findings *findings)
 {
 	cleanup_with(json_done) struct json_object *object = json_object_new_object();
-	struct json_object *findings = json_object_new_array();
+	struct json_object *array = json_object_new_array();
 
-	if (!object || json_add(object, "findings", findings) < 0)
+	if (!object || json_add(object, "findings", array) < 0)
 		return -ENOMEM;
-	for (size_t i = 0; i < checkup->count; i++)
-		if (json_append(findings, describe(&checkup->items[i])) < 0)
+	for (size_t i = 0; i < findings->count; i++)
+		if (json_append(array, describe(&findings->items[i])) < 0)
 			return -ENOMEM;
 	json_print(object);
 	return 0;
@@ -81,13 +81,13 @@ static int print_json(const struct checkup *checkup)
 
 int ctl_doctor(int argc, char **argv)
 {
-	static void (*const checks[])(struct checkup *) = {
+	static void (*const checks[])(struct findings *) = {
 		check_kernel,	 check_device,	 check_privilege, check_passthrough,
 		check_openat2,	 check_program,	 check_fuse3,	  check_containerd,
 		check_snapshots, check_apparmor, check_selinux,	  check_views,
 	};
 	static const struct ctl_words words = {.json = true, .print_help = print_help};
-	cleanup_with(checkup_done) struct checkup checkup = {};
+	cleanup_with(findings_done) struct findings findings = {};
 	enum severity worst = SEVERITY_OK;
 	struct ctl_call call;
 	int r = ctl_parse(argc, argv, &words, &call);
@@ -95,13 +95,13 @@ int ctl_doctor(int argc, char **argv)
 	if (r >= 0)
 		return r;
 	for (size_t i = 0; i < sizeof(checks) / sizeof(*checks); i++)
-		checks[i](&checkup);
-	for (size_t i = 0; i < checkup.count; i++)
-		if (checkup.items[i].severity > worst)
-			worst = checkup.items[i].severity;
-	if (call.json && print_json(&checkup) < 0)
-		checkup.no_memory = true;
+		checks[i](&findings);
+	for (size_t i = 0; i < findings.count; i++)
+		if (findings.items[i].severity > worst)
+			worst = findings.items[i].severity;
+	if (call.json && print_json(&findings) < 0)
+		findings.no_memory = true;
 	if (!call.json)
-		print_findings(&checkup);
-	return checkup.no_memory ? ctl_fail_errno("doctor", -ENOMEM) : severities[worst].status;
+		print_findings(&findings);
+	return findings.no_memory ? ctl_fail_errno("doctor", -ENOMEM) : severities[worst].status;
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "fuse/ctl/checkup.h"
+#include "fuse/ctl/doctor-findings.h"
 
 #include <errno.h>
 #include <linux/magic.h>
@@ -21,7 +21,7 @@ static int run_program(void *argument)
 }
 
 /* Whether it starts at all: a library may be missing. */
-void check_program(struct checkup *checkup)
+void check_program(struct findings *findings)
 {
 	char path[PATH_MAX];
 	int r = program_path(PROGRAM_NAME, path);
@@ -29,14 +29,14 @@ void check_program(struct checkup *checkup)
 	if (r == 0)
 		r = run_with_timeout(run_program, path, ANSWER_SECONDS);
 	if (r == 0)
-		checkup_add(checkup, SEVERITY_OK, "program", NULL,
-			    "%s starts (built with libfuse " VIEWFS_LIBFUSE ")", path);
+		findings_add(findings, SEVERITY_OK, "program", NULL,
+			     "%s starts (built with libfuse " VIEWFS_LIBFUSE ")", path);
 	else if (access(path, X_OK) < 0)
-		checkup_add(checkup, SEVERITY_ERROR, "program", "install " PROGRAM_NAME, "%s: %s",
-			    path, strerror(errno));
+		findings_add(findings, SEVERITY_ERROR, "program", "install " PROGRAM_NAME, "%s: %s",
+			     path, strerror(errno));
 	else
-		checkup_add(checkup, SEVERITY_ERROR, "program",
-			    "run it by hand: it says what it lacks", "%s does not start", path);
+		findings_add(findings, SEVERITY_ERROR, "program",
+			     "run it by hand: it says what it lacks", "%s does not start", path);
 }
 
 static bool is_installed(const char *name)
@@ -54,36 +54,36 @@ static bool is_installed(const char *name)
 	return false;
 }
 
-void check_fuse3(struct checkup *checkup)
+void check_fuse3(struct findings *findings)
 {
 	static const char fix[] = "install fuse3";
 	bool by_containerd = is_installed("mount.fuse3");
 	bool by_users = is_installed("fusermount3");
 
 	if (!by_containerd)
-		checkup_add(checkup, SEVERITY_NOTE, "fuse3", fix,
-			    "there is no mount.fuse3, by which containerd mounts the type "
-			    "fuse3.urunc-viewfs");
+		findings_add(findings, SEVERITY_NOTE, "fuse3", fix,
+			     "there is no mount.fuse3, by which containerd mounts the type "
+			     "fuse3.urunc-viewfs");
 	if (!by_users)
-		checkup_add(checkup, SEVERITY_NOTE, "fuse3", fix,
-			    "there is no fusermount3, by which users who are not root mount");
+		findings_add(findings, SEVERITY_NOTE, "fuse3", fix,
+			     "there is no fusermount3, by which users who are not root mount");
 	if (by_containerd && by_users)
-		checkup_add(checkup, SEVERITY_OK, "fuse3", NULL,
-			    "mount.fuse3 and fusermount3 are there");
+		findings_add(findings, SEVERITY_OK, "fuse3", NULL,
+			     "mount.fuse3 and fusermount3 are there");
 }
 
-void check_containerd(struct checkup *checkup)
+void check_containerd(struct findings *findings)
 {
 	char mode[KILL_MODE_SIZE];
 
 	if (!unit_find_kill_mode("containerd.service", mode))
 		return;
 	if (strcmp(mode, "process") == 0)
-		checkup_add(checkup, SEVERITY_OK, "containerd", NULL,
-			    "KillMode=process: views outlive a restart of containerd");
+		findings_add(findings, SEVERITY_OK, "containerd", NULL,
+			     "KillMode=process: views outlive a restart of containerd");
 	else
-		checkup_add(
-			checkup, SEVERITY_WARNING, "containerd",
+		findings_add(
+			findings, SEVERITY_WARNING, "containerd",
 			"systemctl edit containerd: KillMode=process in [Service]",
 			"KillMode=%s: stopping containerd.service ends every view that was made "
 			"from it",
@@ -106,24 +106,24 @@ static int find_filesystem(void *argument)
 }
 
 /* The kernel stacks filesystems two deep (FILESYSTEM_MAX_STACK_DEPTH), a view among them. */
-void check_snapshots(struct checkup *checkup)
+void check_snapshots(struct findings *findings)
 {
 	static char path[] = SNAPSHOTS;
 	int r = run_with_timeout(find_filesystem, path, ANSWER_SECONDS);
 
 	if (r == ON_DISK)
-		checkup_add(checkup, SEVERITY_OK, "snapshots", NULL,
-			    SNAPSHOTS " can be stacked upon");
+		findings_add(findings, SEVERITY_OK, "snapshots", NULL,
+			     SNAPSHOTS " can be stacked upon");
 	else if (r == ON_OVERLAY || r == ON_FUSE)
-		checkup_add(checkup, SEVERITY_NOTE, "snapshots",
-			    "put containerd's root on the filesystem of a disk",
-			    SNAPSHOTS
-			    " lies on %s: a view of it can be no layer of an overlay, and "
-			    "may go without passthrough",
-			    r == ON_OVERLAY ? "an overlay" : "FUSE");
+		findings_add(findings, SEVERITY_NOTE, "snapshots",
+			     "put containerd's root on the filesystem of a disk",
+			     SNAPSHOTS
+			     " lies on %s: a view of it can be no layer of an overlay, and "
+			     "may go without passthrough",
+			     r == ON_OVERLAY ? "an overlay" : "FUSE");
 	else if (r == -ETIMEDOUT)
-		checkup_add(checkup, SEVERITY_WARNING, "snapshots",
-			    "look after the filesystem it lies on", SNAPSHOTS " does not answer");
+		findings_add(findings, SEVERITY_WARNING, "snapshots",
+			     "look after the filesystem it lies on", SNAPSHOTS " does not answer");
 }
 
 static bool is_set(const char *path, char value)
@@ -133,21 +133,21 @@ static bool is_set(const char *path, char value)
 	return text && *text == value;
 }
 
-void check_apparmor(struct checkup *checkup)
+void check_apparmor(struct findings *findings)
 {
 	if (is_set("/sys/module/apparmor/parameters/enabled", 'Y') &&
 	    access("/etc/apparmor.d/fusermount3", F_OK) == 0)
-		checkup_add(checkup, SEVERITY_NOTE, "apparmor",
-			    "add mountpoints in /etc/apparmor.d/local/fusermount3",
-			    "users who are not root mount only where the profile of fusermount3 "
-			    "allows it");
+		findings_add(findings, SEVERITY_NOTE, "apparmor",
+			     "add mountpoints in /etc/apparmor.d/local/fusermount3",
+			     "users who are not root mount only where the profile of fusermount3 "
+			     "allows it");
 }
 
-void check_selinux(struct checkup *checkup)
+void check_selinux(struct findings *findings)
 {
 	if (is_set("/sys/fs/selinux/enforce", '1'))
-		checkup_add(
-			checkup, SEVERITY_NOTE, "selinux",
+		findings_add(
+			findings, SEVERITY_NOTE, "selinux",
 			"setsebool -P virt_sandbox_use_fusefs on, and virt_use_fusefs on",
 			"SELinux is enforcing: a confined monitor may be kept from reading a view");
 }

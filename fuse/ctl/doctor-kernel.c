@@ -3,7 +3,7 @@
  * Whether the kernel offers passthrough it says only to who mounts: so something is mounted, where
  * nobody sees it.
  */
-#include "fuse/ctl/checkup.h"
+#include "fuse/ctl/doctor-findings.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -25,19 +25,19 @@ enum { TRIAL_SECONDS = 5 };
 
 #define PROC_USER_INIT_INO 0xeffffffdU /* include/linux/proc_ns.h */
 
-void check_kernel(struct checkup *checkup)
+void check_kernel(struct findings *findings)
 {
 	struct utsname name;
 
 	uname(&name);
 	if (kernel_is(&name, 5, 8))
-		checkup_add(checkup, SEVERITY_OK, "kernel", NULL, "Linux %s", name.release);
+		findings_add(findings, SEVERITY_OK, "kernel", NULL, "Linux %s", name.release);
 	else
-		checkup_add(checkup, SEVERITY_ERROR, "kernel", "take Linux 5.8 or newer",
-			    "Linux %s is too old", name.release);
+		findings_add(findings, SEVERITY_ERROR, "kernel", "take Linux 5.8 or newer",
+			     "Linux %s is too old", name.release);
 }
 
-void check_device(struct checkup *checkup)
+void check_device(struct findings *findings)
 {
 	static const char load[] = "modprobe fuse; in a container, pass the device in "
 				   "(--device /dev/fuse)";
@@ -47,10 +47,10 @@ void check_device(struct checkup *checkup)
 	bool denied = errno == EACCES || errno == EPERM;
 
 	if (fd >= 0)
-		checkup_add(checkup, SEVERITY_OK, "device", NULL, "/dev/fuse can be opened");
+		findings_add(findings, SEVERITY_OK, "device", NULL, "/dev/fuse can be opened");
 	else
-		checkup_add(checkup, SEVERITY_ERROR, "device", denied ? allow : load,
-			    "/dev/fuse: %s", strerror(errno));
+		findings_add(findings, SEVERITY_ERROR, "device", denied ? allow : load,
+			     "/dev/fuse: %s", strerror(errno));
 }
 
 /* CAP_SYS_ADMIN. */
@@ -69,22 +69,22 @@ static bool is_in_initial_namespace(void)
 	return stat("/proc/self/ns/user", &st) == 0 && st.st_ino == PROC_USER_INIT_INO;
 }
 
-void check_privilege(struct checkup *checkup)
+void check_privilege(struct findings *findings)
 {
 	if (!may_mount())
-		checkup_add(
-			checkup, SEVERITY_WARNING, "privilege", "run as root",
+		findings_add(
+			findings, SEVERITY_WARNING, "privilege", "run as root",
 			"without CAP_SYS_ADMIN nothing can be mounted but by fusermount3, without "
 			"passthrough");
 	else if (!is_in_initial_namespace())
-		checkup_add(
-			checkup, SEVERITY_WARNING, "privilege",
+		findings_add(
+			findings, SEVERITY_WARNING, "privilege",
 			"mount views outside of the user namespace, or with -o userxattr",
 			"in a user namespace trusted.overlay.* marks cannot be read, and nothing "
 			"is passed through");
 	else
-		checkup_add(checkup, SEVERITY_OK, "privilege", NULL,
-			    "CAP_SYS_ADMIN in the initial user namespace");
+		findings_add(findings, SEVERITY_OK, "privilege", NULL,
+			     "CAP_SYS_ADMIN in the initial user namespace");
 }
 
 /*
@@ -128,35 +128,36 @@ static int try_mount(void *argument)
 	return offered & FLAGS2_PASSTHROUGH ? TRIAL_OFFERED : TRIAL_NOT_OFFERED;
 }
 
-void check_passthrough(struct checkup *checkup)
+void check_passthrough(struct findings *findings)
 {
 	int r = may_mount() ? run_with_timeout(try_mount, NULL, TRIAL_SECONDS) : -EPERM;
 
 	/* What keeps it from being tried, or used, is said elsewhere. */
 	if (r == TRIAL_OFFERED && is_in_initial_namespace())
-		checkup_add(checkup, SEVERITY_OK, "passthrough", NULL,
-			    "the kernel reads artifacts itself");
+		findings_add(findings, SEVERITY_OK, "passthrough", NULL,
+			     "the kernel reads artifacts itself");
 	else if (r == TRIAL_NOT_OFFERED)
-		checkup_add(checkup, SEVERITY_NOTE, "passthrough",
-			    "take Linux 6.9 or newer, with CONFIG_FUSE_PASSTHROUGH",
-			    "there is none: artifacts are read through the view's process, several "
-			    "times slower");
+		findings_add(
+			findings, SEVERITY_NOTE, "passthrough",
+			"take Linux 6.9 or newer, with CONFIG_FUSE_PASSTHROUGH",
+			"there is none: artifacts are read through the view's process, several "
+			"times slower");
 	else if (r > TRIAL_FAILED && access("/dev/fuse", R_OK | W_OK) == 0)
-		checkup_add(
-			checkup, SEVERITY_ERROR, "mount",
+		findings_add(
+			findings, SEVERITY_ERROR, "mount",
 			"see the kernel's log; a seccomp profile or a security module may forbid "
 			"it",
 			"a FUSE filesystem cannot be mounted: %s", strerror(r - TRIAL_FAILED));
 }
 
-void check_openat2(struct checkup *checkup)
+void check_openat2(struct findings *findings)
 {
 	if (kernel_has_openat2())
-		checkup_add(checkup, SEVERITY_OK, "openat2", NULL,
-			    "paths are walked by the kernel");
+		findings_add(findings, SEVERITY_OK, "openat2", NULL,
+			     "paths are walked by the kernel");
 	else
-		checkup_add(
-			checkup, SEVERITY_NOTE, "openat2",
+		findings_add(
+			findings, SEVERITY_NOTE, "openat2",
 			"allow openat2(2) in the seccomp profile",
 			"openat2(2) is forbidden: paths are walked name by name, which is slower");
 }

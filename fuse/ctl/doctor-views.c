@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "fuse/ctl/checkup.h"
+#include "fuse/ctl/doctor-findings.h"
 
 #include <string.h>
 
 #include "fuse/live/views.h"
 
 /* One finding for all views in a state; nothing where there are none. */
-static void add(struct checkup *checkup, const struct views *views, enum mount_state state,
+static void add(struct findings *findings, const struct views *views, enum mount_state state,
 		enum severity severity, const char *fix)
 {
 	const char *example = NULL;
@@ -19,24 +19,24 @@ static void add(struct checkup *checkup, const struct views *views, enum mount_s
 		n++;
 	}
 	if (n > 0)
-		checkup_add(checkup, severity, "views", fix, "%zu %s: '%s'%s", n,
-			    mount_state_name(state), example, n > 1 ? " and others" : "");
+		findings_add(findings, severity, "views", fix, "%zu %s: '%s'%s", n,
+			     mount_state_name(state), example, n > 1 ? " and others" : "");
 }
 
-void check_views(struct checkup *checkup)
+void check_views(struct findings *findings)
 {
 	cleanup_with(views_done) struct views views = {};
 	int r = views_read(&views);
 
 	if (r < 0) {
-		checkup_add(checkup, SEVERITY_WARNING, "views", "mount /proc",
-			    "they cannot be listed: %s", strerror(-r));
+		findings_add(findings, SEVERITY_WARNING, "views", "mount /proc",
+			     "they cannot be listed: %s", strerror(-r));
 		return;
 	}
-	add(checkup, &views, MOUNT_ALIVE, SEVERITY_OK, NULL);
-	add(checkup, &views, MOUNT_STOPPED, SEVERITY_WARNING,
+	add(findings, &views, MOUNT_ALIVE, SEVERITY_OK, NULL);
+	add(findings, &views, MOUNT_STOPPED, SEVERITY_WARNING,
 	    "kill -CONT the process that 'viewfsctl list' shows");
-	add(checkup, &views, MOUNT_DEAD, SEVERITY_WARNING, "viewfsctl gc");
-	add(checkup, &views, MOUNT_UNKNOWN, SEVERITY_NOTE,
+	add(findings, &views, MOUNT_DEAD, SEVERITY_WARNING, "viewfsctl gc");
+	add(findings, &views, MOUNT_UNKNOWN, SEVERITY_NOTE,
 	    "look where its process runs, in another pid namespace perhaps");
 }

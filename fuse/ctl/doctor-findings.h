@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What on this machine would keep a view from working, or make it slow, and the fix. A check adds
+ * what it found; where it has nothing to look at, it adds nothing.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "layerindex/cleanup.h"
+
+enum severity {
+	SEVERITY_OK,
+	SEVERITY_NOTE,	  /* good to know */
+	SEVERITY_WARNING, /* views work, but not as they should */
+	SEVERITY_ERROR,	  /* no view can work */
+};
+
+struct finding {
+	enum severity severity;
+	const char *subject; /* one word; static */
+	char *text;	     /* printable; owned */
+	const char *fix;     /* what to do; static, NULL where nothing is to be done */
+};
+
+struct findings {
+	struct finding *items; /* owned */
+	size_t count, capacity;
+	bool no_memory; /* for some finding */
+};
+
+void findings_add(struct findings *findings, enum severity severity, const char *subject,
+		  const char *fix, const char *format, ...) __attribute__((format(printf, 5, 6)));
+
+void findings_done(struct findings *findings);
+DEFINE_CLEANUP(struct findings, findings_done)
+
+/* The kernel, its FUSE, and what this process may do: findings-fuse.c. */
+void check_kernel(struct findings *findings);
+void check_device(struct findings *findings);
+void check_privilege(struct findings *findings);
+void check_passthrough(struct findings *findings);
+void check_openat2(struct findings *findings);
+
+/* What is installed, and how it is set up: findings-host.c. */
+void check_program(struct findings *findings);
+void check_fuse3(struct findings *findings);
+void check_containerd(struct findings *findings);
+void check_snapshots(struct findings *findings);
+void check_apparmor(struct findings *findings);
+void check_selinux(struct findings *findings);
+
+/* What is mounted: findings-views.c. */
+void check_views(struct findings *findings);
