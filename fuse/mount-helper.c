@@ -14,7 +14,7 @@
 
 #include "fuse/base/error.h"
 #include "fuse/base/log.h"
-#include "fuse/base/sentences.h"
+#include "fuse/base/messages.h"
 #include "fuse/cli/arguments.h"
 #include "fuse/cli/options.h"
 #include "fuse/cli/output.h"
@@ -73,18 +73,18 @@ static int parse(struct call *call, int argc, char **argv, struct view_error *er
 		case 'N': call->in_namespace = optarg; break;
 		case 'o':
 			if (strings_take(&call->options, strdup(optarg)) < 0)
-				return view_fail(error, SAY_NO_MEMORY);
+				return view_fail(error, MSG_NO_MEMORY);
 			break;
-		case ':': return view_fail(error, SAY_ARGUMENT_NEEDS, argv[optind - 1]);
+		case ':': return view_fail(error, MSG_ARGUMENT_NEEDS, argv[optind - 1]);
 		default: return arguments_refuse(argv, letters, error);
 		}
 	}
 	if (argc - optind < 1)
-		return view_fail(error, SAY_NO_SOURCE);
+		return view_fail(error, MSG_NO_SOURCE);
 	if (argc - optind < 2)
-		return view_fail(error, SAY_NO_MOUNTPOINT);
+		return view_fail(error, MSG_NO_MOUNTPOINT);
 	if (argc - optind > 2)
-		return view_fail(error, SAY_TOO_MANY, argv[optind + 2]);
+		return view_fail(error, MSG_TOO_MANY, argv[optind + 2]);
 	call->spec = argv[optind];
 	call->directory = argv[optind + 1];
 	return 0;
@@ -133,7 +133,7 @@ static int check_options(const struct call *call, struct view_error *error)
 		cleanup_free char *copy = strdup(call->options.items[i]);
 
 		if (!copy)
-			return view_fail(error, SAY_NO_MEMORY);
+			return view_fail(error, MSG_NO_MEMORY);
 		if (options_parse(&options, copy, error) < 0)
 			return -ECANCELED;
 	}
@@ -145,7 +145,7 @@ static int enter_namespace(const char *path, struct view_error *error)
 	cleanup_close int fd = open(path, O_RDONLY | O_CLOEXEC);
 
 	if (fd < 0 || setns(fd, CLONE_NEWNS) < 0)
-		return view_fail(error, SAY_SYSTEM, path, strerror(errno));
+		return view_fail(error, MSG_SYSTEM, path, strerror(errno));
 	return 0;
 }
 
@@ -183,17 +183,17 @@ static int become_urunc_viewfs(const struct call *call, char **words, struct vie
 	int r = program_path(PROGRAM_NAME, path);
 
 	if (r < 0)
-		return view_fail(error, SAY_SYSTEM, "/proc/self/exe", strerror(-r));
+		return view_fail(error, MSG_SYSTEM, "/proc/self/exe", strerror(-r));
 	/* Opened here: the namespace to mount in need not have it. */
 	program = open(path, O_PATH | O_CLOEXEC);
 	if (program < 0)
-		return view_fail(error, SAY_SYSTEM, path, strerror(errno));
+		return view_fail(error, MSG_SYSTEM, path, strerror(errno));
 	if (call->in_namespace && enter_namespace(call->in_namespace, error) < 0)
 		return -ECANCELED;
 	execveat(program, "", words, environ, AT_EMPTY_PATH);
 	if (call->in_namespace)
-		return view_fail(error, SAY_NAMESPACE, call->in_namespace, strerror(errno));
-	return view_fail(error, SAY_SYSTEM, path, strerror(errno));
+		return view_fail(error, MSG_NAMESPACE, call->in_namespace, strerror(errno));
+	return view_fail(error, MSG_SYSTEM, path, strerror(errno));
 }
 
 /* Comes back with 0 only where nothing was to be mounted. */
@@ -202,7 +202,7 @@ static int carry_out(const struct call *call, struct view_error *error)
 	cleanup_free char **words = new_words(call);
 
 	if (!words)
-		return view_fail(error, SAY_NO_MEMORY);
+		return view_fail(error, MSG_NO_MEMORY);
 	if (call->verbose)
 		tell(words);
 	return call->fake ? check_options(call, error) : become_urunc_viewfs(call, words, error);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What went wrong, as a caller needs it (a code) and as a person does (one sentence). The sentences
- * themselves stand in fuse/base/sentences.h, all of them.
+ * themselves stand in fuse/base/messages.h, all of them.
  */
 #pragma once
 
@@ -38,7 +38,7 @@ struct view_error {
 /* NOLINTEND(bugprone-macro-parentheses) */
 
 /*
- * Fills *error* with a code and a sentence, both from sentences.h. What is in *error* already is
+ * Fills *error* with a code and a sentence, both from messages.h. What is in *error* already is
  * kept: the first cause is what a person needs.
  * Returns: -ECANCELED, for `return view_fail(...)`.
  */

@@ -7,7 +7,7 @@
 #include <limits.h>
 #include <string.h>
 
-#include "fuse/base/sentences.h"
+#include "fuse/base/messages.h"
 
 enum {
 	OPT_MOUNTS = 256,
@@ -59,9 +59,9 @@ static void list_known(enum arguments_for what, struct option ret[static KNOWN +
 static int set_once(const char **ret, const char *name, const char *value, struct view_error *error)
 {
 	if (*ret)
-		return view_fail(error, SAY_ARGUMENT_TWICE, name);
+		return view_fail(error, MSG_ARGUMENT_TWICE, name);
 	if (!*value)
-		return view_fail(error, SAY_EMPTY, name);
+		return view_fail(error, MSG_EMPTY, name);
 	*ret = value;
 	return 0;
 }
@@ -71,11 +71,11 @@ static int set_descriptor(int *ret, const char *name, const char *value, struct 
 	uint64_t fd;
 
 	if (*ret >= 0)
-		return view_fail(error, SAY_ARGUMENT_TWICE, name);
+		return view_fail(error, MSG_ARGUMENT_TWICE, name);
 	if (number_parse(value, 10, INT_MAX, &fd) < 0)
-		return view_fail(error, SAY_ARGUMENT_VALUE, name, value, "a descriptor's number");
+		return view_fail(error, MSG_ARGUMENT_VALUE, name, value, "a descriptor's number");
 	if (fcntl((int)fd, F_GETFD) < 0)
-		return view_fail(error, SAY_DESCRIPTOR, name, (int)fd, strerror(errno));
+		return view_fail(error, MSG_DESCRIPTOR, name, (int)fd, strerror(errno));
 	*ret = (int)fd;
 	return 0;
 }
@@ -84,7 +84,7 @@ static int set_log_format(struct arguments *arguments, const char *value, struct
 {
 	arguments->log.json = strcmp(value, "json") == 0;
 	if (!arguments->log.json && strcmp(value, "text") != 0)
-		return view_fail(error, SAY_ARGUMENT_VALUE, "log-format", value, "text or json");
+		return view_fail(error, MSG_ARGUMENT_VALUE, "log-format", value, "text or json");
 	return 0;
 }
 
@@ -97,7 +97,7 @@ static int set_log_level(struct arguments *arguments, const char *value, struct 
 			arguments->log.level = (enum log_level)i;
 			return 0;
 		}
-	return view_fail(error, SAY_ARGUMENT_VALUE, "log-level", value,
+	return view_fail(error, MSG_ARGUMENT_VALUE, "log-level", value,
 			 "error, warn, info or debug");
 }
 
@@ -106,7 +106,7 @@ static int set_list(struct arguments *arguments, const char *list, struct view_e
 	cleanup_free char *copy = strdup(list);
 
 	if (!copy)
-		return view_fail(error, SAY_NO_MEMORY);
+		return view_fail(error, MSG_NO_MEMORY);
 	return options_parse(&arguments->options, copy, error);
 }
 
@@ -115,12 +115,12 @@ static int set_id(struct arguments *arguments, const char *id, struct view_error
 	cleanup_free char *option = NULL;
 
 	if (strlen(id) > ID_MAX)
-		return view_fail(error, SAY_ARGUMENT_VALUE, "id", id, "an id of at most 255 bytes");
+		return view_fail(error, MSG_ARGUMENT_VALUE, "id", id, "an id of at most 255 bytes");
 	if (!*id)
-		return view_fail(error, SAY_EMPTY, "--id");
+		return view_fail(error, MSG_EMPTY, "--id");
 	option = strdup(id);
 	if (!option)
-		return view_fail(error, SAY_NO_MEMORY);
+		return view_fail(error, MSG_NO_MEMORY);
 	free(arguments->options.id);
 	arguments->options.id = TAKE_PTR(option);
 	return 0;
@@ -133,8 +133,8 @@ int arguments_refuse(char **argv, const char *letters, struct view_error *error)
 	const char letter[] = {'-', (char)optopt, '\0'};
 
 	if (optopt > 0 && optopt <= UCHAR_MAX && !strchr(letters, optopt))
-		return view_fail(error, SAY_ARGUMENT, letter);
-	return view_fail(error, SAY_ARGUMENT, argv[optind - 1]);
+		return view_fail(error, MSG_ARGUMENT, letter);
+	return view_fail(error, MSG_ARGUMENT, argv[optind - 1]);
 }
 
 static int set_argument(struct arguments *arguments, int option, const char *value, char **argv,
@@ -166,16 +166,16 @@ static int set_operands(struct arguments *arguments, int n, char **operands,
 			arguments->options.overlay.lowers.count > 0;
 
 	if (n > most)
-		return view_fail(error, SAY_TOO_MANY, operands[most]);
+		return view_fail(error, MSG_TOO_MANY, operands[most]);
 	if (n == 0 && what == FOR_VIEW)
-		return view_fail(error, SAY_NO_SOURCE);
+		return view_fail(error, MSG_NO_SOURCE);
 	if (n == 0 && !labelled)
-		return view_fail(error, SAY_NO_LAYER_SOURCE);
+		return view_fail(error, MSG_NO_LAYER_SOURCE);
 	if (n < most && what == FOR_VIEW)
-		return view_fail(error, SAY_NO_MOUNTPOINT);
+		return view_fail(error, MSG_NO_MOUNTPOINT);
 	for (int i = 0; i < n; i++)
 		if (!*operands[i])
-			return view_fail(error, SAY_EMPTY, i == 0 ? "SOURCE" : "MOUNTPOINT");
+			return view_fail(error, MSG_EMPTY, i == 0 ? "SOURCE" : "MOUNTPOINT");
 	arguments->source = n > 0 ? operands[0] : "none";
 	arguments->mountpoint = n > 1 ? operands[1] : NULL;
 	return 0;
@@ -198,7 +198,7 @@ int arguments_parse(struct arguments *ret, int argc, char **argv, enum arguments
 	unsetenv("POSIXLY_CORRECT");
 	/* Goes on after a failure: where to say it (--ready-fd, --log-format) may come later. */
 	while ((option = getopt_long(argc, argv, letters, names, NULL)) >= 0) {
-		r = option == ':' ? view_fail(error, SAY_ARGUMENT_NEEDS, last)
+		r = option == ':' ? view_fail(error, MSG_ARGUMENT_NEEDS, last)
 				  : set_argument(ret, option, optarg, argv, letters, error);
 		if (r < 0)
 			failed = -ECANCELED;

@@ -6,13 +6,13 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "fuse/base/sentences.h"
+#include "fuse/base/messages.h"
 
 static int set_string(char **ret, const char *value, struct view_error *error)
 {
 	free(*ret);
 	*ret = strdup(value);
-	return *ret ? 0 : view_fail(error, SAY_NO_MEMORY);
+	return *ret ? 0 : view_fail(error, MSG_NO_MEMORY);
 }
 
 static int set_binary(struct options *options, char *value, struct view_error *error)
@@ -33,7 +33,7 @@ static int set_basedir(struct options *options, char *value, struct view_error *
 static int set_id(struct options *options, char *value, struct view_error *error)
 {
 	if (strlen(value) > ID_MAX)
-		return view_fail(error, SAY_OPTION_VALUE, "id", value,
+		return view_fail(error, MSG_OPTION_VALUE, "id", value,
 				 "an id of at most 255 bytes");
 	return set_string(&options->id, value, error);
 }
@@ -48,7 +48,7 @@ static int set_timeout(struct options *options, char *value, struct view_error *
 	uint64_t seconds;
 
 	if (number_parse(value, 10, TIMEOUT_MAX, &seconds) < 0 || seconds == 0)
-		return view_fail(error, SAY_OPTION_VALUE, "timeout", value,
+		return view_fail(error, MSG_OPTION_VALUE, "timeout", value,
 				 "a number of seconds from 1 to 86400");
 	options->timeout = seconds;
 	return 0;
@@ -63,7 +63,7 @@ static int set_word(int *ret, const char *name, const char *value, const char *c
 			*ret = i;
 			return 0;
 		}
-	return view_fail(error, SAY_OPTION_VALUE, name, value, expected);
+	return view_fail(error, MSG_OPTION_VALUE, name, value, expected);
 }
 
 static int set_resolve(struct options *options, char *value, struct view_error *error)
@@ -102,7 +102,7 @@ static int set_owner(int64_t *ret, const char *name, const char *value, struct v
 	uint64_t id;
 
 	if (number_parse(value, 10, UINT32_MAX - 1, &id) < 0)
-		return view_fail(error, SAY_OPTION_VALUE, name, value, "a numeric id");
+		return view_fail(error, MSG_OPTION_VALUE, name, value, "a numeric id");
 	*ret = (int64_t)id;
 	return 0;
 }
@@ -122,7 +122,7 @@ static int set_mode(struct options *options, char *value, struct view_error *err
 	uint64_t mode;
 
 	if (number_parse(value, 8, 0777, &mode) < 0)
-		return view_fail(error, SAY_OPTION_VALUE, "mode", value,
+		return view_fail(error, MSG_OPTION_VALUE, "mode", value,
 				 "octal permission bits up to 0777");
 	options->mode = (int)(mode & ~0222U);
 	return 0;
@@ -227,11 +227,11 @@ static int apply_rule(struct options *options, const struct option_rule *rule, c
 		      struct view_error *error)
 {
 	if (rule->refused)
-		return view_fail(error, SAY_OPTION_REFUSED, rule->name, rule->refused);
+		return view_fail(error, MSG_OPTION_REFUSED, rule->name, rule->refused);
 	if (value)
 		overlay_unescape(value);
 	if (!value || !*value)
-		return view_fail(error, SAY_OPTION_NEEDS_VALUE, rule->name, rule->name);
+		return view_fail(error, MSG_OPTION_NEEDS_VALUE, rule->name, rule->name);
 	return rule->set(options, value, error);
 }
 
@@ -239,10 +239,10 @@ static int apply_rule(struct options *options, const struct option_rule *rule, c
 static int refuse(const char *option, bool has_value, struct view_error *error)
 {
 	if (!options_know(option) || strchr(option, ':'))
-		return view_fail(error, SAY_UNKNOWN_OPTION, option);
+		return view_fail(error, MSG_UNKNOWN_OPTION, option);
 	if (has_value)
-		return view_fail(error, SAY_OPTION_NO_VALUE, option);
-	return view_fail(error, SAY_OPTION_NEEDS_VALUE, option, option);
+		return view_fail(error, MSG_OPTION_NO_VALUE, option);
+	return view_fail(error, MSG_OPTION_NEEDS_VALUE, option, option);
 }
 
 static int set_option(struct options *options, char *option, struct view_error *error)

@@ -7,7 +7,7 @@
 
 #include "fuse/base/error.h"
 #include "fuse/base/log.h"
-#include "fuse/base/sentences.h"
+#include "fuse/base/messages.h"
 
 int output_finish(int status)
 {
@@ -16,7 +16,7 @@ int output_finish(int status)
 	errno = EIO; /* what an earlier write failed with is not known any more */
 	if ((fflush(stdout) == 0 && !ferror(stdout)) || status != 0)
 		return status;
-	view_fail(&error, SAY_SYSTEM, "stdout", strerror(errno));
+	view_fail(&error, MSG_SYSTEM, "stdout", strerror(errno));
 	log_error("%s", error.message);
 	return view_code_exit(error.code);
 }

@@ -4,7 +4,7 @@
 #include <errno.h>
 #include <string.h>
 
-#include "fuse/base/sentences.h"
+#include "fuse/base/messages.h"
 
 /* Where the first part of *text* ends: at its end, or at what of *stops* is not a backslash and has
  * none before it. */
@@ -42,7 +42,7 @@ void overlay_unescape(char *value)
 static int append_lower(struct overlay *overlay, const char *path, struct view_error *error)
 {
 	if (strings_take(&overlay->lowers, strdup(path)) < 0)
-		return view_fail(error, SAY_NO_MEMORY);
+		return view_fail(error, MSG_NO_MEMORY);
 	return 1;
 }
 
@@ -54,7 +54,7 @@ static int set_lowerdir(struct overlay *overlay, char *value, const char *where,
 	char *part = value;
 
 	if (!whole)
-		return view_fail(error, SAY_NO_MEMORY);
+		return view_fail(error, MSG_NO_MEMORY);
 	strings_clear(&overlay->lowers);
 	overlay->closed = true;
 	overlay->data = false;
@@ -68,7 +68,7 @@ static int set_lowerdir(struct overlay *overlay, char *value, const char *where,
 		if (!*part && next && *next && *next != ':' && overlay->lowers.count > 0)
 			overlay->data = true;
 		else if (!*part)
-			return view_fail(error, SAY_LOWERDIR_EMPTY_PART, where, whole);
+			return view_fail(error, MSG_LOWERDIR_EMPTY_PART, where, whole);
 		else if (append_lower(overlay, part, error) < 0)
 			return -ECANCELED;
 		part = next;
@@ -81,9 +81,9 @@ static int set_lowerdir_plus(struct overlay *overlay, const char *value, const c
 			     struct view_error *error)
 {
 	if (overlay->closed)
-		return view_fail(error, SAY_LOWERDIR_ORDER, where);
+		return view_fail(error, MSG_LOWERDIR_ORDER, where);
 	if (!*value)
-		return view_fail(error, SAY_LOWERDIR_EMPTY_PART, where, "");
+		return view_fail(error, MSG_LOWERDIR_EMPTY_PART, where, "");
 	return append_lower(overlay, value, error);
 }
 
@@ -94,9 +94,9 @@ static int set_idmap(struct overlay *overlay, struct idmap *map, const char *ran
 	int r = idmap_append(map, range);
 
 	if (r == -ENOMEM)
-		return view_fail(error, SAY_NO_MEMORY);
+		return view_fail(error, MSG_NO_MEMORY);
 	if (r < 0)
-		return view_fail(error, SAY_OPTION_VALUE, name, range, "CONTAINER:HOST:SIZE");
+		return view_fail(error, MSG_OPTION_VALUE, name, range, "CONTAINER:HOST:SIZE");
 	overlay->last_map = map;
 	return 1;
 }
@@ -106,7 +106,7 @@ static int set_upperdir(struct overlay *overlay, char *value, struct view_error 
 	free(overlay->upper);
 	overlay_unescape(value);
 	overlay->upper = strdup(value);
-	return overlay->upper ? 1 : view_fail(error, SAY_NO_MEMORY);
+	return overlay->upper ? 1 : view_fail(error, MSG_NO_MEMORY);
 }
 
 static bool is_idmap_range(const char *key)

@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "fuse/base/log.h"
-#include "fuse/base/sentences.h"
+#include "fuse/base/messages.h"
 #include "fuse/base/text.h"
 #include "fuse/ctl/ctl.h"
 #include "fuse/ctl/index-entries.h"
@@ -65,7 +65,7 @@ static int collect(struct view_mount *mount, bool dry_run)
 	if (r == ESTALE || r == ENOENT || r == EINVAL)
 		return 0;
 	if (r != 0) {
-		view_fail(&error, SAY_UNMOUNT, mount->entry.mountpoint, strerror(r < 0 ? -r : r));
+		view_fail(&error, MSG_UNMOUNT, mount->entry.mountpoint, strerror(r < 0 ? -r : r));
 		return ctl_fail("gc", &error);
 	}
 	printf("removed dead view '%s'\n", shown);
@@ -113,7 +113,7 @@ static int collect_entry(const struct li_index *index, const char *directory,
 	if (r == 0 && !dry_run)
 		r = li_index_remove(index, entry->name);
 	if (r < 0)
-		return view_fail(error, SAY_INDEX_REMOVE, directory, entry->name, strerror(-r));
+		return view_fail(error, MSG_INDEX_REMOVE, directory, entry->name, strerror(-r));
 	printf("%s %s index entry %s%s%s%s\n", dry_run ? "would remove" : "removed",
 	       index_state_name(entry->state), entry->name, *layer ? " of '" : "", layer,
 	       *layer ? "'" : "");

@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "fuse/base/json.h"
-#include "fuse/base/sentences.h"
+#include "fuse/base/messages.h"
 #include "fuse/ctl/ctl.h"
 #include "fuse/ctl/index-entries.h"
 #include "fuse/ctl/table.h"
@@ -169,7 +169,7 @@ static void print_count(size_t n)
 static int list(struct job *job, struct view_error *error)
 {
 	if ((job->json ? print_json(job) : print_table(job)) < 0)
-		return view_fail(error, SAY_NO_MEMORY);
+		return view_fail(error, MSG_NO_MEMORY);
 	if (job->json)
 		return 0;
 	print_count(job->entries.count);
@@ -184,7 +184,7 @@ static int verify(struct job *job, struct view_error *error)
 
 	job->useless = true;
 	if ((job->json ? print_json(job) : print_table(job)) < 0)
-		return view_fail(error, SAY_NO_MEMORY);
+		return view_fail(error, MSG_NO_MEMORY);
 	for (size_t i = 0; i < job->entries.count; i++)
 		useless += index_entry_is_useless(&job->entries.items[i]);
 	if (!job->json) {
@@ -222,11 +222,11 @@ static int clear(struct job *job, struct view_error *error)
 		int r = li_index_remove(job->entries.index, name);
 
 		if (r < 0)
-			view_fail(error, SAY_INDEX_REMOVE, job->directory, name, strerror(-r));
+			view_fail(error, MSG_INDEX_REMOVE, job->directory, name, strerror(-r));
 		removed += r == 0;
 	}
 	if (print_removed(job, removed) < 0)
-		view_fail(error, SAY_NO_MEMORY);
+		view_fail(error, MSG_NO_MEMORY);
 	return error->code == CODE_NONE ? 0 : -ECANCELED;
 }
 
@@ -242,11 +242,11 @@ static int run(const struct ctl_call *call, struct view_error *error)
 	const char *action = call->operands[0], *directory = call->operands[1];
 
 	if (directory && call->operands[2])
-		return view_fail(error, SAY_TOO_MANY, call->operands[2]);
+		return view_fail(error, MSG_TOO_MANY, call->operands[2]);
 	if (directory && !*directory)
-		return view_fail(error, SAY_EMPTY, "DIR");
+		return view_fail(error, MSG_EMPTY, "DIR");
 	if (!directory && !default_directory)
-		return view_fail(error, SAY_NO_OPERAND, "without $XDG_RUNTIME_DIR, DIR");
+		return view_fail(error, MSG_NO_OPERAND, "without $XDG_RUNTIME_DIR, DIR");
 	for (size_t i = 0; i < sizeof(actions) / sizeof(*actions); i++) {
 		struct job job = {.directory = directory ? directory : default_directory,
 				  .json = call->json};
@@ -260,7 +260,7 @@ static int run(const struct ctl_call *call, struct view_error *error)
 		index_entries_done(&job.entries);
 		return r;
 	}
-	return view_fail(error, SAY_ARGUMENT, action);
+	return view_fail(error, MSG_ARGUMENT, action);
 }
 
 int ctl_index(int argc, char **argv)

@@ -9,7 +9,7 @@
 
 #include "fuse/base/json.h"
 #include "fuse/base/log.h"
-#include "fuse/base/sentences.h"
+#include "fuse/base/messages.h"
 #include "fuse/cli/arguments.h"
 #include "fuse/cli/version.h"
 #include "fuse/ctl/ctl.h"
@@ -82,7 +82,7 @@ static int digest_rows(struct row *rows, size_t n, struct view_error *error)
 		int r = digest_file(artifact->fd, rows[i].digest);
 
 		if (r < 0)
-			return view_fail(error, SAY_ARTIFACT_LAYER, roles_name(artifact->roles),
+			return view_fail(error, MSG_ARTIFACT_LAYER, roles_name(artifact->roles),
 					 artifact->path, strerror(-r));
 	}
 	return 0;
@@ -177,7 +177,7 @@ static int resolve(struct arguments *arguments, struct view_error *error)
 		digest_rows(rows, n, error);
 	if ((arguments->json ? print_json(rows, n, &view, error)
 			     : print_table(rows, n, arguments->digest)) < 0)
-		return view_fail(error, SAY_NO_MEMORY);
+		return view_fail(error, MSG_NO_MEMORY);
 	return error->code == CODE_NONE ? 0 : -ECANCELED;
 }
 

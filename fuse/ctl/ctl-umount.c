@@ -11,7 +11,7 @@
 #include <sys/mman.h>
 #include <sys/pidfd.h>
 
-#include "fuse/base/sentences.h"
+#include "fuse/base/messages.h"
 #include "fuse/ctl/ctl.h"
 #include "fuse/live/view-process.h"
 #include "fuse/mount/mountinfo.h"
@@ -84,11 +84,11 @@ static int end_processes(const char *path, dev_t device, struct view_error *erro
 	if (r == 0)
 		r = view_processes_find(device, &processes);
 	if (r < 0)
-		return view_fail(error, SAY_SYSTEM, path, strerror(-r));
+		return view_fail(error, MSG_SYSTEM, path, strerror(-r));
 	for (size_t i = 0; i < processes.count; i++) {
 		r = end_process(processes.items[i].pid, device);
 		if (r < 0)
-			return view_fail(error, SAY_GOES_ON, path, processes.items[i].pid,
+			return view_fail(error, MSG_GOES_ON, path, processes.items[i].pid,
 					 strerror(-r));
 	}
 	return 0;
@@ -110,15 +110,15 @@ static int unmount_topmost(const char *path, bool again, struct view_error *erro
 	if (fd >= 0)
 		r = mountinfo_find(fd, &mount, &line);
 	if (r < 0)
-		return view_fail(error, SAY_UNMOUNT, path, strerror(-r));
+		return view_fail(error, MSG_UNMOUNT, path, strerror(-r));
 	if (r == 0 || (again && strcmp(mount.type, VIEW_TYPE) != 0))
 		return 0;
 	if (strcmp(mount.type, VIEW_TYPE) != 0)
-		return view_fail(error, SAY_NOT_A_VIEW, path, mount.type);
+		return view_fail(error, MSG_NOT_A_VIEW, path, mount.type);
 	r = mountpoint_detach_this(fd);
 	/* EINVAL: somebody else was faster. */
 	if (r < 0 && r != -EINVAL)
-		return view_fail(error, SAY_UNMOUNT, path, strerror(-r));
+		return view_fail(error, MSG_UNMOUNT, path, strerror(-r));
 	/* As long as the descriptor is open no other view gets this one's number. */
 	return end_processes(path, mount.device, error) < 0 ? -ECANCELED : 1;
 }
@@ -132,7 +132,7 @@ static int unmount(const char *directory, struct view_error *error)
 	if (!path && *directory && (errno == ENOENT || errno == ENOTDIR))
 		return 0;
 	if (!path)
-		return view_fail(error, SAY_UNMOUNT, directory, strerror(errno));
+		return view_fail(error, MSG_UNMOUNT, directory, strerror(errno));
 	r = unmount_topmost(path, false, error);
 	while (r > 0)
 		r = unmount_topmost(path, true, error);
@@ -165,9 +165,9 @@ static int unmount_with_timeout(struct place *place, const char *directory)
 	if (r > 0)
 		return ctl_fail("umount", &place->error);
 	if (r == -ETIMEDOUT)
-		view_fail(&error, SAY_UNMOUNT_TIMEOUT, directory, PLACE_SECONDS);
+		view_fail(&error, MSG_UNMOUNT_TIMEOUT, directory, PLACE_SECONDS);
 	else
-		view_fail(&error, SAY_UNMOUNT, directory, strerror(-r));
+		view_fail(&error, MSG_UNMOUNT, directory, strerror(-r));
 	return ctl_fail("umount", &error);
 }
 

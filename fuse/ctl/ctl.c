@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "fuse/base/log.h"
-#include "fuse/base/sentences.h"
+#include "fuse/base/messages.h"
 #include "fuse/cli/arguments.h"
 #include "fuse/cli/version.h"
 
@@ -43,15 +43,15 @@ static int parse(int argc, char **argv, const struct ctl_words *words, struct ct
 		else if (option == OPT_DRY_RUN && words->dry_run)
 			ret->dry_run = true;
 		else if (option == OPT_JSON || option == OPT_DRY_RUN)
-			return view_fail(error, SAY_ARGUMENT, argv[optind - 1]);
+			return view_fail(error, MSG_ARGUMENT, argv[optind - 1]);
 		else
 			return arguments_refuse(argv, letters, error);
 	}
 	ret->operands = argv + optind;
 	if (words->operands && optind == argc)
-		return view_fail(error, SAY_NO_OPERAND, words->operands);
+		return view_fail(error, MSG_NO_OPERAND, words->operands);
 	if (!words->operands && optind < argc)
-		return view_fail(error, SAY_TOO_MANY, argv[optind]);
+		return view_fail(error, MSG_TOO_MANY, argv[optind]);
 	return -1;
 }
 
@@ -78,6 +78,6 @@ int ctl_fail_errno(const char *what, int r)
 {
 	VIEW_ERROR(error);
 
-	view_fail(&error, SAY_SYSTEM, what, strerror(-r));
+	view_fail(&error, MSG_SYSTEM, what, strerror(-r));
 	return ctl_fail("", &error);
 }

@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "fuse/base/array.h"
-#include "fuse/base/sentences.h"
+#include "fuse/base/messages.h"
 
 enum { WRITING_SECONDS = 60 }; /* far more than it takes to write an entry */
 
@@ -65,13 +65,13 @@ int index_entries_read(const char *directory, struct index_entries *ret, struct 
 	int r = li_index_open(directory, false, &entries.index);
 
 	if (r == -EPERM)
-		return view_fail(error, SAY_INDEX_UNSAFE, directory);
+		return view_fail(error, MSG_INDEX_UNSAFE, directory);
 	if (r == 0)
 		r = li_index_each(entries.index, take, &reader);
 	if (r == 0)
 		r = reader.r;
 	if (r < 0 && r != -ENOENT)
-		return view_fail(error, SAY_INDEX, directory, strerror(-r));
+		return view_fail(error, MSG_INDEX, directory, strerror(-r));
 	if (entries.count > 0)
 		qsort(entries.items, entries.count, sizeof(*entries.items), compare_uses);
 	*ret = entries;

@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "fuse/base/json.h"
-#include "fuse/base/sentences.h"
+#include "fuse/base/messages.h"
 #include "fuse/base/text.h"
 #include "fuse/live/view-process.h"
 #include "fuse/mount/mountpoint.h"
@@ -65,5 +65,5 @@ int reuse_find(const char *path, dev_t device, const char *id, uint64_t fingerpr
 	}
 	if (r < 0)
 		return mountpoint_fail(path, r, error);
-	return r > 0 ? 0 : view_fail(error, SAY_LIVE_VIEW, path);
+	return r > 0 ? 0 : view_fail(error, MSG_LIVE_VIEW, path);
 }

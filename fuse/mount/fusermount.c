@@ -13,7 +13,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "fuse/base/sentences.h"
+#include "fuse/base/messages.h"
 #include "layerindex/cleanup.h"
 
 #define PROGRAM "fusermount3"
@@ -156,7 +156,7 @@ int fusermount_mount(const char *path, const char *label, struct view_error *err
 	int fd = -EPERM;
 
 	if (!escaped)
-		return view_fail(error, SAY_NO_MEMORY);
+		return view_fail(error, MSG_NO_MEMORY);
 	for (int i = 0; i < 2 && fd == -EPERM; i++) {
 		cleanup_free char *options = NULL;
 
@@ -164,14 +164,14 @@ int fusermount_mount(const char *path, const char *label, struct view_error *err
 			     "ro,nosuid,nodev,noexec,default_permissions,subtype=urunc-viewfs,"
 			     "fsname=%s%s",
 			     escaped, others[i]) < 0)
-			return view_fail(error, SAY_NO_MEMORY);
+			return view_fail(error, MSG_NO_MEMORY);
 		fd = mount_with((char *)path, options, words);
 	}
 	if (fd >= 0)
 		return fd;
 	if (is_shortage(fd))
-		return view_fail(error, SAY_SYSTEM, path, strerror(-fd));
-	return view_fail(error, SAY_NO_PRIVILEGE, path, *words ? words : strerror(-fd));
+		return view_fail(error, MSG_SYSTEM, path, strerror(-fd));
+	return view_fail(error, MSG_NO_PRIVILEGE, path, *words ? words : strerror(-fd));
 }
 
 int fusermount_detach(const char *path)

@@ -15,7 +15,7 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
-#include "fuse/base/sentences.h"
+#include "fuse/base/messages.h"
 #include "fuse/live/view-process.h"
 #include "fuse/mount/fusermount.h"
 #include "fuse/mount/mountinfo.h"
@@ -39,8 +39,8 @@ char *mountpoint_path(const char *given)
 int mountpoint_fail(const char *path, int r, struct view_error *error)
 {
 	if (is_shortage(r))
-		return view_fail(error, SAY_SYSTEM, path, strerror(-r));
-	return view_fail(error, SAY_MOUNTPOINT, path, strerror(-r));
+		return view_fail(error, MSG_SYSTEM, path, strerror(-r));
+	return view_fail(error, MSG_MOUNTPOINT, path, strerror(-r));
 }
 
 int mountpoint_device(const char *path, dev_t *ret)
@@ -199,7 +199,7 @@ int mountpoint_mount(const char *path, const char *label, struct view_error *err
 	char options[128];
 
 	if (fd < 0)
-		return view_fail(error, SAY_SYSTEM, "/dev/fuse", strerror(errno));
+		return view_fail(error, MSG_SYSTEM, "/dev/fuse", strerror(errno));
 	snprintf(options, sizeof(options),
 		 "fd=%d,rootmode=40000,user_id=%u,group_id=%u,default_permissions,allow_other", fd,
 		 getuid(), getgid());
@@ -208,8 +208,8 @@ int mountpoint_mount(const char *path, const char *label, struct view_error *err
 		if (errno == EPERM)
 			return fusermount_mount(path, label, error);
 		if (is_shortage(-errno))
-			return view_fail(error, SAY_SYSTEM, path, strerror(errno));
-		return view_fail(error, SAY_MOUNT, path, strerror(errno));
+			return view_fail(error, MSG_SYSTEM, path, strerror(errno));
+		return view_fail(error, MSG_MOUNT, path, strerror(errno));
 	}
 	return TAKE_FD(fd);
 }

@@ -20,7 +20,7 @@
 #include <unistd.h>
 
 #include "fuse/base/log.h"
-#include "fuse/base/sentences.h"
+#include "fuse/base/messages.h"
 #include "fuse/serve/passthrough.h"
 
 static bool is_elf(int fd)
@@ -95,7 +95,7 @@ int artifact_require_passthrough(struct artifact_opener *opener, const char *mou
 				 struct view_error *error)
 {
 	if (!opener->passthrough)
-		return view_fail(error, SAY_NO_PASSTHROUGH, mountpoint, opener->why_not);
+		return view_fail(error, MSG_NO_PASSTHROUGH, mountpoint, opener->why_not);
 	/* Nothing falls back: what is wrong is the call's error. */
 	opener->told = true;
 	for (size_t i = 0; i < opener->view->artifact_count; i++) {
@@ -103,7 +103,7 @@ int artifact_require_passthrough(struct artifact_opener *opener, const char *mou
 		int r = artifact->state == ARTIFACT_READY ? decide(opener, artifact) : 0;
 
 		if (r < 0)
-			return view_fail(error, SAY_NO_PASSTHROUGH_OF, mountpoint, artifact->path,
+			return view_fail(error, MSG_NO_PASSTHROUGH_OF, mountpoint, artifact->path,
 					 reason(r));
 	}
 	return 0;

@@ -19,7 +19,7 @@
 #include <unistd.h>
 
 #include "fuse/base/log.h"
-#include "fuse/base/sentences.h"
+#include "fuse/base/messages.h"
 #include "fuse/mount/mountpoint.h"
 #include "fuse/process/spawn.h"
 #include "fuse/serve/report.h"
@@ -141,12 +141,12 @@ static int wait_ready(const struct server_call *call, pid_t pid, int report_fd, 
 		waitpid(pid, NULL, 0);
 		return view_fail(error, ret->code, "%s", ret->text);
 	case -EPIPE:
-		view_fail(error, SAY_SERVER_DIED, death(pid));
+		view_fail(error, MSG_SERVER_DIED, death(pid));
 		remove_mount(call);
 		return -ECANCELED;
-	case -ETIMEDOUT: view_fail(error, SAY_TIMEOUT, timeout); break;
-	case -EINTR: view_fail(error, SAY_INTERRUPTED); break;
-	default: view_fail(error, SAY_SYSTEM, "waiting for the view", strerror(-r));
+	case -ETIMEDOUT: view_fail(error, MSG_TIMEOUT, timeout); break;
+	case -EINTR: view_fail(error, MSG_INTERRUPTED); break;
+	default: view_fail(error, MSG_SYSTEM, "waiting for the view", strerror(-r));
 	}
 	abandon(pid, call);
 	return -ECANCELED;
@@ -175,11 +175,11 @@ int launch(struct arguments *arguments, uint64_t start_us, struct view_error *er
 	pid_t pid;
 
 	if (progress == MAP_FAILED) {
-		view_fail(error, SAY_NO_MEMORY);
+		view_fail(error, MSG_NO_MEMORY);
 		return launch_failed(arguments, error);
 	}
 	if (signals < 0 || pipe2(ends, O_CLOEXEC) < 0) {
-		view_fail(error, SAY_SYSTEM, "pipe", strerror(errno));
+		view_fail(error, MSG_SYSTEM, "pipe", strerror(errno));
 		return launch_failed(arguments, error);
 	}
 	start.call.report_fd = ends[1];
@@ -187,7 +187,7 @@ int launch(struct arguments *arguments, uint64_t start_us, struct view_error *er
 	pid = spawn(run_server, &start, share);
 	close(ends[1]);
 	if (pid < 0) {
-		view_fail(error, SAY_SYSTEM, "fork", strerror(-pid));
+		view_fail(error, MSG_SYSTEM, "fork", strerror(-pid));
 		return launch_failed(arguments, error);
 	}
 	/* From here on the server may be using this process's memory: see spawn(). */

@@ -13,7 +13,7 @@
 #include <unistd.h>
 
 #include "fuse/base/log.h"
-#include "fuse/base/sentences.h"
+#include "fuse/base/messages.h"
 #include "fuse/live/proctitle.h"
 #include "fuse/live/reuse.h"
 #include "fuse/mount/mountpoint.h"
@@ -109,7 +109,7 @@ static int check_sandbox(const struct options *options, struct view_error *error
 	missing = SANDBOX_ALL & ~sandbox_possible();
 	for (int i = 0; i < SANDBOX_COUNT; i++)
 		if (missing & 1U << i)
-			return view_fail(error, SAY_NO_SANDBOX, sandbox_names[i], sandbox_lack(i));
+			return view_fail(error, MSG_NO_SANDBOX, sandbox_names[i], sandbox_lack(i));
 	return 0;
 }
 
@@ -128,7 +128,7 @@ static int read_call(struct making *making, struct source *source, struct view_e
 	if (!making->mountpoint)
 		return mountpoint_fail(arguments->mountpoint, -errno, error);
 	r = background_close(STDERR_FILENO + 1, &making->call->report_fd, 1);
-	return r < 0 ? view_fail(error, SAY_SYSTEM, "close_range", strerror(-r)) : 0;
+	return r < 0 ? view_fail(error, MSG_SYSTEM, "close_range", strerror(-r)) : 0;
 }
 
 /*
@@ -176,7 +176,7 @@ static int introduce(struct making *making, char **ret_ready, struct view_error 
 	making->elapsed_us = now_us() - making->call->start_us;
 	*ret_ready = ready_line(making);
 	if (!*ret_ready)
-		return view_fail(error, SAY_NO_MEMORY);
+		return view_fail(error, MSG_NO_MEMORY);
 	proctitle_set(*ret_ready, &making->title);
 	making->claim = close_keep_errno(making->claim);
 	return 0;
@@ -193,14 +193,14 @@ static int announce(struct making *making, struct view_error *error)
 		return -ECANCELED;
 	r = background_detach(call->arguments->foreground);
 	if (r < 0)
-		return view_fail(error, SAY_SYSTEM, "/dev/null", strerror(-r));
+		return view_fail(error, MSG_SYSTEM, "/dev/null", strerror(-r));
 	if (!call->arguments->foreground)
 		log_to_syslog();
 	/* A view outlives its caller, but for one who stays in the foreground. */
 	if (call->arguments->foreground)
 		prctl(PR_SET_PDEATHSIG, SIGTERM);
 	r = report_send(call->report_fd, error, ready);
-	return r < 0 ? view_fail(error, SAY_SYSTEM, "launcher", strerror(-r)) : 0;
+	return r < 0 ? view_fail(error, MSG_SYSTEM, "launcher", strerror(-r)) : 0;
 }
 
 /* Tells the launcher of the live view that was found. Returns: the exit status. */

@@ -17,7 +17,7 @@
 #include <unistd.h>
 
 #include "fuse/base/log.h"
-#include "fuse/base/sentences.h"
+#include "fuse/base/messages.h"
 #include "fuse/process/sandbox.h"
 #include "fuse/serve/artifact-open.h"
 #include "fuse/serve/operations.h"
@@ -201,14 +201,14 @@ int session_start(struct view *view, const struct options *options, int fd, cons
 	int r;
 
 	if (!session)
-		return view_fail(error, SAY_NO_MEMORY);
+		return view_fail(error, MSG_NO_MEMORY);
 	session->opener.view = view;
 	r = connect_fuse(session, connection, options->passthrough != PASSTHROUGH_OFF);
 	if (r < 0) {
 		session_free(session);
 		if (is_shortage(r))
-			return view_fail(error, SAY_SYSTEM, "session", strerror(-r));
-		return view_fail(error, SAY_HANDSHAKE, mountpoint, strerror(-r));
+			return view_fail(error, MSG_SYSTEM, "session", strerror(-r));
+		return view_fail(error, MSG_HANDSHAKE, mountpoint, strerror(-r));
 	}
 	if (!session->opener.passthrough)
 		raise_readahead(mountpoint);

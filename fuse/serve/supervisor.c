@@ -11,7 +11,7 @@
 #include <unistd.h>
 
 #include "fuse/base/log.h"
-#include "fuse/base/sentences.h"
+#include "fuse/base/messages.h"
 #include "fuse/mount/mountpoint.h"
 #include "fuse/process/background.h"
 
@@ -62,7 +62,7 @@ static int give_up(const struct arguments *arguments, pid_t pid, const char *mou
 {
 	VIEW_ERROR(error);
 
-	view_fail(&error, SAY_NOT_WATCHED, strerror(errno));
+	view_fail(&error, MSG_NOT_WATCHED, strerror(errno));
 	log_error("%s", error.message);
 	end_view(mountpoint ? mountpoint : arguments->mountpoint, pid, -EBADF);
 	return view_code_exit(error.code);

@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "fuse/base/json.h"
-#include "fuse/base/sentences.h"
+#include "fuse/base/messages.h"
 #include "fuse/mount/mountinfo.h"
 #include "fuse/source/source-parts.h"
 
@@ -39,11 +39,11 @@ static int take_mount(int fd, const char *path, struct overlay *ret, struct moun
 	int r = mountinfo_find(fd, ret_mount, ret_line);
 
 	if (r < 0)
-		return view_fail(error, SAY_SYSTEM, "/proc/self/mountinfo", strerror(-r));
+		return view_fail(error, MSG_SYSTEM, "/proc/self/mountinfo", strerror(-r));
 	if (r == 0 || strcmp(ret_mount->type, "overlay") != 0 || strcmp(ret_mount->root, "/") != 0)
 		return 0;
 	if (asprintf(&name, "overlay at '%s'", path) < 0)
-		return view_fail(error, SAY_NO_MEMORY);
+		return view_fail(error, MSG_NO_MEMORY);
 	return mounted_options_parse(ret_mount->super, name, ret, error) < 0 ? -ECANCELED : 1;
 }
 
@@ -53,9 +53,9 @@ static int take_directory(const char *path, struct overlay *ret, struct view_err
 	char *absolute = layer_path(path);
 
 	if (!absolute && errno != ENOMEM)
-		return view_fail(error, SAY_SOURCE, path, strerror(errno));
+		return view_fail(error, MSG_SOURCE, path, strerror(errno));
 	if (strings_take(&ret->lowers, absolute) < 0)
-		return view_fail(error, SAY_NO_MEMORY);
+		return view_fail(error, MSG_NO_MEMORY);
 	return 0;
 }
 
@@ -67,7 +67,7 @@ int mounted_read(const char *path, struct overlay *ret, struct view_error *error
 	int r;
 
 	if (fd < 0)
-		return view_fail(error, SAY_SOURCE, path, strerror(errno));
+		return view_fail(error, MSG_SOURCE, path, strerror(errno));
 	r = take_mount(fd, path, ret, &mount, &line, error);
 	return r == 0 ? take_directory(path, ret, error) : r;
 }
@@ -82,9 +82,9 @@ static int take_root(struct json_object *config, const char *name, char **ret,
 	json_object_object_get_ex(config, "root", &root);
 	path = json_string(root, "path");
 	if (!path || !*path)
-		return view_fail(error, SAY_CONFIG_NEEDS, name, "root.path");
+		return view_fail(error, MSG_CONFIG_NEEDS, name, "root.path");
 	*ret = strdup(path);
-	return *ret ? 0 : view_fail(error, SAY_NO_MEMORY);
+	return *ret ? 0 : view_fail(error, MSG_NO_MEMORY);
 }
 
 /* By the specification they are strings; those that are not are no annotations of urunc's. */
@@ -96,7 +96,7 @@ static int take_annotations(struct json_object *config, const char *name, struct
 	if (!json_object_object_get_ex(config, "annotations", &annotations) || !annotations)
 		return 0;
 	if (!json_object_is_type(annotations, json_type_object))
-		return view_fail(error, SAY_CONFIG_SHAPE, name, "'annotations' is not an object");
+		return view_fail(error, MSG_CONFIG_SHAPE, name, "'annotations' is not an object");
 	*ret = json_object_get(annotations);
 	return 0;
 }
@@ -110,11 +110,11 @@ int bundle_config_parse(const char *text, size_t n, const char *name, struct bun
 	int r = json_parse(text, n, &object, &fault);
 
 	if (r == -ENOMEM)
-		return view_fail(error, SAY_NO_MEMORY);
+		return view_fail(error, MSG_NO_MEMORY);
 	if (r < 0)
-		return view_fail(error, SAY_CONFIG_SYNTAX, name, fault.reason, fault.at);
+		return view_fail(error, MSG_CONFIG_SYNTAX, name, fault.reason, fault.at);
 	if (!json_object_is_type(object, json_type_object))
-		return view_fail(error, SAY_CONFIG_SHAPE, name, "not an object");
+		return view_fail(error, MSG_CONFIG_SHAPE, name, "not an object");
 	if (take_root(object, name, &config.rootfs, error) < 0 ||
 	    take_annotations(object, name, &config.annotations, error) < 0)
 		return -ECANCELED;
@@ -138,12 +138,12 @@ static int read_config(int bundle, const char *name, struct bundle_config *ret,
 	int r;
 
 	if (fd < 0)
-		return view_fail(error, SAY_CONFIG_READ, name, strerror(errno));
+		return view_fail(error, MSG_CONFIG_READ, name, strerror(errno));
 	r = read_all(fd, CONFIG_JSON_SIZE_MAX, &text, &n);
 	if (r == -EFBIG)
-		return view_fail(error, SAY_CONFIG_SIZE, name, (size_t)CONFIG_JSON_SIZE_MAX);
+		return view_fail(error, MSG_CONFIG_SIZE, name, (size_t)CONFIG_JSON_SIZE_MAX);
 	if (r < 0)
-		return view_fail(error, SAY_CONFIG_READ, name, strerror(-r));
+		return view_fail(error, MSG_CONFIG_READ, name, strerror(-r));
 	return bundle_config_parse(text, n, name, ret, error);
 }
 
@@ -157,14 +157,14 @@ static int take_rootfs(const char *directory, const char *rootfs, struct overlay
 	int r;
 
 	if (fd < 0)
-		return view_fail(error, SAY_BUNDLE_NOT_MOUNTED, directory, rootfs);
+		return view_fail(error, MSG_BUNDLE_NOT_MOUNTED, directory, rootfs);
 	r = take_mount(fd, rootfs, ret, &mount, &line, error);
 	if (r != 0)
 		return r;
 	if (!line)
-		return view_fail(error, SAY_BUNDLE_NOT_MOUNTED, directory, rootfs);
+		return view_fail(error, MSG_BUNDLE_NOT_MOUNTED, directory, rootfs);
 	if (strcmp(mount.root, "/") == 0)
-		return view_fail(error, SAY_BUNDLE_WHOLE_FS, directory, rootfs, mount.type);
+		return view_fail(error, MSG_BUNDLE_WHOLE_FS, directory, rootfs, mount.type);
 	return take_directory(rootfs, ret, error);
 }
 
@@ -178,16 +178,16 @@ int bundle_read(const char *directory, struct overlay *ret, struct json_object *
 	bool absolute;
 
 	if (asprintf(&name, "%s/config.json", directory) < 0)
-		return view_fail(error, SAY_NO_MEMORY);
+		return view_fail(error, MSG_NO_MEMORY);
 	if (bundle < 0)
-		return view_fail(error, SAY_CONFIG_READ, directory, strerror(errno));
+		return view_fail(error, MSG_CONFIG_READ, directory, strerror(errno));
 	/* The second is for the analyzers, which do not know that view_fail() is negative. */
 	if (read_config(bundle, name, &config, error) < 0 || !config.rootfs)
 		return -ECANCELED;
 	absolute = *config.rootfs == '/';
 	if (asprintf(&rootfs, "%s%s%s", absolute ? "" : directory, absolute ? "" : "/",
 		     config.rootfs) < 0)
-		return view_fail(error, SAY_NO_MEMORY);
+		return view_fail(error, MSG_NO_MEMORY);
 	if (take_rootfs(directory, rootfs, ret, error) < 0)
 		return -ECANCELED;
 	*ret_annotations = TAKE_PTR(config.annotations);

@@ -6,7 +6,7 @@
 #include <unistd.h>
 
 #include "fuse/base/json.h"
-#include "fuse/base/sentences.h"
+#include "fuse/base/messages.h"
 #include "fuse/source/source-parts.h"
 
 /* The value of a key, in whatever case it is spelled, as Go's decoder takes it: the last one. */
@@ -39,7 +39,7 @@ static int take_option(struct overlay *overlay, const char *text, const char *na
 	char *option;
 
 	if (!copy)
-		return view_fail(error, SAY_NO_MEMORY);
+		return view_fail(error, MSG_NO_MEMORY);
 	while ((option = overlay_next_option(&rest))) {
 		char *value = strchr(option, '=');
 
@@ -60,12 +60,12 @@ static int take_options(struct overlay *overlay, struct json_object *mount, cons
 	if (!options)
 		return 0;
 	if (!json_object_is_type(options, json_type_array))
-		return view_fail(error, SAY_MOUNTS_SHAPE, name, "'Options' is not an array");
+		return view_fail(error, MSG_MOUNTS_SHAPE, name, "'Options' is not an array");
 	for (size_t i = 0; i < json_object_array_length(options); i++) {
 		const char *option = json_text(json_object_array_get_idx(options, i));
 
 		if (!option)
-			return view_fail(error, SAY_MOUNTS_SHAPE, name,
+			return view_fail(error, MSG_MOUNTS_SHAPE, name,
 					 "an element of 'Options' is not a string");
 		if (take_option(overlay, option, name, error) < 0)
 			return -ECANCELED;
@@ -77,11 +77,11 @@ static int take_bind(struct overlay *overlay, const char *source, const char *na
 		     struct view_error *error)
 {
 	if (!*source)
-		return view_fail(error, SAY_MOUNTS_SHAPE, name, "a bind without 'Source'");
+		return view_fail(error, MSG_MOUNTS_SHAPE, name, "a bind without 'Source'");
 	strings_clear(&overlay->lowers);
 	overlay->data = false;
 	if (strings_take(&overlay->lowers, strdup(source)) < 0)
-		return view_fail(error, SAY_NO_MEMORY);
+		return view_fail(error, MSG_NO_MEMORY);
 	return 0;
 }
 
@@ -91,17 +91,17 @@ static int take_mount(struct overlay *overlay, struct json_object *mount, const 
 	const char *type, *source, *target;
 
 	if (!json_object_is_type(mount, json_type_object))
-		return view_fail(error, SAY_MOUNTS_SHAPE, name, "a mount is not an object");
+		return view_fail(error, MSG_MOUNTS_SHAPE, name, "a mount is not an object");
 	type = string_member(mount, "Type");
 	source = string_member(mount, "Source");
 	target = string_member(mount, "Target");
 	if (!type || !source || !target)
-		return view_fail(error, SAY_MOUNTS_SHAPE, name,
+		return view_fail(error, MSG_MOUNTS_SHAPE, name,
 				 "'Type', 'Source' or 'Target' is not a string");
 	if (strcmp(type, "overlay") != 0 && strcmp(type, "bind") != 0)
-		return view_fail(error, SAY_MOUNT_TYPE, name, type);
+		return view_fail(error, MSG_MOUNT_TYPE, name, type);
 	if (*target && strcmp(target, "/") != 0)
-		return view_fail(error, SAY_MOUNT_TARGET, name, target);
+		return view_fail(error, MSG_MOUNT_TARGET, name, target);
 	if (take_options(overlay, mount, name, error) < 0)
 		return -ECANCELED;
 	return strcmp(type, "bind") == 0 ? take_bind(overlay, source, name, error) : 0;
@@ -116,19 +116,19 @@ int mounts_parse(const char *text, size_t n, const char *name, struct overlay *r
 	int r = json_parse(text, n, &whole, &fault);
 
 	if (r == -ENOMEM)
-		return view_fail(error, SAY_NO_MEMORY);
+		return view_fail(error, MSG_NO_MEMORY);
 	if (r < 0)
-		return view_fail(error, SAY_JSON_SYNTAX, name, fault.reason, fault.at);
+		return view_fail(error, MSG_JSON_SYNTAX, name, fault.reason, fault.at);
 	mounts = json_object_is_type(whole, json_type_object) ? member(whole, "Mounts") : whole;
 	/* A nil slice of Go's is null. */
 	if (!mounts)
-		return view_fail(error, SAY_NO_LAYERS, name);
+		return view_fail(error, MSG_NO_LAYERS, name);
 	if (!json_object_is_type(mounts, json_type_array))
-		return view_fail(error, SAY_MOUNTS_SHAPE, name, "not an array of mounts");
+		return view_fail(error, MSG_MOUNTS_SHAPE, name, "not an array of mounts");
 	if (json_object_array_length(mounts) == 0)
-		return view_fail(error, SAY_NO_LAYERS, name);
+		return view_fail(error, MSG_NO_LAYERS, name);
 	if (json_object_array_length(mounts) > 1)
-		return view_fail(error, SAY_MANY_MOUNTS, name, json_object_array_length(mounts));
+		return view_fail(error, MSG_MANY_MOUNTS, name, json_object_array_length(mounts));
 	return take_mount(ret, json_object_array_get_idx(mounts, 0), name, error);
 }
 
@@ -143,12 +143,12 @@ int mounts_read(const char *file, const char *name, struct overlay *ret, struct 
 	if (strcmp(file, "-") != 0) {
 		fd = opened = open(file, O_RDONLY | O_CLOEXEC | O_NOCTTY);
 		if (fd < 0)
-			return view_fail(error, SAY_JSON_READ, name, strerror(errno));
+			return view_fail(error, MSG_JSON_READ, name, strerror(errno));
 	}
 	r = read_all(fd, MOUNTS_JSON_SIZE_MAX, &text, &n);
 	if (r == -EFBIG)
-		return view_fail(error, SAY_JSON_SIZE, name, (size_t)MOUNTS_JSON_SIZE_MAX);
+		return view_fail(error, MSG_JSON_SIZE, name, (size_t)MOUNTS_JSON_SIZE_MAX);
 	if (r < 0)
-		return view_fail(error, SAY_JSON_READ, name, strerror(-r));
+		return view_fail(error, MSG_JSON_READ, name, strerror(-r));
 	return mounts_parse(text, n, name, ret, error);
 }

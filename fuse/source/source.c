@@ -7,7 +7,7 @@
 #include <sys/stat.h>
 
 #include "fuse/base/json.h"
-#include "fuse/base/sentences.h"
+#include "fuse/base/messages.h"
 #include "fuse/source/source-parts.h"
 
 static bool is_typed(const struct arguments *arguments)
@@ -26,7 +26,7 @@ static int refuse_two_forms(const struct arguments *arguments, struct view_error
 
 	for (size_t i = 0; i < sizeof(forms) / sizeof(*forms); i++) {
 		if (forms[i] && chosen)
-			return view_fail(error, SAY_TWO_FORMS, chosen, forms[i]);
+			return view_fail(error, MSG_TWO_FORMS, chosen, forms[i]);
 		chosen = forms[i] ? forms[i] : chosen;
 	}
 	return 0;
@@ -46,7 +46,7 @@ static char *read_form(struct arguments *arguments, struct source *source, struc
 	else
 		r = asprintf(&name, "'%s'", arguments->source);
 	if (r < 0) {
-		view_fail(error, SAY_NO_MEMORY);
+		view_fail(error, MSG_NO_MEMORY);
 		return NULL;
 	}
 	if (arguments->mounts) {
@@ -100,17 +100,17 @@ static int find_base(const struct arguments *arguments, const struct overlay *ov
 	}
 	if (given && *given == '/') {
 		*ret = strdup(given);
-		return *ret ? 0 : view_fail(error, SAY_NO_MEMORY);
+		return *ret ? 0 : view_fail(error, MSG_NO_MEMORY);
 	}
 	cwd = getcwd(NULL, 0);
 	if (!cwd)
-		return view_fail(error, SAY_SYSTEM, "working directory", strerror(errno));
+		return view_fail(error, MSG_SYSTEM, "working directory", strerror(errno));
 	if (!given) {
 		*ret = TAKE_PTR(cwd);
 		return 0;
 	}
 	r = asprintf(ret, "%s/%s", cwd, given);
-	return r < 0 ? view_fail(error, SAY_NO_MEMORY) : 0;
+	return r < 0 ? view_fail(error, MSG_NO_MEMORY) : 0;
 }
 
 static bool any_relative(const struct strings *layers)
@@ -156,14 +156,14 @@ static int make_absolute(struct strings *layers, const char *base, const char *n
 		if (is_descriptor_path(layers->items[i])) {
 			absolute = layer_path(layers->items[i]);
 			if (!absolute)
-				return view_fail(error, SAY_LAYER, i, layers->items[i],
+				return view_fail(error, MSG_LAYER, i, layers->items[i],
 						 strerror(errno));
 		} else if (layers->items[i][0] == '/') {
 			continue;
 		} else if (!base) {
-			return view_fail(error, SAY_RELATIVE_LAYER, name, layers->items[i]);
+			return view_fail(error, MSG_RELATIVE_LAYER, name, layers->items[i]);
 		} else if (asprintf(&absolute, "%s/%s", base, layers->items[i]) < 0) {
-			return view_fail(error, SAY_NO_MEMORY);
+			return view_fail(error, MSG_NO_MEMORY);
 		}
 		free(layers->items[i]);
 		layers->items[i] = absolute;
@@ -178,9 +178,9 @@ static int take_overlay(const struct arguments *arguments, struct source *source
 	cleanup_free char *base = NULL;
 
 	if (overlay->data)
-		return view_fail(error, SAY_DATA_LAYERS, source->name);
+		return view_fail(error, MSG_DATA_LAYERS, source->name);
 	if (overlay->lowers.count == 0)
-		return view_fail(error, SAY_NO_LAYERS, source->name);
+		return view_fail(error, MSG_NO_LAYERS, source->name);
 	if (any_relative(&overlay->lowers) &&
 	    find_base(arguments, overlay, typed, &base, error) < 0)
 		return -ECANCELED;
@@ -217,7 +217,7 @@ int source_find(struct arguments *arguments, struct source *ret, struct view_err
 	if (is_typed(arguments)) {
 		ret->name = strdup("lowerdir");
 		if (!ret->name)
-			return view_fail(error, SAY_NO_MEMORY);
+			return view_fail(error, MSG_NO_MEMORY);
 		return take_overlay(arguments, ret, typed, true, error);
 	}
 	ret->name = read_form(arguments, ret, &found, error);
@@ -243,17 +243,17 @@ int source_open(const struct source *source, const struct li_index *index, unsig
 		const char *path = source->layers.items[bad];
 
 		if (is_shortage(r))
-			return view_fail(error, SAY_SYSTEM, path, strerror(-r));
+			return view_fail(error, MSG_SYSTEM, path, strerror(-r));
 		if (source->discovered && (r == -ENOENT || r == -ENOTDIR))
-			return view_fail(error, SAY_LAYER_GONE, source->name, bad, path,
+			return view_fail(error, MSG_LAYER_GONE, source->name, bad, path,
 					 strerror(-r));
-		return view_fail(error, SAY_LAYER, bad, path, strerror(-r));
+		return view_fail(error, MSG_LAYER, bad, path, strerror(-r));
 	}
 	switch (r) {
-	case -EPERM: return view_fail(error, SAY_MARKS);
-	case -ENOSYS: return view_fail(error, SAY_NO_PROC);
-	case -E2BIG: return view_fail(error, SAY_LAYERS_MANY, n, LI_LAYERS_MAX);
-	default: return view_fail(error, SAY_SYSTEM, source->name, strerror(-r));
+	case -EPERM: return view_fail(error, MSG_MARKS);
+	case -ENOSYS: return view_fail(error, MSG_NO_PROC);
+	case -E2BIG: return view_fail(error, MSG_LAYERS_MANY, n, LI_LAYERS_MAX);
+	default: return view_fail(error, MSG_SYSTEM, source->name, strerror(-r));
 	}
 }
 

@@ -8,7 +8,7 @@
 #include "fuse/base/base64.h"
 #include "fuse/base/json.h"
 #include "fuse/base/log.h"
-#include "fuse/base/sentences.h"
+#include "fuse/base/messages.h"
 #include "fuse/base/text.h"
 
 #define PREFIX "com.urunc.unikernel."
@@ -77,15 +77,15 @@ static char *decode_value(const char *key, const char *value, enum decode_rule d
 		r = bytes ? 0 : -ENOMEM;
 	}
 	if (r == -ENOMEM) {
-		view_fail(error, SAY_NO_MEMORY);
+		view_fail(error, MSG_NO_MEMORY);
 		return NULL;
 	}
 	if (r < 0) {
-		view_fail(error, SAY_CONFIG_VALUE, URUNC_JSON, key, "standard base64");
+		view_fail(error, MSG_CONFIG_VALUE, URUNC_JSON, key, "standard base64");
 		return NULL;
 	}
 	if (memchr(bytes, '\0', n)) {
-		view_fail(error, SAY_CONFIG_VALUE, URUNC_JSON, key, "without a NUL byte");
+		view_fail(error, MSG_CONFIG_VALUE, URUNC_JSON, key, "without a NUL byte");
 		return NULL;
 	}
 	return TAKE_PTR(bytes);
@@ -110,7 +110,7 @@ static int pick_values(struct json_object *object, struct json_object *picked[st
 			if (strcasecmp(key, keys[i]) != 0 || !value)
 				continue;
 			if (!json_object_is_type(value, json_type_string))
-				return view_fail(error, SAY_CONFIG_VALUE, URUNC_JSON, keys[i],
+				return view_fail(error, MSG_CONFIG_VALUE, URUNC_JSON, keys[i],
 						 "a string");
 			picked[i] = value;
 		}
@@ -132,7 +132,7 @@ static int decode_values(struct json_object *object, enum decode_rule decode, va
 		if (!picked[i])
 			continue;
 		if (!text)
-			return view_fail(error, SAY_CONFIG_VALUE, URUNC_JSON, keys[i],
+			return view_fail(error, MSG_CONFIG_VALUE, URUNC_JSON, keys[i],
 					 "without a NUL byte");
 		values[i] = decode_value(keys[i], text, decode, error);
 		if (!values[i])
@@ -150,16 +150,16 @@ int boot_parse(const char *text, size_t n, enum decode_rule decode, struct boot 
 	int r = json_parse(text, n, &object, &fault);
 
 	if (r == -ENOMEM)
-		return view_fail(error, SAY_NO_MEMORY);
+		return view_fail(error, MSG_NO_MEMORY);
 	if (r < 0)
-		return view_fail(error, SAY_CONFIG_SYNTAX, URUNC_JSON, fault.reason, fault.at);
+		return view_fail(error, MSG_CONFIG_SYNTAX, URUNC_JSON, fault.reason, fault.at);
 	if (!json_object_is_type(object, json_type_object))
-		return view_fail(error, SAY_CONFIG_SHAPE, URUNC_JSON, "not an object");
+		return view_fail(error, MSG_CONFIG_SHAPE, URUNC_JSON, "not an object");
 	if (decode_values(object, decode, values, error) < 0)
 		return -ECANCELED;
 	for (int i = 0; i <= KEY_BINARY; i++)
 		if (!values[i] || !*values[i])
-			return view_fail(error, SAY_CONFIG_NEEDS, URUNC_JSON, keys[i]);
+			return view_fail(error, MSG_CONFIG_NEEDS, URUNC_JSON, keys[i]);
 	ret->binary = TAKE_PTR(values[KEY_BINARY]);
 	if (values[KEY_INITRD] && *values[KEY_INITRD])
 		ret->initrd = TAKE_PTR(values[KEY_INITRD]);
@@ -177,7 +177,7 @@ static int take_annotations(struct json_object *annotations, struct boot *ret,
 
 		values[i] = json_text(value);
 		if (!values[i] && json_object_is_type(value, json_type_string))
-			return view_fail(error, SAY_CONFIG_VALUE, "annotations", keys[i],
+			return view_fail(error, MSG_CONFIG_VALUE, "annotations", keys[i],
 					 "without a NUL byte");
 		if (i <= KEY_BINARY && (!values[i] || !*values[i]))
 			return 0;
@@ -186,7 +186,7 @@ static int take_annotations(struct json_object *annotations, struct boot *ret,
 	if (values[KEY_INITRD] && *values[KEY_INITRD])
 		ret->initrd = strdup(values[KEY_INITRD]);
 	if (!ret->binary || (values[KEY_INITRD] && *values[KEY_INITRD] && !ret->initrd))
-		return view_fail(error, SAY_NO_MEMORY);
+		return view_fail(error, MSG_NO_MEMORY);
 	return 1;
 }
 
@@ -196,13 +196,13 @@ static int fail_urunc_json(int r, struct view_error *error)
 	switch (r) {
 	case -ENOTDIR:
 	case -ELOOP:
-	case -ENAMETOOLONG: return view_fail(error, SAY_CONFIG_READ, URUNC_JSON, strerror(-r));
+	case -ENAMETOOLONG: return view_fail(error, MSG_CONFIG_READ, URUNC_JSON, strerror(-r));
 	case -EPERM:
-	case -EINVAL: return view_fail(error, SAY_ARTIFACT_MARK, "config", URUNC_JSON);
+	case -EINVAL: return view_fail(error, MSG_ARTIFACT_MARK, "config", URUNC_JSON);
 	case -ENOMEM:
 	case -EMFILE:
-	case -ENFILE: return view_fail(error, SAY_SYSTEM, URUNC_JSON, strerror(-r));
-	default: return view_fail(error, SAY_ARTIFACT_LAYER, "config", URUNC_JSON, strerror(-r));
+	case -ENFILE: return view_fail(error, MSG_SYSTEM, URUNC_JSON, strerror(-r));
+	default: return view_fail(error, MSG_ARTIFACT_LAYER, "config", URUNC_JSON, strerror(-r));
 	}
 }
 
@@ -220,13 +220,13 @@ static int take_urunc_json(struct li_stack *stack, enum decode_rule decode, stru
 	if (r < 0)
 		return fail_urunc_json(r, error);
 	if (!S_ISREG(config.file.st.st_mode))
-		return view_fail(error, SAY_CONFIG_TYPE, URUNC_JSON);
+		return view_fail(error, MSG_CONFIG_TYPE, URUNC_JSON);
 	config.fd = li_file_open(&config.file);
 	if (config.fd < 0)
 		return fail_urunc_json(config.fd, error);
 	r = read_all(config.fd, URUNC_JSON_SIZE_MAX, &text, &n);
 	if (r == -EFBIG)
-		return view_fail(error, SAY_CONFIG_SIZE, URUNC_JSON, (size_t)URUNC_JSON_SIZE_MAX);
+		return view_fail(error, MSG_CONFIG_SIZE, URUNC_JSON, (size_t)URUNC_JSON_SIZE_MAX);
 	if (r < 0)
 		return fail_urunc_json(r, error);
 	if (boot_parse(text, n, decode, ret, error) < 0)
@@ -251,7 +251,7 @@ static int replace(char **ret, const char *given, struct view_error *error)
 		return 0;
 	free(*ret);
 	*ret = strdup(given);
-	return *ret ? 0 : view_fail(error, SAY_NO_MEMORY);
+	return *ret ? 0 : view_fail(error, MSG_NO_MEMORY);
 }
 
 int boot_read(const struct options *options, struct json_object *annotations,
@@ -263,7 +263,7 @@ int boot_read(const struct options *options, struct json_object *annotations,
 	if (r == 0 && !options->binary) {
 		r = take_urunc_json(stack, options->decode, ret, ret_config, error);
 		if (r == 0)
-			return view_fail(error, SAY_NOT_A_UNIKERNEL, li_stack_size(stack));
+			return view_fail(error, MSG_NOT_A_UNIKERNEL, li_stack_size(stack));
 	} else if (r == 0 && !options->initrd) {
 		take_optional_initrd(stack, options->decode, ret, ret_config);
 	}

@@ -8,7 +8,7 @@
 #include <unistd.h>
 
 #include "fuse/base/log.h"
-#include "fuse/base/sentences.h"
+#include "fuse/base/messages.h"
 
 /* The program's own directory, where mountpoints may lie too. */
 static char *runtime_directory(void)
@@ -68,10 +68,10 @@ static int open_named(const char *path, bool make, struct li_index **ret, struct
 	if (r == -ENOENT && !make)
 		return 0;
 	if (r == -EPERM)
-		return view_fail(error, SAY_INDEX_DIR_UNSAFE, path);
+		return view_fail(error, MSG_INDEX_DIR_UNSAFE, path);
 	if (is_shortage(r))
-		return view_fail(error, SAY_SYSTEM, path, strerror(-r));
-	return r < 0 ? view_fail(error, SAY_INDEX_OPEN, path, strerror(-r)) : 0;
+		return view_fail(error, MSG_SYSTEM, path, strerror(-r));
+	return r < 0 ? view_fail(error, MSG_INDEX_OPEN, path, strerror(-r)) : 0;
 }
 
 /* Nobody asked for it: it is no reason to fail. */

@@ -7,7 +7,7 @@
 #include <time.h>
 
 #include "fuse/base/log.h"
-#include "fuse/base/sentences.h"
+#include "fuse/base/messages.h"
 
 const char *roles_name(unsigned roles)
 {
@@ -60,9 +60,9 @@ static int add_artifact(struct view *view, enum role role, const char *path,
 	struct artifact *artifact;
 
 	if (fault)
-		return view_fail(error, SAY_ARTIFACT_PATH, roles_name(role), path, fault);
+		return view_fail(error, MSG_ARTIFACT_PATH, roles_name(role), path, fault);
 	if (asprintf(&rooted, "%s%s", *path == '/' ? "" : "/", path) < 0)
-		return view_fail(error, SAY_NO_MEMORY);
+		return view_fail(error, MSG_NO_MEMORY);
 	artifact = find_artifact(view, rooted);
 	if (!artifact) {
 		artifact = &view->artifacts[view->artifact_count++];
@@ -116,14 +116,14 @@ static int build_nodes(struct view *view, struct view_error *error)
 		const struct artifact *above = artifact_above(view, artifact->path);
 
 		if (above)
-			return view_fail(error, SAY_ARTIFACT_BELOW, roles_name(artifact->roles),
+			return view_fail(error, MSG_ARTIFACT_BELOW, roles_name(artifact->roles),
 					 artifact->path, above->path);
 		for (const char *p = artifact->path; *p; p++)
 			count += *p == '/';
 	}
 	view->nodes = calloc(count, sizeof(*view->nodes));
 	if (!view->nodes)
-		return view_fail(error, SAY_NO_MEMORY);
+		return view_fail(error, MSG_NO_MEMORY);
 	view->node_count = VIEW_ROOT + 1;
 	view->nodes[VIEW_ROOT].parent = VIEW_ROOT;
 	for (size_t i = 0; i < view->artifact_count; i++)
@@ -185,17 +185,17 @@ static int fail_resolve(const struct view *view, const struct artifact *artifact
 	switch (r) {
 	case -ENOENT:
 	case -ENOTDIR:
-		return view_fail(error, SAY_ARTIFACT_NONE, role, artifact->path,
+		return view_fail(error, MSG_ARTIFACT_NONE, role, artifact->path,
 				 li_stack_size(view->stack));
 	case -EPERM:
-	case -EINVAL: return view_fail(error, SAY_ARTIFACT_MARK, role, artifact->path);
+	case -EINVAL: return view_fail(error, MSG_ARTIFACT_MARK, role, artifact->path);
 	case -ELOOP:
 	case -ENAMETOOLONG:
-		return view_fail(error, SAY_ARTIFACT_PATH, role, artifact->path, strerror(-r));
+		return view_fail(error, MSG_ARTIFACT_PATH, role, artifact->path, strerror(-r));
 	case -ENOMEM:
 	case -EMFILE:
-	case -ENFILE: return view_fail(error, SAY_SYSTEM, artifact->path, strerror(-r));
-	default: return view_fail(error, SAY_ARTIFACT_LAYER, role, artifact->path, strerror(-r));
+	case -ENFILE: return view_fail(error, MSG_SYSTEM, artifact->path, strerror(-r));
+	default: return view_fail(error, MSG_ARTIFACT_LAYER, role, artifact->path, strerror(-r));
 	}
 }
 
@@ -206,10 +206,10 @@ static int check_target(const struct artifact *artifact, const struct li_file *f
 	const char *fault = boot_path_fault(file->name);
 
 	if (!S_ISREG(file->st.st_mode))
-		return view_fail(error, SAY_ARTIFACT_TYPE, roles_name(artifact->roles),
+		return view_fail(error, MSG_ARTIFACT_TYPE, roles_name(artifact->roles),
 				 artifact->path, type_name(file->st.st_mode));
 	if (fault && artifact->roles != ROLE_CONFIG)
-		return view_fail(error, SAY_ARTIFACT_PATH, roles_name(artifact->roles),
+		return view_fail(error, MSG_ARTIFACT_PATH, roles_name(artifact->roles),
 				 artifact->path, fault);
 	return 0;
 }
@@ -247,7 +247,7 @@ static int adopt(struct view *view, struct artifact *artifact, const struct li_f
 	if (fstat(*fd, &st) < 0)
 		return fail_resolve(view, artifact, -errno, error);
 	if (asprintf(&origin, "%s/%s", li_stack_path(view->stack, file->layer), file->name) < 0)
-		return view_fail(error, SAY_NO_MEMORY);
+		return view_fail(error, MSG_NO_MEMORY);
 	artifact->fd = TAKE_FD(*fd);
 	artifact->st = shown_attributes(view, &st);
 	artifact->layer = file->layer;

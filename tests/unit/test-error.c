@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "fuse/base/error.h"
 
-#include "fuse/base/sentences.h"
+#include "fuse/base/messages.h"
 #include "fuse/base/text.h"
 #include "tests/unit/fixture.h"
 
@@ -53,7 +53,7 @@ static void test_printable(void **state)
 		VIEW_ERROR(error);
 
 		same_int(rows[i].want,
-			 view_fail(&error, SAY_LAYER, (size_t)3, rows[i].path, strerror(ENOENT)),
+			 view_fail(&error, MSG_LAYER, (size_t)3, rows[i].path, strerror(ENOENT)),
 			 -ECANCELED);
 		same_int(rows[i].want, error.code, CODE_ELAYER);
 		same_str(rows[i].want, error.message, rows[i].want);
@@ -65,13 +65,13 @@ static void test_first_cause(void **state)
 	VIEW_ERROR(error);
 
 	(void)state;
-	assert_int_equal(view_fail(&error, SAY_NO_SOURCE), -ECANCELED);
-	assert_int_equal(view_fail(&error, SAY_NO_PROC), -ECANCELED);
+	assert_int_equal(view_fail(&error, MSG_NO_SOURCE), -ECANCELED);
+	assert_int_equal(view_fail(&error, MSG_NO_PROC), -ECANCELED);
 	assert_int_equal(error.code, CODE_EUSAGE);
 	assert_string_equal(error.message, "SOURCE and MOUNTPOINT are missing");
 	/* Thrown away, it can be filled again. */
 	error.code = CODE_NONE;
-	view_fail(&error, SAY_NO_PROC);
+	view_fail(&error, MSG_NO_PROC);
 	assert_int_equal(error.code, CODE_ESYSTEM);
 	assert_string_equal(error.message, "/proc is not mounted");
 }
@@ -86,7 +86,7 @@ static void test_cut(void **state)
 		VIEW_ERROR(error);
 
 		memset(path, c == 0 ? 'p' : '\xff', sizeof(path) - 1);
-		view_fail(&error, SAY_LAYER, (size_t)3, path, "why");
+		view_fail(&error, MSG_LAYER, (size_t)3, path, "why");
 		assert_true(strlen(error.message) < MESSAGE_SIZE);
 		assert_true(strlen(error.message) > MESSAGE_SIZE - 8);
 		has_str("cut", error.message, c == 0 ? "layer 3 'pp" : "layer 3 '\\377\\377");

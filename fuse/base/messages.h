@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Everything a person is told when a view cannot be made: for view_fail(), a code and the format
+ * of one sentence each, which names the thing and, where that is known, says what to do.
+ */
+#pragma once
+
+/* The call's words. */
+#define MSG_UNKNOWN_OPTION	CODE_EUSAGE, "unknown mount option '%s'"
+#define MSG_OPTION_REFUSED	CODE_EUSAGE, "mount option '%s': %s"
+#define MSG_OPTION_NEEDS_VALUE	CODE_EUSAGE, "mount option '%s' needs a value: %s=…"
+#define MSG_OPTION_NO_VALUE	CODE_EUSAGE, "mount option '%s' takes no value"
+#define MSG_OPTION_VALUE	CODE_EUSAGE, "mount option '%s': '%s' is not %s"
+#define MSG_ARGUMENT_VALUE	CODE_EUSAGE, "--%s: '%s' is not %s"
+#define MSG_ARGUMENT_TWICE	CODE_EUSAGE, "--%s may be given only once"
+#define MSG_ARGUMENT		CODE_EUSAGE, "unknown argument '%s'"
+#define MSG_ARGUMENT_NEEDS	CODE_EUSAGE, "'%s' needs a value"
+#define MSG_NO_SOURCE		CODE_EUSAGE, "SOURCE and MOUNTPOINT are missing"
+#define MSG_NO_OPERAND		CODE_EUSAGE, "%s is missing"
+#define MSG_NO_LAYER_SOURCE	CODE_EUSAGE, "SOURCE is missing"
+#define MSG_NO_MOUNTPOINT	CODE_EUSAGE, "MOUNTPOINT is missing"
+#define MSG_TOO_MANY		CODE_EUSAGE, "'%s' is one argument too many"
+#define MSG_EMPTY		CODE_EUSAGE, "%s must not be empty"
+#define MSG_TWO_FORMS		CODE_EUSAGE, "the layers come from one place: both %s and %s were given"
+#define MSG_DESCRIPTOR		CODE_EUSAGE, "--%s=%d: %s"
+#define MSG_LOWERDIR_EMPTY_PART CODE_EUSAGE, "%s: a layer without a name in 'lowerdir=%s'"
+#define MSG_LOWERDIR_ORDER	CODE_EUSAGE, "%s: 'lowerdir+=' cannot follow 'lowerdir='"
+#define MSG_JSON_SYNTAX		CODE_EUSAGE, "%s is not JSON: %s at byte %zu"
+#define MSG_JSON_READ		CODE_EUSAGE, "%s: %s"
+#define MSG_JSON_SIZE		CODE_EUSAGE, "%s is larger than %zu bytes"
+#define MSG_MOUNTS_SHAPE	CODE_EUSAGE, "%s: %s"
+
+#define MSG_INDEX_OPEN CODE_EUSAGE, "mount option 'cache': '%s': %s"
+#define MSG_INDEX_DIR_UNSAFE \
+	CODE_EUSAGE, "mount option 'cache': '%s' is another user's, or others may write in it"
+
+/* Fine, but nothing for a view. */
+#define MSG_NO_LAYERS	 CODE_ENOTAPPLICABLE, "%s holds no layers"
+#define MSG_MOUNT_TYPE	 CODE_ENOTAPPLICABLE, "%s: mounts of type '%s' have no layer directories"
+#define MSG_MANY_MOUNTS	 CODE_ENOTAPPLICABLE, "%s: %zu mounts, and a view can serve one"
+#define MSG_MOUNT_TARGET CODE_ENOTAPPLICABLE, "%s: the mount goes to '%s', not to the root"
+#define MSG_DATA_LAYERS	 CODE_ENOTAPPLICABLE, "%s: data-only layers are not served"
+#define MSG_RELATIVE_LAYER \
+	CODE_ENOTAPPLICABLE, "%s: layer '%s' is relative, and nothing says to what (-o basedir=…)"
+#define MSG_LAYER_GONE \
+	CODE_ENOTAPPLICABLE, "%s: layer %zu '%s' leads nowhere: %s (made in another namespace?)"
+#define MSG_BUNDLE_NOT_MOUNTED CODE_ENOTAPPLICABLE, "bundle '%s': nothing is mounted at '%s'"
+#define MSG_BUNDLE_WHOLE_FS \
+	CODE_ENOTAPPLICABLE, "bundle '%s': '%s' is a whole %s filesystem, not layer directories"
+#define MSG_NOT_A_UNIKERNEL \
+	CODE_ENOTAPPLICABLE, "no /urunc.json in any of %zu layers, and no binary= was given"
+
+/* Layers. */
+#define MSG_LAYER	   CODE_ELAYER, "layer %zu '%s': %s"
+#define MSG_LAYERS_MANY	   CODE_ELAYER, "%zu layers are more than %d"
+#define MSG_SOURCE	   CODE_ELAYER, "SOURCE '%s': %s (a directory, or a label with -o lowerdir=…)"
+#define MSG_ARTIFACT_LAYER CODE_ELAYER, "%s '%s': a layer failed: %s"
+
+/* Configuration. */
+#define MSG_CONFIG_TYPE	  CODE_ECONFIG, "%s: not a regular file"
+#define MSG_CONFIG_READ	  CODE_ECONFIG, "%s: %s"
+#define MSG_CONFIG_SIZE	  CODE_ECONFIG, "%s is larger than %zu bytes"
+#define MSG_CONFIG_SYNTAX CODE_ECONFIG, "%s is not JSON: %s at byte %zu"
+#define MSG_CONFIG_SHAPE  CODE_ECONFIG, "%s: %s"
+#define MSG_CONFIG_VALUE  CODE_ECONFIG, "%s: '%s' is not %s"
+#define MSG_CONFIG_NEEDS  CODE_ECONFIG, "%s: '%s' is missing"
+
+/* Artifacts. */
+#define MSG_ARTIFACT_NONE  CODE_ENOARTIFACT, "%s '%s': not in any of %zu layers"
+#define MSG_ARTIFACT_TYPE  CODE_EARTIFACT, "%s '%s': %s, not a regular file"
+#define MSG_ARTIFACT_MARK  CODE_EARTIFACT, "%s '%s': behind a redirect or metacopy mark of overlayfs"
+#define MSG_ARTIFACT_PATH  CODE_EARTIFACT, "%s '%s': %s"
+#define MSG_ARTIFACT_BELOW CODE_EARTIFACT, "%s '%s' lies below '%s', which is a file"
+
+/* The mountpoint. */
+#define MSG_MOUNTPOINT CODE_EMOUNT, "mountpoint '%s': %s"
+#define MSG_LIVE_VIEW  CODE_EMOUNT, "mountpoint '%s': a live view is mounted there already"
+#define MSG_NOT_A_VIEW CODE_EMOUNT, "'%s': what is mounted there is no view, but of type %s"
+#define MSG_UNMOUNT    CODE_EMOUNT, "unmount '%s': %s"
+#define MSG_UNMOUNT_TIMEOUT \
+	CODE_EMOUNT, "unmount '%s': the way there is blocked, given up after %d s"
+#define MSG_GOES_ON \
+	CODE_EMOUNT, "unmount '%s': it is unmounted, but its process %d does not end: %s"
+#define MSG_MOUNT     CODE_EMOUNT, "mount on '%s': %s"
+#define MSG_HANDSHAKE CODE_EMOUNT, "mount on '%s': the kernel did not say hello: %s"
+
+#define MSG_NO_PASSTHROUGH CODE_EMOUNT, "mount on '%s': passthrough=on, but there is none: %s"
+#define MSG_NO_PASSTHROUGH_OF \
+	CODE_EMOUNT, "mount on '%s': passthrough=on, but '%s' cannot be passed through: %s"
+
+/* The machine. */
+#define MSG_NO_MEMORY CODE_ESYSTEM, "out of memory"
+#define MSG_SYSTEM    CODE_ESYSTEM, "%s: %s"
+#define MSG_MARKS                                                                                  \
+	CODE_ESYSTEM, "trusted.overlay.* marks cannot be read, and deleted files would reappear: " \
+		      "run as root "                                                               \
+		      "in the initial user namespace, or give -o userxattr"
+#define MSG_NO_PRIVILEGE \
+	CODE_ESYSTEM, "mount on '%s': it takes CAP_SYS_ADMIN, or fusermount3, which says: %s"
+#define MSG_NAMESPACE                                                                         \
+	CODE_ESYSTEM, "%s: urunc-viewfs cannot run in that namespace: %s (are its libraries " \
+		      "there?)"
+#define MSG_NO_SANDBOX CODE_ESYSTEM, "sandbox=require, but %s cannot be had: %s"
+#define MSG_NO_PROC    CODE_ESYSTEM, "/proc is not mounted"
+#define MSG_TIMEOUT    CODE_ESYSTEM, "not ready after %u s (-o timeout=…)"
+#define MSG_INDEX      CODE_ESYSTEM, "layer index '%s': %s"
+#define MSG_INDEX_UNSAFE \
+	CODE_ESYSTEM, "layer index '%s' is another user's, or others may write in it"
+#define MSG_INDEX_REMOVE CODE_ESYSTEM, "layer index '%s': entry %s: %s"
+#define MSG_INTERRUPTED	 CODE_ESYSTEM, "interrupted"
+#define MSG_NOT_WATCHED	 CODE_ESYSTEM, "the view cannot be watched: %s"
+#define MSG_SERVER_DIED	 CODE_BUG, "the view's process died before it was ready: %s"
