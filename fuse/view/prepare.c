@@ -3,8 +3,8 @@
 
 #include <errno.h>
 
-#include "fuse/view/boot.h"
 #include "fuse/view/index-policy.h"
+#include "fuse/view/urunc-config.h"
 
 static void close_index(struct li_index **index)
 {
@@ -15,7 +15,7 @@ DEFINE_CLEANUP(struct li_index *, close_index)
 int view_prepare(const struct options *options, struct source *source, bool make_index,
 		 struct view *ret, struct view_error *error)
 {
-	cleanup_with(boot_done) struct boot boot = {};
+	cleanup_with(urunc_config_done) struct urunc_config boot = {};
 	cleanup_with(config_file_done) struct config_file config = CONFIG_FILE_INIT;
 	cleanup_with(close_index) struct li_index *index = NULL;
 	struct li_stack *stack = NULL;
@@ -24,7 +24,7 @@ int view_prepare(const struct options *options, struct source *source, bool make
 	    source_open(source, index, options->cache ? 0 : LI_STACK_INDEX_OWN, &stack, error) < 0)
 		return -ECANCELED;
 	index_policy_report(stack);
-	if (boot_read(options, source->annotations, stack, &boot, &config, error) < 0) {
+	if (urunc_config_read(options, source->annotations, stack, &boot, &config, error) < 0) {
 		li_stack_close(stack);
 		return -ECANCELED;
 	}

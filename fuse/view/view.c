@@ -55,7 +55,7 @@ static struct artifact *find_artifact(struct view *view, const char *path)
 static int add_artifact(struct view *view, enum role role, const char *path,
 			struct view_error *error)
 {
-	const char *fault = boot_path_fault(path);
+	const char *fault = urunc_path_fault(path);
 	cleanup_free char *rooted = NULL;
 	struct artifact *artifact;
 
@@ -132,7 +132,7 @@ static int build_nodes(struct view *view, struct view_error *error)
 }
 
 int view_init(struct view *view, const struct options *options, struct source *source,
-	      struct li_stack *stack, const struct boot *boot, struct view_error *error)
+	      struct li_stack *stack, const struct urunc_config *boot, struct view_error *error)
 {
 	*view = (struct view){
 		.stack = stack,
@@ -203,7 +203,7 @@ static int fail_resolve(const struct view *view, const struct artifact *artifact
 static int check_target(const struct artifact *artifact, const struct li_file *file,
 			struct view_error *error)
 {
-	const char *fault = boot_path_fault(file->name);
+	const char *fault = urunc_path_fault(file->name);
 
 	if (!S_ISREG(file->st.st_mode))
 		return view_fail(error, MSG_ARTIFACT_TYPE, roles_name(artifact->roles),

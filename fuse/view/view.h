@@ -13,7 +13,7 @@
 #include "fuse/base/error.h"
 #include "fuse/cli/options.h"
 #include "fuse/source/source.h"
-#include "fuse/view/boot.h"
+#include "fuse/view/urunc-config.h"
 
 enum { VIEW_ROOT = 1, ARTIFACTS_MAX = 3 };
 
@@ -76,7 +76,7 @@ struct view {
  * too. Nothing is resolved yet. Returns: 0, or < 0 with *error*; view_done() in both cases.
  */
 int view_init(struct view *view, const struct options *options, struct source *source,
-	      struct li_stack *stack, const struct boot *boot, struct view_error *error);
+	      struct li_stack *stack, const struct urunc_config *boot, struct view_error *error);
 void view_done(struct view *view);
 DEFINE_CLEANUP(struct view, view_done)
 

@@ -4,7 +4,7 @@
 
 #include "fuse/base/json.h"
 #include "fuse/source/source-parts.h"
-#include "fuse/view/boot.h"
+#include "fuse/view/urunc-config.h"
 #include "tests/fuzz/check.h"
 
 /* With both paths given no layer is read, so there need not be any. */
@@ -12,14 +12,14 @@ static void read_boot(struct json_object *annotations)
 {
 	VIEW_ERROR(error);
 	cleanup_with(config_file_done) struct config_file file = CONFIG_FILE_INIT;
-	cleanup_with(boot_done) struct boot boot = {};
+	cleanup_with(urunc_config_done) struct urunc_config boot = {};
 	char binary[] = "/kernel", initrd[] = "/initrd";
 	struct options options = OPTIONS_INIT;
 	int r;
 
 	options.binary = binary;
 	options.initrd = initrd;
-	r = boot_read(&options, annotations, NULL, &boot, &file, &error);
+	r = urunc_config_read(&options, annotations, NULL, &boot, &file, &error);
 	require_reason(r, &error);
 	require(r == 0 || error.code == CODE_ECONFIG, "the annotations are to blame");
 	require(r < 0 || (strcmp(boot.binary, binary) == 0 && strcmp(boot.initrd, initrd) == 0),

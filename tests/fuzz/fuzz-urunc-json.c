@@ -2,10 +2,10 @@
 /* urunc.json from an image, under both rules for its values. */
 #include <string.h>
 
-#include "fuse/view/boot.h"
+#include "fuse/view/urunc-config.h"
 #include "tests/fuzz/check.h"
 
-static void check_boot(int r, const struct boot *boot)
+static void check_boot(int r, const struct urunc_config *boot)
 {
 	require((r == 0) == (boot->binary != NULL), "a boot, and only that, has a binary");
 	require(r == 0 || !boot->initrd, "a failure leaves no initrd");
@@ -13,10 +13,10 @@ static void check_boot(int r, const struct boot *boot)
 	require(!boot->initrd || *boot->initrd, "the initrd is not empty");
 }
 
-/* What boot_path_fault() promises of a path that it lets pass. */
+/* What urunc_path_fault() promises of a path that it lets pass. */
 static void check_path(const char *path)
 {
-	if (!path || boot_path_fault(path))
+	if (!path || urunc_path_fault(path))
 		return;
 	require(strlen(path) <= ARTIFACT_PATH_MAX, "an allowed path is short");
 	require(!strstr(path, "//"), "an allowed path has no empty component");
@@ -30,8 +30,8 @@ static void check_path(const char *path)
 static int parse(const char *text, size_t size, enum decode_rule decode)
 {
 	VIEW_ERROR(error);
-	cleanup_with(boot_done) struct boot boot = {};
-	int r = boot_parse(text, size, decode, &boot, &error);
+	cleanup_with(urunc_config_done) struct urunc_config boot = {};
+	int r = urunc_config_parse(text, size, decode, &boot, &error);
 
 	require_reason(r, &error);
 	require(r == 0 || error.code == CODE_ECONFIG, "the configuration is to blame");

@@ -42,7 +42,7 @@ static inline int make_view(struct view *view, const char *list, const char *bin
 	cleanup_with(options_done) struct options options = OPTIONS_INIT;
 	cleanup_free char *copy = strdup(list);
 	char *const layers[] = {(char *)"T", (char *)"B"};
-	struct boot boot = {.binary = (char *)binary, .initrd = (char *)initrd};
+	struct urunc_config boot = {.binary = (char *)binary, .initrd = (char *)initrd};
 	struct source source = {};
 	struct li_stack *stack = NULL;
 	size_t bad;

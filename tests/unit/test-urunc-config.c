@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* urunc's rules: pkg/unikontainers/config.go. */
-#include "fuse/view/boot.h"
+#include "fuse/view/urunc-config.h"
 
 #include "tests/unit/fixture-view.h"
 
@@ -53,7 +53,7 @@ static void test_path_fault(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
-		const char *fault = boot_path_fault(rows[i].path);
+		const char *fault = urunc_path_fault(rows[i].path);
 
 		same_int(rows[i].path, fault != NULL, rows[i].fault != NULL);
 		if (fault)
@@ -67,9 +67,9 @@ static void test_path_length(void **state)
 
 	(void)state;
 	memset(path + 1, 'p', ARTIFACT_PATH_MAX - 1);
-	assert_null(boot_path_fault(path));
+	assert_null(urunc_path_fault(path));
 	path[ARTIFACT_PATH_MAX] = 'p';
-	assert_non_null(boot_path_fault(path));
+	assert_non_null(urunc_path_fault(path));
 }
 
 static const struct row {
@@ -145,9 +145,9 @@ static void test_parse(void **state)
 	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
 		VIEW_ERROR(error);
-		cleanup_with(boot_done) struct boot boot = {};
-		int r = boot_parse(rows[i].text, strlen(rows[i].text), rows[i].decode, &boot,
-				   &error);
+		cleanup_with(urunc_config_done) struct urunc_config boot = {};
+		int r = urunc_config_parse(rows[i].text, strlen(rows[i].text), rows[i].decode,
+					   &boot, &error);
 
 		same_error(rows[i].text, r, &error, rows[i].binary ? CODE_NONE : CODE_ECONFIG,
 			   rows[i].message);

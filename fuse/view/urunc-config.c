@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "fuse/view/boot.h"
+#include "fuse/view/urunc-config.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -31,7 +31,7 @@ static const char keys[][40] = {
 
 enum { KEYS = sizeof(keys) / sizeof(*keys) };
 
-const char *boot_path_fault(const char *path)
+const char *urunc_path_fault(const char *path)
 {
 	static const char allowed[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 				      "0123456789._/-";
@@ -141,8 +141,8 @@ static int decode_values(struct json_object *object, enum decode_rule decode, va
 	return 0;
 }
 
-int boot_parse(const char *text, size_t n, enum decode_rule decode, struct boot *ret,
-	       struct view_error *error)
+int urunc_config_parse(const char *text, size_t n, enum decode_rule decode,
+		       struct urunc_config *ret, struct view_error *error)
 {
 	cleanup_with(json_done) struct json_object *object = NULL;
 	cleanup_with(clear_values) values_t values = {};
@@ -167,7 +167,7 @@ int boot_parse(const char *text, size_t n, enum decode_rule decode, struct boot 
 }
 
 /* Returns: > 0: a whole configuration; 0: not; < 0: *error*. Annotations are never decoded. */
-static int take_annotations(struct json_object *annotations, struct boot *ret,
+static int take_annotations(struct json_object *annotations, struct urunc_config *ret,
 			    struct view_error *error)
 {
 	const char *values[KEYS_USED];
@@ -207,8 +207,9 @@ static int fail_urunc_json(int r, struct view_error *error)
 }
 
 /* Returns: > 0: read; 0: there is none; < 0: *error*. */
-static int take_urunc_json(struct li_stack *stack, enum decode_rule decode, struct boot *ret,
-			   struct config_file *ret_config, struct view_error *error)
+static int take_urunc_json(struct li_stack *stack, enum decode_rule decode,
+			   struct urunc_config *ret, struct config_file *ret_config,
+			   struct view_error *error)
 {
 	cleanup_with(config_file_done) struct config_file config = CONFIG_FILE_INIT;
 	cleanup_free char *text = NULL;
@@ -229,15 +230,15 @@ static int take_urunc_json(struct li_stack *stack, enum decode_rule decode, stru
 		return view_fail(error, MSG_CONFIG_SIZE, URUNC_JSON, (size_t)URUNC_JSON_SIZE_MAX);
 	if (r < 0)
 		return fail_urunc_json(r, error);
-	if (boot_parse(text, n, decode, ret, error) < 0)
+	if (urunc_config_parse(text, n, decode, ret, error) < 0)
 		return -ECANCELED;
 	*ret_config = TAKE(config, CONFIG_FILE_INIT);
 	return 1;
 }
 
 /* binary= was given: urunc.json could only add an initrd, and must not stand in the way. */
-static void take_optional_initrd(struct li_stack *stack, enum decode_rule decode, struct boot *ret,
-				 struct config_file *ret_config)
+static void take_optional_initrd(struct li_stack *stack, enum decode_rule decode,
+				 struct urunc_config *ret, struct config_file *ret_config)
 {
 	VIEW_ERROR(error);
 
@@ -254,9 +255,9 @@ static int replace(char **ret, const char *given, struct view_error *error)
 	return *ret ? 0 : view_fail(error, MSG_NO_MEMORY);
 }
 
-int boot_read(const struct options *options, struct json_object *annotations,
-	      struct li_stack *stack, struct boot *ret, struct config_file *ret_config,
-	      struct view_error *error)
+int urunc_config_read(const struct options *options, struct json_object *annotations,
+		      struct li_stack *stack, struct urunc_config *ret,
+		      struct config_file *ret_config, struct view_error *error)
 {
 	int r = take_annotations(annotations, ret, error);
 
@@ -272,7 +273,7 @@ int boot_read(const struct options *options, struct json_object *annotations,
 	return replace(&ret->initrd, options->initrd, error);
 }
 
-void boot_done(struct boot *boot)
+void urunc_config_done(struct urunc_config *boot)
 {
 	free(TAKE_PTR(boot->binary));
 	free(TAKE_PTR(boot->initrd));

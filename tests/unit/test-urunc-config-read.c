@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Which configuration counts: annotations, urunc.json, and what was typed. */
 #include "fuse/base/json.h"
-#include "fuse/view/boot.h"
+#include "fuse/view/urunc-config.h"
 #include "tests/unit/fixture-view.h"
 
 #define PREFIX "com.urunc.unikernel."
@@ -51,7 +51,7 @@ static void check_row(const struct row *row)
 {
 	VIEW_ERROR(error);
 	cleanup_with(options_done) struct options options = OPTIONS_INIT;
-	cleanup_with(boot_done) struct boot boot = {};
+	cleanup_with(urunc_config_done) struct urunc_config boot = {};
 	cleanup_with(config_file_done) struct config_file config = CONFIG_FILE_INIT;
 	cleanup_with(json_done) struct json_object *annotations = NULL;
 	cleanup_free char *list = strdup(row->options);
@@ -77,7 +77,7 @@ static void check_row(const struct row *row)
 			 0);
 	same_int(row->name, options_parse(&options, list, &error), 0);
 	same_int(row->name, li_stack_open(layer, 1, 0, NULL, &stack, &bad), 0);
-	r = boot_read(&options, annotations, stack, &boot, &config, &error);
+	r = urunc_config_read(&options, annotations, stack, &boot, &config, &error);
 	li_stack_close(stack);
 	same_error(row->name, r, &error, row->code, NULL);
 	if (r < 0)

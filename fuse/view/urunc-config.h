@@ -18,7 +18,7 @@ enum {
 
 #define URUNC_JSON "/urunc.json"
 
-struct boot {
+struct urunc_config {
 	char *binary; /* as the image or the caller names it; owned */
 	char *initrd; /* owned, or NULL */
 };
@@ -41,20 +41,20 @@ DEFINE_CLEANUP(struct config_file, config_file_done)
  * is filled where a urunc.json was read, so that it need not be found again.
  * Returns: 0, or < 0 with *error*.
  */
-int boot_read(const struct options *options, struct json_object *annotations,
-	      struct li_stack *stack, struct boot *ret, struct config_file *ret_config,
-	      struct view_error *error);
+int urunc_config_read(const struct options *options, struct json_object *annotations,
+		      struct li_stack *stack, struct urunc_config *ret,
+		      struct config_file *ret_config, struct view_error *error);
 
 /* The same from the text of a urunc.json alone. Returns: 0, or < 0 with *error*. */
-int boot_parse(const char *text, size_t n, enum decode_rule decode, struct boot *ret,
-	       struct view_error *error);
+int urunc_config_parse(const char *text, size_t n, enum decode_rule decode,
+		       struct urunc_config *ret, struct view_error *error);
 
 /*
  * Checks a path by urunc's rules: of [A-Za-z0-9._/-] only, at most ARTIFACT_PATH_MAX bytes, clean,
  * not "/" or ".", beginning neither with ".." nor with "-".
  * Returns: NULL when it is allowed, else what is wrong with it (static).
  */
-const char *boot_path_fault(const char *path);
+const char *urunc_path_fault(const char *path);
 
-void boot_done(struct boot *boot);
-DEFINE_CLEANUP(struct boot, boot_done)
+void urunc_config_done(struct urunc_config *boot);
+DEFINE_CLEANUP(struct urunc_config, urunc_config_done)
