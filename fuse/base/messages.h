@@ -21,7 +21,7 @@
 #define MSG_NO_MOUNTPOINT	CODE_EUSAGE, "MOUNTPOINT is missing"
 #define MSG_TOO_MANY		CODE_EUSAGE, "'%s' is one argument too many"
 #define MSG_EMPTY		CODE_EUSAGE, "%s must not be empty"
-#define MSG_TWO_FORMS		CODE_EUSAGE, "the layers come from one place: both %s and %s were given"
+#define MSG_TWO_KINDS		CODE_EUSAGE, "the layers come from one place: both %s and %s were given"
 #define MSG_DESCRIPTOR		CODE_EUSAGE, "--%s=%d: %s"
 #define MSG_LOWERDIR_EMPTY_PART CODE_EUSAGE, "%s: a layer without a name in 'lowerdir=%s'"
 #define MSG_LOWERDIR_ORDER	CODE_EUSAGE, "%s: 'lowerdir+=' cannot follow 'lowerdir='"

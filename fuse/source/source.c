@@ -10,30 +10,30 @@
 #include "fuse/base/messages.h"
 #include "fuse/source/source-parts.h"
 
-static bool is_typed(const struct arguments *arguments)
+static bool is_explicit(const struct arguments *arguments)
 {
 	const struct overlay *overlay = &arguments->options.overlay;
 
 	return overlay->closed || overlay->data || overlay->lowers.count > 0;
 }
 
-static int refuse_two_forms(const struct arguments *arguments, struct view_error *error)
+static int refuse_two_kinds(const struct arguments *arguments, struct view_error *error)
 {
-	const char *forms[] = {is_typed(arguments) ? "-o lowerdir=" : NULL,
+	const char *kinds[] = {is_explicit(arguments) ? "-o lowerdir=" : NULL,
 			       arguments->mounts ? "--mounts" : NULL,
 			       arguments->bundle ? "--bundle" : NULL};
 	const char *chosen = NULL;
 
-	for (size_t i = 0; i < sizeof(forms) / sizeof(*forms); i++) {
-		if (forms[i] && chosen)
-			return view_fail(error, MSG_TWO_FORMS, chosen, forms[i]);
-		chosen = forms[i] ? forms[i] : chosen;
+	for (size_t i = 0; i < sizeof(kinds) / sizeof(*kinds); i++) {
+		if (kinds[i] && chosen)
+			return view_fail(error, MSG_TWO_KINDS, chosen, kinds[i]);
+		chosen = kinds[i] ? kinds[i] : chosen;
 	}
 	return 0;
 }
 
-/* Reads the form into *ret*; returns the name for messages, owned, or NULL with *error. */
-static char *read_form(struct arguments *arguments, struct source *source, struct overlay *ret,
+/* Reads the kind into *ret*; returns the name for messages, owned, or NULL with *error. */
+static char *read_kind(struct arguments *arguments, struct source *source, struct overlay *ret,
 		       struct view_error *error)
 {
 	char *name = NULL;
@@ -53,10 +53,10 @@ static char *read_form(struct arguments *arguments, struct source *source, struc
 		r = mounts_read(arguments->mounts, name, ret, error);
 	} else if (arguments->bundle) {
 		r = bundle_read(arguments->bundle, ret, &source->annotations, error);
-		source->discovered = true;
+		source->from_mount = true;
 	} else {
 		r = mounted_read(arguments->source, ret, error);
-		source->discovered = r > 0;
+		source->from_mount = r > 0;
 	}
 	if (r < 0)
 		free(TAKE_PTR(name));
@@ -85,16 +85,16 @@ static char *upper_base(const char *upper)
 	return TAKE_PTR(base);
 }
 
-/* What relative paths of this form are relative to, owned; NULL where nothing says. */
-static int find_base(const struct arguments *arguments, const struct overlay *overlay, bool typed,
-		     char **ret, struct view_error *error)
+/* What relative paths of this kind are relative to, owned; NULL where nothing says. */
+static int find_base(const struct arguments *arguments, const struct overlay *overlay,
+		     bool explicit, char **ret, struct view_error *error)
 {
 	const char *given = arguments->options.basedir;
 	cleanup_free char *cwd = NULL;
 	int r;
 
 	*ret = NULL;
-	if (!given && !typed) {
+	if (!given && !explicit) {
 		*ret = upper_base(overlay->upper);
 		return 0;
 	}
@@ -173,18 +173,18 @@ static int make_absolute(struct strings *layers, const char *base, const char *n
 
 /* Moves what the overlay says into the source, where all paths are absolute. */
 static int take_overlay(const struct arguments *arguments, struct source *source,
-			struct overlay *overlay, bool typed, struct view_error *error)
+			struct overlay *overlay, bool explicit, struct view_error *error)
 {
 	cleanup_free char *base = NULL;
 
 	if (overlay->data)
-		return view_fail(error, MSG_DATA_LAYERS, source->name);
+		return view_fail(error, MSG_DATA_LAYERS, source->origin_label);
 	if (overlay->lowers.count == 0)
-		return view_fail(error, MSG_NO_LAYERS, source->name);
+		return view_fail(error, MSG_NO_LAYERS, source->origin_label);
 	if (any_relative(&overlay->lowers) &&
-	    find_base(arguments, overlay, typed, &base, error) < 0)
+	    find_base(arguments, overlay, explicit, &base, error) < 0)
 		return -ECANCELED;
-	if (make_absolute(&overlay->lowers, base, source->name, error) < 0)
+	if (make_absolute(&overlay->lowers, base, source->origin_label, error) < 0)
 		return -ECANCELED;
 	source->layers = TAKE(overlay->lowers, ((struct strings){}));
 	source->uids = TAKE(overlay->uids, ((struct idmap){}));
@@ -193,7 +193,7 @@ static int take_overlay(const struct arguments *arguments, struct source *source
 	return 0;
 }
 
-/* uidmap= and gidmap= typed beside another form take the place of its own. */
+/* uidmap= and gidmap= typed beside another kind take the place of its own. */
 static void override_idmaps(struct options *options, struct overlay *found)
 {
 	if (options->overlay.uids.count > 0) {
@@ -211,17 +211,17 @@ int source_find(struct arguments *arguments, struct source *ret, struct view_err
 	cleanup_with(overlay_done) struct overlay found = {};
 	struct overlay *typed = &arguments->options.overlay;
 
-	if (refuse_two_forms(arguments, error) < 0)
+	if (refuse_two_kinds(arguments, error) < 0)
 		return -ECANCELED;
 	ret->userxattr = typed->userxattr;
-	if (is_typed(arguments)) {
-		ret->name = strdup("lowerdir");
-		if (!ret->name)
+	if (is_explicit(arguments)) {
+		ret->origin_label = strdup("lowerdir");
+		if (!ret->origin_label)
 			return view_fail(error, MSG_NO_MEMORY);
 		return take_overlay(arguments, ret, typed, true, error);
 	}
-	ret->name = read_form(arguments, ret, &found, error);
-	if (!ret->name)
+	ret->origin_label = read_kind(arguments, ret, &found, error);
+	if (!ret->origin_label)
 		return -ECANCELED;
 	override_idmaps(&arguments->options, &found);
 	return take_overlay(arguments, ret, &found, false, error);
@@ -244,8 +244,8 @@ int source_open(const struct source *source, const struct li_index *index, unsig
 
 		if (is_shortage(r))
 			return view_fail(error, MSG_SYSTEM, path, strerror(-r));
-		if (source->discovered && (r == -ENOENT || r == -ENOTDIR))
-			return view_fail(error, MSG_LAYER_GONE, source->name, bad, path,
+		if (source->from_mount && (r == -ENOENT || r == -ENOTDIR))
+			return view_fail(error, MSG_LAYER_GONE, source->origin_label, bad, path,
 					 strerror(-r));
 		return view_fail(error, MSG_LAYER, bad, path, strerror(-r));
 	}
@@ -253,7 +253,7 @@ int source_open(const struct source *source, const struct li_index *index, unsig
 	case -EPERM: return view_fail(error, MSG_MARKS);
 	case -ENOSYS: return view_fail(error, MSG_NO_PROC);
 	case -E2BIG: return view_fail(error, MSG_LAYERS_MANY, n, LI_LAYERS_MAX);
-	default: return view_fail(error, MSG_SYSTEM, source->name, strerror(-r));
+	default: return view_fail(error, MSG_SYSTEM, source->origin_label, strerror(-r));
 	}
 }
 
@@ -263,5 +263,5 @@ void source_done(struct source *source)
 	idmap_done(&source->uids);
 	idmap_done(&source->gids);
 	json_object_put(TAKE_PTR(source->annotations));
-	free(TAKE_PTR(source->name));
+	free(TAKE_PTR(source->origin_label));
 }

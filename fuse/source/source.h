@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Where the layers are: the forms in which a caller may say so, brought into one. */
+/* Where the layers are: the kinds in which a caller may say so, brought into one. */
 #pragma once
 
 #include <json-c/json.h>
@@ -16,8 +16,8 @@ struct source {
 	bool userxattr;
 	struct idmap uids, gids;
 	struct json_object *annotations; /* of the bundle, owned, or NULL */
-	char *name; /* what the layers were read from, for messages: "--mounts=x.json"; owned */
-	bool discovered; /* read off a mount: where they lead nowhere, no view is applicable */
+	char *origin_label; /* what the layers were read from, for messages: "--mounts=x.json"; owned */
+	bool from_mount; /* read off a mount: where they lead nowhere, no view is applicable */
 };
 
 /* Finds out where the layers are, without touching them. Returns: 0, or < 0 with *error. */

@@ -193,7 +193,7 @@ static void test_mounted(void **state)
 	assert_return_code(mount("overlay", "mounted", "overlay", MS_RDONLY, lowers), errno);
 	assert_int_equal(find(none, "mounted", &arguments, &source, &error), 0);
 	assert_string_equal(joined(&source.layers), here);
-	assert_true(source.discovered);
+	assert_true(source.from_mount);
 	assert_return_code(umount("mounted"), errno);
 	/* Relative ones lead nowhere, unless somebody says to what. */
 	assert_return_code(mount("overlay", "mounted", "overlay", MS_RDONLY,
@@ -238,7 +238,7 @@ static void test_open(void **state)
 {
 	static const struct {
 		const char *second;
-		bool discovered;
+		bool from_mount;
 		enum view_code code;
 		const char *message;
 	} cases[] = {
@@ -260,8 +260,8 @@ static void test_open(void **state)
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
 		VIEW_ERROR(error);
 		cleanup_with(source_done) struct source source = {
-			.discovered = cases[i].discovered,
-			.name = strdup("name"),
+			.from_mount = cases[i].from_mount,
+			.origin_label = strdup("name"),
 		};
 		struct li_stack *stack = NULL;
 		int r;
