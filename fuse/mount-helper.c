@@ -111,7 +111,7 @@ static void drop_unknown(char *list)
 	char *end = list;
 	char *option;
 
-	while ((option = overlay_next_option(&rest))) {
+	while ((option = overlay_options_next(&rest))) {
 		size_t length = strlen(option);
 
 		if (!is_known(option))

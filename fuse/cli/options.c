@@ -255,7 +255,7 @@ static int set_option(struct options *options, char *option, struct view_error *
 		return 0;
 	if (value)
 		*value++ = '\0';
-	r = overlay_set(&options->overlay, option, value, "mount options", error);
+	r = overlay_options_set(&options->overlay, option, value, "mount options", error);
 	if (r != 0)
 		return r < 0 ? r : 0;
 	rule = find_rule(option);
@@ -271,7 +271,7 @@ int options_parse(struct options *options, char *list, struct view_error *error)
 {
 	char *option;
 
-	while ((option = overlay_next_option(&list))) {
+	while ((option = overlay_options_next(&list))) {
 		int r = set_option(options, option, error);
 
 		if (r < 0)
@@ -288,7 +288,7 @@ bool options_know(const char *name)
 
 void options_done(struct options *options)
 {
-	overlay_done(&options->overlay);
+	overlay_options_done(&options->overlay);
 	free(TAKE_PTR(options->basedir));
 	free(TAKE_PTR(options->binary));
 	free(TAKE_PTR(options->initrd));

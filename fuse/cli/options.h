@@ -6,7 +6,7 @@
 #include <stdint.h>
 
 #include "fuse/base/error.h"
-#include "fuse/cli/overlay.h"
+#include "fuse/cli/overlay-options.h"
 
 enum {
 	TIMEOUT_DEFAULT = 10, /* seconds */
@@ -24,7 +24,7 @@ enum sandbox_wish { SANDBOX_AUTO, SANDBOX_REQUIRE };
 #define OWNER_OF_LAYER (-1) /* uid, gid, mode: the layer's own */
 
 struct options {
-	struct overlay overlay; /* lowerdir= and its kin */
+	struct overlay_options overlay; /* lowerdir= and its kin */
 	char *basedir;
 	char *binary, *initrd; /* NULL: what the image says */
 	char *id;

@@ -10,7 +10,7 @@
 #include "fuse/mount/mountinfo.h"
 #include "fuse/source/source-parts.h"
 
-int mounted_options_parse(char *super, const char *name, struct overlay *ret,
+int mounted_options_parse(char *super, const char *name, struct overlay_options *ret,
 			  struct view_error *error)
 {
 	char *option;
@@ -22,7 +22,7 @@ int mounted_options_parse(char *super, const char *name, struct overlay *ret,
 			*value++ = '\0';
 			text_decode_octal(value);
 		}
-		if (overlay_set(ret, option, value, name, error) < 0)
+		if (overlay_options_set(ret, option, value, name, error) < 0)
 			return -ECANCELED;
 	}
 	return 0;
@@ -32,8 +32,8 @@ int mounted_options_parse(char *super, const char *name, struct overlay *ret,
  * Of what *fd*, at *path*, is the root. Returns: > 0: an overlay, whose layers were taken; 0: not,
  * or a bind of a directory within one.
  */
-static int take_mount(int fd, const char *path, struct overlay *ret, struct mount_entry *ret_mount,
-		      char **ret_line, struct view_error *error)
+static int take_mount(int fd, const char *path, struct overlay_options *ret,
+		      struct mount_entry *ret_mount, char **ret_line, struct view_error *error)
 {
 	cleanup_free char *name = NULL;
 	int r = mountinfo_find(fd, ret_mount, ret_line);
@@ -48,7 +48,7 @@ static int take_mount(int fd, const char *path, struct overlay *ret, struct moun
 }
 
 /* The directory itself is the only layer. */
-static int take_directory(const char *path, struct overlay *ret, struct view_error *error)
+static int take_directory(const char *path, struct overlay_options *ret, struct view_error *error)
 {
 	char *absolute = layer_path(path);
 
@@ -59,7 +59,7 @@ static int take_directory(const char *path, struct overlay *ret, struct view_err
 	return 0;
 }
 
-int mounted_read(const char *path, struct overlay *ret, struct view_error *error)
+int mounted_read(const char *path, struct overlay_options *ret, struct view_error *error)
 {
 	cleanup_close int fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	cleanup_free char *line = NULL;
@@ -148,7 +148,7 @@ static int read_config(int bundle, const char *name, struct bundle_config *ret,
 }
 
 /* A bind of one directory shows that directory; a filesystem of its own is no stack of layers. */
-static int take_rootfs(const char *directory, const char *rootfs, struct overlay *ret,
+static int take_rootfs(const char *directory, const char *rootfs, struct overlay_options *ret,
 		       struct view_error *error)
 {
 	cleanup_close int fd = open(rootfs, O_PATH | O_DIRECTORY | O_CLOEXEC);
@@ -168,8 +168,8 @@ static int take_rootfs(const char *directory, const char *rootfs, struct overlay
 	return take_directory(rootfs, ret, error);
 }
 
-int bundle_read(const char *directory, struct overlay *ret, struct json_object **ret_annotations,
-		struct view_error *error)
+int bundle_read(const char *directory, struct overlay_options *ret,
+		struct json_object **ret_annotations, struct view_error *error)
 {
 	cleanup_close int bundle = open(directory, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	cleanup_with(bundle_config_done) struct bundle_config config = {};

@@ -31,7 +31,7 @@ static const char *string_member(struct json_object *object, const char *name)
 }
 
 /* One element of Options, which may hold several options, as mount(2) would take it. */
-static int take_option(struct overlay *overlay, const char *text, const char *name,
+static int take_option(struct overlay_options *overlay, const char *text, const char *name,
 		       struct view_error *error)
 {
 	cleanup_free char *copy = strdup(text);
@@ -40,20 +40,20 @@ static int take_option(struct overlay *overlay, const char *text, const char *na
 
 	if (!copy)
 		return view_fail(error, MSG_NO_MEMORY);
-	while ((option = overlay_next_option(&rest))) {
+	while ((option = overlay_options_next(&rest))) {
 		char *value = strchr(option, '=');
 
 		if (value)
 			*value++ = '\0';
 		/* What else overlayfs knows does not change what the committed layers hold. */
-		if (overlay_set(overlay, option, value, name, error) < 0)
+		if (overlay_options_set(overlay, option, value, name, error) < 0)
 			return -ECANCELED;
 	}
 	return 0;
 }
 
-static int take_options(struct overlay *overlay, struct json_object *mount, const char *name,
-			struct view_error *error)
+static int take_options(struct overlay_options *overlay, struct json_object *mount,
+			const char *name, struct view_error *error)
 {
 	struct json_object *options = member(mount, "Options");
 
@@ -73,19 +73,19 @@ static int take_options(struct overlay *overlay, struct json_object *mount, cons
 	return 0;
 }
 
-static int take_bind(struct overlay *overlay, const char *source, const char *name,
+static int take_bind(struct overlay_options *overlay, const char *source, const char *name,
 		     struct view_error *error)
 {
 	if (!*source)
 		return view_fail(error, MSG_MOUNTS_SHAPE, name, "a bind without 'Source'");
 	strings_clear(&overlay->lowers);
-	overlay->data = false;
+	overlay->has_data_layers = false;
 	if (strings_take(&overlay->lowers, strdup(source)) < 0)
 		return view_fail(error, MSG_NO_MEMORY);
 	return 0;
 }
 
-static int take_mount(struct overlay *overlay, struct json_object *mount, const char *name,
+static int take_mount(struct overlay_options *overlay, struct json_object *mount, const char *name,
 		      struct view_error *error)
 {
 	const char *type, *source, *target;
@@ -107,7 +107,7 @@ static int take_mount(struct overlay *overlay, struct json_object *mount, const 
 	return strcmp(type, "bind") == 0 ? take_bind(overlay, source, name, error) : 0;
 }
 
-int mounts_parse(const char *text, size_t n, const char *name, struct overlay *ret,
+int mounts_parse(const char *text, size_t n, const char *name, struct overlay_options *ret,
 		 struct view_error *error)
 {
 	cleanup_with(json_done) struct json_object *whole = NULL;
@@ -132,7 +132,8 @@ int mounts_parse(const char *text, size_t n, const char *name, struct overlay *r
 	return take_mount(ret, json_object_array_get_idx(mounts, 0), name, error);
 }
 
-int mounts_read(const char *file, const char *name, struct overlay *ret, struct view_error *error)
+int mounts_read(const char *file, const char *name, struct overlay_options *ret,
+		struct view_error *error)
 {
 	cleanup_close int opened = -EBADF;
 	cleanup_free char *text = NULL;

@@ -12,9 +12,9 @@
 
 static bool is_explicit(const struct arguments *arguments)
 {
-	const struct overlay *overlay = &arguments->options.overlay;
+	const struct overlay_options *overlay = &arguments->options.overlay;
 
-	return overlay->closed || overlay->data || overlay->lowers.count > 0;
+	return overlay->lowerdir_seen || overlay->has_data_layers || overlay->lowers.count > 0;
 }
 
 static int refuse_two_kinds(const struct arguments *arguments, struct view_error *error)
@@ -33,8 +33,8 @@ static int refuse_two_kinds(const struct arguments *arguments, struct view_error
 }
 
 /* Reads the kind into *ret*; returns the name for messages, owned, or NULL with *error. */
-static char *read_kind(struct arguments *arguments, struct source *source, struct overlay *ret,
-		       struct view_error *error)
+static char *read_kind(struct arguments *arguments, struct source *source,
+		       struct overlay_options *ret, struct view_error *error)
 {
 	char *name = NULL;
 	int r = 0;
@@ -86,7 +86,7 @@ static char *upper_base(const char *upper)
 }
 
 /* What relative paths of this kind are relative to, owned; NULL where nothing says. */
-static int find_base(const struct arguments *arguments, const struct overlay *overlay,
+static int find_base(const struct arguments *arguments, const struct overlay_options *overlay,
 		     bool explicit, char **ret, struct view_error *error)
 {
 	const char *given = arguments->options.basedir;
@@ -173,11 +173,11 @@ static int make_absolute(struct strings *layers, const char *base, const char *n
 
 /* Moves what the overlay says into the source, where all paths are absolute. */
 static int take_overlay(const struct arguments *arguments, struct source *source,
-			struct overlay *overlay, bool explicit, struct view_error *error)
+			struct overlay_options *overlay, bool explicit, struct view_error *error)
 {
 	cleanup_free char *base = NULL;
 
-	if (overlay->data)
+	if (overlay->has_data_layers)
 		return view_fail(error, MSG_DATA_LAYERS, source->origin_label);
 	if (overlay->lowers.count == 0)
 		return view_fail(error, MSG_NO_LAYERS, source->origin_label);
@@ -194,7 +194,7 @@ static int take_overlay(const struct arguments *arguments, struct source *source
 }
 
 /* uidmap= and gidmap= typed beside another kind take the place of its own. */
-static void override_idmaps(struct options *options, struct overlay *found)
+static void override_idmaps(struct options *options, struct overlay_options *found)
 {
 	if (options->overlay.uids.count > 0) {
 		idmap_done(&found->uids);
@@ -208,8 +208,8 @@ static void override_idmaps(struct options *options, struct overlay *found)
 
 int source_find(struct arguments *arguments, struct source *ret, struct view_error *error)
 {
-	cleanup_with(overlay_done) struct overlay found = {};
-	struct overlay *typed = &arguments->options.overlay;
+	cleanup_with(overlay_options_done) struct overlay_options found = {};
+	struct overlay_options *typed = &arguments->options.overlay;
 
 	if (refuse_two_kinds(arguments, error) < 0)
 		return -ECANCELED;

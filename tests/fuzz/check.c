@@ -37,7 +37,7 @@ static void require_sound_map(const struct idmap *map)
 	}
 }
 
-void require_sound_overlay(const struct overlay *overlay)
+void require_sound_overlay(const struct overlay_options *overlay)
 {
 	for (size_t i = 0; i < overlay->lowers.count; i++)
 		require(*overlay->lowers.items[i], "every layer has a name");

@@ -9,7 +9,7 @@
 #include <stdlib.h>
 
 #include "fuse/base/error.h"
-#include "fuse/cli/overlay.h"
+#include "fuse/cli/overlay-options.h"
 
 /* libFuzzer's entry point; the corpus is run through it too (main.c). Returns: 0. */
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -30,4 +30,4 @@ static inline void require(bool holds, const char *what)
 void require_reason(int r, const struct view_error *error);
 
 /* Every layer has a name, and no range of owners reaches beyond 32 bits. */
-void require_sound_overlay(const struct overlay *overlay);
+void require_sound_overlay(const struct overlay_options *overlay);

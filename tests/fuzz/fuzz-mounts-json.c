@@ -7,7 +7,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	cleanup_free char *text = input_string(data, size);
 	VIEW_ERROR(error);
-	cleanup_with(overlay_done) struct overlay overlay = {};
+	cleanup_with(overlay_options_done) struct overlay_options overlay = {};
 	int r = mounts_parse(text, size, "mounts", &overlay, &error);
 
 	require_reason(r, &error);

@@ -80,7 +80,7 @@ static void test_parse(void **state)
 	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
 		VIEW_ERROR(error);
-		cleanup_with(overlay_done) struct overlay overlay = {};
+		cleanup_with(overlay_options_done) struct overlay_options overlay = {};
 		int r = mounts_parse(rows[i].text, strlen(rows[i].text), "--mounts=x", &overlay,
 				     &error);
 
@@ -96,7 +96,7 @@ static void test_options(void **state)
 	static const char text[] = OVERLAY("\"userxattr\",\"uidmap=0:1:2,3:4:5\",\"gidmap=6:7:8\","
 					   "\"upperdir=/s/3/fs\",\"lowerdir=2/fs\",\"volatile\"");
 	VIEW_ERROR(error);
-	cleanup_with(overlay_done) struct overlay overlay = {};
+	cleanup_with(overlay_options_done) struct overlay_options overlay = {};
 
 	(void)state;
 	assert_int_equal(mounts_parse(text, strlen(text), "x", &overlay, &error), 0);
@@ -109,7 +109,7 @@ static void test_options(void **state)
 static void test_read(void **state)
 {
 	VIEW_ERROR(error);
-	cleanup_with(overlay_done) struct overlay overlay = {};
+	cleanup_with(overlay_options_done) struct overlay_options overlay = {};
 
 	(void)state;
 	make_file("mounts.json", rows[0].text);

@@ -11,10 +11,10 @@
 #include "fuse/base/text.h"
 #include "fuse/cli/idmap.h"
 
-struct overlay {
+struct overlay_options {
 	struct strings lowers; /* topmost first, unescaped, perhaps relative */
-	bool closed;	       /* lowerdir= was given: no lowerdir+= may follow */
-	bool data;	       /* data-only layers were asked for */
+	bool lowerdir_seen;    /* lowerdir= was given: no lowerdir+= may follow */
+	bool has_data_layers;  /* data-only layers were asked for */
 	char *upper;	       /* upperdir=, which only says what relative layers are relative to */
 	bool userxattr;
 	struct idmap uids, gids;
@@ -25,7 +25,7 @@ struct overlay {
  * Cuts the next option off *rest*, in place, at the first comma without a backslash before it.
  * Returns: the option, or NULL at the end.
  */
-char *overlay_next_option(char **rest);
+char *overlay_options_next(char **rest);
 
 /* Drops the backslash of every "\c", and one at the very end, in place (ovl_unescape()). */
 void overlay_unescape(char *value);
@@ -35,11 +35,11 @@ void overlay_unescape(char *value);
  * in messages.
  * Returns: > 0: it is one of those above; 0: it is not, and *overlay* is as before; < 0: *error*.
  */
-int overlay_set(struct overlay *overlay, const char *key, char *value, const char *where,
-		struct view_error *error);
+int overlay_options_set(struct overlay_options *overlay, const char *key, char *value,
+			const char *where, struct view_error *error);
 
-/* Whether overlay_set() takes options of this name. */
+/* Whether overlay_options_set() takes options of this name. */
 bool overlay_knows(const char *key);
 
-void overlay_done(struct overlay *overlay);
-DEFINE_CLEANUP(struct overlay, overlay_done)
+void overlay_options_done(struct overlay_options *overlay);
+DEFINE_CLEANUP(struct overlay_options, overlay_options_done)

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Grammar: fs/overlayfs/params.c. Each row was tried on Linux 6.18. */
-#include "fuse/cli/overlay.h"
+#include "fuse/cli/overlay-options.h"
 
 #include "tests/unit/fixture-view.h"
 
 /* Takes a whole list, as mount(2) would; what is none of overlayfs's lands in *unknown*. */
-static int parse(const char *list, struct overlay *overlay, size_t *unknown,
+static int parse(const char *list, struct overlay_options *overlay, size_t *unknown,
 		 struct view_error *error)
 {
 	cleanup_free char *copy = strdup(list);
@@ -13,13 +13,13 @@ static int parse(const char *list, struct overlay *overlay, size_t *unknown,
 	char *option;
 
 	assert_non_null(copy);
-	while ((option = overlay_next_option(&rest))) {
+	while ((option = overlay_options_next(&rest))) {
 		char *value = strchr(option, '=');
 		int r;
 
 		if (value)
 			*value++ = '\0';
-		r = overlay_set(overlay, option, value, "here", error);
+		r = overlay_options_set(overlay, option, value, "here", error);
 		if (r < 0)
 			return r;
 		*unknown += r == 0;
@@ -84,7 +84,7 @@ static void test_lowers(void **state)
 	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
 		VIEW_ERROR(error);
-		cleanup_with(overlay_done) struct overlay overlay = {};
+		cleanup_with(overlay_options_done) struct overlay_options overlay = {};
 		size_t unknown = 0;
 		int r = parse(rows[i].list, &overlay, &unknown, &error);
 
@@ -93,7 +93,7 @@ static void test_lowers(void **state)
 		if (!rows[i].lowers)
 			continue;
 		same_str(rows[i].list, joined(&overlay.lowers), rows[i].lowers);
-		same_int(rows[i].list, overlay.data, rows[i].data);
+		same_int(rows[i].list, overlay.has_data_layers, rows[i].data);
 	}
 }
 
@@ -101,7 +101,7 @@ static void test_lowers(void **state)
 static void test_many_layers(void **state)
 {
 	VIEW_ERROR(error);
-	cleanup_with(overlay_done) struct overlay overlay = {};
+	cleanup_with(overlay_options_done) struct overlay_options overlay = {};
 	char list[sizeof("lowerdir=") + 600 * sizeof("/long/enough")] = "lowerdir=";
 	char *end = list + strlen(list);
 	size_t unknown = 0;
@@ -117,7 +117,7 @@ static void test_many_layers(void **state)
 static void test_others(void **state)
 {
 	VIEW_ERROR(error);
-	cleanup_with(overlay_done) struct overlay overlay = {};
+	cleanup_with(overlay_options_done) struct overlay_options overlay = {};
 	size_t unknown = 0;
 
 	(void)state;
@@ -153,7 +153,7 @@ static void test_idmaps(void **state)
 	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
 		VIEW_ERROR(error);
-		cleanup_with(overlay_done) struct overlay overlay = {};
+		cleanup_with(overlay_options_done) struct overlay_options overlay = {};
 		size_t unknown = 0;
 		bool fails = rows[i].uids == SIZE_MAX;
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "fuse/cli/overlay.h"
+#include "fuse/cli/overlay-options.h"
 
 #include <errno.h>
 #include <string.h>
@@ -15,7 +15,7 @@ static char *end_of_part(char *text, const char *stops)
 	return text;
 }
 
-char *overlay_next_option(char **rest)
+char *overlay_options_next(char **rest)
 {
 	char *option = *rest;
 	char *p;
@@ -39,7 +39,7 @@ void overlay_unescape(char *value)
 	} while (*value++);
 }
 
-static int append_lower(struct overlay *overlay, const char *path, struct view_error *error)
+static int append_lower(struct overlay_options *overlay, const char *path, struct view_error *error)
 {
 	if (strings_take(&overlay->lowers, strdup(path)) < 0)
 		return view_fail(error, MSG_NO_MEMORY);
@@ -47,7 +47,7 @@ static int append_lower(struct overlay *overlay, const char *path, struct view_e
 }
 
 /* The last lowerdir= wins, and resets lowerdir+= before it. "a::b" makes b a data-only layer. */
-static int set_lowerdir(struct overlay *overlay, char *value, const char *where,
+static int set_lowerdir(struct overlay_options *overlay, char *value, const char *where,
 			struct view_error *error)
 {
 	cleanup_free char *whole = strdup(value);
@@ -56,8 +56,8 @@ static int set_lowerdir(struct overlay *overlay, char *value, const char *where,
 	if (!whole)
 		return view_fail(error, MSG_NO_MEMORY);
 	strings_clear(&overlay->lowers);
-	overlay->closed = true;
-	overlay->data = false;
+	overlay->lowerdir_seen = true;
+	overlay->has_data_layers = false;
 	while (part) {
 		char *end = end_of_part(part, ":\\");
 		char *next = *end ? end + 1 : NULL;
@@ -66,7 +66,7 @@ static int set_lowerdir(struct overlay *overlay, char *value, const char *where,
 		overlay_unescape(part);
 		/* "a::b": one empty part between two layers, and only data layers after it. */
 		if (!*part && next && *next && *next != ':' && overlay->lowers.count > 0)
-			overlay->data = true;
+			overlay->has_data_layers = true;
 		else if (!*part)
 			return view_fail(error, MSG_LOWERDIR_EMPTY_PART, where, whole);
 		else if (append_lower(overlay, part, error) < 0)
@@ -77,17 +77,17 @@ static int set_lowerdir(struct overlay *overlay, char *value, const char *where,
 }
 
 /* Literal: nothing is unescaped. */
-static int set_lowerdir_plus(struct overlay *overlay, const char *value, const char *where,
+static int set_lowerdir_plus(struct overlay_options *overlay, const char *value, const char *where,
 			     struct view_error *error)
 {
-	if (overlay->closed)
+	if (overlay->lowerdir_seen)
 		return view_fail(error, MSG_LOWERDIR_ORDER, where);
 	if (!*value)
 		return view_fail(error, MSG_LOWERDIR_EMPTY_PART, where, "");
 	return append_lower(overlay, value, error);
 }
 
-static int set_idmap(struct overlay *overlay, struct idmap *map, const char *range,
+static int set_idmap(struct overlay_options *overlay, struct idmap *map, const char *range,
 		     struct view_error *error)
 {
 	const char *name = map == &overlay->uids ? "uidmap" : "gidmap";
@@ -101,7 +101,7 @@ static int set_idmap(struct overlay *overlay, struct idmap *map, const char *ran
 	return 1;
 }
 
-static int set_upperdir(struct overlay *overlay, char *value, struct view_error *error)
+static int set_upperdir(struct overlay_options *overlay, char *value, struct view_error *error)
 {
 	free(overlay->upper);
 	overlay_unescape(value);
@@ -114,8 +114,8 @@ static bool is_idmap_range(const char *key)
 	return key[strspn(key, "0123456789")] == ':' && !key[strspn(key, "0123456789:")];
 }
 
-int overlay_set(struct overlay *overlay, const char *key, char *value, const char *where,
-		struct view_error *error)
+int overlay_options_set(struct overlay_options *overlay, const char *key, char *value,
+			const char *where, struct view_error *error)
 {
 	struct idmap *last_map = TAKE_PTR(overlay->last_map);
 
@@ -132,7 +132,7 @@ int overlay_set(struct overlay *overlay, const char *key, char *value, const cha
 	if (strcmp(key, "lowerdir+") == 0)
 		return set_lowerdir_plus(overlay, value, where, error);
 	if (strcmp(key, "datadir+") == 0) {
-		overlay->data = true;
+		overlay->has_data_layers = true;
 		return 1;
 	}
 	if (strcmp(key, "upperdir") == 0)
@@ -155,11 +155,11 @@ bool overlay_knows(const char *key)
 	return is_idmap_range(key);
 }
 
-void overlay_done(struct overlay *overlay)
+void overlay_options_done(struct overlay_options *overlay)
 {
 	strings_clear(&overlay->lowers);
 	free(overlay->upper);
 	idmap_done(&overlay->uids);
 	idmap_done(&overlay->gids);
-	*overlay = (struct overlay){};
+	*overlay = (struct overlay_options){};
 }
