@@ -35,12 +35,12 @@ static int entry_class(const struct li_stack *stack, const struct entry *entry, 
 }
 
 /* The last layer that takes part in *at*: there is always one. */
-static size_t last_layer(const struct li_stack *stack, const struct position *at)
+static size_t last_layer(const struct li_stack *stack, const struct cursor *at)
 {
 	size_t i = stack->size;
 
 	while (i-- > 0)
-		if (at->reach[i] >= at->depth)
+		if (at->member_depth[i] >= at->depth)
 			return i;
 	return 0;
 }
@@ -81,7 +81,7 @@ static void take_entry(struct entry *to, struct entry *from)
  * Takes layer *i*'s part of the name at->path, in the directory of *depth*, into account.
  * Returns: > 0 when the merge of this name ends here, 0 when it goes on below, or an error.
  */
-static int merge_layer(struct li_stack *stack, struct position *at, size_t i, bool last,
+static int merge_layer(struct li_stack *stack, struct cursor *at, size_t i, bool last,
 		       struct observation *row, struct entry *found)
 {
 	cleanup_with(entry_done) struct entry entry = ENTRY_INIT;
@@ -109,14 +109,14 @@ static int merge_layer(struct li_stack *stack, struct position *at, size_t i, bo
 	if (class == ENTRY_WHITEOUT)
 		return 1;
 	if (S_ISDIR(entry.st.st_mode))
-		at->reach[i] = at->depth + 1;
+		at->member_depth[i] = at->depth + 1;
 	if (!is_found(found))
 		take_entry(found, &entry);
 	return class != ENTRY_DIR;
 }
 
 /* Opens what the index says is there. Returns: 0; -ENODATA: it is not, or not any more. */
-static int open_known(struct li_stack *stack, const struct position *at, const struct fact *fact,
+static int open_known(struct li_stack *stack, const struct cursor *at, const struct fact *fact,
 		      struct entry *ret)
 {
 	cleanup_with(entry_done) struct entry entry = ENTRY_INIT;
@@ -134,7 +134,7 @@ static int open_known(struct li_stack *stack, const struct position *at, const s
  * The same for all layers that the index speaks for, whose part is that of one. Nothing is opened
  * for a directory. Returns: 0; -ENODATA: the index is of no use, ask all of them.
  */
-static int merge_known(struct li_stack *stack, struct position *at, struct entry *found)
+static int merge_known(struct li_stack *stack, struct cursor *at, struct entry *found)
 {
 	const struct fact *fact = stack_index_fact(stack, at->path);
 
@@ -146,7 +146,7 @@ static int merge_known(struct li_stack *stack, struct position *at, struct entry
 		return 0;
 	if (fact->kind == FACT_LEAF)
 		return open_known(stack, at, fact, found);
-	at->reach[stack->known] = at->depth + 1;
+	at->member_depth[stack->known] = at->depth + 1;
 	if (!is_found(found))
 		*found = (struct entry){
 			.fd = -EBADF, .st.st_mode = S_IFDIR, .layer = stack->known + fact->layer};
@@ -154,12 +154,12 @@ static int merge_known(struct li_stack *stack, struct position *at, struct entry
 }
 
 /* Whether the layers that the index speaks for take part in *at*. */
-static bool is_known_below(const struct li_stack *stack, const struct position *at)
+static bool is_known_below(const struct li_stack *stack, const struct cursor *at)
 {
-	return stack->known < stack->size && at->reach[stack->known] >= at->depth;
+	return stack->known < stack->size && at->member_depth[stack->known] >= at->depth;
 }
 
-int merge_lookup(struct li_stack *stack, struct position *at, const char *name, struct entry *ret)
+int merge_lookup(struct li_stack *stack, struct cursor *at, const char *name, struct entry *ret)
 {
 	cleanup_with(entry_done) struct entry found = ENTRY_INIT;
 	size_t length = at->length;
@@ -167,10 +167,10 @@ int merge_lookup(struct li_stack *stack, struct position *at, const char *name, 
 	struct observation *row;
 	int r;
 
-	r = position_append(at, name);
+	r = cursor_append(at, name);
 	row = r == 0 ? stack_index_row(stack, at->path) : NULL;
 	for (size_t i = 0; r == 0 && i <= last && i < stack->known; i++)
-		if (at->reach[i] >= at->depth)
+		if (at->member_depth[i] >= at->depth)
 			r = merge_layer(stack, at, i, i == last, row, &found);
 	if (r == 0 && is_known_below(stack, at))
 		r = merge_known(stack, at, &found);
@@ -181,18 +181,18 @@ int merge_lookup(struct li_stack *stack, struct position *at, const char *name, 
 	if (S_ISDIR(found.st.st_mode))
 		at->depth++;
 	else
-		position_take_back(at, length);
+		cursor_take_back(at, length);
 	take_entry(ret, &found);
 	return 0;
 }
 
 /* The layer that has the topmost part of the directory *at*. */
-static size_t topmost_layer(const struct li_stack *stack, const struct position *at)
+static size_t topmost_layer(const struct li_stack *stack, const struct cursor *at)
 {
 	const struct fact *fact;
 	size_t i = 0;
 
-	while (i < stack->known && at->reach[i] < at->depth)
+	while (i < stack->known && at->member_depth[i] < at->depth)
 		i++;
 	if (i < stack->known || at->depth == 0)
 		return i;
@@ -200,7 +200,7 @@ static size_t topmost_layer(const struct li_stack *stack, const struct position 
 	return i + (fact ? fact->layer : 0);
 }
 
-int merge_self(struct li_stack *stack, const struct position *at, struct entry *ret)
+int merge_self(struct li_stack *stack, const struct cursor *at, struct entry *ret)
 {
 	bool known = stack->known < stack->size;
 	int r = stack_open_entry(stack, topmost_layer(stack, at), at->path, ret);
@@ -212,7 +212,7 @@ int merge_self(struct li_stack *stack, const struct position *at, struct entry *
 	return r;
 }
 
-int merge_search(struct li_stack *stack, const struct position *at)
+int merge_search(struct li_stack *stack, const struct cursor *at)
 {
 	cleanup_with(entry_done) struct entry self = ENTRY_INIT;
 	cleanup_close int fd = -EBADF;

@@ -2,7 +2,7 @@
 /* The merge: what one name is in a directory of the merged tree. */
 #pragma once
 
-#include "layerindex/merge/position.h"
+#include "layerindex/merge/cursor.h"
 #include "layerindex/merge/stack.h"
 
 /*
@@ -12,10 +12,10 @@
  * Returns: 0, with *ret filled (entry_done()); -ENOENT: absent or hidden; else as li_resolve().
  *	After an error *at* is of no use.
  */
-int merge_lookup(struct li_stack *stack, struct position *at, const char *name, struct entry *ret);
+int merge_lookup(struct li_stack *stack, struct cursor *at, const char *name, struct entry *ret);
 
 /* The directory *at* itself, topmost part. Returns: 0, with *ret filled, or as li_resolve(). */
-int merge_self(struct li_stack *stack, const struct position *at, struct entry *ret);
+int merge_self(struct li_stack *stack, const struct cursor *at, struct entry *ret);
 
 /*
  * Whether *at* may be searched: link_path_walk() asks before every component, "." and ".." too.
@@ -23,4 +23,4 @@ int merge_self(struct li_stack *stack, const struct position *at, struct entry *
  *
  * Returns: 0; -EACCES: it may not; else as li_resolve().
  */
-int merge_search(struct li_stack *stack, const struct position *at);
+int merge_search(struct li_stack *stack, const struct cursor *at);

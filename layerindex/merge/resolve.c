@@ -16,17 +16,17 @@
 
 struct walk {
 	struct li_stack *stack;
-	struct position at; /* the directory that the next component is looked up in */
-	char *rest;	    /* memory of what is still to be walked; owned */
-	const char *next;   /* in rest */
-	unsigned links;	    /* symlinks followed so far */
-	bool searched;	    /* *at* was found to be searchable */
+	struct cursor at; /* the directory that the next component is looked up in */
+	char *rest;	  /* memory of what is still to be walked; owned */
+	const char *next; /* in rest */
+	unsigned links;	  /* symlinks followed so far */
+	bool searched;	  /* *at* was found to be searchable */
 	bool nofollow;
 };
 
 static void walk_done(struct walk *walk)
 {
-	position_done(&walk->at);
+	cursor_done(&walk->at);
 	free(TAKE_PTR(walk->rest));
 }
 
@@ -51,7 +51,7 @@ static int follow(struct walk *walk, const struct entry *link)
 	if (asprintf(&rest, "%.*s%s", (int)n, body, walk->next) < 0)
 		return -ENOMEM;
 	if (body[0] == '/')
-		position_root(&walk->at);
+		cursor_root(&walk->at);
 	free(walk->rest);
 	walk->next = walk->rest = rest;
 	return 0;
@@ -94,7 +94,7 @@ static int step(struct walk *walk, const char *name, struct entry *ret)
 		if (r < 0)
 			return r;
 		walk->searched = walk->at.depth == 0;
-		position_parent(&walk->at);
+		cursor_parent(&walk->at);
 		return 0;
 	}
 	walk->searched = false;
@@ -162,7 +162,7 @@ static int resolve(struct li_stack *stack, const char *path, unsigned flags, str
 	walk.next = walk.rest = strdup(path);
 	if (!walk.rest)
 		return -ENOMEM;
-	r = position_init(&walk.at, li_stack_size(stack));
+	r = cursor_init(&walk.at, li_stack_size(stack));
 	if (r < 0)
 		return r;
 	r = walk_to_end(&walk, last, &entry);

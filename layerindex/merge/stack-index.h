@@ -5,7 +5,7 @@
 #include "layerindex/index/facts.h"
 #include "layerindex/index/identity.h"
 #include "layerindex/index/index.h"
-#include "layerindex/index/observed.h"
+#include "layerindex/index/lookup-log.h"
 #include "layerindex/merge/stack.h"
 
 /*

@@ -43,7 +43,7 @@ static inline struct li_stack *open_indexed(const struct li_index *index, unsign
 }
 
 /* What *name* is in *at*: "LAYER" and its type, or the error. */
-static inline const char *look(struct li_stack *stack, struct position *at, const char *name)
+static inline const char *look(struct li_stack *stack, struct cursor *at, const char *name)
 {
 	cleanup_with(entry_done) struct entry entry = ENTRY_INIT;
 	static char text[32];

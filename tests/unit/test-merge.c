@@ -7,7 +7,7 @@
 static void test_positions(void **state)
 {
 	struct li_stack *stack;
-	struct position at;
+	struct cursor at;
 	struct entry entry = ENTRY_INIT;
 
 	(void)state;
@@ -15,7 +15,7 @@ static void test_positions(void **state)
 	make_file("1/d/middle", "");
 	make_file("2/d/e/bottom", "");
 	stack = open_stack(3, "0", "1", "2");
-	assert_int_equal(position_init(&at, li_stack_size(stack)), 0);
+	assert_int_equal(cursor_init(&at, li_stack_size(stack)), 0);
 	assert_string_equal(look(stack, &at, "d"), "0 directory");
 	assert_string_equal(at.path, "d");
 	assert_string_equal(look(stack, &at, "middle"), "1 leaf");
@@ -24,19 +24,19 @@ static void test_positions(void **state)
 	assert_string_equal(look(stack, &at, "e"), "0 directory");
 	assert_string_equal(look(stack, &at, "bottom"), "2 leaf");
 	assert_string_equal(at.path, "d/e");
-	position_parent(&at);
+	cursor_parent(&at);
 	assert_string_equal(at.path, "d");
 	assert_string_equal(look(stack, &at, "middle"), "1 leaf");
-	position_parent(&at);
-	position_parent(&at); /* the root's parent is the root */
+	cursor_parent(&at);
+	cursor_parent(&at); /* the root's parent is the root */
 	assert_string_equal(at.path, "");
 	assert_string_equal(look(stack, &at, "d"), "0 directory");
-	position_root(&at);
+	cursor_root(&at);
 	assert_int_equal(merge_self(stack, &at, &entry), 0);
 	assert_int_equal(entry.layer, 0);
 	assert_true(S_ISDIR(entry.st.st_mode));
 	entry_done(&entry);
-	position_done(&at);
+	cursor_done(&at);
 	li_stack_close(stack);
 }
 
@@ -66,12 +66,12 @@ static void test_parents_limit(void **state)
 	make_file("2/file/b", "");
 	stack = open_stack(3, "0", "1", "2");
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
-		struct position at;
+		struct cursor at;
 
-		assert_int_equal(position_init(&at, li_stack_size(stack)), 0);
+		assert_int_equal(cursor_init(&at, li_stack_size(stack)), 0);
 		same_str(rows[i].first, look(stack, &at, rows[i].first), "0 directory");
 		same_str(rows[i].second, look(stack, &at, rows[i].second), rows[i].want);
-		position_done(&at);
+		cursor_done(&at);
 	}
 	li_stack_close(stack);
 }

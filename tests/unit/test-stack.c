@@ -112,16 +112,16 @@ static void open_many(struct li_stack **ret)
 
 static void look_in_many(struct li_stack *stack)
 {
-	struct position at;
+	struct cursor at;
 
-	assert_int_equal(position_init(&at, li_stack_size(stack)), 0);
+	assert_int_equal(cursor_init(&at, li_stack_size(stack)), 0);
 	assert_string_equal(look(stack, &at, "missing"), "ENOENT");
-	position_done(&at);
-	assert_int_equal(position_init(&at, li_stack_size(stack)), 0);
+	cursor_done(&at);
+	assert_int_equal(cursor_init(&at, li_stack_size(stack)), 0);
 	assert_string_equal(look(stack, &at, "d"), "50 directory");
 	assert_string_equal(look(stack, &at, "bottom"), "599 leaf");
 	assert_string_equal(look(stack, &at, "middle"), "50 leaf");
-	position_done(&at);
+	cursor_done(&at);
 }
 
 static void test_open_layers(void **state)
@@ -164,19 +164,19 @@ static void test_few_descriptors(void **state)
 static void test_replaced_layer(void **state)
 {
 	struct li_stack *stack = NULL;
-	struct position at;
+	struct cursor at;
 
 	(void)state;
 	require_root();
 	open_many(&stack);
 	assert_return_code(rename("580", "moved"), errno);
-	assert_int_equal(position_init(&at, li_stack_size(stack)), 0);
+	assert_int_equal(cursor_init(&at, li_stack_size(stack)), 0);
 	assert_string_equal(look(stack, &at, "missing"), "ESTALE");
-	position_done(&at);
+	cursor_done(&at);
 	make_dir("580");
-	assert_int_equal(position_init(&at, li_stack_size(stack)), 0);
+	assert_int_equal(cursor_init(&at, li_stack_size(stack)), 0);
 	assert_string_equal(look(stack, &at, "missing"), "ESTALE");
-	position_done(&at);
+	cursor_done(&at);
 	li_stack_close(stack);
 }
 

@@ -1,55 +1,55 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Invariant: a layer i is part of the directory *at* exactly if at->reach[i] >= at->depth. */
-#include "layerindex/merge/position.h"
+/* Invariant: a layer i is part of the directory *at* exactly if at->member_depth[i] >= at->depth. */
+#include "layerindex/merge/cursor.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
-int position_init(struct position *at, size_t layers)
+int cursor_init(struct cursor *at, size_t layers)
 {
-	*at = (struct position){.capacity = 256, .layers = layers};
+	*at = (struct cursor){.capacity = 256, .layers = layers};
 	at->path = malloc(at->capacity);
-	at->reach = calloc(layers, sizeof(*at->reach));
-	if (!at->path || !at->reach) {
-		position_done(at);
+	at->member_depth = calloc(layers, sizeof(*at->member_depth));
+	if (!at->path || !at->member_depth) {
+		cursor_done(at);
 		return -ENOMEM;
 	}
 	at->path[0] = '\0';
 	return 0;
 }
 
-void position_done(struct position *at)
+void cursor_done(struct cursor *at)
 {
 	free(TAKE_PTR(at->path));
-	free(TAKE_PTR(at->reach));
+	free(TAKE_PTR(at->member_depth));
 }
 
 /* Cuts *at* back to its first *length* bytes, *depth* components. */
-static void position_cut(struct position *at, size_t length, size_t depth)
+static void cursor_cut(struct cursor *at, size_t length, size_t depth)
 {
 	at->path[length] = '\0';
 	at->length = length;
 	at->depth = depth;
 	for (size_t i = 0; i < at->layers; i++)
-		if (at->reach[i] > depth)
-			at->reach[i] = depth;
+		if (at->member_depth[i] > depth)
+			at->member_depth[i] = depth;
 }
 
-void position_root(struct position *at)
+void cursor_root(struct cursor *at)
 {
-	position_cut(at, 0, 0);
+	cursor_cut(at, 0, 0);
 }
 
-void position_parent(struct position *at)
+void cursor_parent(struct cursor *at)
 {
 	const char *slash = strrchr(at->path, '/');
 
 	if (at->depth > 0)
-		position_cut(at, slash ? (size_t)(slash - at->path) : 0, at->depth - 1);
+		cursor_cut(at, slash ? (size_t)(slash - at->path) : 0, at->depth - 1);
 }
 
-int position_append(struct position *at, const char *name)
+int cursor_append(struct cursor *at, const char *name)
 {
 	size_t length = strlen(name);
 	size_t need = at->length + length + 2;
@@ -70,7 +70,7 @@ int position_append(struct position *at, const char *name)
 	return 0;
 }
 
-void position_take_back(struct position *at, size_t length)
+void cursor_take_back(struct cursor *at, size_t length)
 {
 	at->path[length] = '\0';
 	at->length = length;

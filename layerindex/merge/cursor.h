@@ -11,28 +11,28 @@
  * and counts. A directory's layers are always among its parent's, so that one number per layer is
  * enough to walk down and up again.
  */
-struct position {
-	char *path;	 /* components joined by single slashes, "" is the root; owned */
-	size_t length;	 /* of path */
-	size_t capacity; /* of path's memory */
-	size_t depth;	 /* number of components */
-	size_t layers;	 /* of the stack */
-	size_t *reach;	 /* per layer: the depth down to which it takes part; owned */
+struct cursor {
+	char *path;	      /* components joined by single slashes, "" is the root; owned */
+	size_t length;	      /* of path */
+	size_t capacity;      /* of path's memory */
+	size_t depth;	      /* number of components */
+	size_t layers;	      /* of the stack */
+	size_t *member_depth; /* per layer: the depth down to which it takes part; owned */
 };
 
 /* Starts at the root of the merged tree. Returns: 0 or -ENOMEM. */
-int position_init(struct position *at, size_t layers);
-void position_done(struct position *at);
+int cursor_init(struct cursor *at, size_t layers);
+void cursor_done(struct cursor *at);
 
 /* Goes to the root, or to the parent; the root's parent is the root. */
-void position_root(struct position *at);
-void position_parent(struct position *at);
+void cursor_root(struct cursor *at);
+void cursor_parent(struct cursor *at);
 
 /*
  * Appends a component to the path alone: the depth follows when it is known to be a directory.
  * Returns: 0 or -ENOMEM.
  */
-int position_append(struct position *at, const char *name);
+int cursor_append(struct cursor *at, const char *name);
 
 /* Takes that back. *length* is the path's before. */
-void position_take_back(struct position *at, size_t length);
+void cursor_take_back(struct cursor *at, size_t length);

@@ -3,7 +3,7 @@
  * The merge once more, over what is remembered of the layers instead of the layers: see merge.c.
  * A walk that was stopped by an upper layer did not ask those below, and nothing follows for them.
  */
-#include "layerindex/index/observed.h"
+#include "layerindex/index/lookup-log.h"
 
 #include <errno.h>
 #include <stdbool.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "layerindex/index/observed.h"
+#include "layerindex/index/lookup-log.h"
 
 #include "tests/unit/fixture.h"
 
