@@ -10,36 +10,35 @@
 #include <stdlib.h>
 #include <string.h>
 
-struct observation *observed_row(struct observed *observed, const char *path)
+struct probe *lookup_log_probe(struct lookup_log *log, const char *path)
 {
-	struct observation *row;
+	struct probe *row;
 
-	for (size_t i = 0; i < observed->count; i++)
-		if (strcmp(observed->items[i].path, path) == 0)
-			return &observed->items[i];
-	if (observed->count == FACTS_MAX)
+	for (size_t i = 0; i < log->count; i++)
+		if (strcmp(log->items[i].path, path) == 0)
+			return &log->items[i];
+	if (log->count == FACTS_MAX)
 		return NULL;
-	row = &observed->items[observed->count];
+	row = &log->items[log->count];
 	row->path = strdup(path);
-	row->seen = calloc(observed->layers, sizeof(*row->seen));
-	if (!row->path || !row->seen) {
+	row->results = calloc(log->layers, sizeof(*row->results));
+	if (!row->path || !row->results) {
 		free(TAKE_PTR(row->path));
-		free(TAKE_PTR(row->seen));
+		free(TAKE_PTR(row->results));
 		return NULL;
 	}
-	observed->count++;
+	log->count++;
 	return row;
 }
 
 /* The first *length* bytes of a path. */
-static const struct observation *find(const struct observed *observed, const char *path,
-				      size_t length)
+static const struct probe *find(const struct lookup_log *log, const char *path, size_t length)
 {
-	for (size_t i = 0; i < observed->count; i++) {
-		const char *found = observed->items[i].path;
+	for (size_t i = 0; i < log->count; i++) {
+		const char *found = log->items[i].path;
 
 		if (strncmp(found, path, length) == 0 && !found[length])
-			return &observed->items[i];
+			return &log->items[i];
 	}
 	return NULL;
 }
@@ -56,21 +55,21 @@ struct walk {
  * Takes layer *i*'s part into account; *ret* is what was found so far.
  * Returns: > 0: the merge of this name ends here; 0: it goes on; < 0: nobody knows.
  */
-static int merge_layer(struct walk *walk, const struct observation *row, size_t i, struct fact *ret)
+static int merge_layer(struct walk *walk, const struct probe *row, size_t i, struct fact *ret)
 {
 	bool found = ret->kind != FACT_ABSENT;
-	enum seen seen = row->seen[i];
+	enum probe_result seen = row->results[i];
 
-	walk->in[i] = seen == SEEN_DIRECTORY || seen == SEEN_LAST_DIRECTORY;
-	if (seen == SEEN_NOTHING || (seen == SEEN_HIDDEN && !found))
+	walk->in[i] = seen == PROBE_DIRECTORY || seen == PROBE_LAST_DIRECTORY;
+	if (seen == PROBE_NOTHING || (seen == PROBE_HIDDEN && !found))
 		return -ENODATA;
 	if (walk->in[i] && !found)
 		*ret = (struct fact){.kind = FACT_DIRECTORY, .layer = (uint32_t)(i - walk->first)};
-	if (seen == SEEN_LEAF && !found)
+	if (seen == PROBE_LEAF && !found)
 		*ret = (struct fact){.kind = FACT_LEAF,
 				     .layer = (uint32_t)(i - walk->first),
 				     .stamp = row->leaf};
-	return seen != SEEN_ABSENT && seen != SEEN_DIRECTORY;
+	return seen != PROBE_ABSENT && seen != PROBE_DIRECTORY;
 }
 
 static int merge_below(struct walk *walk, const char *path, struct fact *ret)
@@ -88,8 +87,7 @@ static int merge_below(struct walk *walk, const char *path, struct fact *ret)
 }
 
 /* Goes from the directory that *walk* is at to a name in it: *row*, whose path is *path*. */
-static int step(struct walk *walk, const struct observation *row, const char *path,
-		struct fact *ret)
+static int step(struct walk *walk, const struct probe *row, const char *path, struct fact *ret)
 {
 	int r = 0;
 
@@ -111,16 +109,16 @@ static int step(struct walk *walk, const struct observation *row, const char *pa
 }
 
 /* Returns: 0, with *ret; -ENODATA: it does not follow; -ENOMEM. */
-static int conclude(const struct observed *observed, struct walk *walk, const char *path,
+static int conclude(const struct lookup_log *log, struct walk *walk, const char *path,
 		    struct fact *ret)
 {
 	size_t length = 0;
 
 	for (size_t i = 0; i < walk->known; i++)
 		walk->in[i] = true;
-	walk->in_below = walk->known < observed->layers;
+	walk->in_below = walk->known < log->layers;
 	for (;;) {
-		const struct observation *row;
+		const struct probe *row;
 		cleanup_free char *prefix = NULL;
 		int r;
 
@@ -128,7 +126,7 @@ static int conclude(const struct observed *observed, struct walk *walk, const ch
 		prefix = strndup(path, length);
 		if (!prefix)
 			return -ENOMEM;
-		row = find(observed, path, length);
+		row = find(log, path, length);
 		r = row ? step(walk, row, prefix, ret) : -ENODATA;
 		if (r < 0 || !path[length])
 			return r;
@@ -138,8 +136,8 @@ static int conclude(const struct observed *observed, struct walk *walk, const ch
 	}
 }
 
-int observed_conclude(const struct observed *observed, size_t first, size_t known,
-		      const struct facts *below, struct facts *ret)
+int lookup_log_conclude(const struct lookup_log *log, size_t first, size_t known,
+			const struct facts *below, struct facts *ret)
 {
 	struct walk walk = {.below = below, .first = first, .known = known};
 	cleanup_free bool *in = calloc(known, sizeof(*in));
@@ -147,10 +145,10 @@ int observed_conclude(const struct observed *observed, size_t first, size_t know
 	if (!in)
 		return -ENOMEM;
 	walk.in = in;
-	for (size_t i = 0; i < observed->count; i++) {
-		const char *path = observed->items[i].path;
+	for (size_t i = 0; i < log->count; i++) {
+		const char *path = log->items[i].path;
 		struct fact fact;
-		int r = conclude(observed, &walk, path, &fact);
+		int r = conclude(log, &walk, path, &fact);
 
 		if (r == 0 && !facts_find(ret, path))
 			r = facts_add(ret, path, &fact);
@@ -160,11 +158,11 @@ int observed_conclude(const struct observed *observed, size_t first, size_t know
 	return 0;
 }
 
-void observed_done(struct observed *observed)
+void lookup_log_done(struct lookup_log *log)
 {
-	for (size_t i = 0; i < observed->count; i++) {
-		free(observed->items[i].path);
-		free(observed->items[i].seen);
+	for (size_t i = 0; i < log->count; i++) {
+		free(log->items[i].path);
+		free(log->items[i].results);
 	}
-	observed->count = 0;
+	log->count = 0;
 }

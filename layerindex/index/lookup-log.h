@@ -10,41 +10,41 @@
 
 #include "layerindex/index/facts.h"
 
-enum seen {
-	SEEN_NOTHING, /* it was not asked, or failed */
-	SEEN_ABSENT,
-	SEEN_WHITEOUT,
-	SEEN_LEAF,
-	SEEN_DIRECTORY,
-	SEEN_LAST_DIRECTORY, /* opaque */
-	SEEN_HIDDEN,	     /* no directory, below one: nobody looked what it is */
+enum probe_result {
+	PROBE_NOTHING, /* it was not asked, or failed */
+	PROBE_ABSENT,
+	PROBE_WHITEOUT,
+	PROBE_LEAF,
+	PROBE_DIRECTORY,
+	PROBE_LAST_DIRECTORY, /* opaque */
+	PROBE_HIDDEN,	      /* no directory, below one: nobody looked what it is */
 };
 
 /* One path, in each layer. */
-struct observation {
+struct probe {
 	char *path;	   /* owned */
-	uint8_t *seen;	   /* enum seen; owned */
+	uint8_t *results;  /* enum probe_result; owned */
 	struct stamp leaf; /* where a layer has one: below it none was asked */
 };
 
-struct observed {
-	struct observation items[FACTS_MAX];
+struct lookup_log {
+	struct probe items[FACTS_MAX];
 	size_t count;
 	size_t layers;
 };
 
 /*
- * The row of *path*, borrowed until observed_done(); NULL: there is no room for it, and it is not
+ * The row of *path*, borrowed until lookup_log_done(); NULL: there is no room for it, and it is not
  * kept.
  */
-struct observation *observed_row(struct observed *observed, const char *path);
+struct probe *lookup_log_probe(struct lookup_log *log, const char *path);
 
 /*
  * Draws the conclusions for the layers from *first* on. Those from *known* on were not asked:
  * *below* speaks for all of them together. What does not follow is left out.
  * Returns: 0, with the facts added to *ret; -ENOMEM.
  */
-int observed_conclude(const struct observed *observed, size_t first, size_t known,
-		      const struct facts *below, struct facts *ret);
+int lookup_log_conclude(const struct lookup_log *log, size_t first, size_t known,
+			const struct facts *below, struct facts *ret);
 
-void observed_done(struct observed *observed);
+void lookup_log_done(struct lookup_log *log);

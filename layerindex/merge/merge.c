@@ -45,25 +45,25 @@ static size_t last_layer(const struct li_stack *stack, const struct cursor *at)
 	return 0;
 }
 
-static void note(struct observation *row, size_t i, enum seen seen, const struct entry *entry)
+static void note(struct probe *row, size_t i, enum probe_result seen, const struct entry *entry)
 {
 	if (!row)
 		return;
-	row->seen[i] = (uint8_t)seen;
-	if (seen == SEEN_LEAF)
+	row->results[i] = (uint8_t)seen;
+	if (seen == PROBE_LEAF)
 		row->leaf = stamp_of(&entry->st);
 }
 
-static enum seen seen_as(enum entry_class class)
+static enum probe_result seen_as(enum entry_class class)
 {
 	switch (class) {
-	case ENTRY_WHITEOUT: return SEEN_WHITEOUT;
-	case ENTRY_LEAF: return SEEN_LEAF;
-	case ENTRY_DIR: return SEEN_DIRECTORY;
-	case ENTRY_DIR_LAST: return SEEN_LAST_DIRECTORY;
+	case ENTRY_WHITEOUT: return PROBE_WHITEOUT;
+	case ENTRY_LEAF: return PROBE_LEAF;
+	case ENTRY_DIR: return PROBE_DIRECTORY;
+	case ENTRY_DIR_LAST: return PROBE_LAST_DIRECTORY;
 	case ENTRY_REFUSED: break;
 	}
-	return SEEN_NOTHING;
+	return PROBE_NOTHING;
 }
 
 static bool is_found(const struct entry *entry)
@@ -82,7 +82,7 @@ static void take_entry(struct entry *to, struct entry *from)
  * Returns: > 0 when the merge of this name ends here, 0 when it goes on below, or an error.
  */
 static int merge_layer(struct li_stack *stack, struct cursor *at, size_t i, bool last,
-		       struct observation *row, struct entry *found)
+		       struct probe *row, struct entry *found)
 {
 	cleanup_with(entry_done) struct entry entry = ENTRY_INIT;
 	enum entry_class class = ENTRY_REFUSED;
@@ -90,14 +90,14 @@ static int merge_layer(struct li_stack *stack, struct cursor *at, size_t i, bool
 
 	r = stack_open_entry(stack, i, at->path, &entry);
 	if (r == -ENOENT || r == -ENAMETOOLONG) {
-		note(row, i, SEEN_ABSENT, &entry);
+		note(row, i, PROBE_ABSENT, &entry);
 		return 0;
 	}
 	if (r < 0)
 		return r;
 	/* A file below a directory: hidden, whatever it is, and it hides what is below. */
 	if (is_found(found) && !S_ISDIR(entry.st.st_mode)) {
-		note(row, i, SEEN_HIDDEN, &entry);
+		note(row, i, PROBE_HIDDEN, &entry);
 		return 1;
 	}
 	r = entry_class(stack, &entry, last, &class);
@@ -164,7 +164,7 @@ int merge_lookup(struct li_stack *stack, struct cursor *at, const char *name, st
 	cleanup_with(entry_done) struct entry found = ENTRY_INIT;
 	size_t length = at->length;
 	size_t last = last_layer(stack, at);
-	struct observation *row;
+	struct probe *row;
 	int r;
 
 	r = cursor_append(at, name);

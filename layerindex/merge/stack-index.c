@@ -129,7 +129,7 @@ int stack_index_open(struct li_stack *stack, const struct li_index *index)
 		return -ENOMEM;
 	known->index = index;
 	known->loaded = stack->size;
-	known->observed.layers = stack->size;
+	known->log.layers = stack->size;
 	r = make_keys(stack, known);
 	if (r < 0) {
 		free(known);
@@ -147,7 +147,7 @@ void stack_index_close(struct li_stack *stack)
 	if (!known)
 		return;
 	facts_done(&known->facts);
-	observed_done(&known->observed);
+	lookup_log_done(&known->log);
 	free(known);
 }
 
@@ -157,10 +157,9 @@ void stack_index_forget(struct li_stack *stack, bool stale)
 	stack->index->stale |= stale;
 }
 
-struct observation *stack_index_row(struct li_stack *stack, const char *path)
+struct probe *stack_index_row(struct li_stack *stack, const char *path)
 {
-	return stack->index && stack->known > 0 ? observed_row(&stack->index->observed, path)
-						: NULL;
+	return stack->index && stack->known > 0 ? lookup_log_probe(&stack->index->log, path) : NULL;
 }
 
 const struct fact *stack_index_fact(const struct li_stack *stack, const char *path)
@@ -195,7 +194,7 @@ static int publish(const struct li_stack *stack, size_t i)
 
 	if (r < 0)
 		return r;
-	r = observed_conclude(&known->observed, i, stack->known, &known->facts, &facts);
+	r = lookup_log_conclude(&known->log, i, stack->known, &known->facts, &facts);
 	if (r == 0 && i == known->loaded && !known->stale)
 		r = add_loaded(&known->facts, &facts);
 	if (r < 0 || facts.count == 0)
@@ -208,7 +207,7 @@ int li_stack_publish(struct li_stack *stack)
 	struct stack_index *known = stack->index;
 	size_t last;
 
-	if (!known || !known->settled || known->observed.count == 0)
+	if (!known || !known->settled || known->log.count == 0)
 		return 0;
 	/* Those below what was read are filed already; and what was not doubted is as it was. */
 	last = known->loaded < stack->size ? known->loaded : stack->size - 1;
@@ -220,7 +219,7 @@ int li_stack_publish(struct li_stack *stack)
 		if (r < 0)
 			return r;
 	}
-	observed_done(&known->observed);
+	lookup_log_done(&known->log);
 	index_trim(known->index);
 	return 0;
 }

@@ -23,7 +23,7 @@ struct stack_index {
 	struct facts facts; /* read from the index */
 	bool stale;	    /* they were found to be wrong */
 	bool settled;	    /* what is learned holds for as long as the keys do */
-	struct observed observed;
+	struct lookup_log log;
 	char damaged[CHAIN_KEY_NAME + 1]; /* a file that is to be replaced; "": none */
 };
 
@@ -39,7 +39,7 @@ void stack_index_close(struct li_stack *stack);
 void stack_index_forget(struct li_stack *stack, bool stale);
 
 /* The row that layers are to be noted in for *path*, or NULL: nothing is noted. */
-struct observation *stack_index_row(struct li_stack *stack, const char *path);
+struct probe *stack_index_row(struct li_stack *stack, const char *path);
 
 /* What is known about *path* in the layers from stack->known on, or NULL. */
 const struct fact *stack_index_fact(const struct li_stack *stack, const char *path);

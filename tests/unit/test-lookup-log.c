@@ -10,39 +10,39 @@
  * the same, for all paths that something follows for.
  */
 struct known_path {
-	const char *path, *seen;
+	const char *path, *results;
 };
 
 struct row {
 	const char *name;
-	struct known_path seen[5];
+	struct known_path probes[5];
 	size_t known; /* as many layers were asked */
 	struct known_path below[4];
 	const char *want[4]; /* for the layers from each on, from the topmost */
 };
 
-static enum seen seen_by(char letter)
+static enum probe_result seen_by(char letter)
 {
 	switch (letter) {
-	case '.': return SEEN_ABSENT;
-	case 'w': return SEEN_WHITEOUT;
-	case 'f': return SEEN_LEAF;
-	case 'd': return SEEN_DIRECTORY;
-	case 'o': return SEEN_LAST_DIRECTORY;
-	case 'h': return SEEN_HIDDEN;
-	default: return SEEN_NOTHING;
+	case '.': return PROBE_ABSENT;
+	case 'w': return PROBE_WHITEOUT;
+	case 'f': return PROBE_LEAF;
+	case 'd': return PROBE_DIRECTORY;
+	case 'o': return PROBE_LAST_DIRECTORY;
+	case 'h': return PROBE_HIDDEN;
+	default: return PROBE_NOTHING;
 	}
 }
 
-static void fill(struct observed *observed, const struct row *row)
+static void fill(struct lookup_log *log, const struct row *row)
 {
-	observed->layers = strlen(row->seen[0].seen);
-	for (size_t i = 0; i < ARRAY_SIZE(row->seen) && row->seen[i].path; i++) {
-		struct observation *found = observed_row(observed, row->seen[i].path);
+	log->layers = strlen(row->probes[0].results);
+	for (size_t i = 0; i < ARRAY_SIZE(row->probes) && row->probes[i].path; i++) {
+		struct probe *found = lookup_log_probe(log, row->probes[i].path);
 
 		assert_non_null(found);
-		for (size_t k = 0; k < observed->layers; k++)
-			found->seen[k] = (uint8_t)seen_by(row->seen[i].seen[k]);
+		for (size_t k = 0; k < log->layers; k++)
+			found->results[k] = (uint8_t)seen_by(row->probes[i].results[k]);
 		found->leaf.inode = 100 + i;
 	}
 }
@@ -50,7 +50,7 @@ static void fill(struct observed *observed, const struct row *row)
 static void fill_below(struct facts *facts, const struct row *row)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(row->below) && row->below[i].path; i++) {
-		const char *seen = row->below[i].seen;
+		const char *seen = row->below[i].results;
 		struct fact fact = {.kind = FACT_ABSENT};
 
 		if (*seen != '.')
@@ -63,7 +63,7 @@ static void fill_below(struct facts *facts, const struct row *row)
 	}
 }
 
-/* In the order in which the paths were observed. */
+/* In the order in which the paths were log. */
 static const char *shown(const struct facts *facts)
 {
 	static const char kinds[] = ".df";
@@ -193,9 +193,9 @@ static void test_what_follows(void **state)
 	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
 		cleanup_with(facts_done) struct facts below = {};
-		struct observed observed = {};
+		struct lookup_log log = {};
 
-		fill(&observed, &rows[i]);
+		fill(&log, &rows[i]);
 		fill_below(&below, &rows[i]);
 		for (size_t first = 0; first < rows[i].known; first++) {
 			cleanup_with(facts_done) struct facts facts = {};
@@ -203,11 +203,11 @@ static void test_what_follows(void **state)
 
 			snprintf(name, sizeof(name), "%s, from layer %zu on", rows[i].name, first);
 			same_int(name,
-				 observed_conclude(&observed, first, rows[i].known, &below, &facts),
+				 lookup_log_conclude(&log, first, rows[i].known, &below, &facts),
 				 0);
 			same_str(name, shown(&facts), rows[i].want[first]);
 		}
-		observed_done(&observed);
+		lookup_log_done(&log);
 	}
 }
 
@@ -216,46 +216,46 @@ static void test_into_what_is_there(void **state)
 {
 	static const struct row row = {"", {{"a", "."}, {"b", "."}}, 1, {}, {}};
 	cleanup_with(facts_done) struct facts facts = {}, below = {};
-	struct observed observed = {};
+	struct lookup_log log = {};
 	char path[16];
 
 	(void)state;
-	fill(&observed, &row);
+	fill(&log, &row);
 	assert_int_equal(facts_add(&facts, "b", &(struct fact){.kind = FACT_DIRECTORY}), 0);
-	assert_int_equal(observed_conclude(&observed, 0, 1, &below, &facts), 0);
+	assert_int_equal(lookup_log_conclude(&log, 0, 1, &below, &facts), 0);
 	assert_string_equal(shown(&facts), "b=d0 a=.");
 	facts_done(&facts);
 	for (int i = 0; i < FACTS_MAX - 1; i++) {
 		snprintf(path, sizeof(path), "%d", i);
 		assert_int_equal(facts_add(&facts, path, &(struct fact){.kind = FACT_ABSENT}), 0);
 	}
-	assert_int_equal(observed_conclude(&observed, 0, 1, &below, &facts), 0);
+	assert_int_equal(lookup_log_conclude(&log, 0, 1, &below, &facts), 0);
 	assert_non_null(facts_find(&facts, "a"));
 	assert_null(facts_find(&facts, "b"));
-	observed_done(&observed);
+	lookup_log_done(&log);
 }
 
 static void test_rows(void **state)
 {
-	struct observed observed = {.layers = 3};
-	struct observation *first = observed_row(&observed, "0");
+	struct lookup_log log = {.layers = 3};
+	struct probe *first = lookup_log_probe(&log, "0");
 	char path[16];
 
 	(void)state;
 	assert_non_null(first);
 	for (size_t i = 0; i < 3; i++)
-		assert_int_equal(first->seen[i], SEEN_NOTHING);
+		assert_int_equal(first->results[i], PROBE_NOTHING);
 	for (int i = 1; i < FACTS_MAX; i++) {
 		snprintf(path, sizeof(path), "%d", i);
-		assert_non_null(observed_row(&observed, path));
+		assert_non_null(lookup_log_probe(&log, path));
 	}
-	assert_null(observed_row(&observed, "more"));
-	assert_ptr_equal(observed_row(&observed, "0"), first);
-	assert_int_equal(observed.count, FACTS_MAX);
-	observed_done(&observed);
-	assert_int_equal(observed.count, 0);
-	assert_non_null(observed_row(&observed, "more"));
-	observed_done(&observed);
+	assert_null(lookup_log_probe(&log, "more"));
+	assert_ptr_equal(lookup_log_probe(&log, "0"), first);
+	assert_int_equal(log.count, FACTS_MAX);
+	lookup_log_done(&log);
+	assert_int_equal(log.count, 0);
+	assert_non_null(lookup_log_probe(&log, "more"));
+	lookup_log_done(&log);
 }
 
 int main(void)
