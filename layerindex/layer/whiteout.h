@@ -9,11 +9,11 @@
 #include <sys/types.h>
 
 /* The marks of overlayfs that lower layers carry (fs/overlayfs/overlayfs.h, enum ovl_xattr). */
-enum mark {
-	MARK_WHITEOUT = 1 << 0,
-	MARK_OPAQUE = 1 << 1,
-	MARK_METACOPY = 1 << 2,
-	MARK_REDIRECT = 1 << 3,
+enum overlay_xattr {
+	OVL_XATTR_WHITEOUT = 1 << 0,
+	OVL_XATTR_OPAQUE = 1 << 1,
+	OVL_XATTR_METACOPY = 1 << 2,
+	OVL_XATTR_REDIRECT = 1 << 3,
 };
 
 /* What is known of an entry before and after its marks are read. */
@@ -21,7 +21,7 @@ struct entry_facts {
 	mode_t mode;
 	dev_t rdev;
 	off_t size;
-	unsigned marks; /* enum mark, of those that marks_wanted() asked for */
+	unsigned marks; /* enum overlay_xattr, of those that overlay_xattrs_wanted() asked for */
 };
 
 enum entry_class {
@@ -36,6 +36,6 @@ enum entry_class {
  * Which marks decide what the entry is. *last* says that the layer is the last one of the parent's
  * directory stack: there is nothing below that opaque or redirect could speak of.
  */
-unsigned marks_wanted(const struct entry_facts *facts, bool last);
+unsigned overlay_xattrs_wanted(const struct entry_facts *facts, bool last);
 
 enum entry_class entry_classify(const struct entry_facts *facts);

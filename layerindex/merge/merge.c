@@ -10,7 +10,7 @@
 #include <errno.h>
 #include <fcntl.h>
 
-#include "layerindex/layer/marks.h"
+#include "layerindex/layer/overlay-xattrs.h"
 #include "layerindex/layer/whiteout.h"
 #include "layerindex/merge/stack-index.h"
 
@@ -22,11 +22,11 @@ static int entry_class(const struct li_stack *stack, const struct entry *entry, 
 		.rdev = entry->st.st_rdev,
 		.size = entry->st.st_size,
 	};
-	unsigned wanted = marks_wanted(&facts, last);
+	unsigned wanted = overlay_xattrs_wanted(&facts, last);
 
 	if (wanted) {
-		int r = marks_read(entry->fd, wanted, stack->userxattr, S_ISDIR(facts.mode),
-				   &facts.marks);
+		int r = overlay_xattrs_read(entry->fd, wanted, stack->userxattr,
+					    S_ISDIR(facts.mode), &facts.marks);
 		if (r < 0)
 			return r;
 	}

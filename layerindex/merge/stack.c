@@ -10,7 +10,7 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
-#include "layerindex/layer/marks.h"
+#include "layerindex/layer/overlay-xattrs.h"
 #include "layerindex/merge/stack-index.h"
 
 static void close_layers(struct li_stack *stack)
@@ -131,7 +131,7 @@ int li_stack_open(char *const *paths, size_t n, unsigned flags, const struct li_
 		return -EINVAL;
 	if (n > LI_LAYERS_MAX)
 		return -E2BIG;
-	r = marks_visible(flags & LI_STACK_USERXATTR);
+	r = overlay_xattrs_visible(flags & LI_STACK_USERXATTR);
 	if (r < 0)
 		return r;
 	stack = calloc(1, sizeof(*stack));

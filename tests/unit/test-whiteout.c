@@ -12,18 +12,24 @@ static void test_marks_wanted(void **state)
 		bool last;
 		unsigned want;
 	} rows[] = {
-		{"directory", {.mode = S_IFDIR}, false, MARK_OPAQUE | MARK_REDIRECT},
+		{"directory", {.mode = S_IFDIR}, false, OVL_XATTR_OPAQUE | OVL_XATTR_REDIRECT},
 		/* Neither is read on the last layer of the parent's stack. */
 		{"last directory", {.mode = S_IFDIR}, true, 0},
 		/* Only an empty regular file can be a whiteout by its mark. */
 		{"empty file",
 		 {.mode = S_IFREG},
 		 false,
-		 MARK_WHITEOUT | MARK_METACOPY | MARK_REDIRECT},
-		{"empty last file", {.mode = S_IFREG}, true, MARK_WHITEOUT | MARK_METACOPY},
-		{"file", {.mode = S_IFREG, .size = 1}, false, MARK_METACOPY | MARK_REDIRECT},
+		 OVL_XATTR_WHITEOUT | OVL_XATTR_METACOPY | OVL_XATTR_REDIRECT},
+		{"empty last file",
+		 {.mode = S_IFREG},
+		 true,
+		 OVL_XATTR_WHITEOUT | OVL_XATTR_METACOPY},
+		{"file",
+		 {.mode = S_IFREG, .size = 1},
+		 false,
+		 OVL_XATTR_METACOPY | OVL_XATTR_REDIRECT},
 		/* Metacopy counts in any layer, the bottom one too. */
-		{"last file", {.mode = S_IFREG, .size = 1}, true, MARK_METACOPY},
+		{"last file", {.mode = S_IFREG, .size = 1}, true, OVL_XATTR_METACOPY},
 		{"symlink", {.mode = S_IFLNK}, false, 0},
 		{"whiteout", {.mode = S_IFCHR}, false, 0},
 		{"block device", {.mode = S_IFBLK}, false, 0},
@@ -33,7 +39,8 @@ static void test_marks_wanted(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
-		same_int(rows[i].name, marks_wanted(&rows[i].facts, rows[i].last), rows[i].want);
+		same_int(rows[i].name, overlay_xattrs_wanted(&rows[i].facts, rows[i].last),
+			 rows[i].want);
 }
 
 static void test_classify(void **state)
@@ -49,24 +56,24 @@ static void test_classify(void **state)
 		{"chr 0:1", {.mode = S_IFCHR, .rdev = makedev(0, 1)}, ENTRY_LEAF},
 		{"chr 1:3", {.mode = S_IFCHR, .rdev = makedev(1, 3)}, ENTRY_LEAF},
 		{"blk 0:0", {.mode = S_IFBLK}, ENTRY_LEAF},
-		{"marked file", {.mode = S_IFREG, .marks = MARK_WHITEOUT}, ENTRY_WHITEOUT},
+		{"marked file", {.mode = S_IFREG, .marks = OVL_XATTR_WHITEOUT}, ENTRY_WHITEOUT},
 		{"file", {.mode = S_IFREG}, ENTRY_LEAF},
 		{"symlink", {.mode = S_IFLNK}, ENTRY_LEAF},
 		{"FIFO", {.mode = S_IFIFO}, ENTRY_LEAF},
 		{"socket", {.mode = S_IFSOCK}, ENTRY_LEAF},
 		{"directory", {.mode = S_IFDIR}, ENTRY_DIR},
-		{"opaque", {.mode = S_IFDIR, .marks = MARK_OPAQUE}, ENTRY_DIR_LAST},
-		{"redirect", {.mode = S_IFDIR, .marks = MARK_REDIRECT}, ENTRY_REFUSED},
+		{"opaque", {.mode = S_IFDIR, .marks = OVL_XATTR_OPAQUE}, ENTRY_DIR_LAST},
+		{"redirect", {.mode = S_IFDIR, .marks = OVL_XATTR_REDIRECT}, ENTRY_REFUSED},
 		/* opaque=y wins over redirect. */
 		{"opaque redirect",
-		 {.mode = S_IFDIR, .marks = MARK_OPAQUE | MARK_REDIRECT},
+		 {.mode = S_IFDIR, .marks = OVL_XATTR_OPAQUE | OVL_XATTR_REDIRECT},
 		 ENTRY_DIR_LAST},
-		{"metacopy", {.mode = S_IFREG, .marks = MARK_METACOPY}, ENTRY_REFUSED},
+		{"metacopy", {.mode = S_IFREG, .marks = OVL_XATTR_METACOPY}, ENTRY_REFUSED},
 		{"metacopy redirect",
-		 {.mode = S_IFREG, .marks = MARK_METACOPY | MARK_REDIRECT},
+		 {.mode = S_IFREG, .marks = OVL_XATTR_METACOPY | OVL_XATTR_REDIRECT},
 		 ENTRY_REFUSED},
 		/* A redirect on a plain file is ignored. */
-		{"file redirect", {.mode = S_IFREG, .marks = MARK_REDIRECT}, ENTRY_LEAF},
+		{"file redirect", {.mode = S_IFREG, .marks = OVL_XATTR_REDIRECT}, ENTRY_LEAF},
 	};
 
 	(void)state;

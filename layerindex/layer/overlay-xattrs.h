@@ -10,14 +10,14 @@
  *
  * Returns: 0; -EPERM: it does not; -ENOSYS: /proc is not mounted.
  */
-int marks_visible(bool userxattr);
+int overlay_xattrs_visible(bool userxattr);
 
 /*
- * Reads those of the *wanted* marks (enum mark) that overlayfs would read: none after a whiteout
+ * Reads those of the *wanted* marks (enum overlay_xattr) that overlayfs would read: none after a whiteout
  * or opaque mark was found, and redirect on a file only after metacopy.
  *
  * Returns: 0, with the marks found in *ret; -EINVAL: a redirect that overlayfs calls invalid;
  *	-EIO: a metacopy mark that overlayfs calls invalid; -ESTALE: /proc went away; or what
  *	reading redirect or metacopy failed with. A failure to read the others means absence.
  */
-int marks_read(int fd, unsigned wanted, bool userxattr, bool is_dir, unsigned *ret);
+int overlay_xattrs_read(int fd, unsigned wanted, bool userxattr, bool is_dir, unsigned *ret);

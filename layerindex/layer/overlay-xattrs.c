@@ -6,7 +6,7 @@
  * An O_PATH descriptor has no fgetxattr(2); its /proc/self/fd link has getxattr(2), which follows
  * that one magic link to the pinned inode and nothing else.
  */
-#include "layerindex/layer/marks.h"
+#include "layerindex/layer/overlay-xattrs.h"
 
 #include <errno.h>
 #include <linux/capability.h>
@@ -28,13 +28,13 @@ enum {
 };
 
 static const struct {
-	enum mark mark;
+	enum overlay_xattr mark;
 	char trusted[28], user[28];
 } names[] = {
-	{MARK_WHITEOUT, "trusted.overlay.whiteout", "user.overlay.whiteout"},
-	{MARK_OPAQUE, "trusted.overlay.opaque", "user.overlay.opaque"},
-	{MARK_METACOPY, "trusted.overlay.metacopy", "user.overlay.metacopy"},
-	{MARK_REDIRECT, "trusted.overlay.redirect", "user.overlay.redirect"},
+	{OVL_XATTR_WHITEOUT, "trusted.overlay.whiteout", "user.overlay.whiteout"},
+	{OVL_XATTR_OPAQUE, "trusted.overlay.opaque", "user.overlay.opaque"},
+	{OVL_XATTR_METACOPY, "trusted.overlay.metacopy", "user.overlay.metacopy"},
+	{OVL_XATTR_REDIRECT, "trusted.overlay.redirect", "user.overlay.redirect"},
 };
 
 static bool has_sys_admin(void)
@@ -47,7 +47,7 @@ static bool has_sys_admin(void)
 	return data[CAP_TO_INDEX(CAP_SYS_ADMIN)].effective & CAP_TO_MASK(CAP_SYS_ADMIN);
 }
 
-int marks_visible(bool userxattr)
+int overlay_xattrs_visible(bool userxattr)
 {
 	struct stat st;
 
@@ -143,35 +143,35 @@ static int redirect_read(int fd, const char *name)
 	return redirect_is_valid(value) ? 1 : -EINVAL;
 }
 
-static int mark_read(int fd, enum mark mark, const char *name, bool userxattr)
+static int mark_read(int fd, enum overlay_xattr mark, const char *name, bool userxattr)
 {
 	switch (mark) {
-	case MARK_WHITEOUT: return whiteout_read(fd, name);
-	case MARK_OPAQUE: return opaque_read(fd, name);
-	case MARK_METACOPY: return metacopy_read(fd, name, userxattr);
-	case MARK_REDIRECT: return redirect_read(fd, name);
+	case OVL_XATTR_WHITEOUT: return whiteout_read(fd, name);
+	case OVL_XATTR_OPAQUE: return opaque_read(fd, name);
+	case OVL_XATTR_METACOPY: return metacopy_read(fd, name, userxattr);
+	case OVL_XATTR_REDIRECT: return redirect_read(fd, name);
 	}
 	return 0;
 }
 
-int marks_read(int fd, unsigned wanted, bool userxattr, bool is_dir, unsigned *ret)
+int overlay_xattrs_read(int fd, unsigned wanted, bool userxattr, bool is_dir, unsigned *ret)
 {
 	unsigned found = 0;
 
 	for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++) {
-		enum mark mark = names[i].mark;
+		enum overlay_xattr mark = names[i].mark;
 		int r;
 
 		if (!(wanted & mark))
 			continue;
-		if (mark == MARK_REDIRECT && !is_dir && !(found & MARK_METACOPY))
+		if (mark == OVL_XATTR_REDIRECT && !is_dir && !(found & OVL_XATTR_METACOPY))
 			continue;
 		r = mark_read(fd, mark, userxattr ? names[i].user : names[i].trusted, userxattr);
 		if (r < 0)
 			return r;
 		if (r > 0)
 			found |= mark;
-		if (found & (MARK_WHITEOUT | MARK_OPAQUE))
+		if (found & (OVL_XATTR_WHITEOUT | OVL_XATTR_OPAQUE))
 			break;
 	}
 	*ret = found;

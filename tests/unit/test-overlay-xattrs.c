@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Rules: fs/overlayfs/util.c; each row was seen to hold on a mounted overlay. */
-#include "layerindex/layer/marks.h"
+#include "layerindex/layer/overlay-xattrs.h"
 
 #include "layerindex/layer/whiteout.h"
 #include "tests/unit/fixture.h"
@@ -8,9 +8,9 @@
 #define T "trusted.overlay."
 #define U "user.overlay."
 
-enum { ALL = MARK_WHITEOUT | MARK_OPAQUE | MARK_METACOPY | MARK_REDIRECT };
-enum { FILE_MARKS = MARK_WHITEOUT | MARK_METACOPY | MARK_REDIRECT };
-enum { DIR_MARKS = MARK_OPAQUE | MARK_REDIRECT };
+enum { ALL = OVL_XATTR_WHITEOUT | OVL_XATTR_OPAQUE | OVL_XATTR_METACOPY | OVL_XATTR_REDIRECT };
+enum { FILE_MARKS = OVL_XATTR_WHITEOUT | OVL_XATTR_METACOPY | OVL_XATTR_REDIRECT };
+enum { DIR_MARKS = OVL_XATTR_OPAQUE | OVL_XATTR_REDIRECT };
 
 static const struct row {
 	const char *attributes[4]; /* name, value, name, value */
@@ -20,7 +20,7 @@ static const struct row {
 	unsigned found;
 } rows[] = {
 	/* Opaque: exactly the one byte "y". */
-	{{T "opaque", "y"}, true, false, DIR_MARKS, 0, MARK_OPAQUE},
+	{{T "opaque", "y"}, true, false, DIR_MARKS, 0, OVL_XATTR_OPAQUE},
 	{{T "opaque", "yes"}, true, false, DIR_MARKS, 0, 0},
 	{{T "opaque", "y\n"}, true, false, DIR_MARKS, 0, 0},
 	{{T "opaque", "Y"}, true, false, DIR_MARKS, 0, 0},
@@ -29,7 +29,7 @@ static const struct row {
 	/* "x" only speaks of what a listing hides. */
 	{{T "opaque", "x"}, true, false, DIR_MARKS, 0, 0},
 	/* Exactly one namespace is read. */
-	{{U "opaque", "y"}, true, true, DIR_MARKS, 0, MARK_OPAQUE},
+	{{U "opaque", "y"}, true, true, DIR_MARKS, 0, OVL_XATTR_OPAQUE},
 	{{U "opaque", "y"}, true, false, DIR_MARKS, 0, 0},
 	{{T "opaque", "y"}, true, true, DIR_MARKS, 0, 0},
 	{{T "overlay.opaque", "y"}, true, false, DIR_MARKS, 0, 0},
@@ -37,31 +37,31 @@ static const struct row {
 	{{T "opaque", "y"}, true, false, 0, 0, 0},
 
 	/* A whiteout's mark may have any value. */
-	{{T "whiteout", ""}, false, false, FILE_MARKS, 0, MARK_WHITEOUT},
-	{{T "whiteout", "anything"}, false, false, FILE_MARKS, 0, MARK_WHITEOUT},
-	{{U "whiteout", "y"}, false, true, FILE_MARKS, 0, MARK_WHITEOUT},
+	{{T "whiteout", ""}, false, false, FILE_MARKS, 0, OVL_XATTR_WHITEOUT},
+	{{T "whiteout", "anything"}, false, false, FILE_MARKS, 0, OVL_XATTR_WHITEOUT},
+	{{U "whiteout", "y"}, false, true, FILE_MARKS, 0, OVL_XATTR_WHITEOUT},
 	{{U "whiteout", "y"}, false, false, FILE_MARKS, 0, 0},
-	{{T "whiteout", "y", T "metacopy", "a"}, false, false, FILE_MARKS, 0, MARK_WHITEOUT},
+	{{T "whiteout", "y", T "metacopy", "a"}, false, false, FILE_MARKS, 0, OVL_XATTR_WHITEOUT},
 
 	/* Metacopy: empty or at least four bytes. */
-	{{T "metacopy", ""}, false, false, FILE_MARKS, 0, MARK_METACOPY},
+	{{T "metacopy", ""}, false, false, FILE_MARKS, 0, OVL_XATTR_METACOPY},
 	{{T "metacopy", "a"}, false, false, FILE_MARKS, -EIO, 0},
 	{{T "metacopy", "abc"}, false, false, FILE_MARKS, -EIO, 0},
-	{{T "metacopy", "abcd"}, false, false, FILE_MARKS, 0, MARK_METACOPY},
+	{{T "metacopy", "abcd"}, false, false, FILE_MARKS, 0, OVL_XATTR_METACOPY},
 	{{T "metacopy", ""}, false, true, FILE_MARKS, 0, 0},
 
 	/* Redirect: absolute with no empty component, or one name. */
-	{{T "redirect", "/old"}, true, false, DIR_MARKS, 0, MARK_REDIRECT},
-	{{T "redirect", "/p/old"}, true, false, DIR_MARKS, 0, MARK_REDIRECT},
-	{{T "redirect", "old"}, true, false, DIR_MARKS, 0, MARK_REDIRECT},
-	{{U "redirect", "old"}, true, true, DIR_MARKS, 0, MARK_REDIRECT},
+	{{T "redirect", "/old"}, true, false, DIR_MARKS, 0, OVL_XATTR_REDIRECT},
+	{{T "redirect", "/p/old"}, true, false, DIR_MARKS, 0, OVL_XATTR_REDIRECT},
+	{{T "redirect", "old"}, true, false, DIR_MARKS, 0, OVL_XATTR_REDIRECT},
+	{{U "redirect", "old"}, true, true, DIR_MARKS, 0, OVL_XATTR_REDIRECT},
 	{{T "redirect", ""}, true, false, DIR_MARKS, -EINVAL, 0},
 	{{T "redirect", "/"}, true, false, DIR_MARKS, -EINVAL, 0},
 	{{T "redirect", "//x"}, true, false, DIR_MARKS, -EINVAL, 0},
 	{{T "redirect", "/x/"}, true, false, DIR_MARKS, -EINVAL, 0},
 	{{T "redirect", "a/b"}, true, false, DIR_MARKS, -EINVAL, 0},
 	/* opaque=y wins over a redirect, be it invalid. */
-	{{T "opaque", "y", T "redirect", "a/b"}, true, false, DIR_MARKS, 0, MARK_OPAQUE},
+	{{T "opaque", "y", T "redirect", "a/b"}, true, false, DIR_MARKS, 0, OVL_XATTR_OPAQUE},
 	/* On a file it is read only beside metacopy. */
 	{{T "redirect", "a/b"}, false, false, FILE_MARKS, 0, 0},
 	{{T "metacopy", "", T "redirect", "/g"},
@@ -69,7 +69,7 @@ static const struct row {
 	 false,
 	 FILE_MARKS,
 	 0,
-	 MARK_METACOPY | MARK_REDIRECT},
+	 OVL_XATTR_METACOPY | OVL_XATTR_REDIRECT},
 	{{T "metacopy", "", T "redirect", "a/b"}, false, false, FILE_MARKS, -EINVAL, 0},
 
 	/* What upper layers leave behind. */
@@ -93,7 +93,8 @@ static void check_row(const struct row *row, size_t i)
 			  strlen(row->attributes[a + 1]));
 	fd = open(name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
 	assert_return_code(fd, errno);
-	same_int(name, marks_read(fd, row->wanted, row->userxattr, row->is_dir, &found), row->r);
+	same_int(name, overlay_xattrs_read(fd, row->wanted, row->userxattr, row->is_dir, &found),
+		 row->r);
 	same_int(name, found, row->found);
 }
 
@@ -109,8 +110,8 @@ static void test_visible(void **state)
 {
 	(void)state;
 	require_root();
-	assert_int_equal(marks_visible(true), 0);
-	assert_int_equal(marks_visible(false), 0);
+	assert_int_equal(overlay_xattrs_visible(true), 0);
+	assert_int_equal(overlay_xattrs_visible(false), 0);
 }
 
 /* Root of another user namespace has all capabilities, and still no trusted.* attributes. */
@@ -118,7 +119,7 @@ static int in_user_namespace(void)
 {
 	if (unshare(CLONE_NEWUSER) < 0)
 		return 77;
-	return marks_visible(false) == -EPERM && marks_visible(true) == 0 ? 0 : 1;
+	return overlay_xattrs_visible(false) == -EPERM && overlay_xattrs_visible(true) == 0 ? 0 : 1;
 }
 
 static void test_visible_in_user_namespace(void **state)
@@ -140,13 +141,13 @@ static int without_proc(void)
 	    mount("none", "/", "none", MS_REC | MS_PRIVATE, NULL) < 0 ||
 	    umount2("/proc", MNT_DETACH) < 0)
 		return 77;
-	if (marks_visible(true) != -ENOSYS || marks_visible(false) != -ENOSYS)
+	if (overlay_xattrs_visible(true) != -ENOSYS || overlay_xattrs_visible(false) != -ENOSYS)
 		return 1;
-	if (marks_read(fd, MARK_OPAQUE, false, true, &found) != -ESTALE ||
-	    marks_read(fd, MARK_REDIRECT, false, true, &found) != -ESTALE)
+	if (overlay_xattrs_read(fd, OVL_XATTR_OPAQUE, false, true, &found) != -ESTALE ||
+	    overlay_xattrs_read(fd, OVL_XATTR_REDIRECT, false, true, &found) != -ESTALE)
 		return 2;
-	if (marks_read(fd, MARK_WHITEOUT, false, false, &found) != -ESTALE ||
-	    marks_read(fd, MARK_METACOPY, true, false, &found) != -ESTALE)
+	if (overlay_xattrs_read(fd, OVL_XATTR_WHITEOUT, false, false, &found) != -ESTALE ||
+	    overlay_xattrs_read(fd, OVL_XATTR_METACOPY, true, false, &found) != -ESTALE)
 		return 3;
 	return 0;
 }
