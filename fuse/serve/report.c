@@ -44,7 +44,7 @@ static void write_artifacts(struct json_writer *writer, const struct view *view)
 {
 	const char *comma = "";
 
-	if (!view_is_settled(view))
+	if (!view_all_resolved(view))
 		return;
 	json_writer_print(writer, ",\"artifacts\":[");
 	for (size_t i = 0; i < view->artifact_count; i++) {

@@ -228,7 +228,7 @@ static int serve(struct making *making)
 	int r;
 
 	spawn_yield();
-	r = session_settle(making->session, call->report_fd);
+	r = session_serve_startup(making->session, call->report_fd);
 	close(call->report_fd);
 	/* The launcher has gone, or has a mapping of its own. */
 	munmap(call->progress, sizeof(*call->progress));

@@ -243,7 +243,7 @@ static int serve_one(struct session *session)
 	return fuse_session_exited(session->fuse) ? 0 : 1;
 }
 
-int session_settle(struct session *session, int launcher)
+int session_serve_startup(struct session *session, int launcher)
 {
 	struct view *view = session->opener.view;
 	struct pollfd fds[] = {

@@ -28,12 +28,12 @@ bool session_has_passthrough(const struct session *session);
  * *launcher* is closed.
  * Returns: > 0; 0: the mount is gone; < 0: an errno value of the connection.
  */
-int session_settle(struct session *session, int launcher);
+int session_serve_startup(struct session *session, int launcher);
 
 /*
  * Serves those who come as soon as the view was announced, while their requests follow one another:
  * what this process does next would keep them waiting. A few requests at most.
- * Returns: as session_settle().
+ * Returns: as session_serve_startup().
  */
 int session_serve_first(struct session *session);
 

@@ -329,7 +329,7 @@ int view_resolve(struct view *view, struct view_error *error)
 	return 0;
 }
 
-bool view_is_settled(const struct view *view)
+bool view_all_resolved(const struct view *view)
 {
 	for (size_t i = 0; i < view->artifact_count; i++)
 		if (view->artifacts[i].state == ARTIFACT_UNRESOLVED)

@@ -109,7 +109,7 @@ int view_resolve(struct view *view, struct view_error *error);
 int view_resolve_early(struct view *view, struct view_error *error);
 
 /* Whether no artifact is left to be looked for. */
-bool view_is_settled(const struct view *view);
+bool view_all_resolved(const struct view *view);
 
 /*
  * Lets go of the layers. What was not found in them by now is lost: a view is not kept open by an

@@ -44,7 +44,7 @@ int identity_of_directory(const struct statx *stx, struct identity *ret)
 	return 0;
 }
 
-bool identity_is_settled(const struct identity *identity, const struct timespec *now)
+bool identity_is_stable(const struct identity *identity, const struct timespec *now)
 {
 	struct statx_timestamp tick = {.tv_sec = now->tv_sec, .tv_nsec = (uint32_t)now->tv_nsec};
 

@@ -31,7 +31,7 @@ unsigned identity_mask(void);
  * Of a directory: the mount, device, inode, birth and change. A mount's unique id (Linux 6.8) is
  * given once in the time between two boots: a filesystem that was unmounted and is back is another
  * one, whatever was done to it meanwhile. The change of the directory itself tells one from another
- * that got its inode, and from itself with other names in it; see identity_is_settled().
+ * that got its inode, and from itself with other names in it; see identity_is_stable().
  * Returns: 0, or -EOPNOTSUPP: the kernel or the filesystem does not tell all of it.
  */
 int identity_of_directory(const struct statx *stx, struct identity *ret);
@@ -41,7 +41,7 @@ int identity_of_directory(const struct statx *stx, struct identity *ret);
  * the clock before that of *now*, which is CLOCK_REALTIME_COARSE from before it was looked at.
  * Changes in one tick have one time (before Linux 6.13 all of them).
  */
-bool identity_is_settled(const struct identity *identity, const struct timespec *now);
+bool identity_is_stable(const struct identity *identity, const struct timespec *now);
 
 /* Whether both are of one directory, through whichever mounts it was seen. */
 bool identity_is_same_directory(const struct identity *a, const struct identity *b);

@@ -76,7 +76,7 @@ static int make_keys(struct li_stack *stack, struct stack_index *known)
 		if (base < 0)
 			return base;
 	}
-	known->settled = true;
+	known->stable = true;
 	known->chains = stack->size < CHAINS_MAX ? stack->size : CHAINS_MAX;
 	/* A key is about the layers below, too. */
 	for (size_t i = stack->size; i-- > 0;) {
@@ -85,7 +85,7 @@ static int make_keys(struct li_stack *stack, struct stack_index *known)
 
 		if (r < 0)
 			return r;
-		known->settled &= identity_is_settled(&layer, &now);
+		known->stable &= identity_is_stable(&layer, &now);
 		key = chain_key_on(&layer, &key);
 		if (i < known->chains) {
 			known->keys[i] = key;
@@ -207,7 +207,7 @@ int li_stack_publish(struct li_stack *stack)
 	struct stack_index *known = stack->index;
 	size_t last;
 
-	if (!known || !known->settled || known->log.count == 0)
+	if (!known || !known->stable || known->log.count == 0)
 		return 0;
 	/* Those below what was read are filed already; and what was not doubted is as it was. */
 	last = known->loaded < stack->size ? known->loaded : stack->size - 1;

@@ -22,7 +22,7 @@ struct stack_index {
 	size_t loaded;	    /* the layer from which on *facts* speak; the stack's size: none */
 	struct facts facts; /* read from the index */
 	bool stale;	    /* they were found to be wrong */
-	bool settled;	    /* what is learned holds for as long as the keys do */
+	bool stable;	    /* what is learned holds for as long as the keys do */
 	struct lookup_log log;
 	char damaged[CHAIN_KEY_NAME + 1]; /* a file that is to be replaced; "": none */
 };

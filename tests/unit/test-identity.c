@@ -59,7 +59,7 @@ static void test_when_it_is_settled(void **state)
 {
 	static const struct {
 		struct timespec now;
-		bool settled;
+		bool stable;
 	} rows[] = {
 		{{6, 999999999}, false}, {{7, 7}, false}, {{7, 8}, false},
 		{{7, 9}, true},		 {{8, 0}, true},
@@ -68,7 +68,7 @@ static void test_when_it_is_settled(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
-		if (identity_is_settled(&identity, &rows[i].now) != rows[i].settled)
+		if (identity_is_stable(&identity, &rows[i].now) != rows[i].stable)
 			fail_msg("row %zu", i);
 }
 

@@ -216,9 +216,9 @@ static void test_release_layers(void **state)
 	make_layers();
 	assert_int_equal(make_view(&view, "", "/kernel", "/link", &error), 0);
 	assert_int_equal(artifact_resolve(&view, artifact_at(&view, "/kernel"), &error), 0);
-	assert_false(view_is_settled(&view));
+	assert_false(view_all_resolved(&view));
 	view_release_layers(&view);
-	assert_true(view_is_settled(&view));
+	assert_true(view_all_resolved(&view));
 	assert_null(view.stack);
 	assert_int_equal(artifact_at(&view, "/kernel")->state, ARTIFACT_READY);
 	assert_int_equal(artifact_at(&view, "/link")->state, ARTIFACT_LOST);
