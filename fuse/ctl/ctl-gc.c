@@ -44,7 +44,7 @@ static int remove_dead(void *argument)
 		return -fd;
 	if (!mountpoint_is_dead(fd))
 		return ESTALE;
-	return -mountpoint_detach_this(fd);
+	return -mountpoint_detach_fd(fd);
 }
 
 /* Returns: < 0: it was, or would be, removed; 0: there is nothing to do; > 0: the exit status. */

@@ -115,7 +115,7 @@ static int unmount_topmost(const char *path, bool again, struct view_error *erro
 		return 0;
 	if (strcmp(mount.type, VIEW_TYPE) != 0)
 		return view_fail(error, MSG_NOT_A_VIEW, path, mount.type);
-	r = mountpoint_detach_this(fd);
+	r = mountpoint_detach_fd(fd);
 	/* EINVAL: somebody else was faster. */
 	if (r < 0 && r != -EINVAL)
 		return view_fail(error, MSG_UNMOUNT, path, strerror(-r));

@@ -75,7 +75,7 @@ int mountpoint_detach(const char *path)
 	return errno == EPERM ? fusermount_detach(path) : -errno;
 }
 
-int mountpoint_detach_this(int fd)
+int mountpoint_detach_fd(int fd)
 {
 	char link[32], path[PATH_MAX];
 	ssize_t n;
@@ -92,13 +92,13 @@ int mountpoint_detach_this(int fd)
 	return fusermount_detach(path);
 }
 
-void mountpoint_bury(const char *path)
+void mountpoint_detach_if_dead(const char *path)
 {
 	cleanup_close int fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
 
 	/* By the descriptor: that very mount, however its path was written. */
 	if (fd >= 0 && mountpoint_is_dead(fd))
-		mountpoint_detach_this(fd);
+		mountpoint_detach_fd(fd);
 }
 
 /*
@@ -150,7 +150,7 @@ static int remove_dead(const char *path, int *ret_fd, dev_t *ret_live)
 			*ret_fd = TAKE_FD(fd);
 			return occupant;
 		}
-		r = mountpoint_detach_this(fd);
+		r = mountpoint_detach_fd(fd);
 		/* EINVAL: somebody else was faster. */
 		if (r < 0 && r != -EINVAL)
 			return r;

@@ -39,7 +39,7 @@ int mountpoint_mount(const char *path, const char *label, struct view_error *err
  * Takes the mount that the caller's *path* leads to away if nobody answers on it any more. Takes no
  * memory.
  */
-void mountpoint_bury(const char *path);
+void mountpoint_detach_if_dead(const char *path);
 
 /* The device of what is mounted at *path*, of which nothing is asked. Returns: 0 or -errno. */
 int mountpoint_device(const char *path, dev_t *ret);
@@ -60,4 +60,4 @@ bool mountpoint_is_dead(int fd);
 int mountpoint_detach(const char *path);
 
 /* The same for exactly the mount of which *fd* is the root, wherever it stands by now. */
-int mountpoint_detach_this(int fd);
+int mountpoint_detach_fd(int fd);

@@ -113,7 +113,7 @@ static const char *death(pid_t pid)
 static void remove_mount(const struct server_call *call)
 {
 	if (call->progress->mounting)
-		mountpoint_bury(call->arguments->mountpoint);
+		mountpoint_detach_if_dead(call->arguments->mountpoint);
 }
 
 /* Ends a server that is not ready, and its mount. It may not even die. */
