@@ -30,7 +30,7 @@
 #include "fuse/view/view.h"
 
 /* A view on its way to be served, and what is told of it. */
-struct making {
+struct startup {
 	const struct server_call *call;
 	struct view view;
 	char *mountpoint;	 /* absolute, without symlinks; owned */
@@ -41,52 +41,53 @@ struct making {
 	char *ready;	     /* of that live view; owned */
 };
 
-static void making_done(struct making *making)
+static void startup_done(struct startup *startup)
 {
-	view_done(&making->view);
-	close_keep_errno(making->claim);
-	free(making->mountpoint);
-	free(making->ready);
+	view_done(&startup->view);
+	close_keep_errno(startup->claim);
+	free(startup->mountpoint);
+	free(startup->ready);
 }
-DEFINE_CLEANUP(struct making, making_done)
+DEFINE_CLEANUP(struct startup, startup_done)
 
 /* Mounts, and comes back when the kernel has been answered; a mount that fails there is undone. */
-static int mount_view(struct making *making, struct view_error *error)
+static int mount_view(struct startup *startup, struct view_error *error)
 {
-	const struct arguments *arguments = making->call->arguments;
+	const struct arguments *arguments = startup->call->arguments;
 	int fd;
 
-	making->call->progress->mounting = true;
+	startup->call->progress->mounting = true;
 	/*
 	 * Not to be killed from here on, with a mount that nobody would remove: that the caller is
 	 * gone shows when it is to be told. Nothing below waits for a layer.
 	 */
 	prctl(PR_SET_PDEATHSIG, 0);
-	fd = mountpoint_mount(making->mountpoint, arguments->source, error);
+	fd = mountpoint_mount(startup->mountpoint, arguments->source, error);
 	if (fd < 0)
 		return fd;
-	if (session_start(&making->view, &arguments->options, fd, making->mountpoint,
-			  &making->session, error) < 0) {
-		mountpoint_detach(making->mountpoint);
+	if (session_start(&startup->view, &arguments->options, fd, startup->mountpoint,
+			  &startup->session, error) < 0) {
+		mountpoint_detach(startup->mountpoint);
 		return -ECANCELED;
 	}
 	return 0;
 }
 
 /* Mounts the view, unless it is there already. */
-static int mount_or_reuse(struct making *making, struct view_error *error)
+static int mount_or_reuse(struct startup *startup, struct view_error *error)
 {
-	const struct options *options = &making->call->arguments->options;
+	const struct options *options = &startup->call->arguments->options;
 	dev_t live;
 	int r;
 
-	making->title.layers = li_stack_size(making->view.stack);
-	making->title.fingerprint = view_fingerprint(&making->view, options);
-	r = mountpoint_claim(making->mountpoint, &making->claim, &live, error);
+	startup->title.layers = li_stack_size(startup->view.stack);
+	startup->title.fingerprint = view_fingerprint(&startup->view, options);
+	r = mountpoint_claim(startup->mountpoint, &startup->claim, &live, error);
 	if (r > 0)
-		return reuse_find(making->mountpoint, live, options->id, making->title.fingerprint,
-				  &making->ready, &making->call->progress->served_by, error);
-	return r < 0 ? r : mount_view(making, error);
+		return reuse_find(startup->mountpoint, live, options->id,
+				  startup->title.fingerprint, &startup->ready,
+				  &startup->call->progress->served_by, error);
+	return r < 0 ? r : mount_view(startup, error);
 }
 
 /*
@@ -117,17 +118,17 @@ static int check_sandbox(const struct options *options, struct view_error *error
  * From the caller's words to the layers: after this nothing of the caller's is needed any more but
  * the directories themselves.
  */
-static int read_call(struct making *making, struct source *source, struct view_error *error)
+static int read_call(struct startup *startup, struct source *source, struct view_error *error)
 {
-	struct arguments *arguments = making->call->arguments;
+	struct arguments *arguments = startup->call->arguments;
 	int r;
 
 	if (source_find(arguments, source, error) < 0)
 		return -ECANCELED;
-	making->mountpoint = mountpoint_path(arguments->mountpoint);
-	if (!making->mountpoint)
+	startup->mountpoint = mountpoint_path(arguments->mountpoint);
+	if (!startup->mountpoint)
 		return mountpoint_fail(arguments->mountpoint, -errno, error);
-	r = background_close(STDERR_FILENO + 1, &making->call->report_fd, 1);
+	r = background_close(STDERR_FILENO + 1, &startup->call->report_fd, 1);
 	return r < 0 ? view_fail(error, MSG_SYSTEM, "close_range", strerror(-r)) : 0;
 }
 
@@ -143,53 +144,53 @@ static int resolve_first(struct view *view, const struct options *options, struc
 }
 
 /* Everything up to the moment when the view can be used. */
-static int make(struct making *making, struct view_error *error)
+static int start_view(struct startup *startup, struct view_error *error)
 {
 	cleanup_with(source_done) struct source source = {};
-	const struct options *options = &making->call->arguments->options;
+	const struct options *options = &startup->call->arguments->options;
 
-	if (check_sandbox(options, error) < 0 || read_call(making, &source, error) < 0 ||
-	    view_prepare(options, &source, true, &making->view, error) < 0 ||
-	    resolve_first(&making->view, options, error) < 0)
+	if (check_sandbox(options, error) < 0 || read_call(startup, &source, error) < 0 ||
+	    view_prepare(options, &source, true, &startup->view, error) < 0 ||
+	    resolve_first(&startup->view, options, error) < 0)
 		return -ECANCELED;
-	return mount_or_reuse(making, error);
+	return mount_or_reuse(startup, error);
 }
 
 /* The ready line, of what is known by now; owned, or NULL without memory. */
-static char *ready_line(const struct making *making)
+static char *ready_line(const struct startup *startup)
 {
-	return report_ready_line(&making->view, making->call->arguments->options.id,
-				 making->mountpoint, session_has_passthrough(making->session),
-				 making->elapsed_us);
+	return report_ready_line(&startup->view, startup->call->arguments->options.id,
+				 startup->mountpoint, session_has_passthrough(startup->session),
+				 startup->elapsed_us);
 }
 
 /*
  * Says what the view is, to its caller (*ret_ready*, owned) and in the title to everybody else:
  * whoever waits for the claim finds it there.
  */
-static int introduce(struct making *making, char **ret_ready, struct view_error *error)
+static int publish(struct startup *startup, char **ret_ready, struct view_error *error)
 {
-	int r = mountpoint_device(making->mountpoint, &making->title.device);
+	int r = mountpoint_device(startup->mountpoint, &startup->title.device);
 
 	if (r < 0)
-		return mountpoint_fail(making->mountpoint, r, error);
-	making->elapsed_us = now_us() - making->call->start_us;
-	*ret_ready = ready_line(making);
+		return mountpoint_fail(startup->mountpoint, r, error);
+	startup->elapsed_us = now_us() - startup->call->start_us;
+	*ret_ready = ready_line(startup);
 	if (!*ret_ready)
 		return view_fail(error, MSG_NO_MEMORY);
-	proctitle_set(*ret_ready, &making->title);
-	making->claim = close_keep_errno(making->claim);
+	proctitle_set(*ret_ready, &startup->title);
+	startup->claim = close_keep_errno(startup->claim);
 	return 0;
 }
 
 /* Tells the launcher, as the last thing before the caller is on its own. */
-static int announce(struct making *making, struct view_error *error)
+static int notify_ready(struct startup *startup, struct view_error *error)
 {
-	const struct server_call *call = making->call;
+	const struct server_call *call = startup->call;
 	cleanup_free char *ready = NULL;
 	int r;
 
-	if (introduce(making, &ready, error) < 0)
+	if (publish(startup, &ready, error) < 0)
 		return -ECANCELED;
 	r = background_detach(call->arguments->foreground);
 	if (r < 0)
@@ -204,72 +205,72 @@ static int announce(struct making *making, struct view_error *error)
 }
 
 /* Tells the launcher of the live view that was found. Returns: the exit status. */
-static int announce_found(const struct making *making, const struct view_error *error)
+static int announce_found(const struct startup *startup, const struct view_error *error)
 {
-	report_send(making->call->report_fd, error, making->ready);
+	report_send(startup->call->report_fd, error, startup->ready);
 	return 0;
 }
 
 /* Now that it is known what the view holds, and how that is read. */
-static void update_title(const struct making *making)
+static void update_title(const struct startup *startup)
 {
-	cleanup_free char *ready = ready_line(making);
+	cleanup_free char *ready = ready_line(startup);
 
 	if (ready)
-		proctitle_set(ready, &making->title);
+		proctitle_set(ready, &startup->title);
 }
 
 /* Serves; what the start took and serving does not need is given back as soon as it can be. */
-static int serve(struct making *making)
+static int serve(struct startup *startup)
 {
-	const struct server_call *call = making->call;
+	const struct server_call *call = startup->call;
 	bool insist = call->arguments->options.sandbox == SANDBOX_REQUIRE;
 	unsigned sandboxed;
 	int r;
 
 	spawn_yield();
-	r = session_serve_startup(making->session, call->report_fd);
+	r = session_serve_startup(startup->session, call->report_fd);
 	close(call->report_fd);
 	/* The launcher has gone, or has a mapping of its own. */
 	munmap(call->progress, sizeof(*call->progress));
 	if (r > 0)
-		r = session_serve_first(making->session);
-	index_policy_publish(making->view.stack);
-	view_release_layers(&making->view);
+		r = session_serve_first(startup->session);
+	index_policy_publish(startup->view.stack);
+	view_release_layers(&startup->view);
 	if (r <= 0)
 		return r;
-	update_title(making);
+	update_title(startup);
 	if (call->launcher_words)
 		memory_release_below(call->launcher_words);
 	memory_release_heap();
 	memory_release_stack();
 	/* What could be had could not be done: no memory, say. */
-	sandboxed = session_sandbox(making->session);
+	sandboxed = session_sandbox(startup->session);
 	if (sandboxed != SANDBOX_ALL && insist)
 		return -EPERM;
 	proctitle_sandboxed(sandboxed);
-	return session_serve(making->session);
+	return session_serve(startup->session);
 }
 
 int server_run(const struct server_call *call)
 {
-	cleanup_with(making_done) struct making making = {.call = call, .claim = -EBADF};
+	cleanup_with(startup_done) struct startup startup = {.call = call, .claim = -EBADF};
 	/* Not on the stack, of which a page of every view's memory would be left. */
 	static struct view_error error;
 	int r;
 
 	setsid();
-	r = make(&making, &error);
-	if (r == 0 && making.ready)
-		return announce_found(&making, &error);
+	r = start_view(&startup, &error);
+	if (r == 0 && startup.ready)
+		return announce_found(&startup, &error);
 	if (r == 0) {
-		r = announce(&making, &error);
+		r = notify_ready(&startup, &error);
 		if (r < 0)
-			mountpoint_detach(making.mountpoint);
+			mountpoint_detach(startup.mountpoint);
 	}
 	if (r < 0) {
 		report_send(call->report_fd, &error, NULL);
 		return view_code_exit(error.code);
 	}
-	return serve(&making) < 0 ? view_code_exit(CODE_ESYSTEM) : 0;
+	return serve(&startup) < 0 ? view_code_exit(CODE_ESYSTEM) : 0;
 }
