@@ -10,7 +10,7 @@
 /* The codes of the ready line, in the words of the contract. */
 enum view_code {
 	CODE_NONE,
-	CODE_EUSAGE,	     /* the call's words are off */
+	CODE_EUSAGE,	     /* usage error */
 	CODE_ENOTAPPLICABLE, /* the input is fine, but has no layers that a view can serve */
 	CODE_ELAYER,	  /* a layer is missing, unreadable, not a directory, changed underfoot */
 	CODE_ECONFIG,	  /* urunc.json or config.json is not what it must be */

@@ -86,7 +86,7 @@ int ctl_doctor(int argc, char **argv)
 		check_openat2,	 check_program,	 check_fuse3,	  check_containerd,
 		check_snapshots, check_apparmor, check_selinux,	  check_views,
 	};
-	static const struct ctl_words words = {.json = true, .print_help = print_help};
+	static const struct ctl_usage words = {.json = true, .print_help = print_help};
 	cleanup_with(findings_done) struct findings findings = {};
 	enum severity worst = SEVERITY_OK;
 	struct ctl_call call;

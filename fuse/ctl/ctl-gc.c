@@ -140,7 +140,7 @@ int ctl_gc(int argc, char **argv)
 {
 	/* What can be collected; each says what it does, and returns an exit status. */
 	static int (*const collectors[])(bool dry_run) = {collect_views, collect_entries};
-	static const struct ctl_words words = {.dry_run = true, .print_help = print_help};
+	static const struct ctl_usage words = {.dry_run = true, .print_help = print_help};
 	struct ctl_call call;
 	int failed = ctl_parse(argc, argv, &words, &call);
 

@@ -265,7 +265,7 @@ static int run(const struct ctl_call *call, struct view_error *error)
 
 int ctl_index(int argc, char **argv)
 {
-	static const struct ctl_words words = {
+	static const struct ctl_usage words = {
 		.json = true,
 		.operands = "list, verify or clear",
 		.print_help = print_help,

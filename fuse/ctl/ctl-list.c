@@ -267,7 +267,7 @@ static int print_json(const struct views *views)
 
 int ctl_list(int argc, char **argv)
 {
-	static const struct ctl_words words = {.json = true, .print_help = print_help};
+	static const struct ctl_usage words = {.json = true, .print_help = print_help};
 	cleanup_with(views_done) struct views views = {};
 	struct ctl_call call;
 	int r = ctl_parse(argc, argv, &words, &call);

@@ -173,7 +173,7 @@ static int unmount_with_timeout(struct place *place, const char *directory)
 
 int ctl_umount(int argc, char **argv)
 {
-	static const struct ctl_words words = {.operands = "DIR", .print_help = print_help};
+	static const struct ctl_usage words = {.operands = "DIR", .print_help = print_help};
 	struct place *place;
 	struct ctl_call call;
 	int status = ctl_parse(argc, argv, &words, &call);

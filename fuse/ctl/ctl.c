@@ -21,7 +21,7 @@ static const struct option known[] = {
 };
 
 /* Returns: as ctl_parse(). */
-static int parse(int argc, char **argv, const struct ctl_words *words, struct ctl_call *ret,
+static int parse(int argc, char **argv, const struct ctl_usage *words, struct ctl_call *ret,
 		 struct view_error *error)
 {
 	static const char letters[] = ":hV";
@@ -55,7 +55,7 @@ static int parse(int argc, char **argv, const struct ctl_words *words, struct ct
 	return -1;
 }
 
-int ctl_parse(int argc, char **argv, const struct ctl_words *words, struct ctl_call *ret)
+int ctl_parse(int argc, char **argv, const struct ctl_usage *words, struct ctl_call *ret)
 {
 	VIEW_ERROR(error);
 	int r;

@@ -19,14 +19,14 @@ struct ctl_call {
 	char **operands; /* borrowed from argv, ended by NULL */
 };
 
-struct ctl_words {
+struct ctl_usage {
 	bool json, dry_run;   /* which of them the command knows */
 	const char *operands; /* what they are called, where it takes some and needs one */
 	void (*print_help)(void);
 };
 
 /* Parses a command's words. Returns: -1: it is to be done; else that is the exit status. */
-int ctl_parse(int argc, char **argv, const struct ctl_words *words, struct ctl_call *ret);
+int ctl_parse(int argc, char **argv, const struct ctl_usage *words, struct ctl_call *ret);
 
 /* Says what went wrong. Returns: the exit status. */
 int ctl_fail(const char *command, const struct view_error *error);

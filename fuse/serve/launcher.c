@@ -164,7 +164,7 @@ int launch(struct arguments *arguments, uint64_t start_us, struct view_error *er
 	struct start start = {
 		.call.arguments = arguments,
 		.call.start_us = start_us,
-		.call.launcher_words = share ? program_invocation_name : NULL,
+		.call.argv_top = share ? program_invocation_name : NULL,
 		.launcher = getpid(),
 	};
 	cleanup_close int signals = block_signals();

@@ -240,8 +240,8 @@ static int serve(struct startup *startup)
 	if (r <= 0)
 		return r;
 	update_title(startup);
-	if (call->launcher_words)
-		memory_release_below(call->launcher_words);
+	if (call->argv_top)
+		memory_release_below(call->argv_top);
 	memory_release_heap();
 	memory_release_stack();
 	/* What could be had could not be done: no memory, say. */

@@ -25,7 +25,7 @@ struct server_call {
 	/* The first of the caller's words, above the launcher's whole stack. What lies below, the
 	 * arguments too, is garbage once the launcher has ended and the view needs no more of the
 	 * call; NULL: it is not in this process's memory. */
-	const void *launcher_words;
+	const void *argv_top;
 };
 
 /*
