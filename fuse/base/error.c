@@ -35,11 +35,11 @@ int view_fail(struct view_error *error, enum view_code code, const char *format,
 	va_start(args, format);
 	vsnprintf(raw, sizeof(raw), format, args);
 	va_end(args);
-	text_print(error->message, sizeof(error->message), raw);
+	escape_unprintable(error->message, sizeof(error->message), raw);
 	return -ECANCELED;
 }
 
-bool is_shortage(int r)
+bool is_resource_error(int r)
 {
 	return r == -ENOMEM || r == -EMFILE || r == -ENFILE;
 }

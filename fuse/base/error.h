@@ -46,7 +46,7 @@ int view_fail(struct view_error *error, enum view_code code, const char *format,
 	__attribute__((format(printf, 3, 4)));
 
 /* Whether an errno value is the machine's lack (ESYSTEM), whatever was asked for. */
-bool is_shortage(int r);
+bool is_resource_error(int r);
 
 /* "ELAYER" and so on. */
 const char *view_code_name(enum view_code code);

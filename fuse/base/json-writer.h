@@ -19,7 +19,7 @@ struct json_writer {
 void json_writer_print(struct json_writer *writer, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
 
-/* A JSON string, quotes and all, of any bytes (text_print()). */
+/* A JSON string, quotes and all, of any bytes (escape_unprintable()). */
 void json_writer_string(struct json_writer *writer, const char *text);
 
 void json_writer_done(struct json_writer *writer);

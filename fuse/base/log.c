@@ -69,7 +69,7 @@ static void format_json(char *line, size_t size, enum log_level level, const cha
 	if (logger.options.id) {
 		char shown[4 * 256];
 
-		text_print(shown, sizeof(shown), logger.options.id);
+		escape_unprintable(shown, sizeof(shown), logger.options.id);
 		text_json(id, sizeof(id), shown);
 	}
 	snprintf(line, size,
@@ -114,7 +114,7 @@ void log_message(enum log_level level, const char *format, ...)
 	va_start(args, format);
 	vsnprintf(raw, sizeof(raw), format, args);
 	va_end(args);
-	text_print(text, sizeof(text), raw);
+	escape_unprintable(text, sizeof(text), raw);
 	if (logger.options.json)
 		format_json(line, JSON_SIZE, level, text);
 	else if (logger.to_syslog)

@@ -31,7 +31,7 @@ void strings_clear(struct strings *list)
 	*list = (struct strings){};
 }
 
-int number_parse(const char *text, int base, uint64_t max, uint64_t *ret)
+int parse_uint(const char *text, int base, uint64_t max, uint64_t *ret)
 {
 	uint64_t value = 0;
 
@@ -84,7 +84,7 @@ static bool is_control(const unsigned char *s)
 	return s[0] < 0x20 || s[0] == 0x7f || (s[0] == 0xc2 && s[1] < 0xa0);
 }
 
-size_t text_print(char *out, size_t size, const char *text)
+size_t escape_unprintable(char *out, size_t size, const char *text)
 {
 	size_t left = strlen(text), done = 0;
 
@@ -114,7 +114,7 @@ char *text_printable(const char *text)
 	char *shown = malloc(size);
 
 	if (shown)
-		text_print(shown, size, text);
+		escape_unprintable(shown, size, text);
 	return shown;
 }
 

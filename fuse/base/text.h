@@ -25,7 +25,7 @@ DEFINE_CLEANUP(struct strings, strings_clear)
  * Parses all of *text* as a number without sign in *base*, 8 or 10, from 0 to *max*.
  * Returns: 0, or -EINVAL.
  */
-int number_parse(const char *text, int base, uint64_t max, uint64_t *ret);
+int parse_uint(const char *text, int base, uint64_t max, uint64_t *ret);
 
 /* Whether *n* bytes are UTF-8 (RFC 3629: no surrogates, nothing overlong). */
 bool utf8_is_valid(const char *bytes, size_t n);
@@ -36,7 +36,7 @@ bool utf8_is_valid(const char *bytes, size_t n);
  * does not fit is cut off, between characters.
  * Returns: the length written, without the NUL.
  */
-size_t text_print(char *out, size_t size, const char *text);
+size_t escape_unprintable(char *out, size_t size, const char *text);
 
 /* The same as an owned string, or NULL when there is no memory. */
 char *text_printable(const char *text);

@@ -72,7 +72,7 @@ static int set_descriptor(int *ret, const char *name, const char *value, struct 
 
 	if (*ret >= 0)
 		return view_fail(error, MSG_ARGUMENT_TWICE, name);
-	if (number_parse(value, 10, INT_MAX, &fd) < 0)
+	if (parse_uint(value, 10, INT_MAX, &fd) < 0)
 		return view_fail(error, MSG_ARGUMENT_VALUE, name, value, "a descriptor's number");
 	if (fcntl((int)fd, F_GETFD) < 0)
 		return view_fail(error, MSG_DESCRIPTOR, name, (int)fd, strerror(errno));

@@ -20,7 +20,7 @@ int idmap_append(struct idmap *map, const char *range)
 			return -EINVAL;
 		memcpy(digits, range, length);
 		digits[length] = '\0';
-		if (number_parse(digits, 10, UINT32_MAX, &numbers[i]) < 0)
+		if (parse_uint(digits, 10, UINT32_MAX, &numbers[i]) < 0)
 			return -EINVAL;
 		range += length + 1;
 	}

@@ -47,7 +47,7 @@ static int set_timeout(struct options *options, char *value, struct view_error *
 {
 	uint64_t seconds;
 
-	if (number_parse(value, 10, TIMEOUT_MAX, &seconds) < 0 || seconds == 0)
+	if (parse_uint(value, 10, TIMEOUT_MAX, &seconds) < 0 || seconds == 0)
 		return view_fail(error, MSG_OPTION_VALUE, "timeout", value,
 				 "a number of seconds from 1 to 86400");
 	options->timeout = seconds;
@@ -101,7 +101,7 @@ static int set_owner(int64_t *ret, const char *name, const char *value, struct v
 {
 	uint64_t id;
 
-	if (number_parse(value, 10, UINT32_MAX - 1, &id) < 0)
+	if (parse_uint(value, 10, UINT32_MAX - 1, &id) < 0)
 		return view_fail(error, MSG_OPTION_VALUE, name, value, "a numeric id");
 	*ret = (int64_t)id;
 	return 0;
@@ -121,7 +121,7 @@ static int set_mode(struct options *options, char *value, struct view_error *err
 {
 	uint64_t mode;
 
-	if (number_parse(value, 8, 0777, &mode) < 0)
+	if (parse_uint(value, 8, 0777, &mode) < 0)
 		return view_fail(error, MSG_OPTION_VALUE, "mode", value,
 				 "octal permission bits up to 0777");
 	options->mode = (int)(mode & ~0222U);

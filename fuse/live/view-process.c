@@ -122,7 +122,7 @@ static int read_connection(int proc, const char *number, dev_t *ret)
 		return -ENOENT;
 	value += sizeof(key) - 1;
 	value[strcspn(value, "\n")] = '\0';
-	if (number_parse(value, 10, UINT32_MAX, &device) < 0)
+	if (parse_uint(value, 10, UINT32_MAX, &device) < 0)
 		return -ENOENT;
 	/* As the kernel packs it for itself (include/linux/kdev_t.h). */
 	*ret = makedev(device >> 20, device & 0xfffff);
@@ -236,7 +236,7 @@ int view_processes_find(dev_t device, struct view_processes *ret)
 		uint64_t pid;
 		int r;
 
-		if (number_parse(entry->d_name, 10, INT_MAX, &pid) < 0)
+		if (parse_uint(entry->d_name, 10, INT_MAX, &pid) < 0)
 			continue;
 		fd = openat(dirfd(proc), entry->d_name, O_PATH | O_DIRECTORY | O_CLOEXEC);
 		process.pid = (pid_t)pid;

@@ -169,7 +169,7 @@ int fusermount_mount(const char *path, const char *label, struct view_error *err
 	}
 	if (fd >= 0)
 		return fd;
-	if (is_shortage(fd))
+	if (is_resource_error(fd))
 		return view_fail(error, MSG_SYSTEM, path, strerror(-fd));
 	return view_fail(error, MSG_NO_PRIVILEGE, path, *words ? words : strerror(-fd));
 }

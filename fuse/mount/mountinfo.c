@@ -51,8 +51,8 @@ int device_parse(const char *text, dev_t *ret)
 		return -EINVAL;
 	memcpy(digits, text, length);
 	digits[length] = '\0';
-	if (number_parse(digits, 10, UINT32_MAX, &major) < 0 ||
-	    number_parse(text + length + 1, 10, UINT32_MAX, &minor) < 0)
+	if (parse_uint(digits, 10, UINT32_MAX, &major) < 0 ||
+	    parse_uint(text + length + 1, 10, UINT32_MAX, &minor) < 0)
 		return -EINVAL;
 	*ret = makedev(major, minor);
 	return 0;
@@ -71,7 +71,7 @@ int mount_entry_parse(char *line, struct mount_entry *ret)
 	field = next_field(&line);
 	if (!is_there(parent) || !is_there(device) || !is_there(ret->root) ||
 	    !is_there(ret->mountpoint) || !is_there(field) ||
-	    number_parse(id, 10, INT_MAX, &ret->id) < 0 || device_parse(device, &ret->device) < 0)
+	    parse_uint(id, 10, INT_MAX, &ret->id) < 0 || device_parse(device, &ret->device) < 0)
 		return -EINVAL;
 	/* Optional fields, as many as there are, then a dash. */
 	do

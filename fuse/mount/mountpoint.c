@@ -38,7 +38,7 @@ char *mountpoint_path(const char *given)
 
 int mountpoint_fail(const char *path, int r, struct view_error *error)
 {
-	if (is_shortage(r))
+	if (is_resource_error(r))
 		return view_fail(error, MSG_SYSTEM, path, strerror(-r));
 	return view_fail(error, MSG_MOUNTPOINT, path, strerror(-r));
 }
@@ -207,7 +207,7 @@ int mountpoint_mount(const char *path, const char *label, struct view_error *err
 	    0) {
 		if (errno == EPERM)
 			return fusermount_mount(path, label, error);
-		if (is_shortage(-errno))
+		if (is_resource_error(-errno))
 			return view_fail(error, MSG_SYSTEM, path, strerror(errno));
 		return view_fail(error, MSG_MOUNT, path, strerror(errno));
 	}

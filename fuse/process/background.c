@@ -32,7 +32,7 @@ static int close_listed(int first, int last)
 	while ((entry = readdir(list))) {
 		uint64_t fd;
 
-		if (number_parse(entry->d_name, 10, INT_MAX, &fd) < 0 || (int)fd == dirfd(list))
+		if (parse_uint(entry->d_name, 10, INT_MAX, &fd) < 0 || (int)fd == dirfd(list))
 			continue;
 		if ((int)fd >= first && (int)fd <= last)
 			close((int)fd);

@@ -59,14 +59,14 @@ const char sandbox_names[SANDBOX_COUNT][16] = {
 	[SANDBOX_SECCOMP] = "seccomp",
 };
 
-struct held {
+struct keep_fds {
 	const int *fds;
 	size_t count;
 };
 
 /* no_new_privs */
 
-static int take_privileges(const struct held *held)
+static int take_privileges(const struct keep_fds *held)
 {
 	(void)held;
 	return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 ? -errno : 0;
@@ -74,7 +74,7 @@ static int take_privileges(const struct held *held)
 
 /* Descriptors */
 
-static int take_descriptors(const struct held *held)
+static int take_descriptors(const struct keep_fds *held)
 {
 	return background_close(STDIN_FILENO, held->fds, held->count);
 }
@@ -116,7 +116,7 @@ static bool has_landlock(void)
 	       syscall(SYS_landlock_restrict_self, -1, 0) < 0 && (errno == EBADF || errno == EPERM);
 }
 
-static int take_landlock(const struct held *held)
+static int take_landlock(const struct keep_fds *held)
 {
 	struct landlock_rules rules = {};
 	cleanup_close int fd = -EBADF;
@@ -139,7 +139,7 @@ static int take_landlock(const struct held *held)
 
 /* Dumps */
 
-static int take_dump(const struct held *held)
+static int take_dump(const struct keep_fds *held)
 {
 	(void)held;
 	/* A property of the memory, which nobody shares any more. */
@@ -153,7 +153,7 @@ static bool has_limits(void)
 	return !SANITIZED;
 }
 
-static int take_limits(const struct held *held)
+static int take_limits(const struct keep_fds *held)
 {
 	static const struct {
 		int resource;
@@ -208,7 +208,7 @@ void sandbox_early(void)
 	(void)keep_capabilities(NEEDED);
 }
 
-static int take_capabilities(const struct held *held)
+static int take_capabilities(const struct keep_fds *held)
 {
 	(void)held;
 	/* The bounding set limits what running a program gives, and that is nothing by now. */
@@ -257,7 +257,7 @@ static bool has_seccomp(void)
 	       syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, NULL) < 0 && errno == EFAULT;
 }
 
-static int take_seccomp(const struct held *held)
+static int take_seccomp(const struct keep_fds *held)
 {
 	static const struct sock_filter head[] = {
 		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, arch)),
@@ -297,7 +297,7 @@ static int take_seccomp(const struct held *held)
 
 static const struct {
 	bool (*has)(void); /* NULL: every kernel that views run on has it */
-	int (*take)(const struct held *held);
+	int (*take)(const struct keep_fds *held);
 } measures[SANDBOX_COUNT] = {
 	[SANDBOX_PRIVILEGES] = {NULL, take_privileges},
 	[SANDBOX_DESCRIPTORS] = {NULL, take_descriptors},
@@ -334,7 +334,7 @@ const char *sandbox_lack(enum sandbox_measure measure)
 
 unsigned sandbox(const int *keep, size_t n)
 {
-	const struct held held = {keep, n};
+	const struct keep_fds held = {keep, n};
 	unsigned in_force = 0;
 
 	for (int i = 0; i < SANDBOX_COUNT; i++)

@@ -206,7 +206,7 @@ int session_start(struct view *view, const struct options *options, int fd, cons
 	r = connect_fuse(session, connection, options->passthrough != PASSTHROUGH_OFF);
 	if (r < 0) {
 		session_free(session);
-		if (is_shortage(r))
+		if (is_resource_error(r))
 			return view_fail(error, MSG_SYSTEM, "session", strerror(-r));
 		return view_fail(error, MSG_HANDSHAKE, mountpoint, strerror(-r));
 	}

@@ -242,7 +242,7 @@ int source_open(const struct source *source, const struct li_index *index, unsig
 	if (bad < n) {
 		const char *path = source->layers.items[bad];
 
-		if (is_shortage(r))
+		if (is_resource_error(r))
 			return view_fail(error, MSG_SYSTEM, path, strerror(-r));
 		if (source->from_mount && (r == -ENOENT || r == -ENOTDIR))
 			return view_fail(error, MSG_LAYER_GONE, source->origin_label, bad, path,

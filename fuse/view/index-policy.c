@@ -69,7 +69,7 @@ static int open_named(const char *path, bool make, struct li_index **ret, struct
 		return 0;
 	if (r == -EPERM)
 		return view_fail(error, MSG_INDEX_DIR_UNSAFE, path);
-	if (is_shortage(r))
+	if (is_resource_error(r))
 		return view_fail(error, MSG_SYSTEM, path, strerror(-r));
 	return r < 0 ? view_fail(error, MSG_INDEX_OPEN, path, strerror(-r)) : 0;
 }

@@ -151,7 +151,7 @@ static void test_pass_on(void **state)
 
 		memset(text, 'm', sizes[i]);
 		text[sizes[i]] = '\0';
-		text_print(error.message, sizeof(error.message), text);
+		escape_unprintable(error.message, sizeof(error.message), text);
 		assert_int_equal(pass_on(&none, text, &ready), 0);
 		assert_int_equal(ready.code, CODE_NONE);
 		assert_string_equal(ready.text, text);

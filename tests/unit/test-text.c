@@ -57,8 +57,8 @@ static void test_number(void **state)
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
 		uint64_t value = 0;
 
-		same_int(rows[i].text,
-			 number_parse(rows[i].text, rows[i].base, rows[i].max, &value), rows[i].r);
+		same_int(rows[i].text, parse_uint(rows[i].text, rows[i].base, rows[i].max, &value),
+			 rows[i].r);
 		same_int(rows[i].text, value, rows[i].want);
 	}
 }
@@ -141,7 +141,7 @@ static void test_print_cut(void **state)
 		char *out = malloc(rows[i].size);
 
 		assert_non_null(out);
-		same_int(rows[i].want, text_print(out, rows[i].size, rows[i].text),
+		same_int(rows[i].want, escape_unprintable(out, rows[i].size, rows[i].text),
 			 strlen(rows[i].want));
 		same_str(rows[i].want, out, rows[i].want);
 		free(out);
