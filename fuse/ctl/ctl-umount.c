@@ -40,7 +40,7 @@ static void print_help(void)
 }
 
 /* Whether all of a view is mounted at some place in this namespace. */
-static int is_mounted(dev_t device)
+static int find_mount(dev_t device)
 {
 	cleanup_with(mountinfo_close) struct mountinfo mountinfo = {};
 	struct mount_entry entry;
@@ -77,7 +77,7 @@ static int end_process(pid_t pid, dev_t device)
 static int end_processes(const char *path, dev_t device, struct view_error *error)
 {
 	cleanup_with(view_processes_done) struct view_processes processes = {};
-	int r = is_mounted(device);
+	int r = find_mount(device);
 
 	if (r > 0)
 		return 0;

@@ -23,7 +23,7 @@ static const struct view_process *find_titled(const struct view_processes *proce
 }
 
 /* Ids are told as they can be printed. Returns: > 0, 0, or -ENOMEM. */
-static int has_id(struct json_object *ready, const char *id)
+static int match_id(struct json_object *ready, const char *id)
 {
 	const char *told = json_string(ready, "id");
 	cleanup_free char *shown = id ? text_printable(id) : NULL;
@@ -37,7 +37,7 @@ static int has_id(struct json_object *ready, const char *id)
 static int compare(const struct view_process *process, const char *id, uint64_t fingerprint,
 		   char **ret_ready, pid_t *ret_pid)
 {
-	int r = has_id(process->ready, id);
+	int r = match_id(process->ready, id);
 
 	if (r <= 0 || process->title.fingerprint != fingerprint)
 		return r < 0 ? r : 0;

@@ -94,7 +94,7 @@ static bool is_trusted(int proc)
  * Whether a descriptor is /dev/fuse, by its name: asking the file itself might take for ever.
  * Returns: > 0, 0, or an errno value: -EACCES to who may list descriptors and not look at them.
  */
-static int is_fuse(int fds, const char *number)
+static int check_fuse_fd(int fds, const char *number)
 {
 	char target[PATH_MAX];
 	ssize_t n = readlinkat(fds, number, target, sizeof(target));
@@ -143,7 +143,7 @@ static int ask_kernel(int proc, dev_t *ret)
 
 		if (*entry->d_name == '.')
 			continue;
-		fuse = is_fuse(dirfd(fds), entry->d_name);
+		fuse = check_fuse_fd(dirfd(fds), entry->d_name);
 		if (fuse == -EACCES)
 			return 0;
 		if (fuse <= 0)
