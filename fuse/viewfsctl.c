@@ -17,7 +17,7 @@ static const struct command {
 	{"resolve", ctl_resolve, "what a view of a source would hold, and from which layer"},
 	{"umount", ctl_umount, "unmount views, dead or alive, and end their processes"},
 	{"gc", ctl_gc, "remove dead views, and what is kept of layers that are gone"},
-	{"cache", ctl_index, "what is kept of layers for the next view"},
+	{"index", ctl_index, "the layer index: list, verify or clear it"},
 	{"doctor", ctl_doctor, "what on this machine is not as views need it, and the fix"},
 };
 
@@ -31,6 +31,8 @@ static void print_help(void)
 	for (size_t i = 0; i < sizeof(commands) / sizeof(*commands); i++)
 		printf("  %-10s %s\n", commands[i].name, commands[i].help);
 	puts("\n"
+	     "'cache' is an alias of 'index'.\n"
+	     "\n"
 	     "  -h, --help       this text; after a command, that command's\n"
 	     "  -V, --version    the version, and what this build and this kernel can do");
 }
@@ -38,6 +40,10 @@ static void print_help(void)
 int main(int argc, char **argv)
 {
 	const char *name = argc > 1 ? argv[1] : "";
+
+	/* The command's name until version 0.1.0. */
+	if (strcmp(name, "cache") == 0)
+		name = argv[1] = "index";
 
 	log_setup("viewfsctl", &(struct log_options){.level = LOG_LEVEL_INFO});
 	if (strcmp(name, "-h") == 0 || strcmp(name, "--help") == 0) {

@@ -45,7 +45,10 @@ int json_add(struct json_object *object, const char *key, struct json_object *va
 /* The same for the next element of an array. */
 int json_append(struct json_object *array, struct json_object *value);
 
-/* A string of any bytes, as JSON can hold it (escape_unprintable()); owned, or NULL without memory. */
+/*
+ * A string of any bytes, as JSON can hold it (escape_unprintable()); owned, or NULL without
+ * memory.
+ */
 struct json_object *json_printable(const char *text);
 
 /* On one line, as others parse it; an owned text, or NULL without memory. */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* viewfsctl cache: the shared layer index, urunc-viewfs-index(5). */
+/* viewfsctl index: the shared layer index, urunc-viewfs-index(5). */
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -19,7 +19,7 @@ enum {
 
 static void print_help(void)
 {
-	puts("Usage: viewfsctl cache list|verify|clear [--json] [DIR]\n"
+	puts("Usage: viewfsctl index list|verify|clear [--json] [DIR]\n"
 	     "\n"
 	     "Looks after the layer index in DIR: what was found out about layers, for the next\n"
 	     "view. Without DIR it is /run/urunc-viewfs/.index, and for other users than root\n"
@@ -277,5 +277,5 @@ int ctl_index(int argc, char **argv)
 	if (r >= 0)
 		return r;
 	r = run(&call, &error);
-	return r < 0 ? ctl_fail("cache", &error) : r;
+	return r < 0 ? ctl_fail("index", &error) : r;
 }

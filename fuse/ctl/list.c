@@ -22,7 +22,7 @@ static void print_help(void)
 	     "stopped, when its process is; dead, when that is gone: remove it with\n"
 	     "'viewfsctl gc'; or unknown, when its process cannot be seen from here and it does\n"
 	     "not answer. MEMORY is what a view's process has written and nobody shares.\n"
-	     "SANDBOX is whole or partial, what of it is in force says --json; or not yet,\n"
+	     "SANDBOX is full or partial, what of it is in force says --json; or not yet,\n"
 	     "where the view has not come to rest.\n"
 	     "\n"
 	     "      --json     one JSON object; what is not known is null:\n"

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What a serving process says of itself, where everybody looks: its command line is PROCTITLE_PREFIX
- * and one JSON object, the ready line's, which has besides a member "view" with the facts below.
- * So there is no file that could be stale, and nothing to be removed when the process ends.
+ * What a view's process says of itself in its command line: PROCTITLE_PREFIX and one JSON object,
+ * the ready line's, with a member "view" that holds the facts below. A view therefore needs no
+ * state file that could be stale or left behind.
  */
 #pragma once
 
@@ -30,7 +30,7 @@ struct proctitle {
  */
 void proctitle_set(const char *ready, const struct proctitle *title);
 
-/* Adds to the title what is in force by now. Makes no system call: it can be said when sandboxed. */
+/* Adds the measures that are in force to the title. Makes no system call: the sandbox allows it. */
 void proctitle_sandboxed(unsigned measures);
 
 /*

@@ -8,11 +8,11 @@
 #include "fuse/base/error.h"
 
 /*
- * Whether the live view on *device*, mounted at *path*, is the one that is asked for: of the same
- * *id*, where NULL is the same as NULL, and the same *fingerprint*. One whose maker has not told yet
- * what it is is waited for, in bounded time.
+ * Compares the live view on *device*, mounted at *path*, with the one that the caller asks for: it
+ * must have the same *id* (NULL equals NULL) and the same *fingerprint*. Waits a bounded time for a
+ * view that has no title yet.
  * Returns: 0, with its ready line, owned by the caller, and its process; < 0 with *error*: it is
- *	another one, or says nothing.
+ *	another view, or has no title.
  */
 int reuse_find(const char *path, dev_t device, const char *id, uint64_t fingerprint,
 	       char **ret_ready, pid_t *ret_pid, struct view_error *error);

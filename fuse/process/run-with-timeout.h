@@ -11,9 +11,9 @@
 enum { RUN_WITH_TIMEOUT_FAILED = 255 };
 
 /*
- * Starts *run*(*argument*), whose result, below RUN_WITH_TIMEOUT_FAILED, is an exit status. It has no stdio
- * and no other descriptor of the caller's, and tells by its result only, or in memory that is
- * shared. Returns: a pid, or -errno.
+ * Starts *run*(*argument*), whose result, below RUN_WITH_TIMEOUT_FAILED, is an exit status. The
+ * child has no stdio and no other descriptor of the caller. It reports by its result, or in shared
+ * memory. Returns: a pid, or -errno.
  */
 pid_t run_with_timeout_start(int (*run)(void *argument), void *argument);
 

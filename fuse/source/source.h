@@ -16,7 +16,7 @@ struct source {
 	bool userxattr;
 	struct idmap uids, gids;
 	struct json_object *annotations; /* of the bundle, owned, or NULL */
-	char *origin_label; /* what the layers were read from, for messages: "--mounts=x.json"; owned */
+	char *origin_label; /* where the layers come from, for messages: "--mounts=x.json"; owned */
 	bool from_mount; /* read off a mount: where they lead nowhere, no view is applicable */
 };
 

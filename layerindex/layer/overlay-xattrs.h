@@ -13,11 +13,11 @@
 int overlay_xattrs_visible(bool userxattr);
 
 /*
- * Reads those of the *wanted* marks (enum overlay_xattr) that overlayfs would read: none after a whiteout
- * or opaque mark was found, and redirect on a file only after metacopy.
+ * Reads those of the *wanted* attributes (enum overlay_xattr) that overlayfs would read: none after
+ * whiteout or opaque was found, and redirect on a file only after metacopy.
  *
- * Returns: 0, with the marks found in *ret; -EINVAL: a redirect that overlayfs calls invalid;
- *	-EIO: a metacopy mark that overlayfs calls invalid; -ESTALE: /proc went away; or what
- *	reading redirect or metacopy failed with. A failure to read the others means absence.
+ * Returns: 0, with the attributes found in *ret; -EINVAL: a redirect that overlayfs calls invalid;
+ *	-EIO: a metacopy that overlayfs calls invalid; -ESTALE: /proc is gone; or the error of
+ *	reading redirect or metacopy. A failure to read the others means absence.
  */
 int overlay_xattrs_read(int fd, unsigned wanted, bool userxattr, bool is_dir, unsigned *ret);

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Invariant: a layer i is part of the directory *at* exactly if at->member_depth[i] >= at->depth. */
+/*
+ * Invariant: a layer i is part of the directory *at* exactly if
+ * at->member_depth[i] >= at->depth.
+ */
 #include "layerindex/merge/cursor.h"
 
 #include <errno.h>

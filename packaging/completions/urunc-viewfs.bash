@@ -72,7 +72,7 @@ _viewfsctl() {
 	local cur prev words cword split
 	_init_completion -s -n =: || return
 	if ((cword == 1)); then
-		COMPREPLY=($(compgen -W "resolve list umount gc cache doctor -h --help -V --version" -- "$cur"))
+		COMPREPLY=($(compgen -W "resolve list umount gc index doctor -h --help -V --version" -- "$cur"))
 		return
 	fi
 	_viewfs_value && return
@@ -87,7 +87,7 @@ _viewfsctl() {
 		fi
 		;;
 	gc) _viewfs_words "--dry-run -h --help -V --version" ;;
-	cache)
+	index | cache)
 		if [[ $cur == -* ]] || ((cword > 2)); then
 			_viewfs_words "--json -h --help -V --version"
 		else

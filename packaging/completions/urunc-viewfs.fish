@@ -55,7 +55,7 @@ for command in mount.urunc-viewfs mount.fuse.urunc-viewfs mount.fuse3.urunc-view
     complete -c $command -x -s t -a 'urunc-viewfs fuse.urunc-viewfs fuse3.urunc-viewfs' -d Accepted
 end
 
-set -l commands resolve list umount gc cache doctor
+set -l commands resolve list umount gc index doctor
 set -l first "not __fish_seen_subcommand_from $commands"
 complete -c viewfsctl -f
 complete -c viewfsctl -s h -l help -d 'Print a summary'
@@ -64,7 +64,7 @@ complete -c viewfsctl -n "$first" -a resolve -d 'What a view of a source would h
 complete -c viewfsctl -n "$first" -a list -d 'The views that are mounted here'
 complete -c viewfsctl -n "$first" -a umount -d 'Unmount views, dead or alive'
 complete -c viewfsctl -n "$first" -a gc -d 'Remove what nobody needs'
-complete -c viewfsctl -n "$first" -a cache -d 'The shared layer index'
+complete -c viewfsctl -n "$first" -a index -d 'The shared layer index'
 complete -c viewfsctl -n "$first" -a doctor -d 'What would keep a view from working here'
 
 set -l resolve '__fish_seen_subcommand_from resolve'
@@ -76,10 +76,10 @@ complete -c viewfsctl -n $resolve -r -F -l mounts -d "containerd's mounts as JSO
 complete -c viewfsctl -n $resolve -x -l bundle -a '(__fish_complete_directories)' -d 'An OCI bundle'
 complete -c viewfsctl -n $resolve -a '(__fish_complete_directories)'
 
-complete -c viewfsctl -n '__fish_seen_subcommand_from list cache doctor' -l json \
+complete -c viewfsctl -n '__fish_seen_subcommand_from list index cache doctor' -l json \
     -d 'One JSON object instead of a table'
 complete -c viewfsctl -n '__fish_seen_subcommand_from umount' -a '(__viewfs_mountpoints)'
 complete -c viewfsctl -n '__fish_seen_subcommand_from gc' -l dry-run \
     -d 'Only say what would be removed'
-complete -c viewfsctl -n '__fish_seen_subcommand_from cache' -a 'list verify clear'
-complete -c viewfsctl -n '__fish_seen_subcommand_from cache' -a '(__fish_complete_directories)'
+complete -c viewfsctl -n '__fish_seen_subcommand_from index cache' -a 'list verify clear'
+complete -c viewfsctl -n '__fish_seen_subcommand_from index cache' -a '(__fish_complete_directories)'

@@ -159,7 +159,7 @@ static int64_t read_opened(const struct job *job)
 }
 
 static const struct mode modes[] = {
-	{"read", 0, BLOCK, read_blocks},	 {"full", 0, 0, read_whole},
+	{"read", 0, BLOCK, read_blocks},	 {"whole", 0, 0, read_whole},
 	{"pread", 0, PAGE, read_pages},		 {"mmap", 0, 0, read_mapping},
 	{"direct", O_DIRECT, PAGE, read_direct}, {"open", O_PATH, PAGE, read_opened},
 };

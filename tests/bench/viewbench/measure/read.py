@@ -21,14 +21,14 @@ HOT, COLD = "hot", "cold"
 
 MODES = {
     "read": "read(), 1 MiB blocks",
-    "full": "one read(), as QEMU reads a bzImage",
+    "whole": "one read(), as QEMU reads a bzImage",
     "pread": "pread(), 4 KiB blocks",
     "mmap": "mmap, every page",
     "direct": "O_DIRECT, 4 KiB at random",
     "open": "open, 4 KiB, close",
 }
 
-COLD_MODES = ("read", "full", "mmap")
+COLD_MODES = ("read", "whole", "mmap")
 
 NOTICEABLE = 0.05
 """The part of a file that may be in the page cache and it still be called cold."""
