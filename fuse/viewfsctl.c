@@ -43,7 +43,7 @@ int main(int argc, char **argv)
 
 	/* The command's name until version 0.1.0. */
 	if (strcmp(name, "cache") == 0)
-		name = argv[1] = "index";
+		name = "index";
 
 	log_setup("viewfsctl", &(struct log_options){.level = LOG_LEVEL_INFO});
 	if (strcmp(name, "-h") == 0 || strcmp(name, "--help") == 0) {

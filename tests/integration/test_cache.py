@@ -226,7 +226,7 @@ def test_an_unusable_directory(index: Path, action: str) -> None:
     ],
 )
 def test_usage(words: list[str], said: str) -> None:
-    tried = "Try 'viewfsctl cache --help' for more information.\n"
+    tried = "Try 'viewfsctl index --help' for more information.\n"
     assert cache(*words) == Finished(1, "", f"viewfsctl: {said}\n{tried}")
 
 
@@ -234,7 +234,7 @@ def test_help() -> None:
     for words in (["--help"], ["list", "-h"]):
         finished = cache(*words)
         assert (finished.status, finished.stderr) == (0, "")
-        assert finished.stdout.startswith("Usage: viewfsctl cache list|verify|clear ")
+        assert finished.stdout.startswith("Usage: viewfsctl index list|verify|clear ")
 
 
 def test_hostile_paths(place: Path) -> None:
