@@ -2,6 +2,7 @@
 /* urunc-viewfs [options] SOURCE MOUNTPOINT: make one view and serve it. */
 #include <stdio.h>
 
+#include "fuse/base/clock.h"
 #include "fuse/base/log.h"
 #include "fuse/cli/arguments.h"
 #include "fuse/cli/output.h"

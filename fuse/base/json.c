@@ -12,40 +12,6 @@
 
 enum { VALUE_SIZE = 1024 }; /* what a value of a few bytes takes of memory, and more */
 
-int read_all(int fd, size_t max, char **ret, size_t *ret_size)
-{
-	cleanup_free char *text = NULL;
-	size_t size = 0, capacity = 0;
-
-	for (;;) {
-		ssize_t n;
-
-		if (size + 1 >= capacity) {
-			char *grown;
-
-			capacity = capacity ? 2 * capacity : 4096;
-			grown = realloc(text, capacity);
-			if (!grown)
-				return -ENOMEM;
-			text = grown;
-		}
-		n = read(fd, text + size, capacity - size - 1);
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return -errno;
-		if (n == 0)
-			break;
-		size += n;
-		if (size > max)
-			return -EFBIG;
-	}
-	text[size] = '\0';
-	*ret = TAKE_PTR(text);
-	*ret_size = size;
-	return 0;
-}
-
 /*
  * Goes over a string from its opening quote. Returns: its closing quote, its first control
  * character, or the end of the text; *ret_nul tells whether a NUL is written in it.

@@ -26,13 +26,6 @@ static inline void json_done(struct json_object **object)
 DEFINE_CLEANUP(struct json_object *, json_done)
 
 /*
- * Reads all of *fd*, at most *max* bytes, whatever its size claims to be.
- * Returns: 0, with an owned text in *ret that is ended by a NUL that does not count; -EFBIG: there
- *	is more; -ENOMEM; or what read(2) failed with.
- */
-int read_all(int fd, size_t max, char **ret, size_t *ret_size);
-
-/*
  * Parses *n* bytes, which a NUL must follow, strictly: one value and white space around it, and no
  * more than JSON_VALUES_MAX values in all.
  * Returns: 0, with an owned object in *ret (json_object_put()); -EINVAL with *fault*; -ENOMEM.

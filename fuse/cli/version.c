@@ -4,10 +4,11 @@
 #include <errno.h>
 #include <linux/openat2.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <sys/syscall.h>
+#include <sys/utsname.h>
 #include <unistd.h>
 
+#include "fuse/base/kernel-version.h"
 #include "fuse/process/sandbox.h"
 
 bool kernel_has_openat2(void)
@@ -16,15 +17,6 @@ bool kernel_has_openat2(void)
 
 	/* A size that is too small is refused by every kernel that knows the call. */
 	return syscall(SYS_openat2, -1, "", &how, 0) < 0 && errno == EINVAL;
-}
-
-bool kernel_is(const struct utsname *name, unsigned long major, unsigned long minor)
-{
-	char *end;
-	unsigned long its_major = strtoul(name->release, &end, 10);
-	unsigned long its_minor = *end == '.' ? strtoul(end + 1, NULL, 10) : 0;
-
-	return its_major > major || (its_major == major && its_minor >= minor);
 }
 
 static void print_sandbox(void)

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/vfs.h>
 
+#include "fuse/base/io.h"
 #include "fuse/base/json.h"
 #include "fuse/ctl/unit-file.h"
 #include "fuse/process/program.h"

@@ -17,6 +17,7 @@
 #include <sys/syscall.h>
 #include <sys/utsname.h>
 
+#include "fuse/base/kernel-version.h"
 #include "fuse/base/protocol.h"
 #include "fuse/cli/version.h"
 #include "fuse/process/run-with-timeout.h"

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/sysmacros.h>
 
+#include "fuse/base/io.h"
 #include "fuse/base/json.h"
 #include "fuse/base/text.h"
 #include "fuse/ctl/ctl.h"

@@ -8,18 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "fuse/base/json.h"
-
-enum { FILE_SIZE_MAX = 1 << 20 };
-
-char *file_text(const char *path)
-{
-	cleanup_close int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-	char *text;
-	size_t n;
-
-	return fd >= 0 && read_all(fd, FILE_SIZE_MAX, &text, &n) == 0 ? text : NULL;
-}
+#include "fuse/base/io.h"
 
 /* Units from the directory that counts least to the one that counts most (systemd.unit(5)). */
 static const char *const unit_directories[] = {

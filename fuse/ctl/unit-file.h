@@ -19,6 +19,3 @@ const char *unit_kill_mode(const char *text, size_t *ret_size);
  * installed.
  */
 bool unit_find_kill_mode(const char *unit, char ret[static KILL_MODE_SIZE]);
-
-/* The text of a file of this machine's own, of at most 1 MiB; owned, or NULL. */
-char *file_text(const char *path);

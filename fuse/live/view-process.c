@@ -11,6 +11,7 @@
 #include <sys/sysmacros.h>
 
 #include "fuse/base/array.h"
+#include "fuse/base/io.h"
 #include "fuse/base/json.h"
 #include "fuse/base/text.h"
 

@@ -10,9 +10,9 @@
 #include <string.h>
 
 #include "fuse/base/array.h"
+#include "fuse/base/clock.h"
 #include "fuse/mount/mountpoint.h"
 #include "fuse/process/run-with-timeout.h"
-#include "fuse/serve/report.h"
 
 enum { ANSWER_SECONDS = 2 };
 

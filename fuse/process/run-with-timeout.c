@@ -10,8 +10,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "fuse/base/clock.h"
 #include "fuse/process/background.h"
-#include "fuse/serve/report.h"
 #include "layerindex/cleanup.h"
 
 static bool let_go_of_everything(void)

@@ -10,17 +10,10 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "fuse/base/clock.h"
 #include "fuse/base/json-writer.h"
 #include "fuse/base/json.h"
 #include "fuse/base/text.h"
-
-uint64_t now_us(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
-}
 
 static void write_artifact(struct json_writer *writer, const struct artifact *artifact)
 {

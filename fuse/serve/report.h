@@ -48,6 +48,3 @@ int report_send(int fd, const struct view_error *error, const char *ready);
  *	*interrupt* became readable.
  */
 int report_receive(int fd, int interrupt, uint64_t deadline_us, struct report *ret);
-
-/* The monotonic clock in microseconds. */
-uint64_t now_us(void);

@@ -12,6 +12,7 @@
 #include <sys/prctl.h>
 #include <unistd.h>
 
+#include "fuse/base/clock.h"
 #include "fuse/base/log.h"
 #include "fuse/base/messages.h"
 #include "fuse/live/proctitle.h"

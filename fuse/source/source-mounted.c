@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "fuse/base/io.h"
 #include "fuse/base/json.h"
 #include "fuse/base/messages.h"
 #include "fuse/mount/mountinfo.h"

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "fuse/base/io.h"
 #include "fuse/base/json.h"
 #include "fuse/base/messages.h"
 #include "fuse/source/source-parts.h"

@@ -17,7 +17,7 @@ struct source {
 	struct idmap uids, gids;
 	struct json_object *annotations; /* of the bundle, owned, or NULL */
 	char *origin_label; /* where the layers come from, for messages: "--mounts=x.json"; owned */
-	bool from_mount; /* read off a mount: where they lead nowhere, no view is applicable */
+	bool from_mount;    /* read off a mount: where they lead nowhere, no view is applicable */
 };
 
 /* Finds out where the layers are, without touching them. Returns: 0, or < 0 with *error. */

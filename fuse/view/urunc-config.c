@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "fuse/base/base64.h"
+#include "fuse/base/io.h"
 #include "fuse/base/json.h"
 #include "fuse/base/log.h"
 #include "fuse/base/messages.h"

@@ -12,6 +12,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "fuse/base/io.h"
 #include "fuse/base/json.h"
 #include "tests/fuzz/check.h"
 

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "fuse/base/io.h"
 #include "fuse/base/json.h"
 
 #include "tests/unit/fixture.h"
