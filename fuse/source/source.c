@@ -8,7 +8,10 @@
 
 #include "fuse/base/json.h"
 #include "fuse/base/messages.h"
-#include "fuse/source/source-parts.h"
+#include "fuse/source/bundle.h"
+#include "fuse/source/containerd-mounts.h"
+#include "fuse/source/layer-path.h"
+#include "fuse/source/mounted-overlay.h"
 
 static bool is_explicit(const struct arguments *arguments)
 {
@@ -119,32 +122,6 @@ static bool any_relative(const struct strings *layers)
 		if (layers->items[i][0] != '/')
 			return true;
 	return false;
-}
-
-/*
- * A path through one of our own descriptors is as good as that is open, and the caller's are closed
- * soon: it is replaced by where it leads.
- */
-static bool is_descriptor_path(const char *path)
-{
-	return strncmp(path, "/proc/self/fd/", 14) == 0 || strncmp(path, "/dev/fd/", 8) == 0;
-}
-
-char *layer_path(const char *path)
-{
-	cleanup_free char *absolute = realpath(path, NULL);
-	struct stat wanted, found;
-
-	if (!absolute || stat(path, &wanted) < 0)
-		return NULL;
-	if (stat(absolute, &found) == 0 && found.st_dev == wanted.st_dev &&
-	    found.st_ino == wanted.st_ino)
-		return TAKE_PTR(absolute);
-	/* Through another process's root, which realpath(3) takes for ours. */
-	if (*path == '/' && !is_descriptor_path(path))
-		return strdup(path);
-	errno = ENOENT;
-	return NULL;
 }
 
 static int make_absolute(struct strings *layers, const char *base, const char *name,

@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "fuse/base/json.h"
-#include "fuse/source/source-parts.h"
+#include "fuse/source/bundle.h"
 #include "fuse/view/urunc-config.h"
 #include "tests/fuzz/check.h"
 

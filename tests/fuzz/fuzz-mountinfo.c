@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "fuse/mount/mountinfo.h"
-#include "fuse/source/source-parts.h"
+#include "fuse/source/mounted-overlay.h"
 #include "tests/fuzz/check.h"
 
 static void check_inside(const char *field, const char *line, size_t size)

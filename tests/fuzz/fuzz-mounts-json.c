@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* containerd's mounts as JSON, into the layers of an overlay. */
-#include "fuse/source/source-parts.h"
+#include "fuse/source/containerd-mounts.h"
 #include "tests/fuzz/check.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

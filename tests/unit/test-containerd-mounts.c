@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* containerd's mounts: Go's mount.Mount and the protobuf's types.Mount, as JSON. */
-#include "fuse/source/source-parts.h"
+#include "fuse/source/containerd-mounts.h"
 
 #include "tests/unit/fixture-view.h"
 

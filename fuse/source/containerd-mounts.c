@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "fuse/source/containerd-mounts.h"
+
 /* containerd's mounts as JSON: Go's mount.Mount, or the protobuf's types.Mount. */
 #include <errno.h>
 #include <fcntl.h>
@@ -8,7 +10,6 @@
 #include "fuse/base/io.h"
 #include "fuse/base/json.h"
 #include "fuse/base/messages.h"
-#include "fuse/source/source-parts.h"
 
 /* The value of a key, in whatever case it is spelled, as Go's decoder takes it: the last one. */
 static struct json_object *member(struct json_object *object, const char *name)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Layers read off what is mounted: at a directory, or at a bundle's rootfs. */
+#include "fuse/source/bundle.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -8,70 +9,7 @@
 #include "fuse/base/io.h"
 #include "fuse/base/json.h"
 #include "fuse/base/messages.h"
-#include "fuse/mount/mountinfo.h"
-#include "fuse/source/source-parts.h"
-
-int mounted_options_parse(char *super, const char *name, struct overlay_options *ret,
-			  struct view_error *error)
-{
-	char *option;
-
-	while ((option = strsep(&super, ","))) {
-		char *value = strchr(option, '=');
-
-		if (value) {
-			*value++ = '\0';
-			text_decode_octal(value);
-		}
-		if (overlay_options_set(ret, option, value, name, error) < 0)
-			return -ECANCELED;
-	}
-	return 0;
-}
-
-/*
- * Of what *fd*, at *path*, is the root. Returns: > 0: an overlay, whose layers were taken; 0: not,
- * or a bind of a directory within one.
- */
-static int take_mount(int fd, const char *path, struct overlay_options *ret,
-		      struct mount_entry *ret_mount, char **ret_line, struct view_error *error)
-{
-	cleanup_free char *name = NULL;
-	int r = mountinfo_find(fd, ret_mount, ret_line);
-
-	if (r < 0)
-		return view_fail(error, MSG_SYSTEM, "/proc/self/mountinfo", strerror(-r));
-	if (r == 0 || strcmp(ret_mount->type, "overlay") != 0 || strcmp(ret_mount->root, "/") != 0)
-		return 0;
-	if (asprintf(&name, "overlay at '%s'", path) < 0)
-		return view_fail(error, MSG_NO_MEMORY);
-	return mounted_options_parse(ret_mount->super, name, ret, error) < 0 ? -ECANCELED : 1;
-}
-
-/* The directory itself is the only layer. */
-static int take_directory(const char *path, struct overlay_options *ret, struct view_error *error)
-{
-	char *absolute = layer_path(path);
-
-	if (!absolute && errno != ENOMEM)
-		return view_fail(error, MSG_SOURCE, path, strerror(errno));
-	if (strings_take(&ret->lowers, absolute) < 0)
-		return view_fail(error, MSG_NO_MEMORY);
-	return 0;
-}
-
-int mounted_read(const char *path, struct overlay_options *ret, struct view_error *error)
-{
-	cleanup_close int fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
-	cleanup_free char *line = NULL;
-	struct mount_entry mount;
-	int r;
-
-	if (fd < 0)
-		return view_fail(error, MSG_SOURCE, path, strerror(errno));
-	r = take_mount(fd, path, ret, &mount, &line, error);
-	return r == 0 ? take_directory(path, ret, error) : r;
-}
+#include "fuse/source/mounted-overlay.h"
 
 /* root.path of the runtime specification. */
 static int take_root(struct json_object *config, const char *name, char **ret,
@@ -159,14 +97,14 @@ static int take_rootfs(const char *directory, const char *rootfs, struct overlay
 
 	if (fd < 0)
 		return view_fail(error, MSG_BUNDLE_NOT_MOUNTED, directory, rootfs);
-	r = take_mount(fd, rootfs, ret, &mount, &line, error);
+	r = mounted_overlay_read(fd, rootfs, ret, &mount, &line, error);
 	if (r != 0)
 		return r;
 	if (!line)
 		return view_fail(error, MSG_BUNDLE_NOT_MOUNTED, directory, rootfs);
 	if (strcmp(mount.root, "/") == 0)
 		return view_fail(error, MSG_BUNDLE_WHOLE_FS, directory, rootfs, mount.type);
-	return take_directory(rootfs, ret, error);
+	return directory_read(rootfs, ret, error);
 }
 
 int bundle_read(const char *directory, struct overlay_options *ret,

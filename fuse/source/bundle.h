@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* --bundle: an OCI bundle. */
+#pragma once
+
+#include <json-c/json.h>
+#include <stddef.h>
+
+#include "fuse/base/error.h"
+#include "fuse/cli/overlay-options.h"
+
+enum { CONFIG_JSON_SIZE_MAX = 4 << 20 };
+
+/* What counts of a bundle's config.json (the OCI runtime specification). */
+struct bundle_config {
+	char *rootfs; /* root.path, relative to the bundle unless absolute; owned */
+	struct json_object *annotations; /* an object; owned, or NULL */
+};
+
+/* From the text of a config.json. Returns: 0, or < 0 with *error*. */
+int bundle_config_parse(const char *text, size_t n, const char *name, struct bundle_config *ret,
+			struct view_error *error);
+
+void bundle_config_done(struct bundle_config *config);
+DEFINE_CLEANUP(struct bundle_config, bundle_config_done)
+
+/*
+ * An OCI bundle: what is mounted at its rootfs, and the annotations of its config.json (an object,
+ * owned by the caller, or NULL where it has none).
+ */
+int bundle_read(const char *directory, struct overlay_options *ret,
+		struct json_object **ret_annotations, struct view_error *error);

@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "fuse/source/layer-path.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "layerindex/cleanup.h"
+
+bool is_descriptor_path(const char *path)
+{
+	return strncmp(path, "/proc/self/fd/", 14) == 0 || strncmp(path, "/dev/fd/", 8) == 0;
+}
+
+char *layer_path(const char *path)
+{
+	cleanup_free char *absolute = realpath(path, NULL);
+	struct stat wanted, found;
+
+	if (!absolute || stat(path, &wanted) < 0)
+		return NULL;
+	if (stat(absolute, &found) == 0 && found.st_dev == wanted.st_dev &&
+	    found.st_ino == wanted.st_ino)
+		return TAKE_PTR(absolute);
+	/* Through another process's root, which realpath(3) takes for ours. */
+	if (*path == '/' && !is_descriptor_path(path))
+		return strdup(path);
+	errno = ENOENT;
+	return NULL;
+}

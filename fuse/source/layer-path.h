@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Where a layer's directory lies. */
+#pragma once
+
+#include <stdbool.h>
+
+/*
+ * Whether a path leads through a descriptor of this process. It is valid only as long as that
+ * descriptor is open, and the caller's descriptors are closed soon.
+ */
+bool is_descriptor_path(const char *path);
+
+/*
+ * Where the directory at *path* lies: an absolute path, without links as far as that can be said;
+ * owned.
+ * Returns: NULL with errno. ENOENT: also where no path leads, to a mount that is gone and that only
+ *	a descriptor holds.
+ */
+char *layer_path(const char *path);

@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "fuse/source/mounted-overlay.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "fuse/base/io.h"
+#include "fuse/base/messages.h"
+#include "fuse/base/text.h"
+#include "fuse/source/layer-path.h"
+
+int mounted_options_parse(char *super, const char *name, struct overlay_options *ret,
+			  struct view_error *error)
+{
+	char *option;
+
+	while ((option = strsep(&super, ","))) {
+		char *value = strchr(option, '=');
+
+		if (value) {
+			*value++ = '\0';
+			text_decode_octal(value);
+		}
+		if (overlay_options_set(ret, option, value, name, error) < 0)
+			return -ECANCELED;
+	}
+	return 0;
+}
+
+int mounted_overlay_read(int fd, const char *path, struct overlay_options *ret,
+			 struct mount_entry *ret_mount, char **ret_line, struct view_error *error)
+{
+	cleanup_free char *name = NULL;
+	int r = mountinfo_find(fd, ret_mount, ret_line);
+
+	if (r < 0)
+		return view_fail(error, MSG_SYSTEM, "/proc/self/mountinfo", strerror(-r));
+	if (r == 0 || strcmp(ret_mount->type, "overlay") != 0 || strcmp(ret_mount->root, "/") != 0)
+		return 0;
+	if (asprintf(&name, "overlay at '%s'", path) < 0)
+		return view_fail(error, MSG_NO_MEMORY);
+	return mounted_options_parse(ret_mount->super, name, ret, error) < 0 ? -ECANCELED : 1;
+}
+
+int directory_read(const char *path, struct overlay_options *ret, struct view_error *error)
+{
+	char *absolute = layer_path(path);
+
+	if (!absolute && errno != ENOMEM)
+		return view_fail(error, MSG_SOURCE, path, strerror(errno));
+	if (strings_take(&ret->lowers, absolute) < 0)
+		return view_fail(error, MSG_NO_MEMORY);
+	return 0;
+}
+
+int mounted_read(const char *path, struct overlay_options *ret, struct view_error *error)
+{
+	cleanup_close int fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	cleanup_free char *line = NULL;
+	struct mount_entry mount;
+	int r;
+
+	if (fd < 0)
+		return view_fail(error, MSG_SOURCE, path, strerror(errno));
+	r = mounted_overlay_read(fd, path, ret, &mount, &line, error);
+	return r == 0 ? directory_read(path, ret, error) : r;
+}
