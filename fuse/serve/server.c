@@ -27,7 +27,6 @@
 #include "fuse/source/source.h"
 #include "fuse/view/fingerprint.h"
 #include "fuse/view/index-policy.h"
-#include "fuse/view/prepare.h"
 #include "fuse/view/view.h"
 
 /* A view on its way to be served, and what is told of it. */
