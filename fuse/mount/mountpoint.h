@@ -17,15 +17,6 @@
  */
 char *mountpoint_path(const char *given);
 
-/*
- * Makes sure that a view can be mounted at *path*, absolute and without symlinks, and that nobody
- * else who asks does so before *ret_claim* is closed (owned by the caller; best effort, -EBADF
- * where it cannot be had). A dead view that stands there is removed, a live one is in the way.
- * Returns: 0; > 0: a live view is there, with its device in *ret_live, a number that no other view
- *	gets as long as *ret_claim* is open; < 0 with *error*.
- */
-int mountpoint_claim(const char *path, int *ret_claim, dev_t *ret_live, struct view_error *error);
-
 /* What an errno value of a mountpoint's means. Returns: < 0 with *error*. */
 int mountpoint_fail(const char *path, int r, struct view_error *error);
 

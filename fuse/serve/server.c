@@ -15,6 +15,7 @@
 #include "fuse/base/clock.h"
 #include "fuse/base/log.h"
 #include "fuse/base/messages.h"
+#include "fuse/live/claim.h"
 #include "fuse/live/proctitle.h"
 #include "fuse/live/reuse.h"
 #include "fuse/mount/mountpoint.h"
@@ -34,7 +35,7 @@ struct startup {
 	const struct server_call *call;
 	struct view view;
 	char *mountpoint;	 /* absolute, without symlinks; owned */
-	int claim;		 /* mountpoint_claim(); owned, -EBADF: none */
+	int claim;		 /* view_claim(); owned, -EBADF: none */
 	struct session *session; /* NULL: a live view is there that is what was asked for */
 	struct proctitle title;
 	uint64_t elapsed_us; /* until it could be used */
@@ -82,7 +83,7 @@ static int mount_or_reuse(struct startup *startup, struct view_error *error)
 
 	startup->title.layers = li_stack_size(startup->view.stack);
 	startup->title.fingerprint = view_fingerprint(&startup->view, options);
-	r = mountpoint_claim(startup->mountpoint, &startup->claim, &live, error);
+	r = view_claim(startup->mountpoint, &startup->claim, &live, error);
 	if (r > 0)
 		return reuse_find(startup->mountpoint, live, options->id,
 				  startup->title.fingerprint, &startup->ready,
