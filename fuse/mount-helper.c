@@ -18,7 +18,7 @@
 #include "fuse/cli/arguments.h"
 #include "fuse/cli/options.h"
 #include "fuse/cli/output.h"
-#include "fuse/process/program.h"
+#include "fuse/process/self-exe.h"
 
 struct call {
 	const char *spec, *directory;

@@ -10,7 +10,7 @@
 #include "fuse/process/background.h"
 #include "fuse/process/sandbox.h"
 #include "fuse/serve/launcher.h"
-#include "fuse/serve/report.h"
+#include "fuse/serve/ready-line.h"
 
 static void print_help(void)
 {

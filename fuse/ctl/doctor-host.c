@@ -10,8 +10,8 @@
 #include "fuse/base/io.h"
 #include "fuse/base/json.h"
 #include "fuse/ctl/unit-file.h"
-#include "fuse/process/program.h"
 #include "fuse/process/run-with-timeout.h"
+#include "fuse/process/self-exe.h"
 
 enum { ANSWER_SECONDS = 5 };
 

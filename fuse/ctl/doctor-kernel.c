@@ -17,8 +17,8 @@
 #include <sys/syscall.h>
 #include <sys/utsname.h>
 
+#include "fuse/base/fuse-kernel.h"
 #include "fuse/base/kernel-version.h"
-#include "fuse/base/protocol.h"
 #include "fuse/cli/version.h"
 #include "fuse/process/run-with-timeout.h"
 

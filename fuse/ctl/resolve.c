@@ -15,7 +15,7 @@
 #include "fuse/ctl/ctl.h"
 #include "fuse/ctl/table.h"
 #include "fuse/process/sandbox.h"
-#include "fuse/serve/report.h"
+#include "fuse/serve/ready-line.h"
 #include "fuse/view/view.h"
 
 enum { DIGEST_SIZE = sizeof("sha256:") + SHA256_DIGEST_LENGTH * 2 };

@@ -10,7 +10,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-#include "fuse/process/program.h"
+#include "fuse/process/self-exe.h"
 
 #define PROCTITLE_PREFIX PROGRAM_NAME ": "
 

@@ -22,7 +22,7 @@
 #include "fuse/base/messages.h"
 #include "fuse/mount/mountpoint.h"
 #include "fuse/process/spawn.h"
-#include "fuse/serve/report.h"
+#include "fuse/serve/ready-line.h"
 #include "fuse/serve/server.h"
 #include "fuse/serve/supervisor.h"
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The kernel's structures here are as in include/uapi/linux/fuse.h: see fuse/base/protocol.h. */
+/* The kernel's structures here are as in include/uapi/linux/fuse.h: see fuse/base/fuse-kernel.h. */
 #include "fuse/serve/passthrough.h"
 
 #include <errno.h>
@@ -7,7 +7,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 
-#include "fuse/base/protocol.h"
+#include "fuse/base/fuse-kernel.h"
 
 enum {
 	OPEN_NOFLUSH = 1 << 5,

@@ -23,7 +23,7 @@
 #include "fuse/process/memory.h"
 #include "fuse/process/sandbox.h"
 #include "fuse/process/spawn.h"
-#include "fuse/serve/report.h"
+#include "fuse/serve/ready-line.h"
 #include "fuse/serve/session.h"
 #include "fuse/source/source.h"
 #include "fuse/view/fingerprint.h"

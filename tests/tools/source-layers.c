@@ -13,7 +13,7 @@
 
 #include "fuse/base/json.h"
 #include "fuse/cli/arguments.h"
-#include "fuse/serve/report.h"
+#include "fuse/serve/ready-line.h"
 #include "fuse/source/source.h"
 
 static int read_word(struct strings *words)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "fuse/serve/report.h"
+#include "fuse/serve/ready-line.h"
 
 #include "fuse/base/clock.h"
 #include "fuse/base/json.h"

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "fuse/process/program.h"
+#include "fuse/process/self-exe.h"
 
 #include <errno.h>
 #include <string.h>
