@@ -7,7 +7,7 @@
 #include "fuse/cli/arguments.h"
 #include "fuse/cli/output.h"
 #include "fuse/cli/version.h"
-#include "fuse/process/background.h"
+#include "fuse/process/fds.h"
 #include "fuse/process/sandbox.h"
 #include "fuse/serve/launcher.h"
 #include "fuse/serve/ready-line.h"
@@ -55,7 +55,7 @@ int main(int argc, char **argv)
 	uint64_t start_us = now_us();
 	int r;
 
-	if (background_fill_stdio() < 0)
+	if (fds_fill_stdio() < 0)
 		return view_code_exit(CODE_ESYSTEM);
 	sandbox_early();
 	r = arguments_parse(&arguments, argc, argv, FOR_VIEW, &error);

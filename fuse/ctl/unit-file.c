@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "fuse/base/io.h"
+#include "layerindex/cleanup.h"
 
 /* Units from the directory that counts least to the one that counts most (systemd.unit(5)). */
 static const char *const unit_directories[] = {

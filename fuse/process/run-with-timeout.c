@@ -11,7 +11,7 @@
 #include <unistd.h>
 
 #include "fuse/base/clock.h"
-#include "fuse/process/background.h"
+#include "fuse/process/fds.h"
 #include "layerindex/cleanup.h"
 
 static bool let_go_of_everything(void)
@@ -21,7 +21,7 @@ static bool let_go_of_everything(void)
 	for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
 		if (null < 0 || dup2(null, fd) < 0)
 			return false;
-	background_close(STDERR_FILENO + 1, NULL, 0);
+	fds_close(STDERR_FILENO + 1, NULL, 0);
 	return true;
 }
 

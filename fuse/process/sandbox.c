@@ -31,7 +31,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "fuse/process/background.h"
+#include "fuse/process/fds.h"
 #include "layerindex/cleanup.h"
 
 enum { MEMORY_MAX = 64 << 20 };
@@ -76,7 +76,7 @@ static int take_privileges(const struct keep_fds *held)
 
 static int take_descriptors(const struct keep_fds *held)
 {
-	return background_close(STDIN_FILENO, held->fds, held->count);
+	return fds_close(STDIN_FILENO, held->fds, held->count);
 }
 
 /* Landlock: <linux/landlock.h> of Debian 12 has the first two versions only. */

@@ -19,7 +19,8 @@
 #include "fuse/live/proctitle.h"
 #include "fuse/live/reuse.h"
 #include "fuse/mount/mountpoint.h"
-#include "fuse/process/background.h"
+#include "fuse/process/daemonize.h"
+#include "fuse/process/fds.h"
 #include "fuse/process/memory.h"
 #include "fuse/process/sandbox.h"
 #include "fuse/process/spawn.h"
@@ -129,7 +130,7 @@ static int read_call(struct startup *startup, struct source *source, struct view
 	startup->mountpoint = mountpoint_path(arguments->mountpoint);
 	if (!startup->mountpoint)
 		return mountpoint_fail(arguments->mountpoint, -errno, error);
-	r = background_close(STDERR_FILENO + 1, &startup->call->report_fd, 1);
+	r = fds_close(STDERR_FILENO + 1, &startup->call->report_fd, 1);
 	return r < 0 ? view_fail(error, MSG_SYSTEM, "close_range", strerror(-r)) : 0;
 }
 
@@ -193,7 +194,7 @@ static int notify_ready(struct startup *startup, struct view_error *error)
 
 	if (publish(startup, &ready, error) < 0)
 		return -ECANCELED;
-	r = background_detach(call->arguments->foreground);
+	r = daemonize_detach(call->arguments->foreground);
 	if (r < 0)
 		return view_fail(error, MSG_SYSTEM, "/dev/null", strerror(-r));
 	if (!call->arguments->foreground)

@@ -13,7 +13,8 @@
 #include "fuse/base/log.h"
 #include "fuse/base/messages.h"
 #include "fuse/mount/mountpoint.h"
-#include "fuse/process/background.h"
+#include "fuse/process/daemonize.h"
+#include "fuse/process/fds.h"
 
 /* Whether a lifeline has closed; what is written into it is of no interest. */
 static bool has_closed(int fd, short events)
@@ -80,9 +81,9 @@ static int let_caller_go(int server, int signals, int *lifeline)
 	*lifeline = fcntl(*lifeline, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
 	if (*lifeline < 0)
 		return -errno;
-	r = background_close(STDERR_FILENO + 1, (int[]){server, signals, *lifeline}, 3);
+	r = fds_close(STDERR_FILENO + 1, (int[]){server, signals, *lifeline}, 3);
 	if (r == 0)
-		r = background_detach(false);
+		r = daemonize_detach(false);
 	log_to_syslog();
 	return r;
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "fuse/process/background.h"
+#include "fuse/process/fds.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -41,7 +41,7 @@ static int close_listed(int first, int last)
 	return 0;
 }
 
-int background_close(int first, const int *keep, size_t n)
+int fds_close(int first, const int *keep, size_t n)
 {
 	int r = 0;
 
@@ -56,26 +56,11 @@ int background_close(int first, const int *keep, size_t n)
 	return r;
 }
 
-int background_fill_stdio(void)
+int fds_fill_stdio(void)
 {
 	for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
 		/* The lowest number that is free is this one. */
 		if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", O_RDWR | O_NOCTTY) < 0)
 			return -errno;
 	return 0;
-}
-
-int background_detach(bool keep_stderr)
-{
-	cleanup_close int null = open("/dev/null", O_RDWR | O_CLOEXEC);
-
-	/* Opened as one of the three: they were closed, and now that one is done. */
-	if (null >= 0 && null <= STDERR_FILENO)
-		null = fcntl(null, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
-	if (null < 0)
-		return -errno;
-	for (int fd = STDIN_FILENO; fd <= STDERR_FILENO - keep_stderr; fd++)
-		if (dup2(null, fd) < 0)
-			return -errno;
-	return chdir("/") < 0 ? -errno : 0;
 }

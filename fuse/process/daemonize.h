@@ -1,0 +1,11 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Leaving what a background process must not hold of its caller. */
+#pragma once
+
+#include <stdbool.h>
+
+/*
+ * Leaves the working directory, and makes stdin and stdout, and stderr too unless *keep_stderr*,
+ * /dev/null. Returns: 0 or an errno value.
+ */
+int daemonize_detach(bool keep_stderr);
