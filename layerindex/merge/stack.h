@@ -39,6 +39,18 @@ void entry_done(struct entry *entry);
 DEFINE_CLEANUP(struct entry, entry_done)
 
 /*
+ * Opens a layer of the stack, unless it is open; where descriptors are scarce the other layers are
+ * closed first. Returns: 0, or as layer_open().
+ */
+int stack_acquire(struct li_stack *stack, struct layer *layer);
+
+/* Ends one use of a layer: those opened first stay open, the others are closed. */
+void stack_release(struct li_stack *stack, struct layer *layer);
+
+/* Closes all of them; each can be opened again. */
+void stack_close_layers(struct li_stack *stack);
+
+/*
  * Opens *path* in layer *i* and says what type it is.
  * Returns: 0, with *ret filled; -ESTALE: the layer is gone; or as layer_open_path().
  */
