@@ -169,7 +169,7 @@ static char **new_words(const struct call *call)
 	return words;
 }
 
-static void tell(char **words)
+static void tell_command(char **words)
 {
 	for (; *words; words++)
 		printf("%s%c", *words, words[1] ? ' ' : '\n');
@@ -204,7 +204,7 @@ static int carry_out(const struct call *call, struct view_error *error)
 	if (!words)
 		return view_fail(error, MSG_NO_MEMORY);
 	if (call->verbose)
-		tell(words);
+		tell_command(words);
 	return call->fake ? check_options(call, error) : become_urunc_viewfs(call, words, error);
 }
 

@@ -6,8 +6,8 @@
 #include "fuse/live/views.h"
 
 /* One finding for all views in a state; nothing where there are none. */
-static void add(struct findings *findings, const struct views *views, enum mount_state state,
-		enum severity severity, const char *fix)
+static void findings_add_state(struct findings *findings, const struct views *views,
+			       enum mount_state state, enum severity severity, const char *fix)
 {
 	const char *example = NULL;
 	size_t n = 0;
@@ -33,10 +33,10 @@ void check_views(struct findings *findings)
 			     "they cannot be listed: %s", strerror(-r));
 		return;
 	}
-	add(findings, &views, MOUNT_ALIVE, SEVERITY_OK, NULL);
-	add(findings, &views, MOUNT_STOPPED, SEVERITY_WARNING,
-	    "kill -CONT the process that 'viewfsctl list' shows");
-	add(findings, &views, MOUNT_DEAD, SEVERITY_WARNING, "viewfsctl gc");
-	add(findings, &views, MOUNT_UNKNOWN, SEVERITY_NOTE,
-	    "look where its process runs, in another pid namespace perhaps");
+	findings_add_state(findings, &views, MOUNT_ALIVE, SEVERITY_OK, NULL);
+	findings_add_state(findings, &views, MOUNT_STOPPED, SEVERITY_WARNING,
+			   "kill -CONT the process that 'viewfsctl list' shows");
+	findings_add_state(findings, &views, MOUNT_DEAD, SEVERITY_WARNING, "viewfsctl gc");
+	findings_add_state(findings, &views, MOUNT_UNKNOWN, SEVERITY_NOTE,
+			   "look where its process runs, in another pid namespace perhaps");
 }

@@ -10,19 +10,19 @@
 enum { WRITING_SECONDS = 60 }; /* far more than it takes to write an entry */
 
 /* Keeps a text. Returns: it, borrowed, or NULL without memory. */
-static const char *keep(struct index_entries *entries, const char *text)
+static const char *entries_keep_text(struct index_entries *entries, const char *text)
 {
 	if (strings_take(&entries->texts, strdup(text)) < 0)
 		return NULL;
 	return entries->texts.items[entries->texts.count - 1];
 }
 
-static int add(struct index_entries *entries, const struct li_index_entry *entry)
+static int entries_add(struct index_entries *entries, const struct li_index_entry *entry)
 {
 	struct li_index_entry added = *entry, *items;
 
-	added.name = keep(entries, entry->name);
-	added.layer = keep(entries, entry->layer);
+	added.name = entries_keep_text(entries, entry->name);
+	added.layer = entries_keep_text(entries, entry->layer);
 	if (!added.name || !added.layer)
 		return -ENOMEM;
 	items = array_grow(entries->items, entries->count, &entries->capacity, sizeof(*items));
@@ -39,12 +39,12 @@ struct reader {
 	int r;
 };
 
-static void take(const struct li_index_entry *entry, void *context)
+static void entries_take(const struct li_index_entry *entry, void *context)
 {
 	struct reader *reader = context;
 
 	if (reader->r == 0)
-		reader->r = add(reader->entries, entry);
+		reader->r = entries_add(reader->entries, entry);
 }
 
 static int compare_uses(const void *a, const void *b)
@@ -67,7 +67,7 @@ int index_entries_read(const char *directory, struct index_entries *ret, struct 
 	if (r == -EPERM)
 		return view_fail(error, MSG_INDEX_UNSAFE, directory);
 	if (r == 0)
-		r = li_index_each(entries.index, take, &reader);
+		r = li_index_each(entries.index, entries_take, &reader);
 	if (r == 0)
 		r = reader.r;
 	if (r < 0 && r != -ENOENT)

@@ -236,7 +236,7 @@ static const struct {
 } actions[] = {{"list", list}, {"verify", verify}, {"clear", clear}};
 
 /* Returns: the exit status, or < 0 with *error*. */
-static int run(const struct ctl_call *call, struct view_error *error)
+static int index_run(const struct ctl_call *call, struct view_error *error)
 {
 	cleanup_free char *default_directory = index_default_directory();
 	const char *action = call->operands[0], *directory = call->operands[1];
@@ -276,6 +276,6 @@ int ctl_index(int argc, char **argv)
 
 	if (r >= 0)
 		return r;
-	r = run(&call, &error);
+	r = index_run(&call, &error);
 	return r < 0 ? ctl_fail("index", &error) : r;
 }

@@ -145,7 +145,7 @@ struct place {
 	struct view_error error;
 };
 
-static int run(void *argument)
+static int umount_one(void *argument)
 {
 	struct place *place = argument;
 
@@ -159,7 +159,7 @@ static int unmount_with_timeout(struct place *place, const char *directory)
 	int r;
 
 	*place = (struct place){.directory = directory};
-	r = run_with_timeout(run, place, PLACE_SECONDS);
+	r = run_with_timeout(umount_one, place, PLACE_SECONDS);
 	if (r == 0)
 		return 0;
 	if (r > 0)

@@ -211,7 +211,7 @@ static int look_at(int proc, dev_t device, struct view_process *ret)
 	return !device || ret->device == device;
 }
 
-static int add(struct view_processes *processes, struct view_process *process)
+static int view_processes_add(struct view_processes *processes, struct view_process *process)
 {
 	struct view_process *items = array_grow(processes->items, processes->count,
 						&processes->capacity, sizeof(*items));
@@ -243,7 +243,7 @@ int view_processes_find(dev_t device, struct view_processes *ret)
 		process.pid = (pid_t)pid;
 		r = fd < 0 ? 0 : look_at(fd, device, &process);
 		if (r > 0)
-			r = add(&processes, &process);
+			r = view_processes_add(&processes, &process);
 		if (r < 0)
 			return r;
 	}

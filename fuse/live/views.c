@@ -25,7 +25,7 @@ void views_done(struct views *views)
 	*views = (struct views){};
 }
 
-static int add(struct views *views, const struct mount_entry *entry, char *line)
+static int views_add(struct views *views, const struct mount_entry *entry, char *line)
 {
 	struct view_mount *items =
 		array_grow(views->items, views->count, &views->capacity, sizeof(*items));
@@ -50,7 +50,7 @@ static int read_mounts(struct views *views)
 	while ((r = mountinfo_next(&mountinfo, &entry)) > 0) {
 		if (strcmp(entry.type, VIEW_TYPE) != 0)
 			continue;
-		r = add(views, &entry, mountinfo_take_line(&mountinfo));
+		r = views_add(views, &entry, mountinfo_take_line(&mountinfo));
 		if (r < 0)
 			return r;
 	}
@@ -86,7 +86,7 @@ int view_mount_open(const struct view_mount *mount)
 }
 
 /* Returns, as an exit status: enum mount_state. */
-static int ask(void *argument)
+static int mount_ask_state(void *argument)
 {
 	cleanup_close int fd = view_mount_open(argument);
 
@@ -105,7 +105,7 @@ static int ask_all(struct views *views)
 		return -ENOMEM;
 	for (size_t i = 0; i < views->count; i++)
 		if (!views->items[i].process)
-			asking[i] = run_with_timeout_start(ask, &views->items[i]);
+			asking[i] = run_with_timeout_start(mount_ask_state, &views->items[i]);
 	for (size_t i = 0; i < views->count; i++) {
 		int state =
 			asking[i] > 0 ? run_with_timeout_finish(asking[i], deadline_us) : -ECHILD;

@@ -62,7 +62,7 @@ static void read_words(int fd, char words[static WORDS_SIZE])
 }
 
 /* Runs it to its end, with *socket* or, if negative, none. Returns: 0 or an errno value. */
-static int run(char *const argv[], int socket, char words[static WORDS_SIZE])
+static int fusermount_run(char *const argv[], int socket, char words[static WORDS_SIZE])
 {
 	cleanup_close int reader = -EBADF;
 	int ends[2], status;
@@ -125,7 +125,7 @@ static int mount_with(char *path, char *options, char words[static WORDS_SIZE])
 		return -errno;
 	here = ends[0];
 	there = ends[1];
-	r = run(argv, there, words);
+	r = fusermount_run(argv, there, words);
 	return r < 0 ? r : receive_descriptor(here);
 }
 
@@ -179,5 +179,5 @@ int fusermount_detach(const char *path)
 	char *argv[] = {(char[]){PROGRAM}, (char[]){"-uz"}, (char[]){"--"}, (char *)path, NULL};
 	char words[WORDS_SIZE];
 
-	return run(argv, -EBADF, words);
+	return fusermount_run(argv, -EBADF, words);
 }

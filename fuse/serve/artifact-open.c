@@ -45,7 +45,7 @@ static const char *reason(int r)
 }
 
 /* Returns: 0, or why the kernel does not pass the artifact through (an errno value). */
-static int decide(struct artifact_opener *opener, struct artifact *artifact)
+static int artifact_decide_reading(struct artifact_opener *opener, struct artifact *artifact)
 {
 	int id = -EPERM;
 
@@ -70,12 +70,13 @@ static int decide(struct artifact_opener *opener, struct artifact *artifact)
 }
 
 /* Apart: the room for an error would be a page more of the stack of every view that only serves. */
-static __attribute__((noinline)) int find(struct artifact_opener *opener, struct artifact *artifact)
+static __attribute__((noinline)) int artifact_find(struct artifact_opener *opener,
+						   struct artifact *artifact)
 {
 	VIEW_ERROR(error);
 
 	if (artifact_resolve(opener->view, artifact, &error) == 0) {
-		decide(opener, artifact);
+		artifact_decide_reading(opener, artifact);
 		return 0;
 	}
 	artifact_report(artifact, &error);
@@ -88,7 +89,7 @@ int artifact_ensure_open(struct artifact_opener *opener, struct artifact *artifa
 		return -ENOENT;
 	if (artifact->state == ARTIFACT_LOST)
 		return -EIO;
-	return artifact->reading != READ_UNDECIDED ? 0 : find(opener, artifact);
+	return artifact->reading != READ_UNDECIDED ? 0 : artifact_find(opener, artifact);
 }
 
 int artifact_require_passthrough(struct artifact_opener *opener, const char *mountpoint,
@@ -100,7 +101,9 @@ int artifact_require_passthrough(struct artifact_opener *opener, const char *mou
 	opener->told = true;
 	for (size_t i = 0; i < opener->view->artifact_count; i++) {
 		struct artifact *artifact = &opener->view->artifacts[i];
-		int r = artifact->state == ARTIFACT_READY ? decide(opener, artifact) : 0;
+		int r = artifact->state == ARTIFACT_READY
+				? artifact_decide_reading(opener, artifact)
+				: 0;
 
 		if (r < 0)
 			return view_fail(error, MSG_NO_PASSTHROUGH_OF, mountpoint, artifact->path,

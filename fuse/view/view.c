@@ -236,8 +236,8 @@ static struct stat shown_attributes(const struct view *view, const struct stat *
 }
 
 /* Makes *file*, which *fd* has open, what the artifact shows. Takes *fd* on success. */
-static int adopt(struct view *view, struct artifact *artifact, const struct li_file *file, int *fd,
-		 struct view_error *error)
+static int artifact_adopt(struct view *view, struct artifact *artifact, const struct li_file *file,
+			  int *fd, struct view_error *error)
 {
 	cleanup_free char *origin = NULL;
 	struct stat st;
@@ -261,7 +261,8 @@ int view_take_config(struct view *view, struct config_file *config, struct view_
 {
 	/* The config is the first artifact that a view gets. */
 	return config->fd < 0 ? 0
-			      : adopt(view, &view->artifacts[0], &config->file, &config->fd, error);
+			      : artifact_adopt(view, &view->artifacts[0], &config->file,
+					       &config->fd, error);
 }
 
 static int resolve(struct view *view, struct artifact *artifact, struct view_error *error)
@@ -278,7 +279,7 @@ static int resolve(struct view *view, struct artifact *artifact, struct view_err
 		if (fd < 0)
 			return fail_resolve(view, artifact, fd, error);
 	}
-	return adopt(view, artifact, &file, &fd, error);
+	return artifact_adopt(view, artifact, &file, &fd, error);
 }
 
 int artifact_resolve(struct view *view, struct artifact *artifact, struct view_error *error)

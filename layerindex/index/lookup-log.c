@@ -32,7 +32,7 @@ struct probe *lookup_log_probe(struct lookup_log *log, const char *path)
 }
 
 /* The first *length* bytes of a path. */
-static const struct probe *find(const struct lookup_log *log, const char *path, size_t length)
+static const struct probe *probe_find(const struct lookup_log *log, const char *path, size_t length)
 {
 	for (size_t i = 0; i < log->count; i++) {
 		const char *found = log->items[i].path;
@@ -87,7 +87,7 @@ static int merge_below(struct walk *walk, const char *path, struct fact *ret)
 }
 
 /* Goes from the directory that *walk* is at to a name in it: *row*, whose path is *path*. */
-static int step(struct walk *walk, const struct probe *row, const char *path, struct fact *ret)
+static int walk_step(struct walk *walk, const struct probe *row, const char *path, struct fact *ret)
 {
 	int r = 0;
 
@@ -126,8 +126,8 @@ static int conclude(const struct lookup_log *log, struct walk *walk, const char 
 		prefix = strndup(path, length);
 		if (!prefix)
 			return -ENOMEM;
-		row = find(log, path, length);
-		r = row ? step(walk, row, prefix, ret) : -ENODATA;
+		row = probe_find(log, path, length);
+		r = row ? walk_step(walk, row, prefix, ret) : -ENODATA;
 		if (r < 0 || !path[length])
 			return r;
 		if (ret->kind != FACT_DIRECTORY)

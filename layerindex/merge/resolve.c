@@ -82,7 +82,7 @@ static int search(struct walk *walk)
 }
 
 /* Returns: > 0 when *ret is the end of the walk, 0 to go on, or an error. */
-static int step(struct walk *walk, const char *name, struct entry *ret)
+static int walk_step(struct walk *walk, const char *name, struct entry *ret)
 {
 	cleanup_with(entry_done) struct entry entry = ENTRY_INIT;
 	int r;
@@ -130,7 +130,7 @@ static int walk_to_end(struct walk *walk, char last[static LI_NAME_MAX + 1], str
 		}
 		if (!*last)
 			return merge_self(walk->stack, &walk->at, ret);
-		r = step(walk, last, ret);
+		r = walk_step(walk, last, ret);
 		if (r != 0)
 			return r < 0 ? r : 0;
 	}
