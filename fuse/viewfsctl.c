@@ -39,11 +39,12 @@ static void print_help(void)
 
 int main(int argc, char **argv)
 {
+	static char index_name[] = "index";
 	const char *name = argc > 1 ? argv[1] : "";
 
 	/* The command's name until version 0.1.0. */
 	if (strcmp(name, "cache") == 0)
-		name = "index";
+		name = argv[1] = index_name;
 
 	log_setup("viewfsctl", &(struct log_options){.level = LOG_LEVEL_INFO});
 	if (strcmp(name, "-h") == 0 || strcmp(name, "--help") == 0) {

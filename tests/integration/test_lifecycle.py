@@ -663,7 +663,7 @@ def test_the_title_says_what_it_serves(place: Path, option: bytes) -> None:
         facts = told.pop("view")
         assert facts["device"] == view.mount.device
         assert facts["layers"] == 3
-        assert re.fullmatch(r"[0-9a-f]{16}", facts["digest"])
+        assert re.fullmatch(r"[0-9a-f]{16}", facts["fingerprint"])
         assert [artifact["role"] for artifact in told.pop("artifacts")] == [
             "config", "binary", "initrd",
         ]  # fmt: skip
