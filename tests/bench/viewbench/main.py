@@ -10,13 +10,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, is_dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from support import namespace
 
-from . import bars, builds, charts, isolation, material, measure, mounting, system
+from . import bars, builds, charts, document, isolation, material, measure, mounting, system
 from .bench import FULL, QUICK, Bench, Scale
 from .builds import Build
 from .contenders import view
@@ -131,13 +131,13 @@ def _inside(directory: Path, words: Words) -> int:
     namespace.unmount(bench.tmpfs)
     left = _left(mounts)
     print(f"{time.monotonic() - begin:.0f} s; load average {_load()}; left behind: {left}")
-    document = {
+    found = {
         "environment": {**environment, "load_at_end": _load()},
         "results": results,
         "bars": bars.data(verdicts),
         "left_out": bench.left_out,
     }
-    _write(json.dumps(document, indent=1, default=_plain) + "\n", words)
+    _write(document.dumps(found), words)
     return 0 if left == "nothing" and measured else 1
 
 
@@ -156,12 +156,6 @@ def _left(mounts_before: Sequence[str]) -> str:
     others = {pid: name for pid, name in system.processes().items() if pid != os.getpid()}
     found = sorted(set(system.mounts()) - set(mounts_before))
     return ", ".join(found + [f"{name} ({pid})" for pid, name in others.items()]) or "nothing"
-
-
-def _plain(value: Any) -> Any:
-    if is_dataclass(value) and not isinstance(value, type):
-        return asdict(value)
-    raise TypeError(type(value))
 
 
 def _prepare(directory: Path, scale: Scale, build_directories: Sequence[Path]) -> Bench:
