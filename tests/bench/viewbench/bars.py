@@ -10,7 +10,7 @@ from .builds import Build
 from .contenders import COPY, DUTIES, DUTIES_WARM, FLOOR, FUSE_OVERLAYFS, OVERLAY
 from .figures import Figure
 from .material import MIB
-from .report import Table
+from .report import Table, get
 
 READY = {"dynamic": 1.7, "static": 1.1}
 FIRST_BYTES = {"dynamic": 2.0, "static": 1.3}
@@ -87,13 +87,6 @@ def table(verdicts: Sequence[Verdict], quick: bool) -> Table:
 def data(verdicts: Sequence[Verdict]) -> list[dict[str, Any]]:
     """For the JSON."""
     return [asdict(verdict) for verdict in verdicts]
-
-
-def get(data: Any, *keys: str) -> Any:
-    """What is at the end of the keys, or None if one of them is not there."""
-    for key in keys:
-        data = data.get(key) if isinstance(data, Mapping) else None
-    return data
 
 
 def _shown(found: float | None, unit: str) -> str:

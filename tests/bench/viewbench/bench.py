@@ -29,7 +29,10 @@ class Scale:
     spawn_rounds: int
     read_rounds: int
     qemu_rounds: int
+    cold_rounds: int
+    """Of an index, each after all caches of the machine were dropped."""
     shared_views: int
+    idle_views: int
     crowds: Sequence[int]
     readers: Sequence[int]
 
@@ -44,7 +47,9 @@ FULL = Scale(
     spawn_rounds=60,
     read_rounds=20,
     qemu_rounds=20,
+    cold_rounds=25,
     shared_views=20,
+    idle_views=50,
     crowds=(1, 10, 100, 1000),
     readers=(1, 2, 8),
 )
@@ -58,7 +63,9 @@ QUICK = Scale(
     spawn_rounds=4,
     read_rounds=3,
     qemu_rounds=2,
+    cold_rounds=3,
     shared_views=4,
+    idle_views=5,
     crowds=(1, 10),
     readers=(1, 2),
 )

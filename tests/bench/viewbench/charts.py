@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .bars import READS, get
+from .bars import READS
 from .contenders import COPY, FALLBACK, FLOOR, FUSE_OVERLAYFS, LAYER, NOOP, OVERLAY
+from .report import get
 from .svg import COLOURS, FAINT, Picture
 
 RESULT = "result.json"

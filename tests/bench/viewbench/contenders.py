@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from . import rust
 from .builds import Build, compilers
 from .material import ARTIFACTS, BINARY, Stack
 
@@ -62,6 +63,9 @@ DUTIES_WARM = {linkage: f"{name}, index warm" for linkage, name in DUTIES.items(
 """The same where the layers are known already."""
 OVERLAY = "mount -t overlay"
 FUSE_OVERLAYFS = "fuse-overlayfs"
+"""The machine's, in C."""
+FUSE_OVERLAYFS_2 = "fuse-overlayfs 2"
+"""In Rust, with passthrough: the peer to beat."""
 COPY = "copy all artifacts"
 LAYER = "the layer's own file"
 FALLBACK = "view, no passthrough"
@@ -147,12 +151,21 @@ def _overlay_binds(programs: Path) -> Contender:
 
 def fuse_overlayfs() -> Contender:
     """The whole root filesystem, merged in user space."""
+    program = _found("fuse-overlayfs")
+    return _fuse_overlayfs(FUSE_OVERLAYFS, program, _not_installed("fuse-overlayfs"))
 
+
+def fuse_overlayfs_2() -> Contender:
+    """The same, written anew."""
+    return _fuse_overlayfs(FUSE_OVERLAYFS_2, rust.program(), rust.absent())
+
+
+def _fuse_overlayfs(name: str, program: str | Path, absent: str | None) -> Contender:
     def start(stack: Stack, target: Path) -> Start:
         lower = "lowerdir=" + ":".join(map(str, stack.layers))
-        return Start([_found("fuse-overlayfs"), "-o", lower, target], target, [target])
+        return Start([program, "-o", lower, target], target, [target])
 
-    return Contender(FUSE_OVERLAYFS, start, absent=_not_installed("fuse-overlayfs"))
+    return Contender(name, start, absent=absent)
 
 
 def _unionfs_fuse() -> Contender:
@@ -215,6 +228,7 @@ def starters(
     yield overlay()
     yield _overlay_binds(programs)
     yield fuse_overlayfs()
+    yield fuse_overlayfs_2()
     yield _unionfs_fuse()
     yield _mergerfs()
     yield _squashfuse(image)
@@ -229,6 +243,7 @@ def readers(builds: Sequence[Build], programs: Path, tmpfs: Path) -> Iterator[Co
     yield view(builds[0], ["-o", "passthrough=off"], FALLBACK)
     yield overlay()
     yield fuse_overlayfs()
+    yield fuse_overlayfs_2()
     yield copy(programs, tmpfs)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,7 +13,8 @@ Samples = Mapping[int, float]
 
 @dataclass(frozen=True)
 class Figure:
-    """A median, the quartiles around it, and how many samples it comes from."""
+    """A median, the quartiles around it (of interval(): where it lies by 95 %), and how many samples
+    it comes from."""
 
     median: float
     low: float
@@ -44,6 +46,23 @@ class Figure:
 def ratio(samples: Samples, base: Samples) -> Figure | None:
     """How many times BASE, round by round: what slowed a round down slowed both."""
     return Figure.of([samples[r] / base[r] for r in samples if base.get(r)])
+
+
+RESAMPLES = 2000
+
+
+def interval(samples: Samples, base: Samples) -> Figure | None:
+    """The median of ratio(), and where it lies by 95 %: the bootstrap's percentiles. The same
+    samples give the same interval."""
+    ratios = [samples[r] / base[r] for r in samples if base.get(r)]
+    if not ratios:
+        return None
+    chance = random.Random(len(ratios))
+    medians = sorted(
+        statistics.median(chance.choices(ratios, k=len(ratios))) for _ in range(RESAMPLES)
+    )
+    low, high = medians[RESAMPLES * 25 // 1000], medians[RESAMPLES * 975 // 1000]
+    return Figure(statistics.median(ratios), low, high, len(ratios))
 
 
 def quickest(samples: Samples, base: Samples) -> float | None:

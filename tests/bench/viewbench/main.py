@@ -16,12 +16,26 @@ from typing import Any
 
 from support import namespace
 
-from . import bars, builds, charts, document, isolation, material, measure, mounting, system
+from . import (
+    bars,
+    builds,
+    charts,
+    document,
+    isolation,
+    material,
+    measure,
+    mounting,
+    rust,
+    system,
+)
 from .bench import FULL, QUICK, Bench, Scale
 from .builds import Build
 from .contenders import view
 
 SOURCE = material.HERE.parent.parent
+
+OURS_ONLY = {"index", "counts", "memory"}
+"""Measurements without peers."""
 
 DESCRIPTION = """\
 Measure urunc-viewfs beside everything else that could be done in its place, in one run.
@@ -31,6 +45,10 @@ brackets. Ratios come first: they hold elsewhere too. Absolute numbers are of th
 and of nothing else. Runs in a mount and a PID namespace of its own, below one directory (in
 $TMPDIR, else /var/tmp), and leaves nothing. The last table has the numbers that the project set
 out to reach.
+
+fuse-overlayfs 2 takes part where it is installed below $VIEWFS_FUSE_OVERLAYFS_2 (default:
+fuse-overlayfs-2.0.0 in the first build directory). A full run installs it there by cargo, once.
+`--only index --builds DIR` measures the index alone, and says from how many layers on it pays.
 """
 
 
@@ -40,6 +58,7 @@ class Words:
 
     quick: bool
     only: Sequence[str]
+    layers: Sequence[int]
     builds: Sequence[Path]
     json: Path | None
     charts: Path | None
@@ -50,6 +69,8 @@ class Words:
         words = ["--quick"] if self.quick else []
         if self.only:
             words += ["--only", *self.only]
+        if self.layers:
+            words += ["--layers", *map(str, self.layers)]
         if self.json:
             words += ["--json", str(self.json)]
         if self.charts:
@@ -67,6 +88,10 @@ def _parse(arguments: Sequence[str]) -> Words:
     parser.add_argument(
         "--only", nargs="+", default=[], metavar="NAME", choices=list(measure.ALL),
         help=f"only these measurements: {', '.join(measure.ALL)}",
+    )  # fmt: skip
+    parser.add_argument(
+        "--layers", nargs="+", default=[], type=int, metavar="N",
+        help="stacks of so many layers, besides those of 20",
     )  # fmt: skip
     parser.add_argument(
         "--builds", nargs="+", default=[], type=Path, metavar="DIR",
@@ -97,7 +122,10 @@ def main(arguments: Sequence[str]) -> int:
     resolved = [directory.resolve() for directory in directories]
     json_file = words.json.resolve() if words.json else None
     charts_directory = words.charts.resolve() if words.charts else None
-    words = Words(words.quick, words.only, resolved, json_file, charts_directory, None)
+    words = replace(words, builds=resolved, json=json_file, charts=charts_directory)
+    os.environ[rust.VARIABLE] = str(rust.prefix(resolved[0]))
+    if not words.quick and not (words.only and set(words.only) <= OURS_ONLY):
+        rust.install()
     return isolation.run(str(material.HERE / "run"), words.command())
 
 
@@ -105,7 +133,7 @@ def _inside(directory: Path, words: Words) -> int:
     begin = time.monotonic()
     mounting.adopt_orphans()
     mounts = system.mounts()
-    bench = _prepare(directory, QUICK if words.quick else FULL, words.builds)
+    bench = _prepare(directory, _scale(words), words.builds)
     environment = _environment(bench)
     results: dict[str, Any] = {}
     measured = True
@@ -139,6 +167,12 @@ def _inside(directory: Path, words: Words) -> int:
     }
     _write(document.dumps(found), words)
     return 0 if left == "nothing" and measured else 1
+
+
+def _scale(words: Words) -> Scale:
+    scale = QUICK if words.quick else FULL
+    layers = sorted({*words.layers, scale.reference}) if words.layers else scale.layers
+    return replace(scale, layers=layers)
 
 
 def _write(text: str, words: Words) -> None:

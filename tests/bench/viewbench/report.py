@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 
 @dataclass
@@ -29,3 +30,10 @@ class Table:
         ]
         rule = "  ".join("-" * width for width in widths)
         return "\n".join([f"== {self.title}", *self.notes, "", body[0], rule, *body[1:], ""])
+
+
+def get(data: Any, *keys: str) -> Any:
+    """What is at the end of the keys, or None if one of them is not there."""
+    for key in keys:
+        data = data.get(key) if isinstance(data, Mapping) else None
+    return data

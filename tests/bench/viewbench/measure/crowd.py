@@ -7,12 +7,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ..bench import Bench, Section
-from ..contenders import COPY, FUSE_OVERLAYFS, Contender, Start
+from ..contenders import COPY, FUSE_OVERLAYFS, FUSE_OVERLAYFS_2, Contender, Start
 from ..material import ARTIFACTS, MIB, Stack
 from ..mounting import Failed, children, end_all, reap, run, take_away
 from ..report import Table
 from ..system import meminfo, mounts, processes, read_through, smaps
 
+LARGE = (FUSE_OVERLAYFS, FUSE_OVERLAYFS_2)
 PEER_LIMIT = 100
 """Of a peer that takes a megabyte and more for each mount there need not be a thousand."""
 
@@ -49,7 +50,7 @@ def measure(bench: Bench) -> Section:
     section = Section([table])
     for count in bench.scale.crowds:
         for contender in bench.readers():
-            if contender.name == COPY or (contender.name == FUSE_OVERLAYFS and count > PEER_LIMIT):
+            if contender.name == COPY or (contender.name in LARGE and count > PEER_LIMIT):
                 continue
             if not bench.usable(contender, stack):
                 continue

@@ -1,6 +1,8 @@
 """What the shared index of layers saves, and what it costs where it does not know the layers.
 
 Each build is compared with itself, told not to use one. The index lies in memory, as below /run.
+Ratios are medians of paired rounds with their 95 % interval: from which number of layers on the
+index pays is said by the intervals, not by the medians.
 """
 
 from __future__ import annotations
@@ -12,9 +14,10 @@ import re
 import shutil
 import subprocess
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from support import namespace
 
@@ -22,14 +25,16 @@ from .. import mounting
 from ..bench import Bench, Section
 from ..builds import Build
 from ..contenders import Contender, Start, first_artifact, view
-from ..figures import difference, ratio, show
+from ..figures import difference, interval, show
 from ..material import Stack
 from ..plan import Step, carry_out
-from ..report import Table
+from ..report import Table, get
 
 WARMUP = 3
-COLD_ROUNDS = 7
 DROP = Path("/proc/sys/vm/drop_caches")
+
+HOT_MOST, COLD_MOST = 1.0, 0.9
+"""The index pays where a hit takes no more than so much of the time without one."""
 
 NONE, KNOWN, BASE, NEW = "no index", "known stack", "known base", "new to the index"
 
@@ -52,18 +57,24 @@ def measure(bench: Bench) -> Section:
         hot = Table(
             f"The index of layers, hot: {build.name}",
             ["", "layers", "ready, x", "first bytes, x", "µs of first bytes saved here"],
-            ["x = times the same with cache=none, in the same rounds"],
+            [
+                "x = times the same with cache=none, in the same rounds; median [its 95 % interval];"
+                " µs: median [quartiles]"
+            ],
         )
         cold = Table(
             f"The index of layers, page and dentry cache cold: {build.name}",
             ["", "layers", "first bytes, x"],
-            [f"After drop_caches, median of {COLD_ROUNDS}; the index is in memory and stays"],
+            [
+                f"After drop_caches, {bench.scale.cold_rounds} rounds; the index is in memory and"
+                " stays; median [its 95 % interval]"
+            ],
         )
         counted = Table(
             f"The index of layers, system calls to the first bytes: {build.name}",
             ["", "layers", "calls", "of them", "", ""],
         )
-        found = section.data[build.name] = {}
+        found: dict[str, Any] = {}
         for count, stack in bench.stacks.items():
             with _ways(bench, build, stack) as ways:
                 found[str(count)] = {
@@ -71,8 +82,42 @@ def measure(bench: Bench) -> Section:
                     "cold": _cold(bench, ways, count, cold),
                     "calls": _calls(bench, ways, count, counted),
                 }
-        section.tables += [hot, cold, counted]
+        section.tables += [hot, cold, counted, _summary(build, found)]
+        section.data[build.name] = found
     return section
+
+
+def pays_from(found: Mapping[str, Any]) -> int | None:
+    """The least number of layers from which on a hit is never slower to the first bytes while
+    caches are hot, and a tenth quicker when they are cold. None: there is none in this run.
+
+    FOUND: a build's data, by number of layers. It counts where the whole interval lies.
+    """
+    least = None
+    for count in sorted(map(int, found), reverse=True):
+        hot = found[str(count)]["hot"][KNOWN]["read_ratio"]
+        cold = found[str(count)]["cold"][KNOWN]["read_ratio"]
+        if not (hot and cold and hot.high <= HOT_MOST and cold.high <= COLD_MOST):
+            break
+        least = count
+    return least
+
+
+def _summary(build: Build, found: Mapping[str, Any]) -> Table:
+    """As the README has it."""
+    least = pays_from(found)
+    said = f"from {least} layers on" if least else "with none of these numbers of layers"
+    columns = ["layers", KNOWN, f"only {BASE}", NEW, f"{KNOWN}, caches cold"]
+    notes = [
+        "First bytes in times the same without an index; median [its 95 % interval].",
+        f"It pays {said}: the whole interval is at most {HOT_MOST:.2f} hot and {COLD_MOST:.2f}"
+        " cold.",
+    ]
+    table = Table(f"The index of layers, in short: {build.name}", columns, notes)
+    for count, ways in found.items():
+        hot = [get(ways, "hot", name, "read_ratio") for name in (KNOWN, BASE, NEW)]
+        table.add(count, *map(show, (*hot, get(ways, "cold", KNOWN, "read_ratio"))))
+    return table
 
 
 @contextlib.contextmanager
@@ -124,7 +169,8 @@ def _hot(bench: Bench, ways: Sequence[Way], count: int, table: Table) -> dict[st
     found: dict[str, object] = {}
     for way, timing in zip(ways[1:], timings[1:], strict=True):
         saved = difference(base.read, timing.read)
-        ready, read = ratio(timing.ready, base.ready), ratio(timing.read, base.read)
+        ready = interval(timing.ready, base.ready)
+        read = interval(timing.read, base.read)
         table.add(way.name, str(count), show(ready), show(read), show(saved, 0, 1000))
         found[way.name] = {"ready_ratio": ready, "read_ratio": read, "saved_ns": saved}
     return found
@@ -132,12 +178,12 @@ def _hot(bench: Bench, ways: Sequence[Way], count: int, table: Table) -> dict[st
 
 def _cold(bench: Bench, ways: Sequence[Way], count: int, table: Table) -> dict[str, object]:
     timings: dict[str, dict[int, float]] = collections.defaultdict(dict)
-    for round_ in range(COLD_ROUNDS):
+    for round_ in range(bench.scale.cold_rounds):
         for way in ways:
             timings[way.name][round_] = _time_cold(bench, way)
     found: dict[str, object] = {}
     for way in ways[1:]:
-        read = ratio(timings[way.name], timings[NONE])
+        read = interval(timings[way.name], timings[NONE])
         table.add(way.name, str(count), show(read))
         found[way.name] = {"read_ratio": read}
     return found
