@@ -18,6 +18,8 @@ from types import FrameType
 
 from support import scratch
 
+from . import cgroup
+
 INSIDE = "--inside"
 
 # setpriv: also if this process is killed, the one that holds the namespace is.
@@ -51,6 +53,7 @@ def run(program: str, arguments: Sequence[str]) -> int:
     finally:
         for number in SIGNALS:
             signal.signal(number, signal.SIG_IGN)
+        cgroup.remove_left(os.path.basename(directory))
         shutil.rmtree(directory)
 
 

@@ -34,7 +34,7 @@ from .contenders import view
 
 SOURCE = material.HERE.parent.parent
 
-OURS_ONLY = {"index", "counts", "memory"}
+OURS_ONLY = {"index", "counts"}
 """Measurements without peers."""
 
 DESCRIPTION = """\

@@ -45,7 +45,7 @@ def _sample(bench: Bench, contender: Contender, stack: Stack) -> dict[str, float
             with shown.open("rb", buffering=0) as file:
                 file.read(4096)
         pids = sorted(children())
-        _settle(pids)
+        settle(pids)
         maps = [smaps(pid) for pid in pids]
         states = [status(pid) for pid in pids]
         found: dict[str, float] = {key: sum(m[key] for m in maps) / 1024 for key in KEYS}
@@ -56,7 +56,7 @@ def _sample(bench: Bench, contender: Contender, stack: Stack) -> dict[str, float
         return found
 
 
-def _settle(pids: list[int]) -> None:
+def settle(pids: list[int]) -> None:
     """Wait until the processes stay asleep: a view finishes some work after it is ready."""
     seen: list[list[object]] = []
 
