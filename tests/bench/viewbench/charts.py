@@ -6,22 +6,33 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from .bars import READS
-from .contenders import COPY, FALLBACK, FLOOR, FUSE_OVERLAYFS, LAYER, NOOP, OVERLAY
+from .contenders import (
+    COPY,
+    FALLBACK,
+    FLOOR,
+    FUSE_OVERLAYFS,
+    FUSE_OVERLAYFS_2,
+    LAYER,
+    NOOP,
+    OVERLAY,
+)
+from .material import MIB
 from .report import get
-from .svg import COLOURS, FAINT, Picture
+from .svg import COLOURS, FAINT, MIDDLE, Picture
 
 RESULT = "result.json"
 """The figures, beside the charts."""
 
 WIDTH = 860
-LEFT, RIGHT, TOP, BOTTOM = 70, 240, 78, 64
+LEFT, RIGHT, TOP, BOTTOM = 70, 310, 78, 64
 """Around a panel of lines: room for the axis, and for the names at their ends."""
 
 LINES_ONLY = ("unionfs-fuse", "mergerfs", "squashfuse", "mount(2) of an overlay")
-BARS_ONLY = (COPY, FALLBACK, "nothing to load")
+BARS_ONLY = (FALLBACK, "nothing to load")
 """What is in one kind of chart only, so that both do with as many colours as can be told apart."""
 
 READ_ROWS = (
@@ -33,8 +44,13 @@ READ_ROWS = (
 READ_MOST = 2.0
 """A bar that is longer is cut off there: O_DIRECT from memory, beside a disk."""
 
+LOWER, HIGHER = "lower is better", "higher is better"
+
 Series = Mapping[str, Mapping[float, float]]
 """By name: y by x."""
+
+Words = Mapping[tuple[str, str], str]
+"""By group and name: what stands beside a bar's value, in units of the machine."""
 
 
 @dataclass(frozen=True)
@@ -109,8 +125,8 @@ def _views(document: Mapping[str, Any]) -> list[str]:
 def _colour(name: str, views: Sequence[str]) -> tuple[str, int, str]:
     """A contender's colour, mark and dashes: the same in every chart. The views' are full lines."""
     if name in (LAYER, NOOP, *FLOOR.values()):
-        return "#777777", 4, "2 3"
-    common = [*views, OVERLAY, FUSE_OVERLAYFS]
+        return MIDDLE, 4, "2 3"
+    common = [*views, OVERLAY, FUSE_OVERLAYFS, FUSE_OVERLAYFS_2, COPY]
     group = LINES_ONLY if name in LINES_ONLY else BARS_ONLY
     index = common.index(name) if name in common else len(common) + group.index(name)
     dashes = "" if name in views else "6 3" if index % 2 else "9 3 2 3"
@@ -130,14 +146,18 @@ def _start(document: Mapping[str, Any], where: str) -> Picture | None:
         return None
     views = _views(document)
     series: dict[str, dict[float, float]] = {}
-    for name in (*views, OVERLAY, FUSE_OVERLAYFS, *LINES_ONLY, *FLOOR.values()):
+    beside: dict[str, str] = {}
+    peers = (OVERLAY, FUSE_OVERLAYFS, FUSE_OVERLAYFS_2, COPY)
+    for name in (*views, *peers, *LINES_ONLY, *FLOOR.values()):
         points = {float(n): get(stacks[n], name, "ready_ratio", "median") for n in stacks}
         found = {n: value for n, value in sorted(points.items()) if value}
         if found:
             series[name] = found
+            last = get(stacks[f"{max(found):g}"], name, "ready_us", "median")
+            beside[name] = f"×, {_short(last / 1000)} ms"
     title = "From spawn to mounted and ready, by the number of layers"
-    unit = "times a process that does nothing (log)"
-    return _lines(title, where, "layers (log)", unit, series, views)
+    unit = f"times a process that does nothing (log): {LOWER}"
+    return _lines(title, where, "layers (log)", unit, series, views, beside)
 
 
 def _memory(document: Mapping[str, Any], where: str) -> Picture | None:
@@ -156,12 +176,17 @@ def _memory(document: Mapping[str, Any], where: str) -> Picture | None:
     if not series:
         return None
     title = "Memory of each view's process when many are mounted and read (Pss)"
-    return _lines(title, where, "mounted at once (log)", "kB each (log)", series, _views(document))
+    beside = dict.fromkeys(series, "kB")
+    unit = f"kB each (log): {LOWER}"
+    return _lines(title, where, "mounted at once (log)", unit, series, _views(document), beside)
 
 
 def _lines(
-    title: str, where: str, x_unit: str, y_unit: str, series: Series, views: Sequence[str]
-) -> Picture:
+    title: str, where: str, x_unit: str, y_unit: str, series: Series, views: Sequence[str],
+    beside: Mapping[str, str],
+) -> Picture:  # fmt: skip
+    """BESIDE: by name, what follows the last value. What was measured at one place only does not
+    depend on it: its line goes from edge to edge."""
     picture = Picture(WIDTH, 460, title)
     every_x = sorted({x for points in series.values() for x in points})
     every_y = [y for points in series.values() for y in points.values()]
@@ -182,27 +207,34 @@ def _lines(
     for name, points in series.items():
         colour, shape, dashes = _colour(name, views)
         places = [(x_axis.at(x), y_axis.at(y)) for x, y in points.items()]
-        picture.path(places, colour, dashes)
+        if len(places) == 1 and len(every_x) > 1:
+            y = places[0][1]
+            line = [(x_axis.start, y), (x_axis.end, y)]
+        else:
+            line = places
+        picture.path(line, colour, dashes, 4 if name in views else 1.5)
         for x, y in places:
             picture.mark(x, y, shape, colour)
-        ends.append((places[-1], name, list(points.values())[-1]))
+        words = f"{name}  {_short(list(points.values())[-1])} {beside[name]}"
+        ends.append((line[-1], name, words))
     _names(picture, sorted(ends), views)
     return picture
 
 
 def _names(
-    picture: Picture, ends: Sequence[tuple[tuple[float, float], str, float]], views: Sequence[str]
+    picture: Picture, ends: Sequence[tuple[tuple[float, float], str, str]], views: Sequence[str]
 ) -> None:
     """Each at its line's end, one below the other."""
-    below = 0.0
-    for (x, y), name, value in sorted(ends, key=lambda end: end[0][1]):
+    below = TOP - 17.0
+    for (x, y), name, words in sorted(ends, key=lambda end: end[0][1]):
         at = max(y, below + 17)
         below = at
         colour, shape, _ = _colour(name, views)
         left = WIDTH - RIGHT + 26
         picture.line(x + 6, y, left - 8, at, colour, 0.7)
         picture.mark(left, at, shape, colour)
-        picture.text(left + 12, at + 4, f"{name}  {_short(value)}")
+        weight = "bold" if name in views else "normal"
+        picture.text(left + 12, at + 4, words, weight=weight)
 
 
 # --- bars ---
@@ -214,6 +246,8 @@ def _read(document: Mapping[str, Any], where: str) -> Picture | None:
         return None
     largest = list(sizes)[-1]
     groups: dict[str, dict[str, float]] = {}
+    beside: dict[tuple[str, str], str] = {}
+    mib = float(largest.split()[0])
     for key, label in READ_ROWS:
         row = {
             name: reading["ratio"]["median"]
@@ -222,9 +256,13 @@ def _read(document: Mapping[str, Any], where: str) -> Picture | None:
         }
         if row:
             groups[label] = row
-    title = f"Reading a file of {largest}, in times the speed of the layer's own file"
+        for name in row:
+            speed = get(sizes, largest, key, name, "per_second", "median")
+            beside[label, name] = f"{_short(mib * MIB / speed * 1000)} ms"
+    title = f"Reading {largest} of a file, in times the speed of the layer's own file"
     bars = {label: READS[key][1] for key, label in READ_ROWS if key in READS}
-    return _bars(title, where, groups, _views(document), bars, READ_MOST)
+    note = "Vertical lines across bars: what the project set out to reach."
+    return _bars(title, where, HIGHER, groups, _views(document), beside, bars, READ_MOST, note)
 
 
 def _cache(document: Mapping[str, Any], where: str) -> Picture | None:
@@ -234,33 +272,50 @@ def _cache(document: Mapping[str, Any], where: str) -> Picture | None:
     count = next(iter(cache.values()))["count"]
     row = {name: found["ratio"]["median"] for name, found in cache.items()}
     title = f"Page cache for {count} containers of one image, in times its artifacts"
-    return _bars(title, where, {"all artifacts read": row}, _views(document), {})
+    label = "all artifacts read"
+    size = get(document, "results", "spawn", "artifact_bytes")
+    beside = {(label, name): f"{x * size / MIB:.0f} MiB" for name, x in row.items() if size}
+    return _bars(title, where, LOWER, {label: row}, _views(document), beside)
 
 
 def _qemu(document: Mapping[str, Any], where: str) -> Picture | None:
+    """What comes before QEMU, the mounting or the copying, was measured with its start."""
     states = get(document, "results", "qemu")
-    if not states:
+    before = _before_qemu(document)
+    if not states or not before:
         return None
-    groups = {
-        f"page cache {state}": {
-            name: found["ratio"]["median"]
-            for name, found in contenders.items()
-            if found["ratio"] and name != LAYER
-        }
-        for state, contenders in states.items()
-    }
-    title = "QEMU from exec to loaded and gone, in times the same from the layer's own files"
-    return _bars(title, where, groups, _views(document), {})
+    groups: dict[str, dict[str, float]] = {}
+    beside: dict[tuple[str, str], str] = {}
+    for state, contenders in states.items():
+        label = f"page cache {state}"
+        base = contenders[LAYER]["us"]["median"]
+        for name, found in contenders.items():
+            if not found["us"] or name not in before:
+                continue
+            took = found["us"]["median"] + before[name]
+            groups.setdefault(label, {})[name] = took / base
+            beside[label, name] = f"{took / 1000:.0f} ms, {_short(before[name] / 1000)} of it before"
+    title = "Mounting or copying, then QEMU until loaded, in times QEMU alone from the layer's files"
+    note = "Before QEMU: until the mount is ready or the copies are made, of files in memory."
+    return _bars(title, where, LOWER, groups, _views(document), beside, note=note)
+
+
+def _before_qemu(document: Mapping[str, Any]) -> dict[str, float]:
+    """µs, by contender, of the stack that is copied too: it is QEMU's."""
+    stacks = get(document, "results", "spawn", "stacks") or {}
+    stack = next((found for found in stacks.values() if COPY in found), {})
+    return {name: row["ready_us"]["median"] for name, row in stack.items() if row["ready_us"]}
 
 
 def _bars(
-    title: str, where: str, groups: Mapping[str, Mapping[str, float]], views: Sequence[str],
-    wanted: Mapping[str, float], most: float = math.inf,
+    title: str, where: str, better: str, groups: Mapping[str, Mapping[str, float]],
+    views: Sequence[str], beside: Words, wanted: Mapping[str, float] = MappingProxyType({}),
+    most: float = math.inf, note: str = "",
 ) -> Picture:  # fmt: skip
-    """Lying ones, by group, none of them longer than MOST. Where a group has a number to reach, a
-    line shows it."""
+    """Lying ones, by group, none of them longer than MOST. Where a group has a WANTED number, a line
+    shows it. NOTE stands at the foot where it says something."""
     names = list(dict.fromkeys(name for row in groups.values() for name in row))
-    thick, gap, left, right = 15, 16, 150, 70
+    thick, gap, left, right = 15, 16, 150, 230
     rows = sum(len(row) for row in groups.values())
     legend = list(_legend(names))
     top = legend[-1][2] + 30
@@ -271,7 +326,8 @@ def _bars(
     axis = Axis(0, max(1.0, min(longest, most)) * 1.02, left, WIDTH - right, logarithmic=False)
     for name, x, at in legend:
         picture.box(x, at, 12, 12, _colour(name, views)[0])
-        picture.text(x + 17, at + 10, name)
+        picture.text(x + 17, at + 10, name, weight="bold" if name in views else "normal")
+    picture.text(WIDTH - 24, 42, better, "end", weight="bold")
     end = height - 34
     for tick in axis.ticks():
         picture.line(axis.at(tick), top, axis.at(tick), end, FAINT)
@@ -284,15 +340,17 @@ def _bars(
             colour, _, _ = _colour(name, views)
             right_end = axis.at(min(value, most))
             picture.box(left, y, right_end - left, thick - 2, colour)
-            shown = f"{value:.2f}" if value <= most else f"… {value:.0f}"
-            picture.text(right_end + 5, y + thick - 4, shown, size=11)
+            shown = f"{value:.2f} ×" if value <= most else f"{value:.0f} × (bar cut off)"
+            words = ", ".join(filter(None, (shown, beside.get((label, name)))))
+            weight = "bold" if name in views else "normal"
+            picture.text(right_end + 5, y + thick - 4, words, size=11, weight=weight)
             y += thick
         if label in wanted:
             picture.line(axis.at(wanted[label]), begin - 3, axis.at(wanted[label]), y + 1, width=2)
         y += gap
-    picture.line(axis.at(1), top, axis.at(1), end, "#777777")
-    if wanted:
-        picture.text(left, end + 30, "Black lines: what the project set out to reach.", size=11)
+    picture.line(axis.at(1), top, axis.at(1), end, MIDDLE)
+    if note:
+        picture.text(left, end + 30, note, size=11)
     return picture
 
 
@@ -300,7 +358,7 @@ def _legend(names: Sequence[str]) -> Iterator[tuple[str, float, float]]:
     """The names, and where they are to stand: in as many rows as they need."""
     x, y = 24.0, TOP - 18.0
     for name in names:
-        width = 17 + 7.4 * len(name) + 20
+        width = 17 + 7.8 * len(name) + 20
         if x + width > WIDTH:
             x, y = 24.0, y + 18
         yield name, x, y

@@ -7,10 +7,37 @@ from html import escape
 from pathlib import Path
 
 FONT = "font-family='DejaVu Sans, Verdana, sans-serif'"
-INK, FAINT = "#222222", "#d8d8d8"
+INK, FAINT, MIDDLE, GROUND = "#222222", "#d8d8d8", "#777777", "#ffffff"
 
-# Okabe and Ito's, which people who see fewer colours can tell apart; black goes to the baselines.
-COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000", "#8a6d00")
+# Okabe and Ito's, which people who see fewer colours can tell apart, and two more.
+COLOURS = (
+    "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00",
+    "#000000", "#56b4e9", "#8a6d00", "#5b3fa8", "#a3123c",
+)  # fmt: skip
+
+# On a page that is dark: each colour's other, by which the picture's own style replaces it.
+DARK = dict(
+    zip(
+        (INK, FAINT, MIDDLE, GROUND, *COLOURS),
+        (
+            "#e6edf3", "#30363d", "#9aa4ae", "#0d1117",
+            "#3d9be0", "#ff8a4c", "#2fc99b", "#e79fc9", "#f2b632",
+            "#f5f5f5", "#a9dcfb", "#c9ac3a", "#a48bf0", "#f0668a",
+        ),
+        strict=True,
+    )
+)  # fmt: skip
+
+
+def _style() -> str:
+    rules = (
+        f"[{what}='{light}'] {{ {what}: {dark} }}"
+        for light, dark in DARK.items()
+        for what in ("fill", "stroke")
+    )
+    return "\n".join(
+        ["<style>", "@media (prefers-color-scheme: dark) {", *rules, "}", "</style>"]
+    )
 
 
 def number(value: float) -> str:
@@ -34,13 +61,14 @@ class Picture:
         ends = f"x1='{number(x1)}' y1='{number(y1)}' x2='{number(x2)}' y2='{number(y2)}'"
         self.elements.append(f"<line {ends} stroke='{colour}' stroke-width='{width:g}'/>")
 
-    def path(self, points: list[tuple[float, float]], colour: str, dashes: str = "") -> None:
+    def path(
+        self, points: list[tuple[float, float]], colour: str, dashes: str = "", width: float = 2
+    ) -> None:
         """From point to point."""
         at = " ".join(f"{number(x)},{number(y)}" for x, y in points)
         dashed = f" stroke-dasharray='{dashes}'" if dashes else ""
-        self.elements.append(
-            f"<polyline points='{at}' fill='none' stroke='{colour}' stroke-width='2'{dashed}/>"
-        )
+        drawn = f"stroke='{colour}' stroke-width='{width:g}'{dashed}"
+        self.elements.append(f"<polyline points='{at}' fill='none' {drawn}/>")
 
     def box(self, x: float, y: float, width: float, height: float, colour: str) -> None:
         """A filled one."""
@@ -56,7 +84,7 @@ class Picture:
             ((-5, -4), (5, -4), (0, 5)),
         )[shape % 4]
         at = " ".join(f"{number(x + dx)},{number(y + dy)}" for dx, dy in corners)
-        filled = colour if shape < 4 else "#ffffff"
+        filled = colour if shape < 4 else GROUND
         self.elements.append(
             f"<polygon points='{at}' fill='{filled}' stroke='{colour}' stroke-width='1.5'/>"
         )
@@ -75,9 +103,9 @@ class Picture:
         size = f"width='{number(self.width)}' height='{number(self.height)}'"
         view = f"viewBox='0 0 {number(self.width)} {number(self.height)}'"
         head = f"<svg xmlns='http://www.w3.org/2000/svg' {size} {view} role='img' {FONT}>"
-        ground = f"<rect {size} fill='#ffffff'/>"
+        ground = f"<rect {size} fill='{GROUND}'/>"
         title = f"<title>{escape(self.title)}</title>"
-        return "\n".join([head, title, ground, *self.elements, "</svg>", ""])
+        return "\n".join([head, title, _style(), ground, *self.elements, "</svg>", ""])
 
     def write(self, path: Path) -> None:
         """Into a file."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -24,6 +25,8 @@ class Crowd:
 
     mount_s: float
     read_s: float
+    list_s: float | None
+    """One `viewfsctl list` of all of them; None of a peer's."""
     unmount_s: float
     pss_bytes: int
     """Of all processes together; what they share is counted once."""
@@ -38,7 +41,7 @@ class Crowd:
 def measure(bench: Bench) -> Section:
     """One table with a row for each contender and size."""
     stack = bench.small
-    columns = ["", "at once", "mounted, s", "read, s", "unmounted, s"]
+    columns = ["", "at once", "mounted, s", "read, s", "listed, s", "unmounted, s"]
     columns += ["Pss each, kB", "memory each, kB", "page cache, MiB", "left at the end"]
     notes = [
         f"{stack}, artifacts of {stack.total() / MIB:.2f} MiB, all read through each; one run."
@@ -70,9 +73,9 @@ def measure(bench: Bench) -> Section:
 
 
 def _cells(crowd: Crowd, count: int) -> list[str]:
-    seconds = (crowd.mount_s, crowd.read_s, crowd.unmount_s)
+    seconds = (crowd.mount_s, crowd.read_s, crowd.list_s, crowd.unmount_s)
     return [
-        *(f"{value:.3f}" for value in seconds),
+        *("-" if value is None else f"{value:.3f}" for value in seconds),
         f"{crowd.pss_bytes / count / 1024:.0f}",
         f"{crowd.idle_bytes / count / 1024:.0f}",
         f"{crowd.cached_bytes / MIB:.1f}",
@@ -99,6 +102,7 @@ def _gather(bench: Bench, contender: Contender, stack: Stack, count: int) -> Cro
         read_end = time.monotonic()
         cached = meminfo()
         pss = sum(smaps(pid)["Pss"] for pid in children())
+        listed = _list(contender, count)
     finally:
         unmount_begin = time.monotonic()
         for start in done:
@@ -107,12 +111,26 @@ def _gather(bench: Bench, contender: Contender, stack: Stack, count: int) -> Cro
     return Crowd(
         mounted_at - begin,
         read_end - read_begin,
+        listed,
         time.monotonic() - unmount_begin,
         pss,
         memory["MemAvailable"] - idle["MemAvailable"],
         cached["Cached"] - idle["Cached"],
         left(before),
     )
+
+
+def _list(contender: Contender, count: int) -> float | None:
+    """How long viewfsctl takes for a line of each view."""
+    program = contender.build and contender.build.program.with_name("viewfsctl")
+    if not program or not program.exists():
+        return None
+    begin = time.monotonic()
+    done = subprocess.run([program, "list"], stdout=subprocess.PIPE, check=True)
+    taken = time.monotonic() - begin
+    if len(done.stdout.splitlines()) < count:
+        raise Failed(f"viewfsctl list: less than {count} views")
+    return taken
 
 
 def _read(starts: Sequence[Start], stack: Stack) -> None:

@@ -26,6 +26,7 @@ from ..bench import Bench, Section
 from ..builds import Build
 from ..contenders import Contender, Start, first_artifact, view
 from ..figures import difference, interval, show
+from ..index_pays import COLD_MOST, HOT_MOST, KNOWN, pays_from
 from ..material import Stack
 from ..plan import Step, carry_out
 from ..report import Table, get
@@ -33,10 +34,7 @@ from ..report import Table, get
 WARMUP = 3
 DROP = Path("/proc/sys/vm/drop_caches")
 
-HOT_MOST, COLD_MOST = 1.0, 0.9
-"""The index pays where a hit takes no more than so much of the time without one."""
-
-NONE, KNOWN, BASE, NEW = "no index", "known stack", "known base", "new to the index"
+NONE, BASE, NEW = "no index", "known base", "new to the index"
 
 
 @dataclass(frozen=True)
@@ -85,22 +83,6 @@ def measure(bench: Bench) -> Section:
         section.tables += [hot, cold, counted, _summary(build, found)]
         section.data[build.name] = found
     return section
-
-
-def pays_from(found: Mapping[str, Any]) -> int | None:
-    """The least number of layers from which on a hit is never slower to the first bytes while
-    caches are hot, and a tenth quicker when they are cold. None: there is none in this run.
-
-    FOUND: a build's data, by number of layers. It counts where the whole interval lies.
-    """
-    least = None
-    for count in sorted(map(int, found), reverse=True):
-        hot = found[str(count)]["hot"][KNOWN]["read_ratio"]
-        cold = found[str(count)]["cold"][KNOWN]["read_ratio"]
-        if not (hot and cold and hot.high <= HOT_MOST and cold.high <= COLD_MOST):
-            break
-        least = count
-    return least
 
 
 def _summary(build: Build, found: Mapping[str, Any]) -> Table:

@@ -9,7 +9,17 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..bench import Bench, Section
-from ..contenders import COPY, NOOP, Contender, first_artifact, view
+from ..contenders import (
+    COPY,
+    DUTIES,
+    FUSE_OVERLAYFS,
+    FUSE_OVERLAYFS_2,
+    NOOP,
+    OVERLAY,
+    Contender,
+    first_artifact,
+    view,
+)
 from ..figures import Figure, Samples, difference, figure, quickest, ratio, show
 from ..material import CONFIG, MIB, Stack
 from ..mounting import Failed, mounted
@@ -31,7 +41,7 @@ def measure(bench: Bench) -> Section:
     section.tables.append(_layers(bench, timings))
     section.data = {
         "artifact_bytes": bench.reference.total(),
-        "stacks": _data(timings, noop),
+        "stacks": _data(bench, timings, noop),
         "growth": _growth(bench, timings),
     }
     return section
@@ -155,9 +165,10 @@ def _growth(bench: Bench, timings: Timings) -> dict[str, Any]:
     }
 
 
-def _data(timings: Timings, noop: Timing) -> dict[str, Any]:
+def _data(bench: Bench, timings: Timings, noop: Timing) -> dict[str, Any]:
     """By number of layers, then by contender."""
     found: dict[str, Any] = {}
+    linkage = {build.name: build.linkage for build in bench.builds}
     for (name, count), timing in timings.items():
         copied = next((t.ready for (n, c), t in timings.items() if (n, c) == (COPY, count)), {})
         found.setdefault(str(count), {})[name] = {
@@ -171,4 +182,21 @@ def _data(timings: Timings, noop: Timing) -> dict[str, Any]:
             "written_bytes": figure(timing.written),
             "failures": timing.failures,
         }
+        if name in linkage:
+            found[str(count)][name].update(_beside(timings, timing, count, linkage[name]))
     return found
+
+
+def _beside(timings: Timings, mine: Timing, count: int, linkage: str) -> dict[str, Any]:
+    """Times to ready in those of others; and to the first bytes, in those to ready."""
+    others = {
+        "duties_ratio": DUTIES[linkage],
+        "overlay_ratio": OVERLAY,
+        "fuse_overlayfs_ratio": FUSE_OVERLAYFS,
+        "fuse_overlayfs_2_ratio": FUSE_OVERLAYFS_2,
+    }
+    found = {
+        key: ratio(mine.ready, timings[other, count].ready) if (other, count) in timings else None
+        for key, other in others.items()
+    }
+    return {**found, "read_per_ready": ratio(mine.read, mine.ready)}
