@@ -5,12 +5,14 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree
 
 import pytest
@@ -20,7 +22,16 @@ from support import skipping
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
 
-from viewbench import bars, charts, figures, measure, system  # noqa: E402
+from viewbench import (  # noqa: E402
+    bars,
+    charts,
+    document,
+    figures,
+    index_pays,
+    measure,
+    rust,
+    system,
+)
 from viewbench.builds import Build  # noqa: E402
 
 LIMIT = 600
@@ -31,6 +42,7 @@ TABLES = (
     "The index of layers, hot: view",
     "The index of layers, page and dentry cache cold: view",
     "The index of layers, system calls to the first bytes: view",
+    "The index of layers, in short: view",
     "System calls until a view is ready",
     "Requests while all artifacts are read",
     "Reading a file of 1 MiB",
@@ -82,14 +94,26 @@ def test_quick_run_has_every_table(tmp_path: Path) -> None:
     assert QEMU_TABLE in headings or "QEMU: left out" in done.stdout
     assert done.stdout.splitlines()[-1].endswith("left behind: nothing")
     assert done.stderr == ""
-    document = json.loads((drawn / charts.RESULT).read_text())
-    assert set(document["results"]) == set(measure.ALL)
-    assert "view" in document["results"]["spawn"]["stacks"]["20"]
-    steady = [bar for bar in document["bars"] if bar["steady"]]
+    found = json.loads((drawn / charts.RESULT).read_text())
+    assert set(found["results"]) == set(measure.ALL)
+    view = found["results"]["spawn"]["stacks"]["20"]["view"]
+    assert view["duties_ratio"] and view["read_per_ready"]
+    check_memory(found["results"]["memory"], done.stdout)
+    steady = [bar for bar in found["bars"] if bar["steady"]]
     assert len(steady) == STEADY
     assert [bar for bar in steady if not bar["met"]] == []
     for chart in {"start", "read", "memory", "cache"}:
         ElementTree.parse(drawn / f"{chart}.svg")
+
+
+def check_memory(memory: Mapping[str, Any], said: str) -> None:
+    """All that a view takes is more than its process's own pages."""
+    if not memory:
+        assert "memory: left out" in said
+        return
+    view = memory["view"]
+    assert view["anon"] > 0 and view["kernel"] > 0
+    assert view["all"] == pytest.approx(view["anon"] + view["kernel"] + view["file"])
 
 
 def test_interrupted_run_leaves_nothing() -> None:
@@ -112,6 +136,85 @@ def test_the_charts_that_are_shown_are_those_of_their_figures(tmp_path: Path) ->
     subprocess.run([HERE / "draw", tmp_path], check=True, stdout=subprocess.DEVNULL)
     found = {path.name: path.read_text() for path in tmp_path.iterdir()}
     assert found == {path.name: path.read_text() for path in kept.iterdir()}
+
+
+def test_a_run_is_kept_a_row_a_line() -> None:
+    text = (HERE / "charts" / charts.RESULT).read_text()
+    assert document.dumps(json.loads(text)) == text
+    lines = document.dumps({"table": {"a": row(1), "b": row(2)}, "left_out": []}).splitlines()
+    assert [line.strip().partition(":")[0] for line in lines] == [
+        "{", '"table"', '"a"', '"b"', "},", '"left_out"', "}",
+    ]  # fmt: skip
+
+
+def row(value: int) -> dict[str, Any]:
+    """A figure, a number, and a list of words."""
+    return {"x": figures.Figure(value, value, value, 1), "failures": 0, "left": ["a mount"]}
+
+
+def test_every_colour_of_a_chart_has_another_on_a_dark_page() -> None:
+    drawn = 0
+    for chart in (HERE / "charts").glob("*.svg"):
+        drawn += 1
+        text = chart.read_text()
+        style = text[text.index("<style>") : text.index("</style>")]
+        assert "prefers-color-scheme: dark" in style
+        for what, colour in re.findall(r"(fill|stroke)='(#[0-9a-f]+)'", text.replace(style, "")):
+            assert f"[{what}='{colour}']" in style, chart
+        assert "is better" in text, chart
+    assert drawn
+
+
+def test_the_index_pays_from_where_no_interval_speaks_against_it() -> None:
+    def found(hot: float, cold: float) -> dict[str, Any]:
+        def way(high: float) -> dict[str, Any]:
+            return {index_pays.KNOWN: {"read_ratio": figures.Figure(0.5, 0.4, high, 60)}}
+
+        return {"hot": way(hot), "cold": way(cold)}
+
+    good, slow, cold = found(0.99, 0.89), found(1.01, 0.89), found(0.99, 0.91)
+    assert index_pays.pays_from({"8": good, "20": good}) == 8
+    assert index_pays.pays_from({"8": slow, "20": good, "128": good}) == 20
+    assert index_pays.pays_from({"8": cold, "20": good}) == 20
+    assert index_pays.pays_from({"8": good, "20": slow, "128": good}) == 128
+    assert index_pays.pays_from({"8": good, "20": slow}) is None
+
+
+def test_an_interval_narrows_with_the_samples_and_holds_the_median() -> None:
+    def of(count: int) -> figures.Figure:
+        samples = {r: 10.0 + r % 10 for r in range(count)}
+        found = figures.interval(samples, dict.fromkeys(samples, 10.0))
+        assert found and found.low <= found.median <= found.high
+        assert found == figures.interval(samples, dict.fromkeys(samples, 10.0))
+        return found
+
+    few, many = of(10), of(1000)
+    assert many.high - many.low < few.high - few.low
+    assert figures.interval({}, {}) is None
+
+
+@pytest.mark.parametrize(
+    ("said", "reason"),
+    [
+        (None, "cargo is not installed"),
+        ("cargo 1.84.1 (abc 2025-01-01)", "older than 1.85"),
+        ("cargo 1.85.0 (abc 2025-02-01)", "not installed in"),
+    ],
+)
+def test_fuse_overlayfs_2_takes_a_cargo_that_can_build_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: str | None, reason: str
+) -> None:
+    monkeypatch.setenv("PATH", f"{tmp_path}")
+    monkeypatch.setenv(rust.VARIABLE, f"{tmp_path}/prefix")
+    if said:
+        cargo = tmp_path / "cargo"
+        cargo.write_text(f"#!/bin/sh\necho '{said}'\n")
+        cargo.chmod(0o755)
+    assert reason in (rust.absent() or "")
+    (tmp_path / "prefix/bin").mkdir(parents=True)
+    (tmp_path / "prefix/bin/fuse-overlayfs").touch()
+    assert rust.absent() is None
+    shutil.rmtree(tmp_path / "prefix")
 
 
 def test_without_results_no_bar_is_judged() -> None:

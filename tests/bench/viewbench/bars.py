@@ -150,7 +150,8 @@ def _indexing(build: Build, results: Data, _reference: int) -> Iterator[Verdict]
     least = pays_from(found) if found else None
     met = (least is not None and least <= INDEX_LAYERS) if found else None
     shown = "-" if not found else f"{least} layers" if least else "none of these"
-    yield Verdict("index pays, hot and cold, from", build.name, f"<= {INDEX_LAYERS} layers", shown, met)
+    what, bar = "index pays, hot and cold, from", f"<= {INDEX_LAYERS} layers"
+    yield Verdict(what, build.name, bar, shown, met)
 
 
 def _counting(build: Build, results: Data, reference: int) -> Iterator[Verdict]:

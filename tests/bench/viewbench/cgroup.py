@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,7 +34,7 @@ class Group:
         """The same contender, in the group."""
         return Start(self.command(start.argv), start.root, start.unmount, start.unlink, start.cwd)
 
-    def command(self, argv: list[str | Path]) -> list[str | Path]:
+    def command(self, argv: Sequence[str | Path]) -> list[str | Path]:
         """The same command, in the group."""
         return ["/bin/sh", "-c", JOIN, "sh", self.directory / "cgroup.procs", *argv]
 

@@ -217,6 +217,8 @@ def _lines(
             picture.mark(x, y, shape, colour)
         words = f"{name}  {_short(list(points.values())[-1])} {beside[name]}"
         ends.append((line[-1], name, words))
+    at = f"{every_x[-1]:g} {x_unit.removesuffix(' (log)')}"
+    picture.text(WIDTH - RIGHT + 38, TOP - 24, f"Of {at}:", size=11)
     _names(picture, sorted(ends), views)
     return picture
 
@@ -294,9 +296,13 @@ def _qemu(document: Mapping[str, Any], where: str) -> Picture | None:
                 continue
             took = found["us"]["median"] + before[name]
             groups.setdefault(label, {})[name] = took / base
-            beside[label, name] = f"{took / 1000:.0f} ms, {_short(before[name] / 1000)} of it before"
-    title = "Mounting or copying, then QEMU until loaded, in times QEMU alone from the layer's files"
-    note = "Before QEMU: until the mount is ready or the copies are made, of files in memory."
+            ms, first = _short(took / 1000), _short(before[name] / 1000)
+            beside[label, name] = f"{ms} ms, {first} of it before"
+    title = "Mounting or copying, then QEMU until loaded, in times QEMU alone"
+    note = (
+        "Before QEMU: until the mount is ready, or files in memory are copied. Times 1: QEMU alone,"
+        " from the layer's files."
+    )
     return _bars(title, where, LOWER, groups, _views(document), beside, note=note)
 
 
@@ -312,14 +318,14 @@ def _bars(
     views: Sequence[str], beside: Words, wanted: Mapping[str, float] = MappingProxyType({}),
     most: float = math.inf, note: str = "",
 ) -> Picture:  # fmt: skip
-    """Lying ones, by group, none of them longer than MOST. Where a group has a WANTED number, a line
-    shows it. NOTE stands at the foot where it says something."""
+    """Lying ones, by group, none of them longer than MOST. Where a group has a WANTED number, a
+    line shows it. NOTE stands at the foot."""
     names = list(dict.fromkeys(name for row in groups.values() for name in row))
     thick, gap, left, right = 15, 16, 150, 230
     rows = sum(len(row) for row in groups.values())
     legend = list(_legend(names))
     top = legend[-1][2] + 30
-    height = top + rows * thick + len(groups) * gap + 40
+    height = top + rows * thick + len(groups) * gap + 46
     picture = Picture(WIDTH, height, title)
     _heading(picture, title, where)
     longest = max(value for row in groups.values() for value in row.values())
@@ -328,11 +334,12 @@ def _bars(
         picture.box(x, at, 12, 12, _colour(name, views)[0])
         picture.text(x + 17, at + 10, name, weight="bold" if name in views else "normal")
     picture.text(WIDTH - 24, 42, better, "end", weight="bold")
-    end = height - 34
+    end = height - 40
     for tick in axis.ticks():
         picture.line(axis.at(tick), top, axis.at(tick), end, FAINT)
         picture.text(axis.at(tick), end + 16, f"{tick:g}", "middle")
     y = top + gap / 2
+    late: list[tuple[float, float, str, str]] = []
     for label, row in groups.items():
         picture.text(left - 10, y + len(row) * thick / 2 + 4, label, "end")
         begin = y
@@ -343,14 +350,16 @@ def _bars(
             shown = f"{value:.2f} ×" if value <= most else f"{value:.0f} × (bar cut off)"
             words = ", ".join(filter(None, (shown, beside.get((label, name)))))
             weight = "bold" if name in views else "normal"
-            picture.text(right_end + 5, y + thick - 4, words, size=11, weight=weight)
+            late.append((right_end + 5, y + thick - 4, words, weight))
             y += thick
         if label in wanted:
             picture.line(axis.at(wanted[label]), begin - 3, axis.at(wanted[label]), y + 1, width=2)
         y += gap
     picture.line(axis.at(1), top, axis.at(1), end, MIDDLE)
+    for x, at, words, weight in late:
+        picture.text(x, at, words, size=11, weight=weight, halo=True)
     if note:
-        picture.text(left, end + 30, note, size=11)
+        picture.text(left, end + 33, note, size=11)
     return picture
 
 

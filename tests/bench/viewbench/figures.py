@@ -13,7 +13,7 @@ Samples = Mapping[int, float]
 
 @dataclass(frozen=True)
 class Figure:
-    """A median, the quartiles around it (of interval(): where it lies by 95 %), and how many samples
+    """A median, the quartiles around it (from interval(): its 95 % interval), and how many samples
     it comes from."""
 
     median: float

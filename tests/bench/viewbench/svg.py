@@ -91,10 +91,12 @@ class Picture:
 
     def text(
         self, x: float, y: float, words: str, anchor: str = "start", size: int = 12,
-        weight: str = "normal",
+        weight: str = "normal", halo: bool = False,
     ) -> None:  # fmt: skip
-        """Words, on the line Y."""
+        """Words, on the line Y. With a halo they can be read where a line crosses them."""
         style = f"text-anchor='{anchor}' font-size='{size}' font-weight='{weight}' fill='{INK}'"
+        if halo:
+            style += f" stroke='{GROUND}' stroke-width='3' paint-order='stroke'"
         self.elements.append(
             f"<text x='{number(x)}' y='{number(y)}' {style}>{escape(words)}</text>"
         )

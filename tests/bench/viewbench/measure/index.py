@@ -56,8 +56,8 @@ def measure(bench: Bench) -> Section:
             f"The index of layers, hot: {build.name}",
             ["", "layers", "ready, x", "first bytes, x", "µs of first bytes saved here"],
             [
-                "x = times the same with cache=none, in the same rounds; median [its 95 % interval];"
-                " µs: median [quartiles]"
+                "x = times the same with cache=none, in the same rounds;"
+                " median [its 95 % interval]; µs: median [quartiles]"
             ],
         )
         cold = Table(

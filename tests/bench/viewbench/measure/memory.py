@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 from contextlib import ExitStack
 
@@ -12,6 +13,8 @@ from ..material import ARTIFACTS, Stack
 from ..mounting import children, mounted
 from ..report import Table
 from .idle import settle
+
+HEAD = shutil.which("head") or "head"
 
 KEYS = ("anon", "kernel", "file")
 
@@ -53,8 +56,8 @@ def _sample(bench: Bench, contender: Contender, stack: Stack, count: int) -> dic
                 for i in range(number):
                     target = bench.target(f"memory-{i}")
                     start = mounts.enter_context(mounted(inside, stack, target))
-                    files = [start.artifact(path) for path in ARTIFACTS]
-                    command = group.command(["/usr/bin/head", "-c4096", *(file for file in files if file)])
+                    files = [file for path in ARTIFACTS if (file := start.artifact(path))]
+                    command = group.command([HEAD, "-c4096", *files])
                     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
                 settle(sorted(children()))
                 used = group.usage()
