@@ -22,9 +22,9 @@ from typing import Any
 
 import pytest
 from support import image, machine, namespace, skipping
+from support.helper_process import Gone, HelperProcess
 from support.image import INITRD, INITRD_PATH, KERNEL, KERNEL_PATH
 from support.monitor import Monitor, digest
-from support.remote import Gone, Remote
 from support.shim import DIRECTORY, EXAMPLE, README, Direct, Example, Shim, go, mountpoint
 from support.stack import Dir, File, Stack
 from support.view import Finished, call, program, run, tree
@@ -260,7 +260,7 @@ def test_a_daemon_keeps_nothing_of_its_shims(
     shim: Shim, place: Path, bundle: Path, mounts: list[dict[str, Any]]
 ) -> None:
     """No descriptor, no directory, no session: the bundle's filesystem can be unmounted."""
-    with Remote() as host:
+    with HelperProcess() as host:
         host.call(os.chdir, bundle)
         assert host.call(shim.make, BOX, mounts).ready
         process = daemon()
@@ -304,7 +304,7 @@ class Container:
         self._shim = shim
         self._bundle = bundle
         self._mounts = mounts
-        self.host = Remote()
+        self.host = HelperProcess()
         self.monitor = Monitor(bundle / "monRootfs", NOBODY)
 
     def make(self) -> None:
@@ -560,7 +560,7 @@ def test_deleted_while_somebody_mounts(example: Example, mounts: list[dict[str, 
 
 
 def test_deleted_by_two_at_once(shim: Shim, mounts: list[dict[str, Any]]) -> None:
-    with Remote() as one, Remote() as other:
+    with HelperProcess() as one, HelperProcess() as other:
         for _ in range(10):
             assert shim.make(BOX, mounts).ready
             for host in (one, other):
@@ -572,7 +572,7 @@ def test_deleted_by_two_at_once(shim: Shim, mounts: list[dict[str, Any]]) -> Non
 
 def test_deleted_while_it_is_made(shim: Shim, mounts: list[dict[str, Any]]) -> None:
     """Either there is a view then, or a call that failed."""
-    with Remote() as one, Remote() as other:
+    with HelperProcess() as one, HelperProcess() as other:
         for _ in range(10):
             one.tell(shim.make, BOX, mounts)
             other.tell(shim.delete, BOX)
@@ -735,7 +735,7 @@ def test_time_runs_out_at_any_moment(example: Example, mounts: list[dict[str, An
 
 def test_a_shim_that_dies_with_all_its_processes_while_it_waits(shim: Shim, place: Path) -> None:
     with machine.silent_fuse(place / "silent") as silent:
-        with Remote() as host:
+        with HelperProcess() as host:
             host.tell(shim.make, BOX, [{"Type": "bind", "Source": str(silent)}])
             wait_until(lambda: len(machine.processes()) == 2, "the server to start")
         wait_until(lambda: not machine.processes(), "its processes to go")

@@ -12,12 +12,12 @@ from pathlib import Path
 
 import pytest
 from support import image, machine, namespace
+from support.doc_options import MANUAL
 from support.examples import Example, in_document
 from support.image import lowerdir, noise
 from support.installation import install
 from support.system import System
 from support.waiting import wait_until
-from support.wording import MANUAL
 
 DOCUMENTS = ["README.md", *sorted(path.stem for path in MANUAL.glob("*.8.scd"))]
 

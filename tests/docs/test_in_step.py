@@ -9,7 +9,7 @@ import pytest
 from support.build import SOURCE
 from support.shells import Bash, Fish, Zsh
 from support.view import program, run
-from support.wording import (
+from support.doc_options import (
     COMMON,
     MANUAL,
     commands_in_the_manual,

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 from support import image
-from support.hazard import LIMITED, bystander_lives
+from support.bad_image import LIMITED, bystander_lives
 from support.image import INITRD, INITRD_PATH, KERNEL_PATH, lowerdir
 from support.stack import File, Stack
 from support.view import View

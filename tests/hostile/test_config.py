@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from support import image
-from support.hazard import LIMITED, MEMORY, Hazard, bytes_read, is_refused, kernel_is, peak_kib
+from support.bad_image import LIMITED, MEMORY, BadImage, bytes_read, is_refused, kernel_is, peak_kib
 from support.image import INITRD, KERNEL, KERNEL_PATH, PREFIX
 from support.stack import Blk, Chr, Dir, Entry, Fifo, File, Layer, Socket, Symlink, Whiteout
 from support.view import View
@@ -19,19 +19,19 @@ GOOD = image.urunc_json().content
 OTHER = image.urunc_json("/other").content
 
 
-def hazard(config: Entry | bytes, *lower: Layer, **expected: object) -> Hazard:
+def bad_image(config: Entry | bytes, *lower: Layer, **expected: object) -> BadImage:
     """CONFIG at the top, the unikernel beside it."""
     entry = File(config) if isinstance(config, bytes) else config
     top = {b"urunc.json": entry, KERNEL_PATH.encode(): File(KERNEL), b"other": File(INITRD)}
-    return Hazard([top, *lower], **expected)
+    return BadImage([top, *lower], **expected)
 
 
-def refused(config: Entry | bytes, naming: str, *lower: Layer, **how: object) -> Hazard:
-    return hazard(config, *lower, code="ECONFIG", naming="^/urunc.json" + naming, **how)
+def refused(config: Entry | bytes, naming: str, *lower: Layer, **how: object) -> BadImage:
+    return bad_image(config, *lower, code="ECONFIG", naming="^/urunc.json" + naming, **how)
 
 
-def absent(config: Entry | bytes, *lower: Layer) -> Hazard:
-    return hazard(config, *lower, code="ENOTAPPLICABLE", naming="^no /urunc.json in any of")
+def absent(config: Entry | bytes, *lower: Layer) -> BadImage:
+    return bad_image(config, *lower, code="ENOTAPPLICABLE", naming="^no /urunc.json in any of")
 
 
 def coded(text: str) -> str:
@@ -61,32 +61,32 @@ def filled(value: bytes, size: int = SIZE_MAX) -> bytes:
 
 BINARY = PREFIX + "binary"
 
-BOOTS: dict[str, Hazard] = {
-    "largest": hazard(padded(SIZE_MAX)),
-    "one-large-string": hazard(beside(b'"' + b"x" * 1_000_000 + b'"')),
-    "one-large-key": hazard(members(("x" * 1_000_000, ""))),
-    "deepest": hazard(beside(b"[" * 62 + b"]" * 62)),
-    "not-utf-8": hazard(beside(b'"\xff\xfe\xc0\x80"')),
-    "lone-surrogate": hazard(beside(rb'"\ud800"')),
-    "escaped-nul-beside": hazard(beside(rb'"a\u0000b"')),
-    "duplicate-last-wins": hazard(members((BINARY, coded(KERNEL_PATH)), rest=OTHER)),
-    "duplicate-in-other-case": hazard(members((BINARY.upper(), coded(KERNEL_PATH)), rest=OTHER)),
-    "duplicate-of-nonsense": hazard(
+BOOTS: dict[str, BadImage] = {
+    "largest": bad_image(padded(SIZE_MAX)),
+    "one-large-string": bad_image(beside(b'"' + b"x" * 1_000_000 + b'"')),
+    "one-large-key": bad_image(members(("x" * 1_000_000, ""))),
+    "deepest": bad_image(beside(b"[" * 62 + b"]" * 62)),
+    "not-utf-8": bad_image(beside(b'"\xff\xfe\xc0\x80"')),
+    "lone-surrogate": bad_image(beside(rb'"\ud800"')),
+    "escaped-nul-beside": bad_image(beside(rb'"a\u0000b"')),
+    "duplicate-last-wins": bad_image(members((BINARY, coded(KERNEL_PATH)), rest=OTHER)),
+    "duplicate-in-other-case": bad_image(members((BINARY.upper(), coded(KERNEL_PATH)), rest=OTHER)),
+    "duplicate-of-nonsense": bad_image(
         members((BINARY, coded(KERNEL_PATH)), rest=members((BINARY, "!!"), rest=OTHER))
     ),
-    "thousand-duplicates": hazard(members(*[(BINARY, coded(KERNEL_PATH))] * 1000, rest=OTHER)),
-    "unreadable-by-mode": hazard(File(GOOD, mode=0)),
-    "link-in-image": hazard(Symlink(b"/etc/u.json"), {b"etc/u.json": File(GOOD)}),
-    "link-upwards": hazard(Symlink(b"../../../../etc/passwd"), {b"etc/passwd": File(GOOD)}),
+    "thousand-duplicates": bad_image(members(*[(BINARY, coded(KERNEL_PATH))] * 1000, rest=OTHER)),
+    "unreadable-by-mode": bad_image(File(GOOD, mode=0)),
+    "link-in-image": bad_image(Symlink(b"/etc/u.json"), {b"etc/u.json": File(GOOD)}),
+    "link-upwards": bad_image(Symlink(b"../../../../etc/passwd"), {b"etc/passwd": File(GOOD)}),
     # The host has files of these names, too.
-    "link-to-passwd-of-the-image": hazard(Symlink(b"/etc/passwd"), {b"etc/passwd": File(GOOD)}),
-    "link-to-proc-of-the-image": hazard(Symlink(b"/proc/self/environ"), {b"proc/self/environ": File(GOOD)}),
-    "link-to-fd-of-the-image": hazard(Symlink(b"/dev/fd/3"), {b"dev/fd/3": File(GOOD)}),
-    "huge-below": hazard(GOOD, {b"urunc.json": File(b"")}, sparse={(1, b"urunc.json"): TEBIBYTE}),
-    "fifo-below": hazard(GOOD, {b"urunc.json": Fifo()}),
+    "link-to-passwd-of-the-image": bad_image(Symlink(b"/etc/passwd"), {b"etc/passwd": File(GOOD)}),
+    "link-to-proc-of-the-image": bad_image(Symlink(b"/proc/self/environ"), {b"proc/self/environ": File(GOOD)}),
+    "link-to-fd-of-the-image": bad_image(Symlink(b"/dev/fd/3"), {b"dev/fd/3": File(GOOD)}),
+    "huge-below": bad_image(GOOD, {b"urunc.json": File(b"")}, sparse={(1, b"urunc.json"): TEBIBYTE}),
+    "fifo-below": bad_image(GOOD, {b"urunc.json": Fifo()}),
 }  # fmt: skip
 
-REFUSED: dict[str, Hazard] = {
+REFUSED: dict[str, BadImage] = {
     "one-byte-too-large": refused(padded(SIZE_MAX + 1), " is larger than 1048576 bytes"),
     "huge": refused(b"", " is larger than 1048576 bytes", sparse={(0, b"urunc.json"): TEBIBYTE}),
     "huge-and-good": refused(GOOD, " is larger than", sparse={(0, b"urunc.json"): TEBIBYTE}),
@@ -129,7 +129,7 @@ REFUSED: dict[str, Hazard] = {
     "link-too-long": refused(Symlink(b"x" * 256), ": File name too long"),
 }  # fmt: skip
 
-ABSENT: dict[str, Hazard] = {
+ABSENT: dict[str, BadImage] = {
     "whiteout": absent(Whiteout(), {b"urunc.json": File(GOOD)}),
     "dangling-link": absent(Symlink(b"nowhere"), {b"urunc.json": File(GOOD)}),
     "link-to-a-whiteout": absent(Symlink(b"gone"), {b"gone": Whiteout()}, {b"gone": File(GOOD)}),
@@ -144,7 +144,7 @@ HARMFUL = {**REFUSED, **ABSENT}
 
 
 @pytest.mark.parametrize("case", BOOTS.values(), ids=BOOTS.keys())
-def test_it_boots(place: Path, case: Hazard) -> None:
+def test_it_boots(place: Path, case: BadImage) -> None:
     with View(place / "view", "-o", case.build(place), wrapper=LIMITED) as view:
         kernel_is(view, case.content)
         assert not (view.root / "other").exists()
@@ -152,12 +152,12 @@ def test_it_boots(place: Path, case: Hazard) -> None:
 
 
 @pytest.mark.parametrize("case", HARMFUL.values(), ids=HARMFUL.keys())
-def test_it_is_refused(place: Path, case: Hazard) -> None:
+def test_it_is_refused(place: Path, case: BadImage) -> None:
     is_refused(case, place)
 
 
 @pytest.mark.parametrize("case", HARMFUL.values(), ids=HARMFUL.keys())
-def test_it_does_not_stand_in_the_way(place: Path, case: Hazard) -> None:
+def test_it_does_not_stand_in_the_way(place: Path, case: BadImage) -> None:
     """With a binary= of the caller's it is looked into for an initrd only; a bad one is said."""
     expected = []
     if case.code == "ECONFIG":
@@ -171,7 +171,7 @@ def test_it_does_not_stand_in_the_way(place: Path, case: Hazard) -> None:
 
 def test_its_size_is_not_read(place: Path) -> None:
     """Shown, where nobody needs to understand it, as any other file."""
-    options = hazard(GOOD, sparse={(0, b"urunc.json"): TEBIBYTE}).build(place)
+    options = bad_image(GOOD, sparse={(0, b"urunc.json"): TEBIBYTE}).build(place)
     options += b",initrd=/other,binary=/" + KERNEL_PATH.encode()
     with View(place / "view", "-o", options, wrapper=LIMITED) as view:
         assert (view.root / "urunc.json").stat().st_size == TEBIBYTE

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 from support import image
+from support.bad_image import LIMITED, bytes_read
 from support.filesystems import DEPTH, MAKERS, filesystem
-from support.hazard import LIMITED, bytes_read
 from support.image import INITRD, INITRD_PATH, KERNEL_PATH, lowerdir
 from support.stack import File
 from support.view import View, call, refused

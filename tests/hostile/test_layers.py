@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from support import image, machine, namespace, skipping
-from support.hazard import LIMITED
+from support.bad_image import LIMITED
 from support.image import INITRD, INITRD_PATH, KERNEL, KERNEL_PATH, lowerdir
 from support.stack import Dir, File, Layer, Stack, Whiteout, build_layer
 from support.view import View, call, refused

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from support import image
-from support.hazard import LIMITED, Hazard, artifact, bystander_lives, is_refused, kernel_is
+from support.bad_image import LIMITED, BadImage, artifact, bystander_lives, is_refused, kernel_is
 from support.image import INITRD, INITRD_PATH, KERNEL, KERNEL_PATH
 from support.stack import (
     Blk,
@@ -31,21 +31,21 @@ MINE = image.noise(5000, "of the image")
 TEBIBYTE = 1 << 40
 
 
-def link(target: bytes, *layers: Layer, **expected: object) -> Hazard:
+def link(target: bytes, *layers: Layer, **expected: object) -> BadImage:
     """The unikernel is a link to TARGET, above LAYERS."""
     return artifact({KERNEL_NAME: Symlink(target)}, *layers, **expected)
 
 
-def shown(target: bytes, *layers: Layer) -> Hazard:
+def shown(target: bytes, *layers: Layer) -> BadImage:
     return link(target, *layers, content=MINE)
 
 
-def missing(target: bytes, *layers: Layer) -> Hazard:
+def missing(target: bytes, *layers: Layer) -> BadImage:
     naming = f"^binary '/{KERNEL_PATH}': not in any of"
     return link(target, *layers, code="ENOARTIFACT", naming=naming)
 
 
-def unfit(target: bytes, naming: str, *layers: Layer) -> Hazard:
+def unfit(target: bytes, naming: str, *layers: Layer) -> BadImage:
     return link(target, *layers, code="EARTIFACT", naming=f"^binary '/{KERNEL_PATH}': {naming}")
 
 
@@ -72,7 +72,7 @@ MINE_AT = [
     b"dev/fd/0", b"sys/kernel/uevent_helper", b"run/secret", b"var/lib/containerd/meta.db",
 ]  # fmt: skip
 
-SHOWN: dict[str, Hazard] = {
+SHOWN: dict[str, BadImage] = {
     **{f"absolute-{p.decode()}": shown(b"/" + p, {p: File(MINE)}) for p in MINE_AT},
     **{f"upwards-{p.decode()}": shown(b"../" * 20 + p, {p: File(MINE)}) for p in MINE_AT[:3]},
     "through-a-link-to-proc": shown(b"/p/self/exe", {b"p": Symlink(b"/proc")}, {b"proc/self/exe": File(MINE)}),
@@ -92,7 +92,7 @@ SHOWN: dict[str, Hazard] = {
     "empty": artifact({KERNEL_NAME: File(b"")}, content=b""),
 }  # fmt: skip
 
-MISSING: dict[str, Hazard] = {
+MISSING: dict[str, BadImage] = {
     **{f"absolute-{p.decode()}": missing(b"/" + p) for p in MINE_AT},
     **{f"upwards-{p.decode()}": missing(b"../" * 20 + p) for p in MINE_AT[:3]},
     "magic-root": missing(b"/proc/self/root/etc/passwd"),
@@ -108,7 +108,7 @@ MISSING: dict[str, Hazard] = {
     "below-a-device": missing(b"/x/y", {b"x": Chr(1, 5)}, {b"x/y": File(b"")}),
 }  # fmt: skip
 
-REFUSED: dict[str, Hazard] = {
+REFUSED: dict[str, BadImage] = {
     "directory": unfit(b"/etc", "a directory", {b"etc": Dir()}),
     "root": unfit(b"/", "a directory"),
     "upwards-to-the-root": unfit(b"../..", "a directory"),
@@ -142,7 +142,7 @@ HARMFUL = {**MISSING, **REFUSED}
 
 @pytest.mark.parametrize("case", SHOWN.values(), ids=SHOWN.keys())
 @pytest.mark.parametrize("resolve", ["lazy", "ready"])
-def test_it_is_shown(place: Path, case: Hazard, resolve: str) -> None:
+def test_it_is_shown(place: Path, case: BadImage, resolve: str) -> None:
     options = case.build(place) + b",resolve=" + resolve.encode()
     with View(place / "view", "-o", options, foreground=True, wrapper=LIMITED) as view:
         kernel_is(view, case.content)
@@ -150,12 +150,12 @@ def test_it_is_shown(place: Path, case: Hazard, resolve: str) -> None:
 
 
 @pytest.mark.parametrize("case", HARMFUL.values(), ids=HARMFUL.keys())
-def test_it_is_refused(place: Path, case: Hazard) -> None:
+def test_it_is_refused(place: Path, case: BadImage) -> None:
     is_refused(case, place)
 
 
 @pytest.mark.parametrize("case", HARMFUL.values(), ids=HARMFUL.keys())
-def test_it_is_not_there(place: Path, case: Hazard) -> None:
+def test_it_is_not_there(place: Path, case: BadImage) -> None:
     """A lazy view says so when it is asked, and shows the others."""
     expected = ["^urunc-viewfs: " + case.naming.removeprefix("^")]
     if not case.naming.startswith("^"):
@@ -237,14 +237,14 @@ def test_the_longest_path(place: Path, size: int) -> None:
 def test_a_path_that_is_too_long(place: Path, path: str, naming: str) -> None:
     config = image.urunc_json(path, initrd=INITRD_PATH)
     layer = {b"urunc.json": config, INITRD_PATH.encode(): File(INITRD)}
-    is_refused(Hazard([layer], code="EARTIFACT", naming=naming), place)
+    is_refused(BadImage([layer], code="EARTIFACT", naming=naming), place)
 
 
 def test_a_name_that_is_too_long_is_not_there(place: Path) -> None:
     path = "/" + "n" * 256
     config = image.urunc_json(path, initrd=INITRD_PATH)
     layer = {b"urunc.json": config, INITRD_PATH.encode(): File(INITRD)}
-    options = Hazard([layer]).build(place)
+    options = BadImage([layer]).build(place)
     with View(
         place / "view", "-o", options, foreground=True, expected=["File name too long"]
     ) as view:
@@ -277,8 +277,8 @@ def test_an_artifact_of_a_tebibyte(place: Path) -> None:
     case = artifact({KERNEL_NAME: File(KERNEL)}, sparse={(0, KERNEL_NAME): TEBIBYTE})
     for passthrough in (b"auto", b"off"):
         options = b",passthrough=" + passthrough
-        hazard = case.build(place / passthrough.decode()) + options
-        with View(place / "view", "-o", hazard, wrapper=LIMITED) as view:
+        bad_image = case.build(place / passthrough.decode()) + options
+        with View(place / "view", "-o", bad_image, wrapper=LIMITED) as view:
             assert os.stat(view.root / KERNEL_PATH).st_size == TEBIBYTE
             with open(view.root / KERNEL_PATH, "rb", buffering=0) as file:
                 assert file.read(len(KERNEL)) == KERNEL

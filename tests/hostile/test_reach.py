@@ -17,11 +17,11 @@ import pytest
 import test_config
 import test_paths
 from support import skipping
-from support.hazard import Hazard
+from support.bad_image import BadImage
 from support.image import KERNEL_PATH
 from support.view import View, program, run
 
-CASES: dict[str, Hazard] = {
+CASES: dict[str, BadImage] = {
     **{f"config-{name}": case for name, case in test_config.HARMFUL.items() if "link" in name},
     **{f"config-{name}": case for name, case in test_config.BOOTS.items() if "link" in name},
     **{f"shown-{name}": case for name, case in test_paths.SHOWN.items()},
@@ -107,7 +107,7 @@ def reaches_out(place: Path) -> list[str]:
 
 
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())
-def test_what_is_opened(place: Path, case: Hazard) -> None:
+def test_what_is_opened(place: Path, case: BadImage) -> None:
     options = case.build(place)
     finished = run(*strace(place), program("viewfsctl"), "resolve", "-o", options, "none")
     assert finished.status == (32 if case.code else 0), finished

@@ -23,9 +23,9 @@ from pathlib import Path
 import pytest
 from support import image, machine, namespace, skipping
 from support.control import listed_at
-from support.deny import deny
 from support.image import INITRD, INITRD_PATH, KERNEL, KERNEL_PATH, lowerdir
 from support.resolver import build_directory
+from support.seccomp_deny import deny
 from support.stack import File, Stack
 from support.view import Finished, View, call, program, refused, run
 from support.waiting import SECONDS, wait_until

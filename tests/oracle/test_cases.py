@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 from cases import CASES, ROWS, Ask, Case
 from support import comparison, namespace, overlay, resolver, skipping
-from support.answer import Answer
 from support.comparison import Within, Wrapper
+from support.result import Result
 
 EVERY_CASE = pytest.mark.parametrize("case", CASES, ids=lambda case: case.ident)
 UNPRIVILEGED = [case for case in CASES if case.unprivileged]
@@ -37,7 +37,7 @@ def built(case: Case, directory: Path) -> Iterator[list[bytes]]:
         yield layers
 
 
-def with_kernel(case: Case, layers: list[bytes], scratch: Path, asks: list[Ask]) -> list[Answer]:
+def with_kernel(case: Case, layers: list[bytes], scratch: Path, asks: list[Ask]) -> list[Result]:
     """The kernel's answers, after its listings were held against the table."""
     with overlay.Overlay(layers, scratch, case.userxattr) as kernel:
         for listing in case.listings():

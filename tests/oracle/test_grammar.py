@@ -19,8 +19,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from support import scratch, search, skipping
-from support.asker import Layers, Sources
-from support.witness import Witnesses
+from support.ordered_layers import OrderedLayers
+from support.tool_client import Layers, Sources
 
 Settings = Sequence[tuple[str, bytes]]
 
@@ -44,12 +44,12 @@ def sources() -> Iterator[Sources]:
 class Both:
     """The kernel and our reader, over the same directories."""
 
-    witnesses: Witnesses
+    ordered: OrderedLayers
     sources: Sources
 
     @property
     def base(self) -> bytes:
-        return self.witnesses.base
+        return self.ordered.base
 
     def ours(self, *words: bytes) -> Layers:
         """Names stay below the base, as they do for the kernel."""
@@ -61,13 +61,13 @@ class Both:
     def kernel(self, options: bytes | Settings, expected: Sequence[bytes] = ()) -> str | set[bytes]:
         """The layers that the kernel took, or why it took none. EXPECTED are in their order, and
         what mountinfo then says of them must read the same."""
-        self.witnesses.make_stack(expected)
+        self.ordered.make_stack(expected)
         try:
-            with self.witnesses.mounted(options):
-                taken = self.witnesses.taken()
+            with self.ordered.mounted(options):
+                taken = self.ordered.taken()
                 if set(expected) == taken:
-                    self.witnesses.check(expected)
-                    assert self.ours(self.witnesses.at).below(self.base) == list(expected)
+                    self.ordered.check(expected)
+                    assert self.ours(self.ordered.at).below(self.base) == list(expected)
                 return taken
         except OSError as error:
             return errno.errorcode[error.errno or 0]
@@ -75,7 +75,7 @@ class Both:
 
 @pytest.fixture(scope="module")
 def both(memory: Path, sources: Sources) -> Both:
-    return Both(Witnesses(memory), sources)
+    return Both(OrderedLayers(memory), sources)
 
 
 # --------------------------------------------------------------------------------------- the table
@@ -181,12 +181,12 @@ ROWS = [
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: ascii(row.options)[2:-1])
 def test_row(row: Row, both: Both) -> None:
-    both.witnesses.make([b"a", b"b", b"c"])
+    both.ordered.make([b"a", b"b", b"c"])
     layers = row.kernel if isinstance(row.kernel, list) else []
     if row.ours is None or row.ours == row.kernel:
         assert both.kernel(row.options, layers) == set(layers)
     else:
-        both.witnesses.make_stack(layers)
+        both.ordered.make_stack(layers)
         kernel = set(layers) if layers else row.kernel
         assert kernel_alone(both, row.options) == kernel
     ours = both.typed(row.options)
@@ -197,8 +197,8 @@ def test_row(row: Row, both: Both) -> None:
 def kernel_alone(both: Both, options: bytes | Settings) -> str | set[bytes]:
     """Where we are not expected to agree."""
     try:
-        with both.witnesses.mounted(options):
-            return both.witnesses.taken()
+        with both.ordered.mounted(options):
+            return both.ordered.taken()
     except OSError as error:
         return errno.errorcode[error.errno or 0]
 
@@ -246,7 +246,7 @@ def agree(both: Both, ours: Layers, options: bytes | Settings, alone: Sequence[L
     them ALONE names is made, so that only grammar can be to blame, except for data."""
     data = DATA in (found.code for found in alone)
     for found in alone:
-        both.witnesses.make([] if found.code else found.below(both.base))
+        both.ordered.make([] if found.code else found.below(both.base))
     if ours.code:
         assert ours.code in (USAGE, DATA), ours
         kernel = kernel_alone(both, options)
@@ -331,7 +331,7 @@ def test_a_page_of_options(both: Both, size: int, kernel: str | set[bytes]) -> N
     """mount(2) cuts the rest off without a word; for us there is no limit."""
     options = long_options(size)
     assert len(options) == size
-    both.witnesses.make([b"a", b"b", b"c", b"d"])
+    both.ordered.make([b"a", b"b", b"c", b"d"])
     assert kernel_alone(both, options) == kernel
     assert normalised(both.typed(options), both.base) == [b"a", b"b", b"c", b"d"]
 
@@ -339,7 +339,7 @@ def test_a_page_of_options(both: Both, size: int, kernel: str | set[bytes]) -> N
 @pytest.mark.parametrize(("size", "kernel"), [(255, {b"a", b"b"}), (256, "EINVAL")], ids=str)
 @pytest.mark.parametrize("key", ["lowerdir", "lowerdir+"])
 def test_a_value_of_fsconfig(both: Both, key: str, size: int, kernel: str | set[bytes]) -> None:
-    both.witnesses.make([b"a", b"b"])
+    both.ordered.make([b"a", b"b"])
     if key == "lowerdir":
         options = [(key, b"b:" + padded(b"a", size - 2))]
     else:

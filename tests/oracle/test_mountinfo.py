@@ -16,9 +16,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from support import namespace, newmount, scratch, search, skipping
-from support.asker import Asker, Sources
+from support.ordered_layers import OrderedLayers
 from support.overlay import escape
-from support.witness import Witnesses
+from support.tool_client import ToolClient, Sources
 
 EVERY_BYTE = bytes(number for number in range(1, 256) if number != ord("/"))
 MS_BIND = 4096
@@ -28,12 +28,12 @@ ODD = [b"sp ace", b"co,mma", b"co:lon", b"ba\\ck", b"new\nline", b"ha#sh", b"end
 
 
 @pytest.fixture
-def witnesses(private_mounts: None) -> Iterator[Witnesses]:
+def ordered(private_mounts: None) -> Iterator[OrderedLayers]:
     parent, reason = scratch.find()
     if parent is None:
         skipping.skip(f"nowhere to make layers: {reason}")
     with scratch.memory(parent) as path:
-        yield Witnesses(path)
+        yield OrderedLayers(path)
 
 
 @pytest.fixture(scope="module")
@@ -83,23 +83,23 @@ def raw_lines(path: str = "/proc/self/mountinfo") -> list[bytes]:
 # ---------------------------------------------------------------------------- what is mounted where
 
 
-def test_five_hundred_long_names(witnesses: Witnesses, sources: Sources) -> None:
+def test_five_hundred_long_names(ordered: OrderedLayers, sources: Sources) -> None:
     """A line of a hundred thousand bytes, more than any buffer would have."""
-    names = [b"%03d" % number + b"n" * (150 - len(witnesses.base)) for number in range(500)]
-    witnesses.make_stack(names)
-    layers = below(witnesses.base, *[b"./" * 20 + name for name in names])
-    with witnesses.mounted([("lowerdir+", layer) for layer in layers]):
+    names = [b"%03d" % number + b"n" * (150 - len(ordered.base)) for number in range(500)]
+    ordered.make_stack(names)
+    layers = below(ordered.base, *[b"./" * 20 + name for name in names])
+    with ordered.mounted([("lowerdir+", layer) for layer in layers]):
         assert max(map(len, raw_lines())) > 69_000
-        witnesses.check(names)
-        assert list(sources.layers(witnesses.at).paths) == layers
+        ordered.check(names)
+        assert list(sources.layers(ordered.at).paths) == layers
 
 
 @pytest.mark.parametrize("base", [b"plain", *ODD], ids=ascii)
-def test_containerds_short_names(witnesses: Witnesses, sources: Sources, base: bytes) -> None:
+def test_containerds_short_names(ordered: OrderedLayers, sources: Sources, base: bytes) -> None:
     """Relative to the snapshots, which only the upper directory tells."""
-    snapshots = os.path.join(witnesses.base, base, b"snapshots")
+    snapshots = os.path.join(ordered.base, base, b"snapshots")
     names = [base + b"/snapshots/%d/fs" % number for number in (2, 1)]
-    witnesses.make_stack(names)
+    ordered.make_stack(names)
     for name in (b"3/fs", b"3/work"):
         os.makedirs(os.path.join(snapshots, name))
     upper = b"upperdir=" + escape(snapshots + b"/3/fs")
@@ -108,41 +108,41 @@ def test_containerds_short_names(witnesses: Witnesses, sources: Sources, base: b
     before = os.getcwd()
     os.chdir(snapshots)
     try:
-        namespace.mount("overlay", witnesses.at, "overlay", 0, options)
+        namespace.mount("overlay", ordered.at, "overlay", 0, options)
     finally:
         os.chdir(before)
     try:
-        witnesses.check(names)
-        assert sources.layers(witnesses.at).below(witnesses.base) == names
+        ordered.check(names)
+        assert sources.layers(ordered.at).below(ordered.base) == names
     finally:
-        namespace.unmount(witnesses.at)
+        namespace.unmount(ordered.at)
 
 
-def test_names_without_a_base(witnesses: Witnesses, sources: Sources) -> None:
-    witnesses.make_stack([b"a", b"b"])
-    with witnesses.mounted(b"lowerdir=a:b"):
-        found = sources.layers(witnesses.at)
+def test_names_without_a_base(ordered: OrderedLayers, sources: Sources) -> None:
+    ordered.make_stack([b"a", b"b"])
+    with ordered.mounted(b"lowerdir=a:b"):
+        found = sources.layers(ordered.at)
     assert found.code == "ENOTAPPLICABLE"
     assert "layer 'a' is relative" in found.message
 
 
 @pytest.mark.parametrize("name", [EVERY_BYTE, *ODD], ids=lambda name: ascii(name)[:20])
-def test_an_odd_mountpoint(witnesses: Witnesses, sources: Sources, name: bytes) -> None:
-    layers = below(witnesses.base, b"a", b"b")
-    witnesses.make([b"a", b"b"])
-    at = os.path.join(witnesses.base, name)
+def test_an_odd_mountpoint(ordered: OrderedLayers, sources: Sources, name: bytes) -> None:
+    layers = below(ordered.base, b"a", b"b")
+    ordered.make([b"a", b"b"])
+    at = os.path.join(ordered.base, name)
     os.mkdir(at)
-    os.symlink(name, os.path.join(witnesses.base, b"link"))
+    os.symlink(name, os.path.join(ordered.base, b"link"))
     with mounted(at, lowerdir(layers)):
-        for written in (at, at + b"/", at + b"/.", witnesses.base + b"/link"):
+        for written in (at, at + b"/", at + b"/.", ordered.base + b"/link"):
             assert list(sources.layers(written).paths) == layers
         assert list(sources.layers(at + b"/alone").paths) == [at + b"/alone"]
 
 
-def test_mounts_on_one_another(witnesses: Witnesses, sources: Sources) -> None:
+def test_mounts_on_one_another(ordered: OrderedLayers, sources: Sources) -> None:
     """The topmost one is what is there."""
-    witnesses.make([b"a", b"b", b"c"])
-    at, (a, b, c) = witnesses.at, below(witnesses.base, b"a", b"b", b"c")
+    ordered.make([b"a", b"b", b"c"])
+    at, (a, b, c) = ordered.at, below(ordered.base, b"a", b"b", b"c")
     with mounted(at, lowerdir([a, b])):
         with mounted(at, lowerdir([c, a, b])):
             assert list(sources.layers(at).paths) == [c, a, b]
@@ -155,23 +155,23 @@ def test_mounts_on_one_another(witnesses: Witnesses, sources: Sources) -> None:
     assert list(sources.layers(at).paths) == [at]
 
 
-def test_a_bind_of_an_overlay(witnesses: Witnesses, sources: Sources) -> None:
+def test_a_bind_of_an_overlay(ordered: OrderedLayers, sources: Sources) -> None:
     """Of the whole it is the overlay; of a directory in it, that directory."""
-    witnesses.make([b"a", b"b"])
-    layers, other = below(witnesses.base, b"a", b"b"), witnesses.base + b"/other"
+    ordered.make([b"a", b"b"])
+    layers, other = below(ordered.base, b"a", b"b"), ordered.base + b"/other"
     os.mkdir(other)
-    with mounted(witnesses.at, lowerdir(layers)):
-        with bound(witnesses.at, other):
+    with mounted(ordered.at, lowerdir(layers)):
+        with bound(ordered.at, other):
             assert list(sources.layers(other).paths) == layers
-        with bound(witnesses.at + b"/alone", other):
+        with bound(ordered.at + b"/alone", other):
             assert list(sources.layers(other).paths) == [other]
 
 
-def test_an_overlay_that_only_a_descriptor_holds(witnesses: Witnesses) -> None:
+def test_an_overlay_that_only_a_descriptor_holds(ordered: OrderedLayers) -> None:
     """It has no path; the one that the kernel shows is another directory's."""
-    witnesses.make([b"a", b"b"])
-    with mounted(witnesses.at, lowerdir(below(witnesses.base, b"a", b"b"))):
-        descriptor = os.open(witnesses.at, os.O_PATH | os.O_DIRECTORY)
+    ordered.make([b"a", b"b"])
+    with mounted(ordered.at, lowerdir(below(ordered.base, b"a", b"b"))):
+        descriptor = os.open(ordered.at, os.O_PATH | os.O_DIRECTORY)
     path = f"/proc/self/fd/{descriptor}"
     try:
         with Sources(pass_fds=[descriptor]) as holder:
@@ -211,9 +211,9 @@ def elsewhere(at: bytes, options: bytes) -> Iterator[int]:
             process.stdin.close()
 
 
-def test_another_namespace(witnesses: Witnesses, sources: Sources) -> None:
-    witnesses.make([b"a", b"b"])
-    at, layers = witnesses.at, below(witnesses.base, b"a", b"b")
+def test_another_namespace(ordered: OrderedLayers, sources: Sources) -> None:
+    ordered.make([b"a", b"b"])
+    at, layers = ordered.at, below(ordered.base, b"a", b"b")
     with elsewhere(at, lowerdir(layers)) as process:
         with Sources(["nsenter", f"--mount=/proc/{process}/ns/mnt", "--"]) as inside:
             assert list(inside.layers(at).paths) == layers
@@ -231,7 +231,7 @@ def test_another_namespace(witnesses: Witnesses, sources: Sources) -> None:
 Fields = dict[str, Any]
 
 
-class Readers(Asker):
+class Readers(ToolClient):
     """Our reader of mountinfo, and libmount's."""
 
     def __init__(self) -> None:
@@ -271,11 +271,11 @@ def test_lines_of_this_machine(readers: Readers) -> None:
 
 
 @pytest.mark.parametrize("name", [EVERY_BYTE, *ODD], ids=lambda name: ascii(name)[:20])
-def test_lines_of_odd_mounts(witnesses: Witnesses, readers: Readers, name: bytes) -> None:
+def test_lines_of_odd_mounts(ordered: OrderedLayers, readers: Readers, name: bytes) -> None:
     """With the name as source, mountpoint, root of a bind and layer, by both system calls."""
-    witnesses.make([name, b"a"])
-    at, layers = witnesses.at, below(witnesses.base, name, b"a")
-    os.mkdir(os.path.join(witnesses.base, name, name))
+    ordered.make([name, b"a"])
+    at, layers = ordered.at, below(ordered.base, name, b"a")
+    os.mkdir(os.path.join(ordered.base, name, name))
     with ExitStack() as stack:
         namespace.mount(name, layers[0] + b"/" + name, "tmpfs")
         stack.callback(namespace.unmount, layers[0] + b"/" + name)

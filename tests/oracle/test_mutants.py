@@ -18,8 +18,8 @@ from cases import CASES
 from mutants import INDEX_MUTANTS, MUTANTS, Mutant
 from regressions import KEPT
 from support import comparison, histories, resolver, scratch, search, skipping
-from support.answer import Answer
 from support.resolver import Question
+from support.result import Result
 from support.stack import Stack
 
 SOURCES = Path(__file__).resolve().parents[2]
@@ -38,7 +38,7 @@ class Known:
     layers: list[bytes]
     userxattr: bool
     questions: Sequence[Question]
-    kernel: list[Answer]
+    kernel: list[Result]
 
 
 def known(

@@ -112,8 +112,8 @@ def test_a_mismatch_is_shrunk_and_can_be_pasted() -> None:
         question = Question(b"a/b")
         return 1, [comparison.Difference(question, answer(b"k"), answer(b"o"))]
 
-    def answer(content: bytes) -> comparison.Answer:
-        return comparison.Answer(type="file", content=content)
+    def answer(content: bytes) -> comparison.Result:
+        return comparison.Result(type="file", content=content)
 
     tally = search.Tally(1)
     with pytest.raises(search.Mismatch) as caught:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from cases import CASES
 from support import comparison, namespace, overlay, resolver, skipping, stack
-from support.answer import Answer
+from support.result import Result
 
 VOCABULARY = {name: getattr(stack, name) for name in dir(stack)}
 
@@ -108,13 +108,13 @@ def test_a_user_namespace_gives_its_result_and_its_errors(private_mounts: None) 
 
 
 def test_li_resolve_lines() -> None:
-    assert resolver.parse(b'{"error":"ENOENT"}') == Answer(error="ENOENT")
+    assert resolver.parse(b'{"error":"ENOENT"}') == Result(error="ENOENT")
     line = (
         b'{"type":"file","mode":420,"uid":1,"gid":2,"size":2,"mtime_ns":7,"rdev":[0,0],'
         b'"layer":1,"origin":"2f66","content":"6869"}'
     )
     parsed = resolver.parse(line)
-    assert parsed == Answer(
+    assert parsed == Result(
         type="file", mode=0o644, uid=1, gid=2, size=2, mtime_ns=7, content=b"hi"
     )
     assert (parsed.layer, parsed.origin) == (1, b"/f")

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from support import again, debian, skipping
+from support import rerun, debian, skipping
 from support.build import SOURCE
 from support.export import NAME, export, tarball, version
 from support.installation import COMMANDS, PAGES
@@ -101,4 +101,4 @@ def test_a_release(roots: dict[str, tuple[Path, Path]], suite: str, place: Path)
     if suite == debian.release():
         unpacked = place / "unpacked"
         subprocess.run(["dpkg-deb", "-x", package, unpacked], check=True)
-        again.passes(["conformance"], VIEWFS_PROGRAMS=str(unpacked / "usr/sbin"))
+        rerun.passes(["conformance"], VIEWFS_PROGRAMS=str(unpacked / "usr/sbin"))

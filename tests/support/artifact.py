@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from . import namespace, overlay, resolver
-from .answer import Answer
+from .result import Result
 
 SECONDS = 30
 
@@ -26,7 +26,7 @@ def is_allowed(path: bytes) -> bool:
     return bool(_ALLOWED.fullmatch(path)) and clean and rooted and len(path) <= 4096
 
 
-def expected_codes(kernel: Answer, origin: bytes) -> set[str]:
+def expected_codes(kernel: Result, origin: bytes) -> set[str]:
     """The codes that may be given for an artifact of which the kernel says KERNEL: "" where it is
     one. ORIGIN is the path beneath its layer: urunc's rule holds there too."""
     match kernel.error:
@@ -61,7 +61,7 @@ def resolved(layers: Sequence[bytes], path: bytes, userxattr: bool = False) -> d
     return answer
 
 
-def resolve_fault(answer: dict, kernel: Answer, origin: bytes) -> str:
+def resolve_fault(answer: dict, kernel: Result, origin: bytes) -> str:
     """Where the JSON does not say what the kernel does; "" if it does."""
     codes = expected_codes(kernel, origin)
     code = answer["error"]["code"] if "error" in answer else ""
@@ -103,7 +103,7 @@ def view(
     os.rmdir(mountpoint)
 
 
-def view_fault(mountpoint: bytes, path: bytes, kernel: Answer, origin: bytes) -> str:
+def view_fault(mountpoint: bytes, path: bytes, kernel: Result, origin: bytes) -> str:
     """What is wrong with the mounted view's file; "" if nothing is."""
     host = os.path.join(mountpoint, path.lstrip(b"/"))
     try:
@@ -115,7 +115,7 @@ def view_fault(mountpoint: bytes, path: bytes, kernel: Answer, origin: bytes) ->
         return "" if missing else f"view: {error}"
     if expected_codes(kernel, origin) != {""}:
         return "view: there, but must not be"
-    got = Answer(
+    got = Result(
         type="file" if os.path.isfile(host) and not os.path.islink(host) else "other",
         mode=found.st_mode & 0o7777,
         uid=found.st_uid,

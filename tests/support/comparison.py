@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from . import artifact, namespace, overlay, resolver, scratch
-from .answer import TYPES, Answer
-from .deny import deny
 from .resolver import Question
+from .result import TYPES, Result
+from .seccomp_deny import deny
 from .strategies import Sample
 
 # One stack in so many is put to viewfsctl, and to a mounted view, which take longer.
@@ -23,7 +23,7 @@ MOUNTED_SHARE = 32
 MAPPED = 65536
 
 # The kernel's answers and ours; where both are asked; what li-resolve is started through.
-Both = tuple[list[Answer], list[Answer]]
+Both = tuple[list[Result], list[Result]]
 Within = Callable[[Callable[[], Both]], Both]
 Wrapper = Sequence[str | Path]
 
@@ -33,8 +33,8 @@ class Difference:
     """A question that the kernel and a program under test answer differently."""
 
     question: Question
-    kernel: Answer
-    ours: Answer
+    kernel: Result
+    ours: Result
     note: str = ""
 
     def __str__(self) -> str:
@@ -51,7 +51,7 @@ def spelled(question: Question) -> str:
 
 def ask_kernel(
     layers: list[bytes], questions: Sequence[Question], userxattr: bool, scratch: str | Path
-) -> list[Answer]:
+) -> list[Result]:
     with overlay.Overlay(layers, scratch, userxattr) as kernel:
         return [kernel.resolve(*question) for question in questions]
 
@@ -59,8 +59,8 @@ def ask_kernel(
 def differences(
     layers: list[bytes],
     questions: Sequence[Question],
-    kernel: Sequence[Answer],
-    ours: Sequence[Answer],
+    kernel: Sequence[Result],
+    ours: Sequence[Result],
     placed: bool = True,
 ) -> list[Difference]:
     """Where the answers are not the same, and where ours names another place than it found: that
@@ -73,7 +73,7 @@ def differences(
     return found
 
 
-def misplaced(answer: Answer, layers: list[bytes]) -> str:
+def misplaced(answer: Result, layers: list[bytes]) -> str:
     """What is wrong with the layer and the host's path that ANSWER names; "" if nothing is."""
     if answer.error is not None:
         return ""
@@ -142,8 +142,8 @@ class Comparer:
 
 
 def _artifacts(
-    sample: Sample, layers: list[bytes], kernel: list[Answer], ours: list[Answer]
-) -> list[tuple[Question, Answer, bytes]]:
+    sample: Sample, layers: list[bytes], kernel: list[Result], ours: list[Result]
+) -> list[tuple[Question, Result, bytes]]:
     """Questions that can be put to the programs, one that has a file and one that has not, if there
     are; with the kernel's answer, and where beneath its layer the file is."""
     if sample.salt % RESOLVED_SHARE != 0:
@@ -161,7 +161,7 @@ def _program_faults(
     sample: Sample,
     layers: list[bytes],
     path: bytes,
-    kernel: Answer,
+    kernel: Result,
     origin: bytes,
     directory: Path,
 ) -> list[str]:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from .build import SOURCE
-from .wording import page
+from .doc_options import page
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,8 @@ import subprocess
 from collections.abc import Iterable
 from pathlib import Path
 
+from .doc_options import MANUAL
 from .resolver import build_directory
-from .wording import MANUAL
 
 HELPERS = {"mount.urunc-viewfs", "mount.fuse.urunc-viewfs", "mount.fuse3.urunc-viewfs"}
 COMMANDS = {"urunc-viewfs", "viewfsctl", *HELPERS}

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from . import namespace
-from .remote import Remote
+from .helper_process import HelperProcess
 
 # What is in force on each artifact, whatever is in force on the view.
 BIND_FLAGS = namespace.MS_RDONLY | namespace.MS_NOSUID | namespace.MS_NODEV | namespace.MS_NOEXEC
@@ -22,7 +22,7 @@ _libc = ctypes.CDLL(None, use_errno=True)
 _mapped: list[mmap.mmap] = []
 
 
-class Monitor(Remote):
+class Monitor(HelperProcess):
     """A process that becomes a monitor whose root will be ROOT, step by step."""
 
     def __init__(self, root: Path, user: int = 0) -> None:

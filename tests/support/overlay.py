@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from contextlib import chdir
 
 from . import namespace
-from .answer import CONTENT_LIMIT, TYPES, Answer
+from .result import CONTENT_LIMIT, TYPES, Result
 
 SYS_OPENAT2 = 437  # the same on every architecture
 RESOLVE_NO_MAGICLINKS = 0x02
@@ -128,13 +128,13 @@ class Overlay:
         count = _mounted_layers(os.path.abspath(self._mountpoint))
         assert count == len(self._layers), f"{len(self._layers)} layers, but {count} mounted"
 
-    def resolve(self, path: bytes, nofollow: bool = False) -> Answer:
+    def resolve(self, path: bytes, nofollow: bool = False) -> Result:
         """What a process inside would find at PATH; NOFOLLOW as in O_NOFOLLOW."""
         flags = os.O_PATH | (os.O_NOFOLLOW if nofollow else 0)
         try:
             descriptor = open_in_root(self._root, path, flags)
         except OSError as error:
-            return Answer(error=errno.errorcode[error.errno])
+            return Result(error=errno.errorcode[error.errno])
         try:
             return _describe(descriptor)
         finally:
@@ -169,7 +169,7 @@ def _unoctal(text: bytes) -> bytes:
     return re.sub(rb"\\([0-7]{3})", lambda match: bytes([int(match[1], 8)]), text)
 
 
-def _describe(descriptor: int) -> Answer:
+def _describe(descriptor: int) -> Result:
     found = os.fstat(descriptor)
     kind = TYPES[stat.S_IFMT(found.st_mode)]
     content = digest = unreadable = link = rdev = None
@@ -182,7 +182,7 @@ def _describe(descriptor: int) -> Answer:
         link = os.readlink(b"", dir_fd=descriptor)
     elif kind in ("chr", "blk"):
         rdev = (os.major(found.st_rdev), os.minor(found.st_rdev))
-    return Answer(
+    return Result(
         type=kind,
         mode=stat.S_IMODE(found.st_mode),
         uid=found.st_uid,

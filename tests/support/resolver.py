@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from .answer import CONTENT_LIMIT, Answer
+from .result import CONTENT_LIMIT, Result
 
 ANSWER_SECONDS = 60
 
@@ -58,7 +58,7 @@ def resolve_all(
     userxattr: bool = False,
     wrapper: Sequence[str | Path] = (),
     executable: Path | None = None,
-) -> list[Answer]:
+) -> list[Result]:
     """Put all QUESTIONS to one li-resolve, started through WRAPPER; the answers in that order.
 
     It is ten times faster than waiting for each answer before the next question.
@@ -82,16 +82,16 @@ def resolve_all(
     return answers
 
 
-def parse(line: bytes) -> Answer:
-    """One line of li-resolve's as an Answer."""
+def parse(line: bytes) -> Result:
+    """One line of li-resolve's as a Result."""
     reply: dict[str, Any] = json.loads(line)
     if "error" in reply:
         if not hasattr(errno, reply["error"]):
             raise ResolverError(f"not an error's name: {line!r}")
-        return Answer(error=reply["error"])
+        return Result(error=reply["error"])
     kind = reply["type"]
     content = bytes.fromhex(reply["content"]) if "content" in reply else None
-    return Answer(
+    return Result(
         type=kind,
         mode=reply["mode"],
         uid=reply["uid"],

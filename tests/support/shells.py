@@ -9,8 +9,8 @@ import tempfile
 from collections.abc import Iterable
 
 from .build import SOURCE
+from .doc_options import Choices
 from .waiting import SECONDS
-from .wording import Choices
 
 COMPLETIONS = SOURCE / "packaging" / "completions"
 

@@ -11,7 +11,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
-from support import again, image, machine, namespace, scratch, skipping
+from support import rerun, image, machine, namespace, scratch, skipping
 from support.build import SOURCE
 from support.image import INITRD, INITRD_PATH, KERNEL, KERNEL_PATH, lowerdir
 from support.resolver import build_directory
@@ -73,7 +73,7 @@ def test_the_programs_tests(static: Path, place: Path) -> None:
         shutil.copytree(build_directory() / name, place / name, symlinks=True)
     for name in (PROGRAM, ATTEMPTS):
         shutil.copy(static.parents[1] / name, place / name)
-    again.passes(TESTS, leaving_out=OF_GLIBC, VIEWFS_BUILD=str(place))
+    rerun.passes(TESTS, leaving_out=OF_GLIBC, VIEWFS_BUILD=str(place))
 
 
 @pytest.fixture

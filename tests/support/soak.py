@@ -74,7 +74,7 @@ def _available_kb() -> int:
 
 
 @dataclass
-class Churn:
+class Soak:
     """Random actions below PLACE; what each did is counted in `done`."""
 
     place: Path
@@ -337,10 +337,10 @@ def _removed(group: Path) -> bool:
     return True
 
 
-def churn(place: Path, seconds: float, seed: int) -> tuple[Churn, Census, Census]:
-    """Churn for so long; what there was before and after. The first round is not counted: what is
+def soak(place: Path, seconds: float, seed: int) -> tuple[Soak, Census, Census]:
+    """Soak for so long; what there was before and after. The first round is not counted: what is
     made once, such as an index, is there then."""
-    work = Churn(place, random.Random(seed))
+    work = Soak(place, random.Random(seed))
     work.mount()
     work.finish()
     before = Census.take()

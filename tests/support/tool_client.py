@@ -15,7 +15,7 @@ from .resolver import build_directory
 ANSWER_SECONDS = 30
 
 
-class Asker:
+class ToolClient:
     """One process of a test program for as long as the `with` block runs: starting one for each
     question would take most of the time."""
 
@@ -69,7 +69,7 @@ class Layers:
         return [path[len(base) + 1 :] for path in self.paths]
 
 
-class Sources(Asker):
+class Sources(ToolClient):
     """Which layers a command line means (source-layers), whether they are there or not."""
 
     def __init__(self, wrapper: Sequence[str] = (), pass_fds: Sequence[int] = ()) -> None:

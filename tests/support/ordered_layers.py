@@ -14,7 +14,7 @@ from pathlib import Path
 from . import namespace, newmount
 
 
-class Witnesses:
+class OrderedLayers:
     """Directories named relative to BASE. Each holds a file that only it has, and for each
     neighbour that it was ever expected to have one that both have."""
 

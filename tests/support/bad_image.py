@@ -19,7 +19,7 @@ LIMITED = ("prlimit", f"--as={MEMORY}", "--")
 
 
 @dataclass(frozen=True)
-class Hazard:
+class BadImage:
     """An image, and what a view of it shows at KERNEL_PATH; or with CODE, what the call that asks
     for it fails with, and what the message names (a regular expression)."""
 
@@ -38,11 +38,11 @@ class Hazard:
         return lowerdir(layers)
 
 
-def artifact(*upper: Layer, **expected: object) -> Hazard:
-    """A hazard on the unikernel's path: UPPER above a layer with all the rest. Its initrd is the
+def artifact(*upper: Layer, **expected: object) -> BadImage:
+    """A bad image on the unikernel's path: UPPER above a layer with all the rest. Its initrd is the
     innocent neighbour."""
     rest = {b"urunc.json": image.urunc_json(initrd=INITRD_PATH), INITRD_PATH.encode(): File(INITRD)}
-    return Hazard([*upper, rest], **expected)
+    return BadImage([*upper, rest], **expected)
 
 
 def peak_kib(view: View) -> int:
@@ -62,12 +62,12 @@ def bytes_read(view: View) -> int:
     return int(line)
 
 
-def is_refused(hazard: Hazard, place: Path, *arguments: Argument) -> None:
+def is_refused(bad_image: BadImage, place: Path, *arguments: Argument) -> None:
     """That a call that asks for everything at once fails as it must."""
     (place / "view").mkdir()
-    options = hazard.build(place) + b",resolve=ready"
+    options = bad_image.build(place) + b",resolve=ready"
     finished = call("-o", options, *arguments, "none", place / "view", wrapper=LIMITED)
-    refused(finished, hazard.code, 32, hazard.naming)
+    refused(finished, bad_image.code, 32, bad_image.naming)
 
 
 def bystander_lives(view: View) -> None:

@@ -20,7 +20,7 @@ TYPES = {
 
 
 @dataclass(frozen=True)
-class Answer:
+class Result:
     """An error's name, or an object's type and attributes.
 
     Left out, because overlayfs makes them up: inode and device numbers, link counts, a directory's
@@ -49,4 +49,4 @@ class Answer:
             for name, value in known
             if value is not None
         )
-        return f"Answer({', '.join(shown)})"
+        return f"Result({', '.join(shown)})"

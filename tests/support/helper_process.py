@@ -22,7 +22,7 @@ class Gone(Exception):
     """It died of what it was told."""
 
 
-class Remote:
+class HelperProcess:
     """Such a process for as long as the `with` block runs."""
 
     def __enter__(self) -> Self:
