@@ -17,7 +17,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from support import skipping
+from support import machine, skipping
 
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
@@ -58,13 +58,6 @@ STEADY = 6
 
 QEMU_TABLE = "QEMU, from exec to loaded and gone, cold"
 
-NAMES = {"spawn", "reader", "peer", "urunc-viewfs", "fuse-overlayfs", "qemu-system-x86", "unshare"}
-
-
-def ours() -> set[int]:
-    """The processes that the benchmark could leave."""
-    return {pid for pid, name in system.processes().items() if name in NAMES}
-
 
 @pytest.fixture(autouse=True)
 def nothing_left(layer_directory: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
@@ -76,9 +69,11 @@ def nothing_left(layer_directory: Path, monkeypatch: pytest.MonkeyPatch) -> Iter
     monkeypatch.setenv("TMPDIR", str(layer_directory))
     # With it malloc(3) writes to all memory that it gives out.
     monkeypatch.delenv("MALLOC_PERTURB_", raising=False)
-    processes, mounts = ours(), system.mounts()
+    machine.adopt_orphans()
+    mounts = system.mounts()
     yield
-    assert ours() <= processes
+    machine.bury()
+    assert machine.descendants() == {}
     assert system.mounts() == mounts
     assert list(layer_directory.iterdir()) == []
 

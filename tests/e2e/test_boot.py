@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from support import machine
+
 HERE = Path(__file__).resolve().parent
 LIMIT = 300
-PROCESSES = {"urunc-viewfs", "viewfsctl", "containerd", "ctr", "qemu-system-x86", "unshare", "boot"}
 
 
 def cannot_run(reason):
@@ -27,21 +28,6 @@ def environment(monkeypatch, tmp_path):
     monkeypatch.setenv("TMPDIR", str(tmp_path))
 
 
-def processes(tmp_path):
-    """The processes that the demonstration could leave, as PID and name. Others of the machine's are
-    none of ours: ours have our temporary directory in their environment."""
-    found = set()
-    for comm in Path("/proc").glob("[0-9]*/comm"):
-        try:
-            name = comm.read_text().strip()
-            ours = f"TMPDIR={tmp_path}".encode() in comm.with_name("environ").read_bytes()
-        except OSError:
-            continue  # it has ended
-        if name in PROCESSES and ours:
-            found.add((comm.parent.name, name))
-    return found
-
-
 def mounts():
     return sorted(Path("/proc/self/mountinfo").read_text().splitlines())
 
@@ -49,9 +35,11 @@ def mounts():
 @pytest.fixture(autouse=True)
 def nothing_left(tmp_path):
     """Whatever the test does: afterwards there is no process, no mount and no file that was not there before."""
+    machine.adopt_orphans()
     mounts_before = mounts()
     yield
-    assert not processes(tmp_path)
+    machine.bury()
+    assert machine.descendants() == {}
     assert mounts() == mounts_before
     assert list(tmp_path.iterdir()) == []
 

@@ -196,12 +196,12 @@ def test_a_namespace_in_which_nothing_runs(at: Path, option: bytes) -> None:
 
 
 def count_daemons() -> int:
-    """In any namespace: of the program as it is installed here."""
+    """In any namespace: of the program as it is installed here, and started by this test."""
     mine = os.stat("/usr/sbin/urunc-viewfs")
     count = 0
-    for entry in filter(str.isdigit, os.listdir("/proc")):
+    for pid in machine.descendants():
         try:
-            st = os.stat(f"/proc/{entry}/exe")
+            st = os.stat(f"/proc/{pid}/exe")
         except OSError:
             continue
         count += (st.st_dev, st.st_ino) == (mine.st_dev, mine.st_ino)

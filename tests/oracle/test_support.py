@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import signal
 import stat
 import subprocess
 import sys
@@ -11,8 +12,9 @@ from pathlib import Path
 
 import pytest
 from cases import CASES
-from support import comparison, namespace, overlay, resolver, skipping, stack
+from support import comparison, machine, namespace, overlay, resolver, skipping, stack
 from support.result import Result
+from support.waiting import wait_until
 
 VOCABULARY = {name: getattr(stack, name) for name in dir(stack)}
 
@@ -149,3 +151,17 @@ def test_skips(must_run: str, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(pytest.skip.Exception):
         skipping.skip_kernel("no such feature")
     assert skipping.missing_in_kernel == ["no such feature"]
+
+
+def test_a_test_counts_the_processes_that_it_started_and_no_others(private_mounts: None) -> None:
+    """No process of a test beside it; a daemon in another namespace is one of them."""
+    machine.adopt_orphans()
+    command = ["unshare", "--mount", "setsid", "sh", "-c", "sleep 600 >/dev/null & echo $!"]
+    pid = int(subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout)
+    try:
+        assert machine.descendants()[pid] == "sleep"
+        assert not {1, os.getppid(), os.getpid()} & machine.descendants().keys()
+    finally:
+        os.kill(pid, signal.SIGKILL)
+    wait_until(lambda: pid not in machine.descendants(), "it to end")
+    machine.bury()

@@ -18,6 +18,7 @@ VIEW_TYPE = "fuse.urunc-viewfs"
 PROGRAMS = ("urunc-viewfs", "mount.urunc-viewfs", "viewfsctl", "urunc-viewfs-attempts")
 
 _PR_SET_CHILD_SUBREAPER = 36
+_tests_pid = os.getpid()
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -157,8 +158,34 @@ def processes(
 
 
 def adopt_orphans() -> None:
-    """Become the parent of daemons whose parent has left: their exit status can then be read."""
+    """Become the parent of daemons whose parent has left: their exit status can then be read, and
+    descendants() finds them."""
     _libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+def descendants() -> dict[int, str]:
+    """The names of the live processes that this test process started, directly or not, in any
+    namespace. A process of another test, or of the machine, is never one of them: with
+    adopt_orphans() a daemon too stays below this process."""
+    children: dict[int, list[int]] = {}
+    names = {}
+    for entry in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            head, _, rest = Path("/proc", entry, "stat").read_text(errors="replace").rpartition(")")
+        except OSError:
+            continue
+        state, parent = rest.split()[:2]
+        children.setdefault(int(parent), []).append(int(entry))
+        if state not in "ZX":
+            names[int(entry)] = head.partition("(")[2]
+    found = {}
+    pending = [_tests_pid]
+    while pending:
+        for pid in children.get(pending.pop(), []):
+            pending.append(pid)
+            if pid in names:
+                found[pid] = names[pid]
+    return found
 
 
 def bury() -> None:
