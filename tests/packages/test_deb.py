@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from support import rerun, debian, skipping
+from support import debian, rerun, skipping
 from support.build import SOURCE
 from support.export import NAME, export, tarball, version
 from support.installation import COMMANDS, PAGES

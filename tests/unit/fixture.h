@@ -8,6 +8,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/capability.h>
 #include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -19,6 +20,7 @@
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/sysmacros.h>
 #include <sys/wait.h>
 #include <sys/xattr.h>
@@ -69,9 +71,23 @@ static inline void require(bool possible, const char *reason)
 	skip();
 }
 
+/*
+ * Root as the tests need it: layers have whiteouts (CAP_MKNOD) and trusted.* attributes, which take
+ * CAP_SYS_ADMIN in the initial user namespace. A build daemon or a container is often uid 0 without.
+ */
 static inline void require_root(void)
 {
+	struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
+	struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3] = {};
+	struct stat st;
+
 	require(geteuid() == 0, "not root");
+	assert_return_code(syscall(SYS_capget, &header, data), errno);
+	require(data[0].effective & (1U << CAP_SYS_ADMIN), "root without CAP_SYS_ADMIN");
+	require(data[0].effective & (1U << CAP_MKNOD), "root without CAP_MKNOD");
+	/* Its inode number is fixed: PROC_USER_INIT_INO in <linux/proc_ns.h>. */
+	require(stat("/proc/self/ns/user", &st) == 0 && st.st_ino == 0xEFFFFFFDU,
+		"root of another user namespace, or no /proc");
 }
 
 /* Removes *name* and what is beneath it, however long the paths are. */
@@ -192,8 +208,10 @@ static inline void private_mounts(void)
 
 	require_root();
 	assert_non_null(here);
-	assert_return_code(unshare(CLONE_NEWNS), errno);
-	assert_return_code(mount("none", "/", "none", MS_REC | MS_PRIVATE, NULL), errno);
+	require(unshare(CLONE_NEWNS) == 0, "no mount namespace of our own");
+	/* In a chroot whose root is no mount point, what is mounted could spread to the machine. */
+	require(mount("none", "/", "none", MS_REC | MS_PRIVATE, NULL) == 0,
+		"the mounts cannot be made private: / is no mount point");
 	assert_return_code(mount(here, here, "none", MS_BIND, NULL), errno);
 	assert_return_code(chdir(here), errno);
 }

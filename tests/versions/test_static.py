@@ -11,7 +11,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
-from support import rerun, image, machine, namespace, scratch, skipping
+from support import image, machine, namespace, rerun, scratch, skipping
 from support.build import SOURCE
 from support.image import INITRD, INITRD_PATH, KERNEL, KERNEL_PATH, lowerdir
 from support.resolver import build_directory
