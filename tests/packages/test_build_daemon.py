@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
@@ -9,9 +10,12 @@ from pathlib import Path
 
 import pytest
 from support import skipping
+from support.build import SOURCE
 from support.resolver import build_directory
 
 SECONDS = 120
+# What a build without tests consists of.
+ROOMS = {"fuse", "layerindex", "packaging"}
 
 # In a mount namespace of its own, a chroot whose root is a directory like any other.
 CHROOT = """
@@ -84,3 +88,19 @@ def test_a_chroot_whose_root_is_no_mount_point_skips(place: Path) -> None:
     why = reasons(*in_chroot())
     assert "the mounts cannot be made private: / is no mount point" in why
     assert "root without CAP_SYS_ADMIN" not in why
+
+
+def introspect(build: Path, what: str) -> list[dict]:
+    command = ["meson", "introspect", f"--{what}", build]
+    return json.loads(subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout)
+
+
+def test_a_build_without_tests_has_no_target_of_theirs(private_mounts: None, tmp_path: Path) -> None:
+    """And asks for no library or program of theirs."""
+    command = ["meson", "setup", "-Dtests=disabled", tmp_path / "build", SOURCE]
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    targets = introspect(tmp_path / "build", "targets")
+    assert {Path(target["defined_in"]).parent.name for target in targets} <= ROOMS
+    names = {dependency["name"] for dependency in introspect(tmp_path / "build", "dependencies")}
+    assert names and "cmocka" not in names
+    assert introspect(tmp_path / "build", "tests") == []
