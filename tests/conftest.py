@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What every test has: its own mount namespace, a place for layers, honest skips."""
 
 from __future__ import annotations

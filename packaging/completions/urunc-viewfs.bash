@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # bash completion for urunc-viewfs(8), mount.urunc-viewfs(8) and viewfsctl(8)
 
 # What readline replaces begins behind its last word break; it breaks at = and : too.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # fish completion for urunc-viewfs(8), mount.urunc-viewfs(8) and viewfsctl(8)
 
 function __viewfs_mount_options

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The benchmark runs, shows every table, and leaves nothing. How fast anything is, is not asked;
 what a view takes of calls, requests and memory, which is no noise, is."""
 

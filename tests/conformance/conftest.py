@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What every test here has: nothing before it, and nothing after it."""
 
 from support.nothing_left import _nothing_left, _own_places, place  # noqa: F401

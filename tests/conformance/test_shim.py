@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The contract with urunc's containerd shim (packaging/containerd/README.md), kept from both sides:
 the daemon is driven as the shim would, and the view used as urunc would.
 

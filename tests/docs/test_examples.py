@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Every example in the README and in the manual does what is printed."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """--help, the manual, the completions, the README and the code say the same words."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The demonstration, as a test: tests/e2e/boot does all it says and leaves nothing, however it ends."""
 import os
 import re

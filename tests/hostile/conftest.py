@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What every test here has, and where none of them makes sense."""
 
 import pytest

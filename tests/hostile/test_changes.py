@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Files of a layer that change while a view of them is read.
 
 Layers are not to be changed, and what a reader then sees is the layer's filesystem's business. But

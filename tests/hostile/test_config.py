@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A urunc.json that is made to do harm."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Calls of the system that fail, one at a time, while a view is made and read.
 
 Whichever it is: either all works, or the call fails with a word of why, or a reader gets an error.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Layers on every kind of filesystem, alone and mixed."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Directories of layers in odd places, and that change."""
 
 from __future__ import annotations

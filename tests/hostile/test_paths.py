@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Artifacts whose paths lead where they should not."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What the programs open while they look at an image that leads astray: nothing of the host's.
 
 strace tells. Each path that is handed to the kernel is the caller's (layers, mountpoint) or a fixed

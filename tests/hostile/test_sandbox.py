@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What is left of a view's process once its artifacts are found: nothing worth taking over.
 
 That it is so is seen from outside, and tried from inside: `urunc-viewfs-attempts` is the same program

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Writers of an index that are killed while they write, and readers that must not notice."""
 
 from __future__ import annotations

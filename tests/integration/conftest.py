@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What every test of the programs has: nothing before it, and nothing after it."""
 
 from support.installed import at, installed, option  # noqa: F401

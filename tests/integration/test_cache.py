@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """viewfsctl cache, and gc: what is in a layer index, and what of it goes."""
 
 from __future__ import annotations

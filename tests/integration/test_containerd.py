@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """By containerd's own code: its mount package, and the bundles that its shims make."""
 
 from __future__ import annotations

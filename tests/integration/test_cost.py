@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What a view costs: layers times the depth of the paths, whatever the layers hold."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """viewfsctl doctor: whatever is not as views need it is found, and the fix told."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What a call that fails says, and that it leaves nothing."""
 
 from __future__ import annotations

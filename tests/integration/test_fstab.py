@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A line of fstab, as mount(8) takes it."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """viewfsctl gc: what nobody needs any more goes, and nothing else."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The mount helper, as mount(8) and mount.fuse3 run it."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The shared index of layers: when it is used, what it spares, and what becomes of it."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """How a view begins and ends, and what becomes of its processes."""
 
 from __future__ import annotations

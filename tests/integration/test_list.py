@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """viewfsctl list: the views that are mounted here."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Many views of one image at once, as on a host that is full of containers."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """How an artifact's content reaches its reader: by the kernel from the layer's file, or through the
 daemon."""
 

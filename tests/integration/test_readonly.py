@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """No call changes anything: the kernel says so, and where it does not, the daemon."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """How few requests reach the daemon, and so how seldom a reader waits for another process."""
 
 from __future__ import annotations

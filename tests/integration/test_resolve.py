@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """viewfsctl resolve, and the words that all programs share."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Where the layers come from: every form, however it is written."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """viewfsctl umount: no view is left at a place, no process either, and nobody waits for one."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A view that a user mounts, who may not: by fusermount3, or in a user namespace."""
 
 from __future__ import annotations

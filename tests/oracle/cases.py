@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The table of overlayfs's rules for lookups, attributes and paths, a numbered row for each.
 
 What a row expects was written from overlayfs's documentation and sources, and every row is also put

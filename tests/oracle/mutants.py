@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Single rules of the merge and of the walk, each got wrong in one way.
 
 A mutant is a copy of layerindex with texts replaced; each text must be there exactly once, so that

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Stacks worth keeping: what a search found, or what a reader of the sources would try first.
 
 Each is asked at its own paths, links followed and not, and at every other path that the search

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Every row of the table, put to the kernel and to the library.
 
 test_kernel proves the table and the oracle; test_view holds li-resolve against the kernel over the

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """overlayfs's option grammar: the same words, put to the kernel and to our reader.
 
 What the kernel took for layers is seen in the mount itself, and what we read off that mount's line

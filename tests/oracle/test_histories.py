@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The property: whatever is in an index, and whatever became of the layers, no answer is another.
 
 VIEWFS_INDEX_HISTORIES says how many histories to try, VIEWFS_ORACLE_SEED which; `tests/oracle/long

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What is mounted, as mountinfo says: overlays however and wherever they were mounted, and every
 line as libmount reads it."""
 

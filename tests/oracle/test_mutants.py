@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The tests' own teeth: each rule got wrong is noticed, by the table or by a seeded search.
 
 `pytest -s` shows what caught each mutant.

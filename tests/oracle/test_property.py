@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The property: whatever the layers hold, the view is exactly the kernel's merge.
 
 VIEWFS_ORACLE_STACKS says how many stacks to try, VIEWFS_ORACLE_SEED which; tests/oracle/long is the

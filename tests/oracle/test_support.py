@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The oracle's own tools: a wrong ruler measures nothing."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The unit tests where packages are built: what cannot run there is skipped, and says why."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Debian's package: built, installed, used and removed in the releases of Debian."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """`meson install`, without a package."""
 
 from __future__ import annotations

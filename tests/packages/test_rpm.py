@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The RPM: built by rpmbuild, whose Debian knows no Fedora package to build with, and used here."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The static program's tarball, on a bare host."""
 
 from __future__ import annotations

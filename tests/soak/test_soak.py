@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The soak, for as long as a test may take: VIEWFS_SOAK_SECONDS says how long."""
 
 from __future__ import annotations

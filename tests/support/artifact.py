@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What the installed programs say of one artifact: `viewfsctl resolve`, and a mounted view."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Images that are made to do harm, and what must come of them."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Build the project once more, otherwise than meson's build directory does."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The system calls of a view, as strace sees them."""
 
 from __future__ import annotations

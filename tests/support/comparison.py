@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The comparison itself: the kernel's answers and ours for one stack, and where they differ."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A containerd of the test's own, and containers in it."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """viewfsctl: what it says of the views of this namespace."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Root directories of other Debian releases, in which the project is built and run.
 
 They are made by debootstrap from the mirror that this machine's apt uses, and kept in the cache

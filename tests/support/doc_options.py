@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What can be typed, as --help and the manual say it."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The examples in the README and in the manual, as what can be done with them."""
 
 from __future__ import annotations

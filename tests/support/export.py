@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The sources as they are released."""
 
 from __future__ import annotations

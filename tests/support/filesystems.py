@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Filesystems of many kinds, each holding the same tree."""
 
 from __future__ import annotations

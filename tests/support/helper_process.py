@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A process of its own that does what it is told: it stands for a program that is not ours.
 
 It is a fork of the test, so that nothing need be found on a disk that it may not see any more, and

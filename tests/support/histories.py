@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Histories of an index and its layers: whatever befell either, the answer is that of the layers."""
 
 from __future__ import annotations

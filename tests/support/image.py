@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Images: the layers that a view is made of, as urunc's builders write them."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A system call that fails, or that its caller does not survive."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The programs as `meson install` installs them, and what that is."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The programs where mount(8) and mount.fuse3 look for them, and mount(8) itself."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What there is on the machine, as far as the programs under test can change it."""
 
 from __future__ import annotations

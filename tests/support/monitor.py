@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What urunc does between a view and the guest: the artifacts are bound into a root of the
 monitor's own, which then is all there is, and the monitor is another user.
 """

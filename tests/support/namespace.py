@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Mount namespaces and mount(2), straight from libc.
 
 The tests mount a great deal. In a mount namespace of their own nothing of it can reach the machine,

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """fsopen(2) and its kin, by which newer tools mount: one option a call, none parsed before."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What every test of the programs has: nothing before it, and nothing after it."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Directories that tell which of them the kernel's overlayfs took for layers, and in which order.
 
 Not from what the kernel prints, which is what a reader of it is tested with.

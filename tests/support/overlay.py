@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The kernel's own overlayfs as oracle: mount a stack, ask what is at a path.
 
 The mount is what the project promises to agree with: read-only, lower layers only, redirects not

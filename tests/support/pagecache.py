@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """How much of a file is in the page cache."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Which FUSE requests arrive at a daemon: what strace sees it read from /dev/fuse."""
 
 from __future__ import annotations

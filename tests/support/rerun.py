@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Run tests once more, with other programs than the build directory's."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Ask the project's own library, through its test program li-resolve, in the oracle's terms."""
 
 from __future__ import annotations

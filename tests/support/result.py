@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What is at a path: the one form in which the kernel's answer and ours are compared."""
 
 from __future__ import annotations

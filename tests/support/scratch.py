@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A place for layers: a real filesystem that takes every mark that overlayfs reads."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Search for a stack that kernel and view see differently, and shrink it to one worth keeping."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Take a system call away from a program, as an old kernel or a filter does."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What a containerd shim does around `urunc create` and `urunc delete`, in two ways: straight from
 packaging/containerd/README.md, and by the program of the example that lies beside that.
 """

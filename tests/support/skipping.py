@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Skipping, and the switch that forbids it.
 
 A test that quietly does not run proves nothing. With VIEWFS_MUST_RUN=1 (CI sets it) only what the

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Views that come and go in every way there is, on a machine that runs short of everything."""
 
 from __future__ import annotations

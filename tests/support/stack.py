@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Describe a stack of overlayfs layers, and make it real.
 
 A description is plain data: equal descriptions make equal trees, times included, and the printed

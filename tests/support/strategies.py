@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Hypothesis strategies for stacks of layers, and the paths worth asking one for.
 
 Names are few, so that layers collide; what stands at them is drawn from tables that hold every kind

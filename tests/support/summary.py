@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Add up what all test runners counted, and print the closing line of `tests/run`."""
 
 from __future__ import annotations

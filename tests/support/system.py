@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Other systems' root directories, in which commands run on this machine's kernel."""
 
 from __future__ import annotations

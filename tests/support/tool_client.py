@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Ask the test programs that answer requests on stdin with lines of JSON on stdout."""
 
 from __future__ import annotations

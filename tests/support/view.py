@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Run the programs under test, and mount views with them."""
 
 from __future__ import annotations

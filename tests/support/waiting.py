@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Wait for a condition, never for a time."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Newer releases of Debian, with their compilers and libraries, on this machine's kernel."""
 
 from __future__ import annotations

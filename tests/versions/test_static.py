@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The static build: one file, linked with musl, which serves views where there is nothing else."""
 
 from __future__ import annotations

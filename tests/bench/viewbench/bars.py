@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The numbers that the project set out to reach, and whether this run reached them."""
 
 from __future__ import annotations

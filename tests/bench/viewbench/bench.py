@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What every measurement has at hand."""
 
 from __future__ import annotations

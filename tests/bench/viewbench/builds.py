@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The builds of urunc-viewfs that are measured: what each is, and what it can do here."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Charts of a run's JSON: from the figures alone, so that they can be drawn again at any time."""
 
 from __future__ import annotations

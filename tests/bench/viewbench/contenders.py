@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Who takes part: the builds of urunc-viewfs, and what else could be done in a view's place.
 
 A contender says how a stack is shown at a directory: the command, and what takes it away again.

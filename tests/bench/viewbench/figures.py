@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Medians, quartiles and ratios: what is said of many samples."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Run the benchmark where nothing of it can stay: namespaces, and one private directory.
 
 It mounts thousands of times and starts as many daemons. In a mount and a PID namespace of its own

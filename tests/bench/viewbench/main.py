@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The command: its words, the two halves (outside and inside the namespaces), and the report."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What is measured on: stacks of layers with artifacts in them, an image for squashfuse, and the
 small programs of this benchmark."""
 

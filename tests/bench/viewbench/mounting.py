@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Mount a contender from here, look at its processes, unmount it, and see that nothing is left.
 
 This process takes in its descendants' orphans: a daemon's end is then something to wait for.

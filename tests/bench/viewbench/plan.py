@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The plan that the program `spawn` carries out, and what it found."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Tables: ratios first, absolute numbers after them, as of this machine and this run."""
 
 from __future__ import annotations

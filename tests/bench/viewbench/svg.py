@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A picture as SVG text: the same figures give the same bytes, on any machine."""
 
 from __future__ import annotations

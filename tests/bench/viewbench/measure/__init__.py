@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The measurements, in the order in which they run. Each module's measure() returns a Section."""
 
 from __future__ import annotations

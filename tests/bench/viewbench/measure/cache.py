@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """How often the artifacts are in the page cache when N containers of one image read theirs."""
 
 from __future__ import annotations

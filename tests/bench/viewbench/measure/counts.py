@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What is the same in every run, however busy the machine is: calls, requests, pages.
 
 The short form in continuous integration holds a view to these; times would only be noise there.

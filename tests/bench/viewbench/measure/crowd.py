@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Many views at once: the time, the memory, and that nothing is left."""
 
 from __future__ import annotations

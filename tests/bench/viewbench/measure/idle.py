@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What a mounted view costs that nobody reads at the moment."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What the shared index of layers saves, and what it costs where it does not know the layers.
 
 Each build is compared with itself, told not to use one. The index lies in memory, as below /run.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """QEMU's own loading: from exec until it has read the kernel, mapped the initrd and left again.
 
 With -S the guest never runs, and "quit" is already waiting on the monitor: a guest's own start

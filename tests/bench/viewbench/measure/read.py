@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Reading artifacts, in the ways in which monitors read them."""
 
 from __future__ import annotations

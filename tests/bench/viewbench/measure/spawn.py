@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """From posix_spawn to a mount that is ready, and to its first bytes; and what each layer adds.
 
 All numbers of layers are measured in the same rounds: they are compared with each other too.
