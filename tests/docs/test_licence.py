@@ -17,7 +17,7 @@ LINES = 3
 
 
 def tracked() -> list[str]:
-    command = ["git", "-C", SOURCE, "ls-files", "-z"]
+    command = ["git", "-C", SOURCE, "-c", f"safe.directory={SOURCE}", "ls-files", "-z"]
     done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=False)
     if done.returncode != 0:
         skipping.skip("no checkout: git does not say which files are the project's")
