@@ -53,7 +53,7 @@ class Group:
 def group(scratch: Path) -> Iterator[Group]:
     """A fresh one, removed after. Where no hierarchy with memory is mounted, version 1's is mounted
     below SCRATCH, for this mount namespace. Raises Unavailable."""
-    hierarchy, unified = _mounted() or (_mount(scratch), False)
+    hierarchy, unified = mounted() or (_mount(scratch), False)
     made = Group(hierarchy / f"{PREFIX}{scratch.name}", unified)
     made.directory.mkdir()
     try:
@@ -65,7 +65,7 @@ def group(scratch: Path) -> Iterator[Group]:
         made.directory.rmdir()
 
 
-def _mounted() -> tuple[Path, bool] | None:
+def mounted() -> tuple[Path, bool] | None:
     """The root of a hierarchy that accounts memory, and whether it is version 2's."""
     for line in Path("/proc/self/mountinfo").read_text().splitlines():
         fields, _, rest = line.partition(" - ")
@@ -89,9 +89,14 @@ def _mount(scratch: Path) -> Path:
     return place
 
 
-def remove_left(name: str) -> None:
+def all_left() -> list[Path]:
+    """The groups of all runs, where a hierarchy is mounted."""
+    found = mounted()
+    return list(found[0].glob(PREFIX + "*")) if found else []
+
+
+def remove_left(scratch: str) -> None:
     """What an interrupted run, whose scratch directory had that name, may have left."""
-    with contextlib.suppress(OSError):
-        found = _mounted()
-        if found:
-            (found[0] / f"{PREFIX}{name}").rmdir()
+    for directory in all_left():
+        if directory.name == PREFIX + scratch:
+            directory.rmdir()

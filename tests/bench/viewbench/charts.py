@@ -218,8 +218,7 @@ def _lines(
             picture.mark(x, y, shape, colour)
         words = f"{name}  {_short(list(points.values())[-1])} {beside[name]}"
         ends.append((line[-1], name, words))
-    at = f"{every_x[-1]:g} {x_unit.removesuffix(' (log)')}"
-    picture.text(WIDTH - RIGHT + 38, TOP - 24, f"Of {at}:", size=11)
+    picture.text(WIDTH - RIGHT + 38, TOP - 24, "At each line's end:", size=11)
     _names(picture, sorted(ends), views)
     return picture
 

@@ -48,7 +48,8 @@ $TMPDIR, else /var/tmp), and leaves nothing. The last table has the numbers that
 out to reach.
 
 fuse-overlayfs 2 takes part where it is installed below $VIEWFS_FUSE_OVERLAYFS_2 (default:
-fuse-overlayfs-2.0.0 in the first build directory). A full run installs it there by cargo, once.
+fuse-overlayfs-2.0.0 in the first build directory; none: not at all). A full run installs it there
+by cargo 1.85 or newer, once.
 `--only index --builds DIR` measures the index alone, and says from how many layers on it pays.
 """
 

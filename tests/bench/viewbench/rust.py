@@ -12,12 +12,16 @@ from pathlib import Path
 VERSION = "2.0.0"
 VARIABLE = "VIEWFS_FUSE_OVERLAYFS_2"
 """Names the directory; what is there already is not built again."""
+NONE = "none"
+"""In place of a directory: leave it out."""
 CARGO = (1, 85)
 
 
 def prefix(build: Path) -> Path:
     """Where it is or belongs: $VIEWFS_FUSE_OVERLAYFS_2, else a directory in BUILD."""
     named = os.environ.get(VARIABLE)
+    if named == NONE:
+        return Path(NONE)
     return Path(named).resolve() if named else build / f"fuse-overlayfs-{VERSION}"
 
 
@@ -28,6 +32,8 @@ def program() -> Path:
 
 def absent() -> str | None:
     """Why it takes no part; None: it does."""
+    if os.environ.get(VARIABLE) == NONE:
+        return f"${VARIABLE} says so"
     if program().exists():
         return None
     return _no_cargo() or f"not installed in {program().parent.parent}; a full run does that"
@@ -35,7 +41,7 @@ def absent() -> str | None:
 
 def install() -> None:
     """Build it where it is not there and can be. That it failed is said by absent()."""
-    if program().exists() or _no_cargo():
+    if os.environ.get(VARIABLE) == NONE or program().exists() or _no_cargo():
         return
     root = program().parent.parent
     print(f"Building fuse-overlayfs {VERSION} in {root}, once", flush=True)

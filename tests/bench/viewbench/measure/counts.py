@@ -45,8 +45,9 @@ def _starting(bench: Bench, section: Section) -> Table:
     for build in bench.builds:
         found = {size: _calls(bench, build, bench.stacks[size]) for size in sizes}
         few, many = bench.scale.reference, sizes[-1]
-        each = (found[many] - found[few]) / (many - few)
-        table.add(build.name, *(str(found[size]) for size in sizes), f"{each:.2f}")
+        each = (found[many] - found[few]) / (many - few) if many > few else None
+        shown = "-" if each is None else f"{each:.2f}"
+        table.add(build.name, *(str(found[size]) for size in sizes), shown)
         section.data[build.name] = {
             "calls": {str(size): count for size, count in found.items()},
             "calls_per_layer": each,

@@ -139,9 +139,9 @@ def _slope(before: float | None, after: float | None, layers: int) -> str:
 
 def _growth_figures(bench: Bench, timings: Timings) -> dict[str, dict[str, Figure | None]]:
     few, many = bench.scale.reference, max(bench.scale.layers)
-    found = {}
+    found: dict[str, dict[str, Figure | None]] = {}
     for name, count in timings:
-        if count != few or (name, many) not in timings:
+        if count != few or many == few or (name, many) not in timings:
             continue
         before, after = timings[name, few], timings[name, many]
         found[name] = {
