@@ -22,7 +22,7 @@ from ..contenders import (
     view,
 )
 from ..figures import Figure, Samples, difference, figure, quickest, ratio, show
-from ..material import CONFIG, MIB, Stack
+from ..material import CONFIG, MIB
 from ..mounting import Failed, mounted
 from ..plan import Step, Timing, carry_out, micros
 from ..report import Table
