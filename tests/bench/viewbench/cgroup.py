@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -99,4 +100,7 @@ def remove_left(scratch: str) -> None:
     """What an interrupted run, whose scratch directory had that name, may have left."""
     for directory in all_left():
         if directory.name == PREFIX + scratch:
-            directory.rmdir()
+            try:
+                directory.rmdir()
+            except OSError as error:
+                print(f"bench: {directory} is left: {error.strerror}", file=sys.stderr)

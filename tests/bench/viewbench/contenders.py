@@ -254,7 +254,7 @@ def first_artifact(start: Start) -> Path | None:
 
 
 def _found(program: str) -> str:
-    """posix_spawn wants a path. Of a program that is not there nobody asks for the command."""
+    """posix_spawn wants a path. The command of a program that is absent is never run."""
     return shutil.which(program) or program
 
 

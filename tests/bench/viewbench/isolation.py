@@ -68,7 +68,7 @@ def _run_inside(command: Sequence[str]) -> int:
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    """End the namespace's first process, and with it all others; unshare then ends by itself.
+    """End the namespace's first process, and with it all others; unshare then ends too.
 
     unshare alone must not be killed: it would be gone before the others are.
     """

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a mounted view costs that nobody reads at the moment."""
+"""What a mounted view costs while no process reads it."""
 
 from __future__ import annotations
 
