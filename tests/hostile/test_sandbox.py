@@ -416,7 +416,7 @@ def test_without_close_range(place: Path, layers: list[bytes], error: str) -> No
 
 def test_what_can_be_had_is_said() -> None:
     text = run(program(), "--version").stdout
-    assert re.search(r"^  sandbox +whole$", text, re.MULTILINE)
+    assert re.search(r"^  sandbox +full$", text, re.MULTILINE)
     assert re.search(r"^  landlock +version \d+$", text, re.MULTILINE)
 
 

@@ -38,11 +38,11 @@ mutant(
 )
 mutant(
     "xattr-whiteouts-are-files",
-    ("whiteout.c", " || facts->marks & MARK_WHITEOUT)", ")"),
+    ("whiteout.c", " || facts->marks & OVL_XATTR_WHITEOUT)", ")"),
 )
 mutant(
     "xattr-whiteouts-of-any-size",
-    ("whiteout.c", "(facts->size == 0 ? MARK_WHITEOUT : 0)", "MARK_WHITEOUT"),
+    ("whiteout.c", "(facts->size == 0 ? OVL_XATTR_WHITEOUT : 0)", "OVL_XATTR_WHITEOUT"),
 )
 mutant(
     "opaque-does-not-stop",
@@ -50,26 +50,26 @@ mutant(
 )
 mutant(
     "redirects-are-ignored",
-    ("whiteout.c", "facts->marks & MARK_REDIRECT ? ENTRY_REFUSED : ENTRY_DIR", "ENTRY_DIR"),
+    ("whiteout.c", "facts->marks & OVL_XATTR_REDIRECT ? ENTRY_REFUSED : ENTRY_DIR", "ENTRY_DIR"),
 )
 mutant(
     "metacopy-is-ignored",
-    ("whiteout.c", "facts->marks & MARK_METACOPY ? ENTRY_REFUSED : ENTRY_LEAF", "ENTRY_LEAF"),
+    ("whiteout.c", "facts->marks & OVL_XATTR_METACOPY ? ENTRY_REFUSED : ENTRY_LEAF", "ENTRY_LEAF"),
 )
 mutant(
     "metacopy-counts-on-any-leaf",
-    ("whiteout.c", "\treturn 0;\n", "\treturn MARK_METACOPY;\n"),
+    ("whiteout.c", "\treturn 0;\n", "\treturn OVL_XATTR_METACOPY;\n"),
 )
 mutant(
     "an-opaque-directory-may-be-redirected",
-    ("marks.c", "found & (MARK_WHITEOUT | MARK_OPAQUE)", "found & MARK_WHITEOUT"),
+    ("overlay-xattrs.c", "found & (OVL_XATTR_WHITEOUT | OVL_XATTR_OPAQUE)", "found & OVL_XATTR_WHITEOUT"),
 )
 mutant(
     "redirects-count-on-the-last-layer",
-    ("whiteout.c", "last ? 0 : MARK_OPAQUE | MARK_REDIRECT", "MARK_OPAQUE | MARK_REDIRECT"),
+    ("whiteout.c", "last ? 0 : OVL_XATTR_OPAQUE | OVL_XATTR_REDIRECT", "OVL_XATTR_OPAQUE | OVL_XATTR_REDIRECT"),
 )
 
-# ------------------------------------------------------------------------------------- marks.c
+# ----------------------------------------------------------------------------- overlay-xattrs.c
 
 OPAQUE = """\
 	char value;
@@ -84,25 +84,25 @@ OPAQUE_PREFIX = """\
 	return n == -ESTALE ? -ESTALE : n >= 1 && value[0] == 'y';
 """
 
-mutant("opaque-yes", ("marks.c", OPAQUE, OPAQUE_PREFIX))
-mutant("opaque-of-any-byte", ("marks.c", "n == 1 && value == 'y'", "n == 1"))
-mutant("opaque-by-presence", ("marks.c", "n == 1 && value == 'y'", "n >= 0 || n == -ERANGE"))
+mutant("opaque-yes", ("overlay-xattrs.c", OPAQUE, OPAQUE_PREFIX))
+mutant("opaque-of-any-byte", ("overlay-xattrs.c", "n == 1 && value == 'y'", "n == 1"))
+mutant("opaque-by-presence", ("overlay-xattrs.c", "n == 1 && value == 'y'", "n >= 0 || n == -ERANGE"))
 mutant(
     "an-empty-whiteout-mark-is-none",
-    ("marks.c", "n == -ESTALE ? -ESTALE : n >= 0;", "n == -ESTALE ? -ESTALE : n > 0;"),
+    ("overlay-xattrs.c", "n == -ESTALE ? -ESTALE : n >= 0;", "n == -ESTALE ? -ESTALE : n > 0;"),
 )
 
 CHOICE = "userxattr ? names[i].user : names[i].trusted"
 
 mutant(
-    "user-and-trusted-mixed-up", ("marks.c", CHOICE, "userxattr ? names[i].trusted : names[i].user")
+    "user-and-trusted-mixed-up", ("overlay-xattrs.c", CHOICE, "userxattr ? names[i].trusted : names[i].user")
 )
-mutant("always-trusted", ("marks.c", CHOICE, "names[i].trusted"))
-mutant("always-user", ("marks.c", CHOICE, "names[i].user"))
+mutant("always-trusted", ("overlay-xattrs.c", CHOICE, "names[i].trusted"))
+mutant("always-user", ("overlay-xattrs.c", CHOICE, "names[i].user"))
 mutant(
     "either-namespace",
     (
-        "marks.c",
+        "overlay-xattrs.c",
         f"r = mark_read(fd, mark, {CHOICE}, userxattr);",
         "r = mark_read(fd, mark, names[i].user, userxattr);\n\t\tif (r == 0)\n"
         "\t\t\tr = mark_read(fd, mark, names[i].trusted, userxattr);",
@@ -110,34 +110,34 @@ mutant(
 )
 mutant(
     "no-redirect-is-invalid",
-    ("marks.c", "return redirect_is_valid(value) ? 1 : -EINVAL;", "return 1;"),
+    ("overlay-xattrs.c", "return redirect_is_valid(value) ? 1 : -EINVAL;", "return 1;"),
 )
 mutant(
     "an-empty-redirect-is-valid",
-    ("marks.c", "n == 0)\n\t\treturn -EINVAL;", "n == 0)\n\t\treturn 1;"),
+    ("overlay-xattrs.c", "n == 0)\n\t\treturn -EINVAL;", "n == 0)\n\t\treturn 1;"),
 )
 mutant(
     "a-relative-redirect-may-have-a-slash",
-    ("marks.c", "return !strchr(value, '/');", "return true;"),
+    ("overlay-xattrs.c", "return !strchr(value, '/');", "return true;"),
 )
 mutant(
     "a-redirect-on-a-plain-file-is-read",
-    ("marks.c", "!is_dir && !(found & MARK_METACOPY)", "false"),
+    ("overlay-xattrs.c", "!is_dir && !(found & OVL_XATTR_METACOPY)", "false"),
 )
 mutant(
     "metacopy-of-any-size",
-    ("marks.c", "n == 0 || n >= METACOPY_SIZE_MIN ? 1 : -EIO", "1"),
+    ("overlay-xattrs.c", "n == 0 || n >= METACOPY_SIZE_MIN ? 1 : -EIO", "1"),
 )
 mutant(
     "metacopy-of-no-more-than-68-bytes",
-    ("marks.c", "n >= METACOPY_SIZE_MIN ? 1", "(n >= METACOPY_SIZE_MIN && n <= 68) ? 1"),
+    ("overlay-xattrs.c", "n >= METACOPY_SIZE_MIN ? 1", "(n >= METACOPY_SIZE_MIN && n <= 68) ? 1"),
 )
 
 # ------------------------------------------------------------------------------------- merge.c
 
-HIDDEN = "note(row, i, SEEN_HIDDEN, &entry);\n\t\t"
+HIDDEN = "note(row, i, PROBE_HIDDEN, &entry);\n\t\t"
 LAST = "merge_layer(stack, at, i, i == last, row, &found)"
-PART = "if (at->reach[i] >= at->depth)\n\t\t\tr = merge_layer("
+PART = "if (at->member_depth[i] >= at->depth)\n\t\t\tr = merge_layer("
 
 mutant(
     "opaque-roots",
@@ -157,7 +157,7 @@ static bool root_is_opaque(struct li_stack *stack, size_t i)
 	unsigned marks = 0;
 
 	if (stack_open_entry(stack, i, "", &root) == 0)
-		marks_read(root.fd, MARK_OPAQUE, stack->userxattr, true, &marks);
+		overlay_xattrs_read(root.fd, OVL_XATTR_OPAQUE, stack->userxattr, true, &marks);
 	return marks;
 }
 
@@ -196,7 +196,7 @@ mutant(
 )
 mutant(
     "layers-stay-when-leaving-a-directory",
-    ("position.c", "if (at->reach[i] > depth)", "if (at->reach[i] > depth + 1)"),
+    ("cursor.c", "if (at->member_depth[i] > depth)", "if (at->member_depth[i] > depth + 1)"),
 )
 
 # ----------------------------------------------------------------------------------- resolve.c
@@ -218,7 +218,7 @@ walk.next = walk.rest = strdup(path);
 mutant("41-links", ("resolve.c", "> LI_LINKS_MAX", "> LI_LINKS_MAX + 1"))
 mutant("39-links", ("resolve.c", "> LI_LINKS_MAX", "> LI_LINKS_MAX - 1"))
 mutant("dot-dot-is-lexical", ("resolve.c", "walk.next = walk.rest = strdup(path);\n", LEXICALLY))
-mutant("dot-dot-stays", ("resolve.c", "\t\tposition_parent(&walk->at);\n", ""))
+mutant("dot-dot-stays", ("resolve.c", "\t\tcursor_parent(&walk->at);\n", ""))
 mutant(
     "an-absolute-link-is-relative",
     ("resolve.c", "if (body[0] == '/')", "if (body[0] == '\\0')"),
@@ -288,12 +288,12 @@ index_mutant(
 )
 index_mutant(
     "a-layer-that-was-not-asked-has-nothing",
-    ("observed.c", "seen == SEEN_NOTHING || (", "("),
-    ("observed.c", "return seen != SEEN_ABSENT &&", "return seen != SEEN_ABSENT && seen &&"),
+    ("lookup-log.c", "seen == PROBE_NOTHING || (", "("),
+    ("lookup-log.c", "return seen != PROBE_ABSENT &&", "return seen != PROBE_ABSENT && seen &&"),
 )
 index_mutant(
     "what-is-hidden-is-absent",
-    ("observed.c", "(seen == SEEN_HIDDEN && !found)", "false"),
+    ("lookup-log.c", "(seen == PROBE_HIDDEN && !found)", "false"),
 )
 index_mutant(
     "nothing-hides-what-is-known",
@@ -307,7 +307,7 @@ index_mutant(
     "the-layers-below-always-count",
     (
         "merge.c",
-        "stack->known < stack->size && at->reach[stack->known] >= at->depth",
+        "stack->known < stack->size && at->member_depth[stack->known] >= at->depth",
         "stack->known < stack->size",
     ),
 )

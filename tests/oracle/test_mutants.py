@@ -24,7 +24,7 @@ from support.result import Result
 from support.stack import Stack
 
 SOURCES = Path(__file__).resolve().parents[2]
-MODULES = sorted((SOURCES / "layerindex").glob("*.c"))
+MODULES = sorted((SOURCES / "layerindex").rglob("*.c"))
 FLAGS = ["-std=gnu17", "-O1", "-D_GNU_SOURCE", "-D_FILE_OFFSET_BITS=64", f"-I{SOURCES}"]
 
 SEED = 1
@@ -109,7 +109,7 @@ def mutated(mutant: Mutant) -> dict[str, str]:
     """The new texts of the files that MUTANT changes."""
     texts: dict[str, str] = {}
     for name, old, new in mutant.edits:
-        text = texts.get(name) or (SOURCES / "layerindex" / name).read_text()
+        text = texts.get(name) or next(m for m in MODULES if m.name == name).read_text()
         count = text.count(old)
         assert count == 1, f"{mutant.name}: {count} times in {name}, not once: {old!r}"
         texts[name] = text.replace(old, new)
