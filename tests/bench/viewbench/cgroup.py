@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A memory cgroup of its own: what processes take of everything, kernel memory included."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A run's figures as JSON text, a row of a table on a line: two runs can be compared by eye."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """From how many layers on the index pays, by the intervals of one run."""
 
 from __future__ import annotations

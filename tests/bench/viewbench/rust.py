@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """fuse-overlayfs 2, the rewrite in Rust: no release of Debian has it, so cargo installs it in a
 directory of its own."""
 

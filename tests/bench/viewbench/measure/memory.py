@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What an idle view takes of everything: its process's memory, and the kernel's for it."""
 
 from __future__ import annotations
