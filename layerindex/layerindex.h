@@ -107,8 +107,8 @@ int li_stack_open(char *const *paths, size_t n, unsigned flags, const struct li_
 int li_stack_publish(struct li_stack *stack);
 
 /*
- * The name of a file of the index that was about these layers and is damaged, foreign or of another
- * version; borrowed until the stack is closed. NULL: there was none.
+ * The name of a file of the index that was about these layers and is damaged or foreign; borrowed
+ * until the stack is closed. NULL: there was none. One of another version is no damage.
  */
 const char *li_stack_damaged_entry(const struct li_stack *stack);
 

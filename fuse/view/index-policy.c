@@ -114,8 +114,7 @@ void index_policy_report(const struct li_stack *stack)
 	const char *entry = li_stack_damaged_entry(stack);
 
 	if (entry)
-		log_warn("layer index: entry %s is damaged or of another version, and is replaced",
-			 entry);
+		log_warn("layer index: entry %s is damaged, and is replaced", entry);
 }
 
 void index_policy_publish(struct li_stack *stack)

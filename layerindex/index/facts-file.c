@@ -10,28 +10,39 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <zstd.h>
-#include <zstd_errors.h>
 
+#include "layerindex/hash/siphash.h"
 #include "layerindex/layerindex.h"
 
 static const char magic[4] = {'U', 'V', 'F', 'X'};
 
 enum {
-	PREFIX_SIZE = 8,  /* magic, version, zero: not compressed */
+	PREFIX_SIZE = 16, /* magic, version, zero, checksum */
 	HEADER_SIZE = 80, /* key, identity, counts */
+	KEY_SIZE = 16,	  /* of the header: what the checksum is keyed with */
 	RECORD_SIZE = 56, /* of a fact */
-	PAYLOAD_MAX = HEADER_SIZE + FACTS_MAX * RECORD_SIZE + FACTS_STRINGS_MAX,
-	LEVEL = 1, /* a few hundred bytes: more effort gains nothing */
 };
 
-_Static_assert(PAYLOAD_MAX + PAYLOAD_MAX / 128 + 1024 < FACTS_FILE_MAX,
-	       "what can be encoded must be readable, compressible or not");
+_Static_assert(PREFIX_SIZE + HEADER_SIZE + FACTS_MAX * RECORD_SIZE + FACTS_STRINGS_MAX ==
+		       FACTS_FILE_MAX,
+	       "the largest file that can be encoded is the largest that is read");
 
 /* A place in a payload that has been checked to be long enough. */
 struct cursor {
 	uint8_t *at;
 };
+
+/* The same of one that is only read. */
+struct reader {
+	const uint8_t *at;
+};
+
+static void put16(struct cursor *cursor, uint16_t value)
+{
+	value = htole16(value);
+	memcpy(cursor->at, &value, sizeof(value));
+	cursor->at += sizeof(value);
+}
 
 static void put32(struct cursor *cursor, uint32_t value)
 {
@@ -47,7 +58,16 @@ static void put64(struct cursor *cursor, uint64_t value)
 	cursor->at += sizeof(value);
 }
 
-static uint32_t get32(struct cursor *cursor)
+static uint16_t get16(struct reader *cursor)
+{
+	uint16_t value;
+
+	memcpy(&value, cursor->at, sizeof(value));
+	cursor->at += sizeof(value);
+	return le16toh(value);
+}
+
+static uint32_t get32(struct reader *cursor)
 {
 	uint32_t value;
 
@@ -56,7 +76,7 @@ static uint32_t get32(struct cursor *cursor)
 	return le32toh(value);
 }
 
-static uint64_t get64(struct cursor *cursor)
+static uint64_t get64(struct reader *cursor)
 {
 	uint64_t value;
 
@@ -75,7 +95,7 @@ static void put_chain(struct cursor *cursor, const struct chain *chain)
 	put32(cursor, chain->top_path);
 }
 
-static void get_chain(struct cursor *cursor, struct chain *ret)
+static void get_chain(struct reader *cursor, struct chain *ret)
 {
 	for (size_t i = 0; i < 2; i++)
 		ret->key.words[i] = get64(cursor);
@@ -99,7 +119,7 @@ static void put_fact(struct cursor *cursor, const struct fact *fact)
 	put32(cursor, fact->stamp.changed_ns);
 }
 
-static int get_fact(struct cursor *cursor, uint32_t layers, uint32_t strings, struct fact *ret)
+static int get_fact(struct reader *cursor, uint32_t layers, uint32_t strings, struct fact *ret)
 {
 	uint32_t kind = get32(cursor);
 	uint32_t zero;
@@ -119,15 +139,24 @@ static int get_fact(struct cursor *cursor, uint32_t layers, uint32_t strings, st
 	return 0;
 }
 
-/* Takes the payload apart; *n* is its size. */
-static int parse(uint8_t *payload, size_t n, struct chain *ret_chain, struct facts *ret)
+/*
+ * The checksum of a payload: of what follows the chain's key, keyed with that key. A key comes from
+ * the boot's id, and so does the checksum.
+ */
+static uint64_t checksum(const uint8_t *payload, size_t n)
 {
-	struct cursor cursor = {payload};
+	struct siphash_key key = siphash_key_from(payload);
+
+	return siphash64(&key, payload + KEY_SIZE, n - KEY_SIZE);
+}
+
+/* Takes the payload apart; *n* is its size. */
+static int parse(const uint8_t *payload, size_t n, struct chain *ret_chain, struct facts *ret)
+{
+	struct reader cursor = {payload};
 	struct chain chain;
 	uint32_t count, strings;
 
-	if (n < HEADER_SIZE)
-		return -EINVAL;
 	get_chain(&cursor, &chain);
 	count = get32(&cursor);
 	strings = get32(&cursor);
@@ -149,78 +178,45 @@ static int parse(uint8_t *payload, size_t n, struct chain *ret_chain, struct fac
 	return 0;
 }
 
-/* How large the only frame in there says that it will be; bounded. */
-static int payload_size(const uint8_t *frame, size_t n, size_t *ret)
-{
-	unsigned long long size = ZSTD_getFrameContentSize(frame, n);
-
-	if (size == ZSTD_CONTENTSIZE_UNKNOWN || size == ZSTD_CONTENTSIZE_ERROR ||
-	    size > PAYLOAD_MAX || ZSTD_findFrameCompressedSize(frame, n) != n)
-		return -EINVAL;
-	*ret = (size_t)size;
-	return 0;
-}
-
 int facts_file_decode(const void *bytes, size_t n, struct chain *ret_chain, struct facts *ret)
 {
-	const uint8_t *file = bytes;
-	cleanup_free uint8_t *payload = NULL;
-	size_t size, r;
+	struct reader cursor = {bytes};
 
-	if (n < PREFIX_SIZE || n > FACTS_FILE_MAX || memcmp(file, magic, sizeof(magic)) != 0)
+	if (n < sizeof(magic) + 4 || n > FACTS_FILE_MAX || memcmp(bytes, magic, sizeof(magic)) != 0)
 		return -EINVAL;
-	if (file[4] != FACTS_FILE_VERSION || file[5] != 0)
+	cursor.at += sizeof(magic);
+	if (get16(&cursor) != FACTS_FILE_VERSION)
 		return -EPROTO;
-	if (file[6] != 0 || file[7] != 0 ||
-	    payload_size(file + PREFIX_SIZE, n - PREFIX_SIZE, &size) < 0)
+	if (n < PREFIX_SIZE + HEADER_SIZE || get16(&cursor) != 0)
 		return -EINVAL;
-	payload = malloc(size + 1);
-	if (!payload)
-		return -ENOMEM;
-	r = ZSTD_decompress(payload, size, file + PREFIX_SIZE, n - PREFIX_SIZE);
-	if (ZSTD_isError(r))
-		return ZSTD_getErrorCode(r) == ZSTD_error_memory_allocation ? -ENOMEM : -EINVAL;
-	return r == size ? parse(payload, size, ret_chain, ret) : -EINVAL;
-}
-
-static size_t compress(void *to, size_t room, const void *from, size_t n)
-{
-	ZSTD_CCtx *context = ZSTD_createCCtx();
-	size_t r = 0;
-
-	if (!context)
-		return 0;
-	if (!ZSTD_isError(ZSTD_CCtx_setParameter(context, ZSTD_c_compressionLevel, LEVEL)) &&
-	    !ZSTD_isError(ZSTD_CCtx_setParameter(context, ZSTD_c_checksumFlag, 1)))
-		r = ZSTD_compress2(context, to, room, from, n);
-	ZSTD_freeCCtx(context);
-	return ZSTD_isError(r) ? 0 : r;
+	n -= PREFIX_SIZE;
+	if (get64(&cursor) != checksum(cursor.at, n))
+		return -EINVAL;
+	return parse(cursor.at, n, ret_chain, ret);
 }
 
 int facts_file_encode(const struct chain *chain, const struct facts *facts, void **ret,
 		      size_t *ret_size)
 {
 	size_t size = HEADER_SIZE + facts->count * RECORD_SIZE + facts->size;
-	cleanup_free uint8_t *payload = malloc(size);
-	size_t room = PREFIX_SIZE + ZSTD_compressBound(size);
-	cleanup_free uint8_t *file = malloc(room);
-	struct cursor cursor = {payload};
-	size_t n;
+	cleanup_free uint8_t *file = malloc(PREFIX_SIZE + size);
+	struct cursor cursor = {file}, prefix = {file};
 
-	if (!payload || !file)
+	if (!file)
 		return -ENOMEM;
+	cursor.at += PREFIX_SIZE;
 	put_chain(&cursor, chain);
 	put32(&cursor, (uint32_t)facts->count);
 	put32(&cursor, (uint32_t)facts->size);
 	for (size_t i = 0; i < facts->count; i++)
 		put_fact(&cursor, &facts->items[i]);
 	memcpy(cursor.at, facts->strings, facts->size);
-	memcpy(file, magic, sizeof(magic));
-	memcpy(file + sizeof(magic), (uint8_t[]){FACTS_FILE_VERSION, 0, 0, 0}, 4);
-	n = compress(file + PREFIX_SIZE, room - PREFIX_SIZE, payload, size);
-	if (n == 0)
-		return -ENOMEM;
+	memcpy(prefix.at, magic, sizeof(magic));
+	prefix.at += sizeof(magic);
+	put16(&prefix, FACTS_FILE_VERSION);
+	put16(&prefix, 0);
+	put64(&prefix, checksum(file + PREFIX_SIZE, size));
 	*ret = TAKE_PTR(file);
-	*ret_size = PREFIX_SIZE + n;
+	*ret_size = PREFIX_SIZE + size;
 	return 0;
 }

@@ -9,8 +9,8 @@
 #include "layerindex/index/identity.h"
 
 enum {
-	FACTS_FILE_VERSION = 1,
-	FACTS_FILE_MAX = 128 << 10, /* bytes of a file, compressed or not */
+	FACTS_FILE_VERSION = 2,
+	FACTS_FILE_MAX = 69216, /* bytes of a file */
 };
 
 /* Whose facts they are. */

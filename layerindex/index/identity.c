@@ -1,15 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A key is 128 bits of a hash in two lanes, each made of xxHash64's round and last mix. Nobody who
- * writes an image chooses inode numbers and times: it is there to tell apart, not to withstand.
+ * A key is SipHash-2-4 with 128 bits of output, keyed with the boot's id for what lies below the
+ * bottom layer, and with the key of the layers below for each layer. The boot's id is no secret: it
+ * keeps two boots apart. What keeps an entry from being made up is the index's directory, which
+ * only its owner may write.
  */
 #include "layerindex/index/identity.h"
 
+#include <endian.h>
 #include <errno.h>
-#include <inttypes.h>
-#include <stdio.h>
-#include <string.h>
 #include <sys/sysmacros.h>
+
+#include "layerindex/hash/siphash.h"
 
 /* Linux 6.8; not in Debian 12's headers. */
 #define MNT_ID_UNIQUE 0x4000U
@@ -59,57 +61,32 @@ bool identity_is_same_directory(const struct identity *a, const struct identity 
 	return true;
 }
 
-static const uint64_t primes[] = {0x9e3779b185ebca87, 0xc2b2ae3d27d4eb4f, 0x165667b19e3779f9};
-
-static uint64_t rotate(uint64_t word, int bits)
-{
-	return word << bits | word >> (64 - bits);
-}
-
-static uint64_t avalanche(uint64_t word)
-{
-	word = (word ^ word >> 33) * primes[1];
-	word = (word ^ word >> 29) * primes[2];
-	return word ^ word >> 32;
-}
-
-static void add_word(struct chain_key *key, uint64_t word)
-{
-	key->words[0] = rotate(key->words[0] + word * primes[1], 31) * primes[0];
-	key->words[1] = rotate((key->words[1] ^ word) * primes[2], 27) * primes[0] + primes[1];
-}
-
-static struct chain_key finished(const struct chain_key *key)
-{
-	return (struct chain_key){{
-		avalanche(key->words[0] ^ rotate(key->words[1], 17)),
-		avalanche(key->words[1] + rotate(key->words[0], 43)),
-	}};
-}
-
 struct chain_key chain_key_start(const uint8_t boot[static 16], bool userxattr)
 {
-	struct chain_key key = {{primes[0], primes[2]}};
-	uint64_t words[2];
+	struct siphash_key key = siphash_key_from(boot);
+	struct chain_key ret;
 
-	memcpy(words, boot, sizeof(words));
-	add_word(&key, words[0]);
-	add_word(&key, words[1]);
-	add_word(&key, userxattr);
-	return finished(&key);
+	siphash128(&key, (uint8_t[]){userxattr}, 1, ret.words);
+	return ret;
 }
 
 struct chain_key chain_key_on(const struct identity *layer, const struct chain_key *below)
 {
-	struct chain_key key = *below;
+	struct siphash_key key = {{below->words[0], below->words[1]}};
+	uint64_t words[IDENTITY_WORDS];
+	struct chain_key ret;
 
 	for (size_t i = 0; i < IDENTITY_WORDS; i++)
-		add_word(&key, layer->words[i]);
-	return finished(&key);
+		words[i] = htole64(layer->words[i]);
+	siphash128(&key, words, sizeof(words), ret.words);
+	return ret;
 }
 
 void chain_key_name(const struct chain_key *key, char ret[static CHAIN_KEY_NAME + 1])
 {
-	snprintf(ret, CHAIN_KEY_NAME + 1, "%016" PRIx64 "%016" PRIx64, key->words[0],
-		 key->words[1]);
+	static const char digits[] = "0123456789abcdef";
+
+	for (size_t i = 0; i < CHAIN_KEY_NAME; i++)
+		ret[i] = digits[key->words[i / 16] >> (60 - i % 16 * 4) & 15];
+	ret[CHAIN_KEY_NAME] = '\0';
 }

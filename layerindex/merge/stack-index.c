@@ -115,7 +115,8 @@ static void load(struct li_stack *stack, struct stack_index *known)
 			return;
 		}
 		facts_done(&known->facts);
-		if (r == 0 || r == -EINVAL || r == -EPROTO)
+		/* One of another version is replaced, too, and is no damage. */
+		if (r == 0 || r == -EINVAL)
 			chain_key_name(&known->keys[i], known->damaged);
 	}
 }

@@ -207,6 +207,19 @@ def test_damaged_entries_are_replaced_with_one_warning(place: Path, index: Path)
         look(place, "-o", option)
 
 
+@pytest.mark.parametrize("version", [1, 3])
+def test_entries_of_another_version_are_replaced_without_a_warning(
+    place: Path, index: Path, version: int
+) -> None:
+    option = lowerdir(snapshots(place))
+    look(place, "-o", option)
+    good = entries(index)
+    for name, content in good.items():
+        (index / name).write_bytes(content[:4] + bytes([version]) + content[5:])
+    look(place, "-o", option)
+    assert entries(index) == good
+
+
 def test_a_hit_is_checked_against_its_file(place: Path, index: Path) -> None:
     """A layer may not be changed; where it was, what the index says of it is not believed."""
     layers = snapshots(place)

@@ -24,7 +24,7 @@ from support.result import Result
 from support.stack import Stack
 
 SOURCES = Path(__file__).resolve().parents[2]
-MODULES = sorted((SOURCES / "layerindex").rglob("*.c"))
+MODULES = {path.name: path for path in sorted((SOURCES / "layerindex").rglob("*.c"))}
 FLAGS = ["-std=gnu17", "-O1", "-D_GNU_SOURCE", "-D_FILE_OFFSET_BITS=64", f"-I{SOURCES}"]
 
 SEED = 1
@@ -98,7 +98,7 @@ def compiler() -> list[str]:
 def objects(compiler: list[str], tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Each module of the library, and li-resolve, compiled as they are."""
     directory = tmp_path_factory.mktemp("objects")
-    sources = [*MODULES, SOURCES / "tests/tools/li-resolve.c"]
+    sources = [*MODULES.values(), SOURCES / "tests/tools/li-resolve.c"]
     made = {source.name: directory / (source.stem + ".o") for source in sources}
     for source in sources:
         subprocess.run([*compiler, *FLAGS, "-c", source, "-o", made[source.name]], check=True)
@@ -109,7 +109,7 @@ def mutated(mutant: Mutant) -> dict[str, str]:
     """The new texts of the files that MUTANT changes."""
     texts: dict[str, str] = {}
     for name, old, new in mutant.edits:
-        text = texts.get(name) or next(m for m in MODULES if m.name == name).read_text()
+        text = texts.get(name) or MODULES[name].read_text()
         count = text.count(old)
         assert count == 1, f"{mutant.name}: {count} times in {name}, not once: {old!r}"
         texts[name] = text.replace(old, new)
@@ -126,7 +126,7 @@ def build(
         parts[name] = source.with_suffix(".o")
         subprocess.run([*compiler, *FLAGS, "-c", source, "-o", parts[name]], check=True)
     program = directory / "li-resolve"
-    subprocess.run([*compiler, "-o", program, *parts.values(), "-lzstd"], check=True)
+    subprocess.run([*compiler, "-o", program, *parts.values()], check=True)
     return program
 
 

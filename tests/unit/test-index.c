@@ -198,7 +198,7 @@ static void test_what_it_may_find(void **state)
 	assert_int_equal(load(index), -EINVAL);
 	make_bytes(path, zeros, sizeof(zeros));
 	assert_int_equal(load(index), -EINVAL);
-	make_bytes(path, "UVFX\2\0\0\0", 8);
+	make_bytes(path, "UVFX\1\0\0\0", 8);
 	assert_int_equal(load(index), -EPROTO);
 	assert_int_equal(publish(index, 1), 0);
 	assert_return_code(chown(path, 1, 0), errno);

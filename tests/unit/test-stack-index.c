@@ -209,6 +209,33 @@ static void test_a_damaged_entry(void **state)
 	li_index_close(index);
 }
 
+/* It is replaced, and nothing is said of it. */
+static void test_an_entry_of_another_version(void **state)
+{
+	struct li_index *index = open_index();
+	struct li_stack *stack;
+	char name[CHAIN_KEY_NAME + 1], path[64];
+
+	(void)state;
+	make_layers();
+	stack = open_indexed(index, 0, 2, "l/middle", "l/bottom");
+	chain_key_name(&stack->index->keys[0], name);
+	snprintf(path, sizeof(path), "index/%s", name);
+	learn(stack);
+	make_file(path, "UVFX\1");
+	assert_return_code(truncate(path, 200), errno);
+	stack = open_indexed(index, 0, 2, "l/middle", "l/bottom");
+	assert_null(li_stack_damaged_entry(stack));
+	/* The layer below has an entry of its own. */
+	assert_int_equal(stack->known, 1);
+	assert_string_equal(read_file(stack, "d/kernel"), "0 kernel");
+	learn(stack);
+	stack = open_indexed(index, 0, 2, "l/middle", "l/bottom");
+	assert_int_equal(stack->known, 0);
+	li_stack_close(stack);
+	li_index_close(index);
+}
+
 /* Should a layer change once more in the tick in which it was looked at, nobody could tell. */
 static void test_a_layer_of_this_tick(void **state)
 {
@@ -266,6 +293,7 @@ int main(void)
 		scratch_test(test_a_file_that_changed),
 		scratch_test(test_a_layer_that_was_replaced),
 		scratch_test(test_a_damaged_entry),
+		scratch_test(test_an_entry_of_another_version),
 		scratch_test(test_a_layer_of_this_tick),
 		scratch_test(test_whose_layers),
 	};
