@@ -8,6 +8,7 @@
 #include "fuse/cli/output.h"
 #include "fuse/cli/version.h"
 #include "fuse/process/fds.h"
+#include "fuse/process/memory.h"
 #include "fuse/process/sandbox.h"
 #include "fuse/serve/launcher.h"
 #include "fuse/serve/ready-line.h"
@@ -55,6 +56,7 @@ int main(int argc, char **argv)
 	uint64_t start_us = now_us();
 	int r;
 
+	memory_populate_program();
 	if (fds_fill_stdio() < 0)
 		return view_code_exit(CODE_ESYSTEM);
 	sandbox_early();

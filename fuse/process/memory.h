@@ -1,6 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Giving memory back that was needed for a moment and never will be again. */
+/* Taking the memory that a start needs in few steps, and giving back what serving does not need. */
 #pragma once
+
+#include <stddef.h>
+
+/*
+ * Populates the *size* bytes below *end*, a page boundary, so that writing there causes no page
+ * fault. A kernel before Linux 5.14 ignores it: every page is then populated when it is touched.
+ */
+void memory_populate_below(void *end, size_t size);
+
+/* Does the same for the first pages of the heap, and maps the program's own code. */
+void memory_populate_program(void);
 
 /*
  * Drops what lies below *address* on the stack it is on, up to 128 KiB. Nobody may be running there

@@ -7,7 +7,13 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-enum { STACK_SIZE = 512 << 10, GUARD_SIZE = 64 << 10 };
+#include "fuse/process/memory.h"
+
+enum {
+	STACK_SIZE = 512 << 10,
+	GUARD_SIZE = 64 << 10,
+	STACK_USED = 20 << 10, /* by a start, in most cases */
+};
 
 /* AddressSanitizer does not know what to make of two processes in one memory. */
 #if defined(__SANITIZE_ADDRESS__)
@@ -31,6 +37,7 @@ static char *new_stack(void)
 		return NULL;
 	if (mprotect(stack, GUARD_SIZE, PROT_NONE) < 0)
 		return NULL;
+	memory_populate_below(stack + STACK_SIZE, STACK_USED);
 	return stack + STACK_SIZE;
 }
 
