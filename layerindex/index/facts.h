@@ -39,10 +39,11 @@ struct fact {
 };
 
 struct facts {
-	struct fact items[FACTS_MAX];
 	size_t count;
 	char *strings; /* each ended by NUL; owned */
 	size_t size;   /* of all of them */
+	/* Last, because few are there: what is not touched takes no page. */
+	struct fact items[FACTS_MAX];
 };
 
 struct stamp stamp_of(const struct stat *st);

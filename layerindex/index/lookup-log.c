@@ -19,6 +19,10 @@ struct probe *lookup_log_probe(struct lookup_log *log, const char *path)
 			return &log->items[i];
 	if (log->count == FACTS_MAX)
 		return NULL;
+	if (!log->items)
+		log->items = calloc(FACTS_MAX, sizeof(*log->items));
+	if (!log->items)
+		return NULL;
 	row = &log->items[log->count];
 	row->path = strdup(path);
 	row->results = calloc(log->layers, sizeof(*row->results));
@@ -164,5 +168,6 @@ void lookup_log_done(struct lookup_log *log)
 		free(log->items[i].path);
 		free(log->items[i].results);
 	}
+	free(TAKE_PTR(log->items));
 	log->count = 0;
 }

@@ -28,7 +28,7 @@ struct probe {
 };
 
 struct lookup_log {
-	struct probe items[FACTS_MAX];
+	struct probe *items; /* FACTS_MAX of them, from the first probe on; owned */
 	size_t count;
 	size_t layers;
 };

@@ -18,13 +18,13 @@ struct stack_index {
 	const struct li_index *index; /* borrowed */
 	struct chain_key keys[CHAINS_MAX];
 	struct identity tops[CHAINS_MAX];
-	size_t chains;	    /* how many there are of both */
-	size_t loaded;	    /* the layer from which on *facts* speak; the stack's size: none */
-	struct facts facts; /* read from the index */
-	bool stale;	    /* they were found to be wrong */
-	bool stable;	    /* what is learned holds for as long as the keys do */
+	size_t chains; /* how many there are of both */
+	size_t loaded; /* the layer from which on *facts* speak; the stack's size: none */
+	bool stale;    /* the facts were found to be wrong */
+	bool stable;   /* what is learned holds for as long as the keys do */
 	struct lookup_log log;
 	char damaged[CHAIN_KEY_NAME + 1]; /* a file that is to be replaced; "": none */
+	struct facts facts;		  /* read from the index */
 };
 
 /*
