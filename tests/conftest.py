@@ -37,6 +37,9 @@ def _write_counts(reporter: pytest.TerminalReporter) -> None:
         "passed": len(reporter.getreports("passed")),
         "failed": len(reporter.getreports("failed")) + len(reporter.getreports("error")),
         "skipped": len(reporter.getreports("skipped")),
+        "failed_names": sorted(
+            report.nodeid for kind in ("failed", "error") for report in reporter.getreports(kind)
+        ),
         "missing_in_kernel": skipping.missing_in_kernel,
     }
     with tempfile.NamedTemporaryFile(
