@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from support import skipping
 from support.build import SOURCE
-from support.export import NAME, export, tarball, version
+from support.export import NAME, version
 from support.installation import FILES, USE, without_directories
 from support.system import System
 
@@ -36,8 +36,7 @@ def package(place: Path) -> Path:
     if not shutil.which("rpmbuild"):
         skipping.skip("no rpmbuild")
     top = place / "rpm"
-    (top / "SOURCES").mkdir(parents=True)
-    tarball(export(place), top / "SOURCES" / f"{NAME}-{version()}.tar.gz")
+    output(SOURCE / "packaging/source-tarball", top / "SOURCES")
     output("rpmbuild", "-bb", "--nodeps", "--define", f"_topdir {top}", SPEC)
     (built,) = top.glob(f"RPMS/*/{NAME}-{version()}-*.rpm")
     return built
