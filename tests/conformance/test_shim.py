@@ -834,5 +834,7 @@ def test_the_example_is_well_formed(tmp_path: Path) -> None:
 
 def test_the_example_needs_nothing_else() -> None:
     """The standard library, and the language that Debian 12 has."""
-    assert (EXAMPLE / "go.mod").read_text() == "module viewfs\n\ngo 1.19\n"
+    text = (EXAMPLE / "go.mod").read_text()
+    lines = [line for line in text.splitlines() if line and not line.startswith("//")]
+    assert lines == ["module viewfs", "go 1.19"]
     assert not (EXAMPLE / "go.sum").exists()
