@@ -45,7 +45,7 @@ enum { MEMORY_MAX = 64 << 20 };
 #define MACHINE 0
 #endif
 
-/* A sanitizer maps terabytes, and makes system calls and writes files of its own: it is let. */
+/* A sanitizer maps terabytes, makes system calls and writes files of its own; gcov writes files. */
 #ifdef VIEWFS_SANITIZED
 enum { SANITIZED = 1 };
 #else

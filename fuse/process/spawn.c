@@ -15,8 +15,11 @@ enum {
 	STACK_USED = 20 << 10, /* by a start, in most cases */
 };
 
-/* AddressSanitizer does not know what to make of two processes in one memory. */
-#if defined(__SANITIZE_ADDRESS__)
+/*
+ * AddressSanitizer does not track two processes in one memory, and gcov has no counters of a process
+ * that ends without exit(3), as one in shared memory does.
+ */
+#if defined(__SANITIZE_ADDRESS__) || defined(VIEWFS_COVERAGE)
 #define SHARING_IS_TRACKED 1
 #elif defined(__has_feature)
 #if __has_feature(address_sanitizer)
