@@ -8,8 +8,6 @@ from pathlib import Path
 
 import pytest
 from support.build import SOURCE
-from support.shells import Bash, Fish, Zsh
-from support.view import program, run
 from support.doc_options import (
     COMMON,
     MANUAL,
@@ -19,6 +17,9 @@ from support.doc_options import (
     page,
     sections,
 )
+from support.export import version
+from support.shells import Bash, Fish, Zsh
+from support.view import program, run
 
 PROGRAMS = ["urunc-viewfs", "mount.urunc-viewfs", "viewfsctl"]
 SHELLS = [Bash(), Zsh(), Fish()]
@@ -146,3 +147,15 @@ def test_man_reads_it(source: Path) -> None:
     shown = run("man", "--warnings", "--local-file", built, env={"MANWIDTH": "80"})
     assert (shown.status, shown.stderr) == (0, "")
     assert shown.stdout.splitlines()[0].startswith(source.stem.rpartition(".")[0] + "(")
+
+
+def test_the_packages_have_the_version_of_meson_build() -> None:
+    """And NEWS.md has a section for it."""
+    wanted = version()
+    changelog = (SOURCE / "packaging/debian/changelog").read_text()
+    spec = (SOURCE / "packaging/rpm/urunc-viewfs.spec").read_text()
+    news = (SOURCE / "NEWS.md").read_text()
+    assert re.match(r"urunc-viewfs \((.*)-\d+\) ", changelog)[1] == wanted
+    assert re.findall(r"^Version: +(\S+)$", spec, re.MULTILINE) == [wanted]
+    assert re.findall(r"^\* .* - (\S+)-\d+$", spec, re.MULTILINE)[0] == wanted
+    assert wanted in re.findall(r"^## (\S+) - \d{4}-\d\d-\d\d$", news, re.MULTILINE)
