@@ -145,7 +145,7 @@ HARMFUL = {**REFUSED, **ABSENT}
 
 
 @pytest.mark.parametrize("case", BOOTS.values(), ids=BOOTS.keys())
-def test_it_boots(place: Path, case: BadImage) -> None:
+def test_a_valid_urunc_json_boots(place: Path, case: BadImage) -> None:
     with View(place / "view", "-o", case.build(place), wrapper=LIMITED) as view:
         kernel_is(view, case.content)
         assert not (view.root / "other").exists()
@@ -153,7 +153,7 @@ def test_it_boots(place: Path, case: BadImage) -> None:
 
 
 @pytest.mark.parametrize("case", HARMFUL.values(), ids=HARMFUL.keys())
-def test_it_is_refused(place: Path, case: BadImage) -> None:
+def test_a_bad_urunc_json_is_refused(place: Path, case: BadImage) -> None:
     is_refused(case, place)
 
 

@@ -143,7 +143,7 @@ HARMFUL = {**MISSING, **REFUSED}
 
 @pytest.mark.parametrize("case", SHOWN.values(), ids=SHOWN.keys())
 @pytest.mark.parametrize("resolve", ["lazy", "ready"])
-def test_it_is_shown(place: Path, case: BadImage, resolve: str) -> None:
+def test_a_path_inside_the_image_is_shown(place: Path, case: BadImage, resolve: str) -> None:
     options = case.build(place) + b",resolve=" + resolve.encode()
     with View(place / "view", "-o", options, foreground=True, wrapper=LIMITED) as view:
         kernel_is(view, case.content)
@@ -151,12 +151,12 @@ def test_it_is_shown(place: Path, case: BadImage, resolve: str) -> None:
 
 
 @pytest.mark.parametrize("case", HARMFUL.values(), ids=HARMFUL.keys())
-def test_it_is_refused(place: Path, case: BadImage) -> None:
+def test_an_unfit_path_is_refused(place: Path, case: BadImage) -> None:
     is_refused(case, place)
 
 
 @pytest.mark.parametrize("case", HARMFUL.values(), ids=HARMFUL.keys())
-def test_it_is_not_there(place: Path, case: BadImage) -> None:
+def test_a_path_to_nothing_is_an_error(place: Path, case: BadImage) -> None:
     """A lazy view says so when it is asked, and shows the others."""
     expected = ["^urunc-viewfs: " + case.naming.removeprefix("^")]
     if not case.naming.startswith("^"):
