@@ -1,0 +1,322 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Everything is little-endian and stands where urunc-viewfs-store(5) says. One file has one meaning
+ * and one meaning one file: what is not used must be zero, and paths stand in the answers' order.
+ */
+#include "layerindex/store/store-facts.h"
+
+#include <endian.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "layerindex/hash/siphash.h"
+#include "layerindex/layerindex.h"
+
+static const char magic[4] = {'U', 'V', 'S', 'T'};
+
+enum {
+	HEADER_SIZE = 56,
+	RECORD_SIZE = 96,
+	CHECKSUM_SIZE = 8,
+	REASON_MAX = 4095, /* MAX_ERRNO, include/linux/err.h */
+};
+
+_Static_assert(HEADER_SIZE + LI_STORE_PATHS_MAX * (RECORD_SIZE + LI_PATH_MAX + 1) + CHECKSUM_SIZE <=
+		       STORE_FACTS_FILE_MAX,
+	       "what can be encoded must be readable");
+
+/* Against damage, not against an attacker: only the store's owner can write in it. */
+static uint64_t checksum(const void *bytes, size_t n)
+{
+	return siphash64(&(struct siphash_key){}, bytes, n);
+}
+
+/* A place in bytes that were checked to be long enough. */
+struct cursor {
+	uint8_t *at;
+};
+
+static void put32(struct cursor *cursor, uint32_t value)
+{
+	value = htole32(value);
+	memcpy(cursor->at, &value, sizeof(value));
+	cursor->at += sizeof(value);
+}
+
+static void put64(struct cursor *cursor, uint64_t value)
+{
+	value = htole64(value);
+	memcpy(cursor->at, &value, sizeof(value));
+	cursor->at += sizeof(value);
+}
+
+static void put_digest(struct cursor *cursor, const struct li_digest *digest)
+{
+	memcpy(cursor->at, digest, sizeof(*digest));
+	cursor->at += sizeof(*digest);
+}
+
+static uint32_t get32(struct cursor *cursor)
+{
+	uint32_t value;
+
+	memcpy(&value, cursor->at, sizeof(value));
+	cursor->at += sizeof(value);
+	return le32toh(value);
+}
+
+static uint64_t get64(struct cursor *cursor)
+{
+	uint64_t value;
+
+	memcpy(&value, cursor->at, sizeof(value));
+	cursor->at += sizeof(value);
+	return le64toh(value);
+}
+
+static void get_digest(struct cursor *cursor, struct li_digest *ret)
+{
+	memcpy(ret, cursor->at, sizeof(*ret));
+	cursor->at += sizeof(*ret);
+}
+
+void li_store_facts_done(struct li_store_facts *facts)
+{
+	free(facts->strings);
+	*facts = (struct li_store_facts){};
+}
+
+const struct li_store_answer *li_store_facts_find(const struct li_store_facts *facts,
+						  const char *path)
+{
+	for (size_t i = 0; i < facts->count; i++)
+		if (strcmp(facts->answers[i].path, path) == 0)
+			return &facts->answers[i];
+	return NULL;
+}
+
+static bool component_is_sound(const char *name, size_t n)
+{
+	return n > 0 && n <= LI_NAME_MAX && !(n == 1 && name[0] == '.') &&
+	       !(n == 2 && name[0] == '.' && name[1] == '.');
+}
+
+bool store_path_is_sound(const char *path)
+{
+	if (strlen(path) > LI_PATH_MAX || *path != '/')
+		return false;
+	while (*path == '/') {
+		size_t n = strcspn(++path, "/");
+
+		if (!component_is_sound(path, n))
+			return false;
+		path += n;
+	}
+	return true;
+}
+
+static bool nanoseconds_are_sound(const struct timespec *time)
+{
+	return time->tv_nsec >= 0 && time->tv_nsec < 1000000000;
+}
+
+/* Whether nothing is said of an artifact. */
+static bool is_bare(const struct li_store_answer *answer)
+{
+	static const struct li_digest none;
+
+	return answer->mode == 0 && answer->uid == 0 && answer->gid == 0 &&
+	       answer->modified.tv_sec == 0 && answer->modified.tv_nsec == 0 && answer->size == 0 &&
+	       li_digest_equal(&answer->digest, &none) && answer->object.inode == 0 &&
+	       answer->object.modified.tv_sec == 0 && answer->object.modified.tv_nsec == 0;
+}
+
+static bool answer_is_sound(const struct li_store_answer *answer)
+{
+	if (!answer->path || !store_path_is_sound(answer->path))
+		return false;
+	switch (answer->kind) {
+	case LI_STORE_ABSENT: return answer->reason == 0 && is_bare(answer);
+	case LI_STORE_OTHER:
+		return answer->reason > 0 && answer->reason <= REASON_MAX && is_bare(answer);
+	case LI_STORE_ARTIFACT:
+		return answer->reason == 0 && answer->mode <= 07777 && answer->size <= INT64_MAX &&
+		       nanoseconds_are_sound(&answer->modified) &&
+		       nanoseconds_are_sound(&answer->object.modified);
+	default: return false;
+	}
+}
+
+static bool facts_are_sound(const struct li_store_facts *facts)
+{
+	if (facts->key.by > LI_STORE_MANIFEST || facts->source > LI_STORE_TOC ||
+	    facts->layers > LI_LAYERS_MAX || facts->diff_ids > LI_LAYERS_MAX ||
+	    facts->count > LI_STORE_PATHS_MAX)
+		return false;
+	if (facts->source == LI_STORE_TOC && facts->key.by == LI_STORE_CHAIN)
+		return false;
+	if (facts->layers > 0 && facts->diff_ids > 0 && facts->layers != facts->diff_ids)
+		return false;
+	for (size_t i = 0; i < facts->count; i++) {
+		const struct li_store_answer *answer = &facts->answers[i];
+
+		if (!answer_is_sound(answer) || li_store_facts_find(facts, answer->path) != answer)
+			return false;
+	}
+	return true;
+}
+
+static void put_time(struct cursor *cursor, const struct timespec *time)
+{
+	put64(cursor, (uint64_t)time->tv_sec);
+	put32(cursor, (uint32_t)time->tv_nsec);
+}
+
+static void put_answer(struct cursor *cursor, const struct li_store_answer *answer)
+{
+	put32(cursor, answer->kind);
+	put32(cursor, (uint32_t)strlen(answer->path));
+	put32(cursor, answer->mode);
+	put32(cursor, answer->uid);
+	put32(cursor, answer->gid);
+	put32(cursor, (uint32_t)answer->reason);
+	put64(cursor, answer->size);
+	put_digest(cursor, &answer->digest);
+	put64(cursor, answer->object.inode);
+	put_time(cursor, &answer->modified);
+	put_time(cursor, &answer->object.modified);
+}
+
+static struct timespec get_time(struct cursor *cursor)
+{
+	struct timespec time;
+
+	time.tv_sec = (time_t)get64(cursor);
+	time.tv_nsec = (long)get32(cursor);
+	return time;
+}
+
+/* Returns: the bytes of the answer's path. */
+static size_t get_answer(struct cursor *cursor, struct li_store_answer *ret)
+{
+	uint32_t length;
+
+	ret->kind = (enum li_store_kind)get32(cursor);
+	length = get32(cursor);
+	ret->mode = get32(cursor);
+	ret->uid = get32(cursor);
+	ret->gid = get32(cursor);
+	ret->reason = (int)get32(cursor);
+	ret->size = get64(cursor);
+	get_digest(cursor, &ret->digest);
+	ret->object.inode = get64(cursor);
+	ret->modified = get_time(cursor);
+	ret->object.modified = get_time(cursor);
+	return length;
+}
+
+/* Gives each answer its path, out of strings that end one after another. */
+static int set_paths(struct li_store_facts *facts, const size_t *lengths, size_t size)
+{
+	char *string = facts->strings;
+
+	for (size_t i = 0; i < facts->count; i++) {
+		if (lengths[i] >= size || string[lengths[i]] || strlen(string) != lengths[i])
+			return -EINVAL;
+		facts->answers[i].path = string;
+		string += lengths[i] + 1;
+		size -= lengths[i] + 1;
+	}
+	return size == 0 ? 0 : -EINVAL;
+}
+
+static int parse(uint8_t *file, size_t n, struct li_store_facts *facts)
+{
+	struct cursor cursor = {file + 8};
+	size_t lengths[LI_STORE_PATHS_MAX], strings;
+
+	facts->key.by = (enum li_store_by)file[6];
+	facts->source = (enum li_store_source)file[7];
+	get_digest(&cursor, &facts->key.id);
+	facts->layers = get32(&cursor);
+	facts->diff_ids = get32(&cursor);
+	facts->count = get32(&cursor);
+	strings = get32(&cursor);
+	if (facts->count > LI_STORE_PATHS_MAX ||
+	    n != HEADER_SIZE + facts->count * RECORD_SIZE + strings + CHECKSUM_SIZE)
+		return -EINVAL;
+	for (size_t i = 0; i < facts->count; i++)
+		lengths[i] = get_answer(&cursor, &facts->answers[i]);
+	facts->strings = malloc(strings + 1);
+	if (!facts->strings)
+		return -ENOMEM;
+	memcpy(facts->strings, cursor.at, strings);
+	if (set_paths(facts, lengths, strings) < 0)
+		return -EINVAL;
+	return facts_are_sound(facts) ? 0 : -EINVAL;
+}
+
+int store_facts_decode(const void *bytes, size_t n, struct li_store_facts *ret)
+{
+	cleanup_with(li_store_facts_done) struct li_store_facts facts = {};
+	cleanup_free uint8_t *file = NULL;
+	uint64_t sum;
+	int r;
+
+	if (n < HEADER_SIZE + CHECKSUM_SIZE || n > STORE_FACTS_FILE_MAX ||
+	    memcmp(bytes, magic, sizeof(magic)) != 0)
+		return -EINVAL;
+	file = malloc(n);
+	if (!file)
+		return -ENOMEM;
+	memcpy(file, bytes, n);
+	if (file[4] != STORE_FACTS_VERSION || file[5] != 0)
+		return -EPROTO;
+	sum = get64(&(struct cursor){file + n - CHECKSUM_SIZE});
+	if (sum != checksum(file, n - CHECKSUM_SIZE))
+		return -EINVAL;
+	r = parse(file, n, &facts);
+	if (r < 0)
+		return r;
+	*ret = TAKE(facts, (struct li_store_facts){});
+	return 0;
+}
+
+int store_facts_encode(const struct li_store_facts *facts, void **ret, size_t *ret_size)
+{
+	cleanup_free uint8_t *file = NULL;
+	size_t strings = 0, size;
+	struct cursor cursor;
+
+	if (!facts_are_sound(facts))
+		return -EINVAL;
+	for (size_t i = 0; i < facts->count; i++)
+		strings += strlen(facts->answers[i].path) + 1;
+	size = HEADER_SIZE + facts->count * RECORD_SIZE + strings + CHECKSUM_SIZE;
+	file = malloc(size);
+	if (!file)
+		return -ENOMEM;
+	memcpy(file, magic, sizeof(magic));
+	memcpy(file + 4,
+	       (uint8_t[]){STORE_FACTS_VERSION, 0, (uint8_t)facts->key.by, (uint8_t)facts->source},
+	       4);
+	cursor.at = file + 8;
+	put_digest(&cursor, &facts->key.id);
+	put32(&cursor, facts->layers);
+	put32(&cursor, facts->diff_ids);
+	put32(&cursor, (uint32_t)facts->count);
+	put32(&cursor, (uint32_t)strings);
+	for (size_t i = 0; i < facts->count; i++)
+		put_answer(&cursor, &facts->answers[i]);
+	for (size_t i = 0; i < facts->count; i++) {
+		size_t length = strlen(facts->answers[i].path) + 1;
+
+		memcpy(cursor.at, facts->answers[i].path, length);
+		cursor.at += length;
+	}
+	put64(&cursor, checksum(file, size - CHECKSUM_SIZE));
+	*ret = TAKE_PTR(file);
+	*ret_size = size;
+	return 0;
+}
