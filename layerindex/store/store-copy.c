@@ -1,0 +1,307 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * New files: they are complete before they have a name, so that a reader sees all of a file or
+ * none, and a writer that dies leaves nothing. Where a filesystem does not know O_TMPFILE they have
+ * a temporary name until then, which li_store_evict() removes if the writer dies.
+ *
+ * An object is on the disk (fdatasync) before it has its name: linking orders nothing, and a power
+ * cut could else leave a name with a part of the bytes, or holes, of the right size. It costs about
+ * as much as the copy, once for each artifact and host. The alternative, to hash each object again
+ * in each boot before it is believed, costs every first view of a boot what hashing the artifact
+ * does, and links SHA-256 into the process that runs per container. Facts need no sync: they have a
+ * checksum, and facts whose object is missing are a miss.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <linux/fs.h>
+#include <linux/fsverity.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "layerindex/store/store-dir.h"
+
+enum { BUFFER_SIZE = 256 << 10 };
+
+static int temporary_name(char ret[static TEMPORARY_NAME + 1])
+{
+	uint64_t number;
+
+	/* To each a name of its own: writers may meet. */
+	if (getrandom(&number, sizeof(number), 0) < 0)
+		return -errno;
+	snprintf(ret, TEMPORARY_NAME + 1, STORE_TEMPORARY "%016" PRIx64, number);
+	return 0;
+}
+
+int store_new_open(const struct li_store *store, int at, struct store_new *ret)
+{
+	struct store_new file = {.fd = -EBADF, .at = at};
+	int r;
+
+	if (!store->no_tmpfile)
+		file.fd = openat(at, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+	/* EISDIR: before Linux 3.11 this was an attempt to write in a directory. */
+	if (file.fd < 0 && !store->no_tmpfile && errno != EOPNOTSUPP && errno != EISDIR)
+		return -errno;
+	if (file.fd < 0) {
+		r = temporary_name(file.name);
+		if (r < 0)
+			return r;
+		file.fd = openat(at, file.name, O_CREAT | O_EXCL | O_RDWR | O_CLOEXEC, 0600);
+		if (file.fd < 0)
+			return -errno;
+	}
+	*ret = file;
+	return 0;
+}
+
+void store_new_done(struct store_new *file)
+{
+	if (file->fd >= 0 && *file->name)
+		unlinkat(file->at, file->name, 0);
+	close_keep_errno(file->fd);
+	*file = STORE_NEW_INIT;
+}
+
+static void descriptor_path(int fd, char ret[static 32])
+{
+	snprintf(ret, 32, "/proc/self/fd/%d", fd);
+}
+
+int store_new_link(const struct store_new *file, int at, const char *name, bool replace)
+{
+	char path[32], temporary[TEMPORARY_NAME + 1];
+	int r;
+
+	descriptor_path(file->fd, path);
+	if (linkat(AT_FDCWD, path, at, name, AT_SYMLINK_FOLLOW) == 0)
+		return 0;
+	if (errno != EEXIST || !replace)
+		return -errno;
+	r = temporary_name(temporary);
+	if (r < 0)
+		return r;
+	if (linkat(AT_FDCWD, path, at, temporary, AT_SYMLINK_FOLLOW) < 0)
+		return -errno;
+	if (renameat(at, temporary, at, name) < 0) {
+		r = -errno;
+		unlinkat(at, temporary, 0);
+		return r;
+	}
+	return 0;
+}
+
+static bool is_shortage(int error)
+{
+	return error == ENOSPC || error == EDQUOT || error == EIO || error == EFBIG ||
+	       error == EROFS;
+}
+
+static int write_all(int fd, const char *bytes, size_t n)
+{
+	while (n > 0) {
+		ssize_t written = write(fd, bytes, n);
+
+		if (written < 0 && errno == EINTR)
+			continue;
+		if (written < 0)
+			return -errno;
+		bytes += written;
+		n -= (size_t)written;
+	}
+	return 0;
+}
+
+/* The rest of the file, from where the descriptors are. Returns: 0; -ESTALE: it is shorter. */
+static int copy_by_hand(int from, int to, uint64_t at, uint64_t size)
+{
+	cleanup_free char *buffer = malloc(BUFFER_SIZE);
+
+	if (!buffer)
+		return -ENOMEM;
+	while (at < size) {
+		size_t most = size - at < BUFFER_SIZE ? (size_t)(size - at) : BUFFER_SIZE;
+		ssize_t n = pread(from, buffer, most, (off_t)at);
+		int r;
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			return n < 0 ? -errno : -ESTALE;
+		r = write_all(to, buffer, (size_t)n);
+		if (r < 0)
+			return r;
+		at += (uint64_t)n;
+	}
+	return 0;
+}
+
+/* Lets the filesystem share the blocks, or the kernel copy, or copies. */
+static int copy_bytes(int from, int to, uint64_t size)
+{
+	loff_t at = 0;
+
+	if (ioctl(to, FICLONE, from) == 0)
+		return 0;
+	/* All of it at once: faster, and what there is no room for fails here. */
+	if (size > 0 && fallocate(to, 0, 0, (off_t)size) < 0 && is_shortage(errno))
+		return -errno;
+	while ((uint64_t)at < size) {
+		ssize_t n = copy_file_range(from, &at, to, NULL, (size_t)(size - (uint64_t)at), 0);
+
+		if (n < 0 && is_shortage(errno))
+			return -errno;
+		/* Some filesystems say 0 where they cannot. */
+		if (n <= 0)
+			break;
+	}
+	return copy_by_hand(from, to, (uint64_t)at, size);
+}
+
+static int hash_bytes(int fd, uint64_t size, struct li_digest *ret)
+{
+	cleanup_free char *buffer = malloc(BUFFER_SIZE);
+	struct sha256 hash;
+	uint64_t at = 0;
+
+	if (!buffer)
+		return -ENOMEM;
+	sha256_start(&hash);
+	while (at < size) {
+		ssize_t n = pread(fd, buffer, BUFFER_SIZE, (off_t)at);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			return n < 0 ? -errno : -ESTALE;
+		sha256_add(&hash, buffer, (size_t)n);
+		at += (uint64_t)n;
+	}
+	sha256_finish(&hash, ret->bytes);
+	return at == size ? 0 : -ESTALE;
+}
+
+int store_hash(int fd, struct li_digest *ret)
+{
+	struct stat st;
+
+	if (fstat(fd, &st) < 0)
+		return -errno;
+	return hash_bytes(fd, (uint64_t)st.st_size, ret);
+}
+
+/*
+ * Reopens the file for reading only, which verity needs: no writer may be left. Where the
+ * filesystem has it, a read of what the disk damaged fails from then on.
+ */
+static int seal(struct store_new *file)
+{
+	struct fsverity_enable_arg argument = {
+		.version = 1,
+		.hash_algorithm = FS_VERITY_HASH_ALG_SHA256,
+		.block_size = 4096,
+	};
+	char path[32];
+	int fd;
+
+	descriptor_path(file->fd, path);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	close(file->fd);
+	file->fd = fd;
+	ioctl(fd, FS_IOC_ENABLE_VERITY, &argument);
+	return 0;
+}
+
+static bool is_same_file(const struct stat *a, const struct stat *b)
+{
+	return a->st_size == b->st_size && a->st_mtim.tv_sec == b->st_mtim.tv_sec &&
+	       a->st_mtim.tv_nsec == b->st_mtim.tv_nsec && a->st_ctim.tv_sec == b->st_ctim.tv_sec &&
+	       a->st_ctim.tv_nsec == b->st_ctim.tv_nsec;
+}
+
+int store_copy_make(const struct li_store *store, int from, struct store_copy *ret)
+{
+	cleanup_with(store_new_done) struct store_new file = STORE_NEW_INIT;
+	const struct timespec times[] = {store_object_time, store_object_time};
+	struct stat before, after;
+	struct li_digest digest;
+	int r;
+
+	if (fstat(from, &before) < 0)
+		return -errno;
+	if (!S_ISREG(before.st_mode))
+		return -EINVAL;
+	r = store_new_open(store, store->objects, &file);
+	if (r == 0)
+		r = copy_bytes(from, file.fd, (uint64_t)before.st_size);
+	if (r == 0)
+		r = hash_bytes(file.fd, (uint64_t)before.st_size, &digest);
+	if (r < 0)
+		return r;
+	if (fstat(from, &after) < 0)
+		return -errno;
+	if (!is_same_file(&before, &after))
+		return -ESTALE;
+	if (fchmod(file.fd, OBJECT_MODE) < 0 || futimens(file.fd, times) < 0 ||
+	    fdatasync(file.fd) < 0)
+		return -errno;
+	r = seal(&file);
+	if (r < 0)
+		return r;
+	*ret = (struct store_copy){
+		.file = TAKE(file, STORE_NEW_INIT),
+		.digest = digest,
+		.size = (uint64_t)before.st_size,
+	};
+	return 0;
+}
+
+static bool has_size_and_time(const struct stat *st, uint64_t size)
+{
+	return (uint64_t)st->st_size == size && st->st_mtim.tv_sec == store_object_time.tv_sec &&
+	       st->st_mtim.tv_nsec == store_object_time.tv_nsec;
+}
+
+/* Whether an object that is there can be believed to be what its name says. */
+static bool is_believed(const struct li_store *store, const struct store_copy *copy,
+			struct stat *st)
+{
+	cleanup_close int fd = store_object_file(store, &copy->digest, st);
+
+	return fd >= 0 && store_is_ours(st, S_IFREG, OBJECT_MODE) &&
+	       has_size_and_time(st, copy->size);
+}
+
+int store_copy_publish(const struct li_store *store, const struct store_copy *copy,
+		       struct li_store_stamp *ret)
+{
+	cleanup_close int directory = -EBADF;
+	char name[OBJECT_NAME + 1];
+	struct stat st = {};
+	int r;
+
+	store_object_name(&copy->digest, name);
+	name[2] = '\0';
+	directory = store_directory(store->objects, name, true);
+	if (directory < 0)
+		return directory;
+	r = store_new_link(&copy->file, directory, name + 3, false);
+	if (r == -EEXIST && !is_believed(store, copy, &st))
+		r = store_new_link(&copy->file, directory, name + 3, true);
+	else if (r == -EEXIST)
+		r = 1;
+	if (r < 0)
+		return r;
+	if (r == 0 && fstat(copy->file.fd, &st) < 0)
+		return -errno;
+	*ret = (struct li_store_stamp){.inode = st.st_ino, .modified = st.st_mtim};
+	return 0;
+}

@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the store's modules share: its directories and their files, locks and names. */
+#pragma once
+
+#include <fcntl.h>
+
+#include "layerindex/store/store.h"
+
+struct li_store {
+	int fd;
+	int lists[2];	 /* chains and images, by enum li_store_by; negative: not there */
+	int objects;	 /* likewise */
+	bool no_tmpfile; /* the filesystem does not know O_TMPFILE, or a test says so */
+};
+
+enum {
+	STORE_READ = O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC,
+	OBJECT_NAME = 3 + SHA256_DIGITS, /* "ab/HEX" below objects */
+	TEMPORARY_NAME = 5 + 16,	 /* ".new-HEX" */
+};
+
+#define STORE_TEMPORARY ".new-"
+
+/* Whether a file or directory is this user's, and others have no access that *mode* does not say. */
+bool store_is_ours(const struct stat *st, mode_t type, mode_t mode);
+
+/*
+ * Opens a directory of the store's, and makes it first if *make*.
+ * Returns: a descriptor, owned; -EPERM: it is not ours alone; or an errno value.
+ */
+int store_directory(int at, const char *name, bool make);
+
+/* An object's name below objects. */
+void store_object_name(const struct li_digest *digest, char ret[static OBJECT_NAME + 1]);
+
+bool store_name_is_digest(const char *name);
+bool store_name_is_temporary(const char *name);
+
+/* Opens a regular file of the store's and says in *st* what it is; -ESTALE: it is not ours alone. */
+int store_file_open(int at, const char *name, struct stat *st);
+
+/* The same for an object, by its digest. */
+int store_object_file(const struct li_store *store, const struct li_digest *digest,
+		      struct stat *st);
+
+/* Opens facts and takes them apart, whatever key they are filed under; *st* is the file's. */
+int store_facts_read(int list, const char *name, struct li_store_facts *ret, struct stat *st);
+
+enum { OBJECT_MODE = 0400, FACTS_MODE = 0600 };
+
+/* The time of an object's last modification: any write(2) to it gives it another one. */
+extern const struct timespec store_object_time;
+
+/*
+ * The lock of all writers: shared from the first object that is linked until the facts name it,
+ * exclusive while files are removed.
+ * Returns: a descriptor, owned; -EAGAIN: another process has it, and gave no way for a second.
+ */
+int store_lock_all(const struct li_store *store, bool exclusive);
+
+/* Whether any process has the object open; *fd* is this one's own only descriptor of it. */
+bool store_is_in_use(int fd);
+
+/* A file that has no name yet, or a temporary one. */
+struct store_new {
+	int fd;
+	int at; /* the directory of the temporary name; borrowed */
+	char name[TEMPORARY_NAME + 1];
+};
+
+#define STORE_NEW_INIT ((struct store_new){.fd = -EBADF})
+
+int store_new_open(const struct li_store *store, int at, struct store_new *ret);
+void store_new_done(struct store_new *file);
+DEFINE_CLEANUP(struct store_new, store_new_done)
+
+/*
+ * Gives the file the name *name* in the directory *at*.
+ * Returns: 0; -EEXIST: a file has it, and *replace* is not set; or an errno value.
+ */
+int store_new_link(const struct store_new *file, int at, const char *name, bool replace);
+
+/* A copy of an artifact that has no name yet. */
+struct store_copy {
+	struct store_new file;
+	struct li_digest digest;
+	uint64_t size;
+};
+
+/* Hashes a file. Returns: 0, or what reading it failed with. */
+int store_hash(int fd, struct li_digest *ret);
+
+/* Copies and hashes the regular file *from*, up to the disk. Returns: 0, or see li_store_add(). */
+int store_copy_make(const struct li_store *store, int from, struct store_copy *ret);
+
+/* Links a copy under its digest, if there is no such object; *ret* says which file it is then. */
+int store_copy_publish(const struct li_store *store, const struct store_copy *copy,
+		       struct li_store_stamp *ret);
+
+/*
+ * Calls *visit* for each name in a directory; what it returns other than 0 ends that, and is
+ * returned. Names may be removed meanwhile.
+ */
+int store_each_name(int directory, int (*visit)(const char *name, void *context), void *context);
+
+/* The same for each file below objects: *directory* and *name* are where it is. */
+typedef int store_object_visit(int directory, const char *name, void *context);
+int store_each_object(const struct li_store *store, store_object_visit *visit, void *context);
+
+/*
+ * Makes room for *need* bytes more.
+ * Returns: 0; -ENOSPC: there is no such room, even so; or an errno value.
+ */
+int store_make_room(const struct li_store *store, const struct li_store_limits *limits,
+		    uint64_t need);

@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Locks are byte ranges of one file, of open file descriptions (F_OFD_SETLK): the kernel releases
+ * them when a process dies. Byte 0 is that of all writers; each image has one of the others, by its
+ * digest. Two images that have the same wait for each other, which is harmless.
+ *
+ * Where the store is removed meanwhile a second writer gets the lock of another file. Both publish
+ * whole files, so that this costs a second copy and nothing else.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "layerindex/store/store-dir.h"
+
+enum {
+	WAIT_FIRST_NS = 500000,	  /* between two tries, at first */
+	WAIT_MOST_NS = 20000000,  /* and at last */
+	WAIT_ALL_NS = 2000000000, /* for the lock of all writers, which is held for moments */
+};
+
+static int open_lock(const struct li_store *store)
+{
+	int fd = openat(store->fd, "lock", O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+
+	return fd < 0 ? -errno : fd;
+}
+
+static struct timespec later(const struct timespec *time, long ns)
+{
+	struct timespec sum = {time->tv_sec, time->tv_nsec + ns};
+
+	sum.tv_sec += sum.tv_nsec / 1000000000;
+	sum.tv_nsec %= 1000000000;
+	return sum;
+}
+
+static bool is_before(const struct timespec *a, const struct timespec *b)
+{
+	return a->tv_sec != b->tv_sec ? a->tv_sec < b->tv_sec : a->tv_nsec < b->tv_nsec;
+}
+
+static int lock_for_ever(int fd, const struct flock *range)
+{
+	while (fcntl(fd, F_OFD_SETLKW, range) < 0)
+		if (errno != EINTR)
+			return -errno;
+	return 0;
+}
+
+/* Tries again and again: a library takes no timer signal, which alone ends a wait in the kernel. */
+static int lock_until(int fd, const struct flock *range, const struct timespec *deadline)
+{
+	for (long wait = WAIT_FIRST_NS;; wait = wait * 2 < WAIT_MOST_NS ? wait * 2 : WAIT_MOST_NS) {
+		struct timespec now, next;
+
+		if (fcntl(fd, F_OFD_SETLK, range) == 0)
+			return 0;
+		if (errno != EAGAIN && errno != EACCES)
+			return -errno;
+		clock_gettime(CLOCK_MONOTONIC, &now);
+		if (!is_before(&now, deadline))
+			return -ETIMEDOUT;
+		next = later(&now, wait);
+		if (is_before(deadline, &next))
+			next = *deadline;
+		clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &next, NULL);
+	}
+}
+
+static off_t image_byte(const struct li_store_key *key)
+{
+	uint64_t word;
+
+	memcpy(&word, &key->id, sizeof(word));
+	return (off_t)(word >> 3 | (uint64_t)key->by << 62) + 1;
+}
+
+int li_store_lock(const struct li_store *store, const struct li_store_key *key,
+		  const struct timespec *deadline)
+{
+	struct flock range = {
+		.l_type = F_WRLCK,
+		.l_whence = SEEK_SET,
+		.l_start = image_byte(key),
+		.l_len = 1,
+	};
+	cleanup_close int fd = open_lock(store);
+	int r;
+
+	if (fd < 0)
+		return fd;
+	r = deadline ? lock_until(fd, &range, deadline) : lock_for_ever(fd, &range);
+	return r < 0 ? r : TAKE_FD(fd);
+}
+
+int store_lock_all(const struct li_store *store, bool exclusive)
+{
+	struct flock range = {
+		.l_type = exclusive ? F_WRLCK : F_RDLCK,
+		.l_whence = SEEK_SET,
+		.l_len = 1,
+	};
+	cleanup_close int fd = open_lock(store);
+	struct timespec now, deadline;
+	int r;
+
+	if (fd < 0)
+		return fd;
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	deadline = later(&now, WAIT_ALL_NS);
+	r = lock_until(fd, &range, &deadline);
+	if (r < 0)
+		return r == -ETIMEDOUT ? -EAGAIN : r;
+	return TAKE_FD(fd);
+}
+
+bool store_is_in_use(int fd)
+{
+	/* A process that opens it meanwhile breaks the lease: that must not be SIGIO, which kills. */
+	if (fcntl(fd, F_SETSIG, SIGURG) < 0 || fcntl(fd, F_SETLEASE, F_WRLCK) < 0)
+		/* Where a filesystem has no leases it is not known. Removing what is in use
+		 * costs a second copy and nothing else. */
+		return errno == EAGAIN;
+	fcntl(fd, F_SETLEASE, F_UNLCK);
+	return false;
+}

@@ -1,0 +1,473 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "layerindex/store/store.h"
+
+#include <signal.h>
+#include <sys/statvfs.h>
+
+#include "tests/unit/fixture-store.h"
+
+static void test_what_is_added_is_found(void **state)
+{
+	cleanup_with(close_store) struct li_store *store = open_store("store");
+	cleanup_with(li_store_facts_done) struct li_store_facts facts = {};
+	struct li_store_key key = chain_of(1);
+	const struct li_store_answer *answer;
+	char path[128];
+	struct stat st;
+
+	(void)state;
+	assert_int_equal(open_filed(store, 1, "/kernel"), -ENOENT);
+	make_file("source", "bytes");
+	assert_return_code(chmod("source", 04751), errno);
+	assert_int_equal(add_file(store, 1, "/kernel", "source", &LI_STORE_UNLIMITED), 0);
+	must_add(store, 1, "/initrd", NULL);
+	must_hold(store, 1, "/kernel", "bytes");
+	assert_int_equal(open_filed(store, 1, "/other"), -ENODATA);
+	assert_int_equal(li_store_find(store, &key, &facts), 0);
+	assert_int_equal(facts.count, 2);
+	assert_int_equal(facts.layers, 3);
+	answer = li_store_facts_find(&facts, "/initrd");
+	assert_int_equal(answer->kind, LI_STORE_ABSENT);
+	assert_int_equal(li_store_object_open(store, answer), -EINVAL);
+	answer = li_store_facts_find(&facts, "/kernel");
+	assert_int_equal(answer->mode, 04751);
+	assert_int_equal(answer->size, 5);
+	assert_return_code(stat("source", &st), errno);
+	assert_int_equal(answer->modified.tv_sec, st.st_mtim.tv_sec);
+	assert_int_equal(answer->modified.tv_nsec, st.st_mtim.tv_nsec);
+	assert_int_equal(answer->uid, st.st_uid);
+	object_path("bytes", path);
+	assert_return_code(stat(path, &st), errno);
+	assert_int_equal(st.st_mode, S_IFREG | 0400);
+	assert_int_equal(st.st_nlink, 1);
+	assert_int_equal(count_files("store"), 2);
+}
+
+/* The same, where a file must have a temporary name. */
+static void test_without_nameless_files(void **state)
+{
+	cleanup_with(close_store) struct li_store *store = open_store("store");
+
+	(void)state;
+	store->no_tmpfile = true;
+	must_add(store, 1, "/kernel", "bytes");
+	must_add(store, 1, "/other", "more");
+	must_hold(store, 1, "/kernel", "bytes");
+	must_hold(store, 1, "/other", "more");
+	assert_int_equal(count_files("store"), 3);
+}
+
+static void test_images_share_an_object(void **state)
+{
+	cleanup_with(close_store) struct li_store *store = open_store("store");
+
+	(void)state;
+	for (uint8_t chain = 1; chain <= 5; chain++)
+		must_add(store, chain, "/kernel", "bytes");
+	must_add(store, 1, "/again", "bytes");
+	assert_int_equal(count_files("store/objects"), 1);
+	for (uint8_t chain = 1; chain <= 5; chain++)
+		must_hold(store, chain, "/kernel", "bytes");
+}
+
+/* An answer that is there is kept. */
+static void test_a_second_answer_changes_nothing(void **state)
+{
+	cleanup_with(close_store) struct li_store *store = open_store("store");
+
+	(void)state;
+	must_add(store, 1, "/kernel", "first");
+	must_add(store, 1, "/kernel", "second");
+	must_hold(store, 1, "/kernel", "first");
+	assert_int_equal(count_files("store/objects"), 1);
+}
+
+static void test_sixteen_answers(void **state)
+{
+	cleanup_with(close_store) struct li_store *store = open_store("store");
+	char path[] = "/a";
+
+	(void)state;
+	for (size_t i = 0; i < LI_STORE_PATHS_MAX; i++, path[1]++)
+		must_add(store, 1, path, i % 2 ? path : NULL);
+	assert_int_equal(add_file(store, 1, path, NULL, &LI_STORE_UNLIMITED), -E2BIG);
+	assert_int_equal(add_file(store, 1, "/a", NULL, &LI_STORE_UNLIMITED), 0);
+	must_hold(store, 1, "/b", "/b");
+}
+
+/* What breaks a rule is refused, and nothing is filed. */
+static void test_refused_additions(void **state)
+{
+	cleanup_with(close_store) struct li_store *store = open_store("store");
+	struct li_store_facts image = {.key = chain_of(1)};
+	cleanup_close int lock = li_store_lock(store, &image.key, NULL);
+	cleanup_close int directory = open(".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	const struct {
+		const char *name;
+		struct li_store_addition addition;
+		int lock, want;
+	} rows[] = {
+		{"relative", {{.path = "a"}, -EBADF}, lock, -EINVAL},
+		{"..", {{.path = "/a/.."}, -EBADF}, lock, -EINVAL},
+		{"no reason", {{.path = "/a", .kind = LI_STORE_OTHER}, -EBADF}, lock, -EINVAL},
+		{"no bytes", {{.path = "/a", .kind = LI_STORE_ARTIFACT}, -EBADF}, lock, -EINVAL},
+		{"bytes", {{.path = "/a"}, directory}, lock, -EINVAL},
+		{"directory",
+		 {{.path = "/a", .kind = LI_STORE_ARTIFACT}, directory},
+		 lock,
+		 -EINVAL},
+		{"no lock", {{.path = "/a"}, -EBADF}, -EBADF, -EBADF},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		struct li_store_facts facts = {};
+
+		same_int(rows[i].name,
+			 li_store_add(store, rows[i].lock, &image, &rows[i].addition, 1,
+				      &LI_STORE_UNLIMITED, &facts),
+			 rows[i].want);
+		same_int(rows[i].name, count_files("store"), 0);
+	}
+	image.source = LI_STORE_TOC;
+	assert_int_equal(li_store_add(store, lock, &image,
+				      &(struct li_store_addition){{.path = "/a"}, -EBADF}, 1,
+				      &LI_STORE_UNLIMITED, &(struct li_store_facts){}),
+			 -EINVAL);
+}
+
+static void chmod_or_fail(const char *path, mode_t mode)
+{
+	if (chmod(path, mode) < 0)
+		fail_msg("chmod %s: %s", path, strerror(errno));
+}
+
+/* A store that others can reach into is not used. */
+static void test_owner_and_mode_of_directories(void **state)
+{
+	static const char *const names[] = {"store", "store/objects", "store/chains",
+					    "store/images"};
+	static const mode_t modes[] = {0710, 0701, 0720, 0702, 0740, 0704, 01700, 02700};
+	struct li_store *store = open_store("store");
+
+	(void)state;
+	li_store_close(store);
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+		for (size_t j = 0; j < ARRAY_SIZE(modes); j++) {
+			chmod_or_fail(names[i], modes[j]);
+			same_int(names[i], li_store_open("store", true, &store), -EPERM);
+		}
+		chmod_or_fail(names[i], 0700);
+		if (geteuid() != 0)
+			continue;
+		assert_return_code(chown(names[i], 1, 0), errno);
+		same_int(names[i], li_store_open("store", true, &store), -EPERM);
+		assert_return_code(chown(names[i], 0, 0), errno);
+	}
+	assert_int_equal(li_store_open("store", false, &store), 0);
+	li_store_close(store);
+	assert_return_code(rename("store/chains", "elsewhere"), errno);
+	make_link("../elsewhere", "store/chains");
+	assert_int_equal(li_store_open("store", true, &store), -EPERM);
+}
+
+static void test_opening_makes_nothing_unless_asked(void **state)
+{
+	struct li_store *store = NULL;
+
+	(void)state;
+	assert_int_equal(li_store_open("store", false, &store), -ENOENT);
+	assert_null(store);
+	assert_int_equal(li_store_open("no/store", true, &store), -ENOENT);
+	assert_return_code(mkdir("store", 0700), errno);
+	assert_int_equal(li_store_open("store", false, &store), 0);
+	assert_int_equal(open_filed(store, 1, "/kernel"), -ENOENT);
+	li_store_close(store);
+	assert_int_equal(rmdir("store"), 0);
+}
+
+static void damage_size(const char *path)
+{
+	assert_return_code(truncate(path, 3), errno);
+}
+
+static void damage_bytes(const char *path)
+{
+	int fd = open(path, O_WRONLY | O_CLOEXEC);
+
+	assert_return_code(fd, errno);
+	assert_int_equal(pwrite(fd, "X", 1, 0), 1);
+	close(fd);
+}
+
+static void damage_mode(const char *path)
+{
+	chmod_or_fail(path, 0440);
+}
+
+static void damage_inode(const char *path)
+{
+	const struct timespec times[2] = {};
+
+	/* Made while the first is there: it would else get its inode. */
+	make_file("other", "bytes");
+	chmod_or_fail("other", 0400);
+	assert_return_code(utimensat(AT_FDCWD, "other", times, 0), errno);
+	assert_return_code(rename("other", path), errno);
+}
+
+static void damage_owner(const char *path)
+{
+	assert_return_code(chown(path, 1, 0), errno);
+}
+
+static void damage_kind(const char *path)
+{
+	assert_return_code(unlink(path), errno);
+	assert_return_code(mkfifo(path, 0400), errno);
+}
+
+static void damage_link(const char *path)
+{
+	assert_return_code(rename(path, "moved"), errno);
+	assert_return_code(symlink("../../../moved", path), errno);
+}
+
+/* A damaged object is a miss, and the next addition repairs it. */
+static void test_damaged_objects(void **state)
+{
+	static const struct {
+		const char *name;
+		void (*damage)(const char *path);
+	} rows[] = {
+		{"size", damage_size},	 {"bytes", damage_bytes}, {"mode", damage_mode},
+		{"owner", damage_owner}, {"kind", damage_kind},	  {"link", damage_link},
+	};
+	cleanup_with(close_store) struct li_store *store = open_store("store");
+	char path[128];
+
+	(void)state;
+	require_root();
+	object_path("bytes", path);
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		must_add(store, 1, "/kernel", "bytes");
+		must_add(store, 2, "/kernel", "bytes");
+		must_hold(store, 1, "/kernel", "bytes");
+		rows[i].damage(path);
+		same_int(rows[i].name, open_filed(store, 1, "/kernel"), -ESTALE);
+		must_add(store, 1, "/kernel", "bytes");
+		must_hold(store, 1, "/kernel", "bytes");
+	}
+	damage_inode(path);
+	assert_int_equal(open_filed(store, 1, "/kernel"), -ESTALE);
+	assert_return_code(unlink(path), errno);
+	assert_int_equal(open_filed(store, 1, "/kernel"), -ENOENT);
+}
+
+static void test_damaged_facts(void **state)
+{
+	cleanup_with(close_store) struct li_store *store = open_store("store");
+	char path[128], other[128];
+
+	(void)state;
+	must_add(store, 1, "/kernel", "bytes");
+	must_add(store, 2, "/kernel", "bytes");
+	chain_path(1, path);
+	chain_path(2, other);
+	/* Another image's. */
+	assert_return_code(unlink(path), errno);
+	assert_return_code(link(other, path), errno);
+	assert_int_equal(open_filed(store, 1, "/kernel"), -EINVAL);
+	must_hold(store, 2, "/kernel", "bytes");
+	must_add(store, 1, "/kernel", "bytes");
+	must_hold(store, 1, "/kernel", "bytes");
+	must_hold(store, 2, "/kernel", "bytes");
+	assert_return_code(truncate(path, 70), errno);
+	assert_int_equal(open_filed(store, 1, "/kernel"), -EINVAL);
+	chmod_or_fail(other, 0644);
+	assert_int_equal(open_filed(store, 2, "/kernel"), -EINVAL);
+	must_add(store, 1, "/kernel", "bytes");
+	must_hold(store, 1, "/kernel", "bytes");
+	assert_return_code(truncate(path, 1 << 20), errno);
+	assert_int_equal(open_filed(store, 1, "/kernel"), -EINVAL);
+}
+
+/* Facts are touched when they were used more than an hour ago, and after a clock that jumped. */
+static void test_last_use(void **state)
+{
+	static const struct {
+		time_t ago;
+		bool touched;
+	} rows[] = {{60, false}, {3000, false}, {4000, true}, {-4000, true}, {-60, false}};
+	cleanup_with(close_store) struct li_store *store = open_store("store");
+	char path[128];
+
+	(void)state;
+	must_add(store, 1, "/kernel", "bytes");
+	chain_path(1, path);
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		struct stat before, after;
+
+		set_used(1, rows[i].ago);
+		assert_return_code(stat(path, &before), errno);
+		must_hold(store, 1, "/kernel", "bytes");
+		assert_return_code(stat(path, &after), errno);
+		assert_int_equal(before.st_mtim.tv_sec != after.st_mtim.tv_sec, rows[i].touched);
+	}
+}
+
+/* Removal of all of it under a reader and a writer: misses, and what is open stays. */
+static void test_removed_while_in_use(void **state)
+{
+	cleanup_with(close_store) struct li_store *store = open_store("store");
+	cleanup_with(close_store) struct li_store *anew = NULL;
+	cleanup_close int fd = -EBADF;
+
+	(void)state;
+	must_add(store, 1, "/kernel", "bytes");
+	fd = open_filed(store, 1, "/kernel");
+	assert_return_code(fd, -fd);
+	remove_tree(AT_FDCWD, "store");
+	assert_int_equal(open_filed(store, 1, "/kernel"), -ENOENT);
+	assert_int_equal(add_file(store, 1, "/kernel", "source", &LI_STORE_UNLIMITED), -ENOENT);
+	assert_string_equal(content_of(fd), "bytes");
+	anew = open_store("store");
+	must_add(anew, 1, "/kernel", "bytes");
+	must_hold(anew, 1, "/kernel", "bytes");
+}
+
+static void test_read_only_store(void **state)
+{
+	struct li_store *store;
+
+	(void)state;
+	private_mounts();
+	store = open_store("store");
+	must_add(store, 1, "/kernel", "bytes");
+	li_store_close(store);
+	set_used(1, 10000);
+	assert_return_code(mount("store", "store", "none", MS_BIND, NULL), errno);
+	assert_return_code(mount("none", "store", "none", MS_REMOUNT | MS_BIND | MS_RDONLY, NULL),
+			   errno);
+	store = open_store("store");
+	must_hold(store, 1, "/kernel", "bytes");
+	assert_int_equal(add_file(store, 1, "/other", NULL, &LI_STORE_UNLIMITED), -EROFS);
+	assert_int_equal(li_store_clear(store), -EROFS);
+	li_store_close(store);
+	umount2("store", MNT_DETACH);
+}
+
+static int wait_for_chain(void)
+{
+	struct li_store *store = open_store("store");
+	struct li_store_key key = chain_of(1);
+	struct timespec deadline;
+	int r;
+
+	clock_gettime(CLOCK_MONOTONIC, &deadline);
+	deadline.tv_nsec += 20000000;
+	deadline.tv_sec += deadline.tv_nsec / 1000000000;
+	deadline.tv_nsec %= 1000000000;
+	r = li_store_lock(store, &key, &deadline);
+	li_store_close(store);
+	return r == -ETIMEDOUT ? 1 : r < 0 ? 2 : 0;
+}
+
+static void test_lock_has_one_holder(void **state)
+{
+	cleanup_with(close_store) struct li_store *store = open_store("store");
+	struct li_store_key key = chain_of(1), other = chain_of(2), manifest = chain_of(1);
+	int lock = li_store_lock(store, &key, NULL), fd;
+
+	(void)state;
+	assert_return_code(lock, -lock);
+	assert_int_equal(in_child(wait_for_chain), 1);
+	/* Others are not held up. */
+	fd = li_store_lock(store, &other, &(struct timespec){});
+	assert_return_code(fd, -fd);
+	close(fd);
+	manifest.by = LI_STORE_MANIFEST;
+	fd = li_store_lock(store, &manifest, &(struct timespec){});
+	assert_return_code(fd, -fd);
+	close(fd);
+	close(lock);
+	assert_int_equal(in_child(wait_for_chain), 0);
+	/* The largest digest has a place in the file. */
+	memset(&key.id, 0xff, sizeof(key.id));
+	key.by = LI_STORE_MANIFEST;
+	fd = li_store_lock(store, &key, &(struct timespec){});
+	assert_return_code(fd, -fd);
+	close(fd);
+}
+
+static int fill_as_one_of_many(void)
+{
+	struct li_store *store = open_store("store");
+	struct li_store_key key = chain_of(1);
+	struct li_store_facts facts = {};
+	int lock = li_store_lock(store, &key, NULL);
+	int fd = open("source", O_RDONLY | O_CLOEXEC);
+	struct li_store_addition addition = {.answer = {.path = "/kernel"}, .fd = fd};
+	struct li_store_facts image = {.key = key};
+	struct stat st;
+
+	if (lock < 0 || fd < 0 || fstat(fd, &st) < 0)
+		return 2;
+	if (li_store_find(store, &key, &facts) == 0)
+		return 0;
+	li_store_answer_set(&addition.answer, &st);
+	if (li_store_add(store, lock, &image, &addition, 1, &LI_STORE_UNLIMITED, &facts) < 0)
+		return 3;
+	return 1;
+}
+
+/* One of many writers does the work. */
+static void test_many_writers_at_once(void **state)
+{
+	cleanup_with(close_store) struct li_store *store = open_store("store");
+	enum { WRITERS = 20 };
+	int filled = 0;
+
+	(void)state;
+	make_file("source", "bytes");
+	for (size_t i = 0; i < WRITERS; i++) {
+		pid_t pid = fork();
+
+		assert_return_code(pid, errno);
+		if (pid == 0)
+			_exit(fill_as_one_of_many());
+	}
+	for (size_t i = 0; i < WRITERS; i++) {
+		int status;
+
+		assert_return_code(wait(&status), errno);
+		assert_true(WIFEXITED(status) && WEXITSTATUS(status) <= 1);
+		filled += WEXITSTATUS(status);
+	}
+	assert_int_equal(filled, 1);
+	must_hold(store, 1, "/kernel", "bytes");
+	assert_int_equal(count_files("store"), 2);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		scratch_test(test_what_is_added_is_found),
+		scratch_test(test_without_nameless_files),
+		scratch_test(test_images_share_an_object),
+		scratch_test(test_a_second_answer_changes_nothing),
+		scratch_test(test_sixteen_answers),
+		scratch_test(test_refused_additions),
+		scratch_test(test_owner_and_mode_of_directories),
+		scratch_test(test_opening_makes_nothing_unless_asked),
+		scratch_test(test_damaged_objects),
+		scratch_test(test_damaged_facts),
+		scratch_test(test_last_use),
+		scratch_test(test_removed_while_in_use),
+		scratch_test(test_lock_has_one_holder),
+		scratch_test(test_many_writers_at_once),
+		scratch_test(test_read_only_store),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
