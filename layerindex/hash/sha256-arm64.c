@@ -4,13 +4,17 @@
 
 #ifdef __aarch64__
 
+#if defined(__clang__) && !defined(__ARM_FEATURE_SHA2)
+/* Up to version 15 it declares no intrinsic that the whole file was not compiled for. */
+#define __ARM_FEATURE_SHA2 1
+#endif
 #include <arm_neon.h>
 #include <sys/auxv.h>
 
 #ifdef __clang__
 #define SHA2 __attribute__((target("sha2")))
 #else
-#define SHA2 __attribute__((target("+sha2")))
+#define SHA2 __attribute__((target("+crypto")))
 #endif
 
 bool sha256_arm_sha2_detect(void)
