@@ -274,6 +274,9 @@ static int evict(struct eviction *eviction, const struct li_store_limits *limits
 			r = remove_object(eviction, &eviction->objects[i]);
 	if (r == 0)
 		r = missing_bytes(eviction->store, need, &missing);
+	/* Not in vain. */
+	if (r == 0 && need > 0 && missing > eviction->sum.kept)
+		return -ENOSPC;
 	/* What was removed until now is free already, but in a dry run. */
 	if (missing > 0 && !eviction->dry)
 		missing += eviction->sum.bytes;
