@@ -7,6 +7,7 @@
  * Where the store is removed meanwhile a second writer gets the lock of another file. Both publish
  * whole files, so that this costs a second copy and nothing else.
  */
+#include <endian.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -75,7 +76,7 @@ static off_t image_byte(const struct li_store_key *key)
 	uint64_t word;
 
 	memcpy(&word, &key->id, sizeof(word));
-	return (off_t)(word >> 3 | (uint64_t)key->by << 62) + 1;
+	return (off_t)(le64toh(word) >> 3 | (uint64_t)key->by << 62) + 1;
 }
 
 int li_store_lock(const struct li_store *store, const struct li_store_key *key,
