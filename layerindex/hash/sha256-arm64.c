@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* SHA-256 by the SHA2 instructions of ARMv8: Arm Architecture Reference Manual, SHA256H and its kin. */
+/* SHA-256 by ARMv8's SHA2 instructions: Arm Architecture Reference Manual, SHA256H and its kin. */
 #include "layerindex/hash/sha256-blocks.h"
 
 #ifdef __aarch64__

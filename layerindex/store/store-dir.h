@@ -21,7 +21,7 @@ enum {
 
 #define STORE_TEMPORARY ".new-"
 
-/* Whether a file or directory is this user's, and others have no access that *mode* does not say. */
+/* Whether a file or directory is this user's, and its mode gives nothing beyond *mode*. */
 bool store_is_ours(const struct stat *st, mode_t type, mode_t mode);
 
 /*
@@ -36,7 +36,7 @@ void store_object_name(const struct li_digest *digest, char ret[static OBJECT_NA
 bool store_name_is_digest(const char *name);
 bool store_name_is_temporary(const char *name);
 
-/* Opens a regular file of the store's and says in *st* what it is; -ESTALE: it is not ours alone. */
+/* Opens a regular file of the store's; *st* is what it is; -ESTALE: it is not ours alone. */
 int store_file_open(int at, const char *name, struct stat *st);
 
 /* The same for an object, by its digest. */

@@ -120,7 +120,7 @@ int store_lock_all(const struct li_store *store, bool exclusive)
 
 bool store_is_in_use(int fd)
 {
-	/* A process that opens it meanwhile breaks the lease: that must not be SIGIO, which kills. */
+	/* Another process that opens it breaks the lease: that must not be SIGIO, which kills. */
 	if (fcntl(fd, F_SETSIG, SIGURG) < 0 || fcntl(fd, F_SETLEASE, F_WRLCK) < 0)
 		/* Where a filesystem has no leases it is not known. Removing what is in use
 		 * costs a second copy and nothing else. */

@@ -177,7 +177,7 @@ int store_facts_read(int list, const char *name, struct li_store_facts *ret, str
 	return n < 0 ? -errno : store_facts_decode(bytes, (size_t)n, ret);
 }
 
-/* The age of facts is the time of their last modification. A clock that was set back counts anew. */
+/* The age of facts is the time of their last modification; one in the future is set anew. */
 static void note_use(int list, const char *name, const struct stat *st)
 {
 	time_t now = time(NULL);

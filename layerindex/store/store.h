@@ -3,8 +3,8 @@
  * The artifact store: boot artifacts of images that have no layer directories, by content, and what
  * is known of each image, by chain id: urunc-viewfs-store(5).
  *
- * It is a cache. All of it may be removed at any time, by anybody who may, also while it is used: a
- * reader then finds nothing, and keeps what it has open. Any number of processes may use it at
+ * It is a cache. All of it may be removed at any time, also while it is used: a reader then finds
+ * nothing, and keeps what it has open. Any number of processes may use it at
  * once. Readers take no locks. A writer that is killed leaves nothing wrong, and nothing that
  * li_store_evict() does not remove.
  *
@@ -18,8 +18,8 @@
 struct li_store;
 
 /*
- * Opens the store in the directory *path*, which is made with mode 0700 if *make* and it is missing;
- * its parent is not.
+ * Opens the store in the directory *path*, which is made with mode 0700 if *make* and it is
+ * missing; its parent is not.
  * Returns: 0, with the store in *ret*, owned by the caller; -ENOENT: there is none; -EPERM: the
  *	directory, or one that the store keeps in it, is another user's, or others have any access
  *	to it; or what opening it failed with.
@@ -147,13 +147,13 @@ typedef void li_store_visit(const struct li_store_entry *entry, void *context);
 int li_store_each(const struct li_store *store, li_store_visit *visit, void *context);
 
 /*
- * The same, and hashes each object: one that is not what its name says is LI_STORE_DAMAGED. *repair*
- * removes damaged files; which a view has open stays readable for it.
+ * The same, and hashes each object: one that is not what its name says is LI_STORE_DAMAGED.
+ * *repair* removes damaged files; a view that has one open keeps it.
  */
 int li_store_verify(const struct li_store *store, bool repair, li_store_visit *visit,
 		    void *context);
 
-/* Removes every file, in use or not: views keep what they have open. Returns: 0, or an errno value. */
+/* Removes every file, in use or not: views keep what they have open. Returns: 0, or an errno. */
 int li_store_clear(const struct li_store *store);
 
 /* The store's directory: for statfs(2); borrowed. */

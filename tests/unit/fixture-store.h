@@ -59,7 +59,7 @@ static inline void must_add(const struct li_store *store, uint8_t chain, const c
 		 0);
 }
 
-/* Opens what is filed at *path*. Returns: a descriptor, or what finding or opening it failed with. */
+/* Opens what is filed at *path*. Returns: a descriptor, or what that failed with. */
 static inline int open_filed(const struct li_store *store, uint8_t chain, const char *path)
 {
 	cleanup_with(li_store_facts_done) struct li_store_facts facts = {};
