@@ -321,8 +321,8 @@ int li_store_evict(const struct li_store *store, const struct li_store_limits *l
 int store_make_room(const struct li_store *store, const struct li_store_limits *limits,
 		    uint64_t need)
 {
-	struct li_store_evicted evicted;
-	uint64_t missing;
+	struct li_store_evicted evicted = {};
+	uint64_t missing = 0;
 	int r;
 
 	if (need > limits->bytes)
