@@ -70,11 +70,13 @@ def faults(files):
         for target in targets
         if not allowed(name, target)
     ]
+    # A header without a .c of its name is shared by a room's modules, and is none itself.
+    modules = {name[:-2] for name in files if name.endswith(".c")}
     arrows = {}
     for name, targets in files.items():
-        module = name.rsplit(".", 1)[0]
-        arrows.setdefault(module, set()).update(t.rsplit(".", 1)[0] for t in targets)
-        arrows[module].discard(module)
+        module = name[:-2]
+        if module in modules:
+            arrows.setdefault(module, set()).update({t[:-2] for t in targets} & modules - {module})
     return found + [f"circle: {' > '.join(circle)}" for circle in circles(arrows)]
 
 
