@@ -66,16 +66,16 @@ def test_commands_completed(shell: Bash | Zsh | Fish) -> None:
     assert offered == said
 
 
-def accepted_without_effect() -> list[str]:
+def accepted_and_ignored() -> list[str]:
     """As the manual lists them: a value where one belongs, a name where it says any."""
     text = sections(page("urunc-viewfs.8"))["MOUNT OPTIONS"]
-    (paragraph,) = re.findall(r"Accepted without effect.*?\n\n", text, re.DOTALL)
+    (paragraph,) = re.findall(r"Accepted and ignored.*?\n\n", text, re.DOTALL)
     names = re.findall(r"\*(\S+?)\*(?=[,)\s])", paragraph)
     return [re.sub("=$", "=a", re.sub(r"\\(.)", r"\1", name)).replace("*", "a") for name in names]
 
 
-def test_accepted_without_effect() -> None:
-    options = accepted_without_effect()
+def test_accepted_and_ignored() -> None:
+    options = accepted_and_ignored()
     assert len(options) > 40
     for option in options:
         checked = run(program("mount.urunc-viewfs"), "-f", "none", "/", "-o", option)
