@@ -7,16 +7,16 @@ lowerdir+=\tOne more layer below
 userxattr\tOverlay marks are user.overlay.*
 binary=\tThe unikernel, in place of the image's own
 initrd=\tThe initrd, in place of the image's own
-timeout=\tGive up mounting after that long
-resolve=lazy\tFind the artifacts when they are wanted
+timeout=\tGive up mounting after this time
+resolve=lazy\tFind an artifact at its first lookup
 resolve=ready\tFind the artifacts before the mount is announced
 decode=strict\tValues of urunc.json are base64
 decode=auto\tValues of urunc.json may be plain text, too
-passthrough=auto\tThe kernel reads the layer's file itself if it can
+passthrough=auto\tThe kernel reads the layer's file directly if it can
 passthrough=on\tFail where the kernel cannot do so
 passthrough=off\tServe all reads from the process
-sandbox=auto\tContained as far as the kernel can
-sandbox=require\tFail where the kernel cannot contain the view
+sandbox=auto\tAs many measures as the kernel supports
+sandbox=require\tFail unless all measures are in force
 cache=\tWhere what is learned about layers is kept
 cache=none\tDo not keep what is learned about layers
 uid=\tForce the owner of the artifacts
@@ -64,9 +64,9 @@ complete -c viewfsctl -s V -l version -d 'Print the version'
 complete -c viewfsctl -n "$first" -a resolve -d 'What a view of a source would hold'
 complete -c viewfsctl -n "$first" -a list -d 'The views that are mounted here'
 complete -c viewfsctl -n "$first" -a umount -d 'Unmount views, dead or alive'
-complete -c viewfsctl -n "$first" -a gc -d 'Remove what nobody needs'
+complete -c viewfsctl -n "$first" -a gc -d 'Remove dead views and useless index entries'
 complete -c viewfsctl -n "$first" -a index -d 'The shared layer index'
-complete -c viewfsctl -n "$first" -a doctor -d 'What would keep a view from working here'
+complete -c viewfsctl -n "$first" -a doctor -d 'What prevents views from working here'
 
 set -l resolve '__fish_seen_subcommand_from resolve'
 complete -c viewfsctl -n $resolve -l json -d 'One JSON object instead of a table'
