@@ -42,9 +42,8 @@ static void print_help(void)
 	     "  -V, --version             the version, and what this build and this kernel can "
 	     "do\n");
 	options_help();
-	puts("\nWithout CAP_SYS_ADMIN it is mounted by fusermount3, where that is allowed, and "
-	     "takes\n"
-	     "-o userxattr.");
+	puts("\nWithout CAP_SYS_ADMIN fusermount3 mounts the view, where that is allowed, and\n"
+	     "-o userxattr is required.");
 	puts("\nExit status: 0 ready, 1 usage, 2 system, 32 no view could be made.");
 }
 

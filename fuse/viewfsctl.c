@@ -25,7 +25,7 @@ static void print_help(void)
 {
 	puts("Usage: viewfsctl COMMAND [options]\n"
 	     "\n"
-	     "Looks at views of container images, and looks after them.\n"
+	     "Inspects, unmounts and cleans up views of container images.\n"
 	     "\n"
 	     "Commands:");
 	for (size_t i = 0; i < sizeof(commands) / sizeof(*commands); i++)

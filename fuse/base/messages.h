@@ -19,7 +19,7 @@
 #define MSG_NO_OPERAND		CODE_EUSAGE, "%s is missing"
 #define MSG_NO_LAYER_SOURCE	CODE_EUSAGE, "SOURCE is missing"
 #define MSG_NO_MOUNTPOINT	CODE_EUSAGE, "MOUNTPOINT is missing"
-#define MSG_TOO_MANY		CODE_EUSAGE, "'%s' is one argument too many"
+#define MSG_TOO_MANY		CODE_EUSAGE, "unexpected argument '%s'"
 #define MSG_EMPTY		CODE_EUSAGE, "%s must not be empty"
 #define MSG_TWO_KINDS		CODE_EUSAGE, "the layers come from one place: both %s and %s were given"
 #define MSG_DESCRIPTOR		CODE_EUSAGE, "--%s=%d: %s"
@@ -73,16 +73,15 @@
 #define MSG_ARTIFACT_BELOW CODE_EARTIFACT, "%s '%s' lies below '%s', which is a file"
 
 /* The mountpoint. */
-#define MSG_MOUNTPOINT CODE_EMOUNT, "mountpoint '%s': %s"
-#define MSG_LIVE_VIEW  CODE_EMOUNT, "mountpoint '%s': a live view is mounted there already"
-#define MSG_NOT_A_VIEW CODE_EMOUNT, "'%s': what is mounted there is no view, but of type %s"
-#define MSG_UNMOUNT    CODE_EMOUNT, "unmount '%s': %s"
-#define MSG_UNMOUNT_TIMEOUT \
-	CODE_EMOUNT, "unmount '%s': the way there is blocked, given up after %d s"
+#define MSG_MOUNTPOINT	    CODE_EMOUNT, "mountpoint '%s': %s"
+#define MSG_LIVE_VIEW	    CODE_EMOUNT, "mountpoint '%s': a live view is mounted there already"
+#define MSG_NOT_A_VIEW	    CODE_EMOUNT, "'%s': what is mounted there is no view, but of type %s"
+#define MSG_UNMOUNT	    CODE_EMOUNT, "unmount '%s': %s"
+#define MSG_UNMOUNT_TIMEOUT CODE_EMOUNT, "unmount '%s': timed out after %d s looking up the path"
 #define MSG_GOES_ON \
 	CODE_EMOUNT, "unmount '%s': it is unmounted, but its process %d does not end: %s"
 #define MSG_MOUNT     CODE_EMOUNT, "mount on '%s': %s"
-#define MSG_HANDSHAKE CODE_EMOUNT, "mount on '%s': the kernel did not say hello: %s"
+#define MSG_HANDSHAKE CODE_EMOUNT, "mount on '%s': FUSE handshake failed: %s"
 
 #define MSG_NO_PASSTHROUGH CODE_EMOUNT, "mount on '%s': passthrough=on, but there is none: %s"
 #define MSG_NO_PASSTHROUGH_OF \
@@ -96,7 +95,7 @@
 		      "run as root "                                                               \
 		      "in the initial user namespace, or give -o userxattr"
 #define MSG_NO_PRIVILEGE \
-	CODE_ESYSTEM, "mount on '%s': it takes CAP_SYS_ADMIN, or fusermount3, which says: %s"
+	CODE_ESYSTEM, "mount on '%s': requires CAP_SYS_ADMIN or fusermount3, which failed: %s"
 #define MSG_NAMESPACE                                                                         \
 	CODE_ESYSTEM, "%s: urunc-viewfs cannot run in that namespace: %s (are its libraries " \
 		      "there?)"
@@ -109,4 +108,4 @@
 #define MSG_INDEX_REMOVE CODE_ESYSTEM, "layer index '%s': entry %s: %s"
 #define MSG_INTERRUPTED	 CODE_ESYSTEM, "interrupted"
 #define MSG_NOT_WATCHED	 CODE_ESYSTEM, "the view cannot be watched: %s"
-#define MSG_SERVER_DIED	 CODE_BUG, "the view's process died before it was ready: %s"
+#define MSG_SERVER_DIED	 CODE_BUG, "the view's process exited before it was ready: %s"

@@ -149,7 +149,7 @@ static const struct option_rule {
 	 "auto|on|off|let the kernel read the layer's file itself; on fails the mount where it "
 	 "cannot (auto)"},
 	{"sandbox", set_sandbox, NULL,
-	 "auto|require|give up what serving does not take as far as this kernel can, or fail "
+	 "auto|require|drop what serving does not require if this kernel can, or fail "
 	 "(auto)"},
 	{"decode", set_decode, NULL,
 	 "strict|auto|values of urunc.json: base64 only, or also b64: and plain text (strict)"},
@@ -158,10 +158,10 @@ static const struct option_rule {
 	{"mode", set_mode, NULL, "OCTAL|force their permission bits; write bits are masked"},
 	{"cache", set_cache, NULL,
 	 "DIR|none|where facts about layers are kept (for containerd's: /run/urunc-viewfs/.index)"},
-	{"basedir", set_basedir, NULL, "DIR|what relative layer paths are relative to"},
+	{"basedir", set_basedir, NULL, "DIR|directory that relative layer paths start from"},
 	{"id", set_id, NULL, "ID|container id for logs and listings"},
 
-	{"remount", NULL, "a view is read-only for good, unmount it and mount anew", NULL},
+	{"remount", NULL, "a view is always read-only: unmount it and mount it again", NULL},
 	{"user", NULL, NOT_FOR_USERS, NULL},
 	{"users", NULL, NOT_FOR_USERS, NULL},
 };
@@ -317,9 +317,8 @@ void options_help(void)
 		if (value)
 			print_option(rules[i].name, value, bar + 1);
 	}
-	print_option("uidmap", "C:H:N", "show the owners mapped, as containerd means them");
+	print_option("uidmap", "C:H:N", "on-disk ids C to C+N-1 appear as H to H+N-1");
 	print_option("gidmap", "C:H:N", "the same for groups");
-	puts("What mount(8) and overlayfs know besides is accepted without effect; remount, user "
-	     "and\n"
-	     "users are refused.");
+	puts("Other options of mount(8) and overlayfs are accepted and ignored; remount, user and\n"
+	     "users are rejected.");
 }

@@ -24,7 +24,7 @@ static void print_help(void)
 {
 	puts("Usage: viewfsctl resolve [options] [SOURCE]\n"
 	     "\n"
-	     "Says what a view of a source would hold, and from which layer; mounts nothing.\n"
+	     "Prints what a view of a source would hold, and from which layer; mounts nothing.\n"
 	     "Layers are counted from 0, topmost first.\n"
 	     "\n"
 	     "The layers come from -o lowerdir=…, --mounts=FILE, --bundle=DIR, or SOURCE, as for\n"
@@ -32,7 +32,7 @@ static void print_help(void)
 	     "\n"
 	     "Options:\n"
 	     "      --json                one JSON object instead of a table\n"
-	     "      --digest              SHA-256 of every artifact, too\n"
+	     "      --digest              also print the SHA-256 of every artifact\n"
 	     "  -o OPTIONS                mount options, separated by commas (see below)\n"
 	     "      --mounts=FILE         containerd's mounts as JSON (- is stdin)\n"
 	     "      --bundle=DIR          an OCI bundle's rootfs and annotations\n"

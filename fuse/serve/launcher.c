@@ -106,7 +106,7 @@ static const char *death(pid_t pid)
 
 	if (waitpid(pid, &status, 0) != pid)
 		return "it is gone";
-	return WIFSIGNALED(status) ? strsignal(WTERMSIG(status)) : "it left without a word";
+	return WIFSIGNALED(status) ? strsignal(WTERMSIG(status)) : "no error was reported";
 }
 
 /* The mount that a server which is no more may have made. */

@@ -289,4 +289,4 @@ def test_a_view_that_is_not_seen(place: Path) -> None:
 def test_usage() -> None:
     finished = viewfsctl("doctor", "x")
     assert finished.status == 1
-    assert finished.stderr.startswith("viewfsctl: 'x' is one argument too many\n")
+    assert finished.stderr.startswith("viewfsctl: unexpected argument 'x'\n")

@@ -479,7 +479,7 @@ def test_without_privilege(place: Path, at: Path) -> None:
     finished = call("-o", option, "none", at, wrapper=wrapper)
     refused(finished, "ESYSTEM", 2, "trusted.overlay.* marks cannot be read.*userxattr")
     finished = call("-o", option + b",userxattr", "none", at, wrapper=wrapper)
-    refused(finished, "ESYSTEM", 2, f"'{at}': it takes CAP_SYS_ADMIN, or fusermount3")
+    refused(finished, "ESYSTEM", 2, f"'{at}': requires CAP_SYS_ADMIN or fusermount3")
 
 
 def test_without_a_device(place: Path, at: Path) -> None:
@@ -613,7 +613,7 @@ def test_a_server_that_dies(place: Path, at: Path, at_call: str, foreground: boo
     arguments = [*(["-f"] if foreground else []), "-o", usual(place), "none", at]
     finished = call(*arguments, wrapper=wrapper)
     assert "killed by SIGKILL" in (place / "log").read_text()
-    refused(finished, "ESYSTEM", 4, "^the view's process died before it was ready: Killed$")
+    refused(finished, "ESYSTEM", 4, "^the view's process exited before it was ready: Killed$")
 
 
 @pytest.mark.parametrize("written", ["link", "view/", "./view"])

@@ -117,7 +117,7 @@ def test_remount_is_refused(at: Path, option: bytes) -> None:
     for words in (["-o", "remount,rw", at], ["-t", "urunc-viewfs", "none", at, "-o", "remount"]):
         refused = mount(*words)
         assert refused.status == 1
-        assert "'remount': a view is read-only for good" in refused.stderr
+        assert "'remount': a view is always read-only" in refused.stderr
     assert_mounted(at)
     umount(at)
 

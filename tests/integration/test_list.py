@@ -280,7 +280,7 @@ def test_help(words: list[str]) -> None:
 @pytest.mark.parametrize(
     "words, naming",
     [
-        (["list", "x"], "'x' is one argument too many"),
+        (["list", "x"], "unexpected argument 'x'"),
         (["list", "--dry-run"], "unknown argument '--dry-run'"),
         (["list", "-x"], "unknown argument '-x'"),
         (["list", "--json=1"], "unknown argument '--json=1'"),

@@ -285,7 +285,7 @@ def test_help_names_every_option() -> None:
         (["viewfsctl", "paint"], "unknown command 'paint'", "viewfsctl"),
         (["viewfsctl", "resolve"], "SOURCE is missing", "viewfsctl resolve"),
         (["viewfsctl", "resolve", "--colour"], "unknown argument '--colour'", "viewfsctl resolve"),
-        (["viewfsctl", "resolve", "a", "b"], "'b' is one argument too many", "viewfsctl resolve"),
+        (["viewfsctl", "resolve", "a", "b"], "unexpected argument 'b'", "viewfsctl resolve"),
         (["mount.urunc-viewfs"], "SOURCE and MOUNTPOINT are missing", "mount.urunc-viewfs"),
         (["mount.urunc-viewfs", "a"], "MOUNTPOINT is missing", "mount.urunc-viewfs"),
         (["mount.urunc-viewfs", "a", "b", "-x"], "unknown argument '-x'", "mount.urunc-viewfs"),

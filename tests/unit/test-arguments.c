@@ -33,7 +33,7 @@ static void test_errors(void **state)
 		{{NULL}, "SOURCE and MOUNTPOINT are missing"},
 		{{"src"}, "MOUNTPOINT is missing"},
 		{{"-o", "lowerdir=a", "dir"}, "MOUNTPOINT is missing"},
-		{{"src", "dir", "more"}, "'more' is one argument too many"},
+		{{"src", "dir", "more"}, "unexpected argument 'more'"},
 		{{"", "dir"}, "SOURCE must not be empty"},
 		{{"src", ""}, "MOUNTPOINT must not be empty"},
 		/* Values. */

@@ -67,7 +67,7 @@ static void test_refused(void **state)
 		const char *list, *message;
 	} rows[] = {
 		/* With the reason. */
-		{"remount", "'remount': a view is read-only for good"},
+		{"remount", "'remount': a view is always read-only"},
 		{"user", "'user': fstab's views are root's"},
 		{"user=joe", "'user': fstab's views are root's"},
 		{"users", "'users': fstab's views are root's"},
