@@ -161,7 +161,7 @@ static const struct option_rule {
 	{"basedir", set_basedir, NULL, "DIR|directory that relative layer paths start from"},
 	{"id", set_id, NULL, "ID|container id for logs and listings"},
 
-	{"remount", NULL, "a view is always read-only: unmount it and mount it again", NULL},
+	{"remount", NULL, "a view is always read-only; unmount it and mount it again", NULL},
 	{"user", NULL, NOT_FOR_USERS, NULL},
 	{"users", NULL, NOT_FOR_USERS, NULL},
 };

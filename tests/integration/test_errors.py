@@ -45,7 +45,7 @@ USAGE: dict[str, tuple[list[str], str]] = {
     "unknown-option": (["-o", "colour=red"], "'colour'"),
     "unknown-option-among-others": (["-o", "ro,uid=0,colour,gid=0"], "'colour'"),
     "case-matters": (["-o", "UID=0"], "'UID'"),
-    "remount": (["-o", "remount,ro"], "'remount': .*unmount it and mount anew"),
+    "remount": (["-o", "remount,ro"], "'remount': .*unmount it and mount it again"),
     "user": (["-o", "user"], "'user': .*are root.s"),
     "user-of-name": (["-o", "user=joe"], "'user': .*are root.s"),
     "users": (["-o", "users"], "'users': .*are root.s"),
