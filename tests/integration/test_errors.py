@@ -622,7 +622,7 @@ def test_a_mount_that_a_dead_server_left(place: Path, at: Path, written: str) ->
     (place / "link").symlink_to("view")
     wrapper = injecting(place / "log", "dup3:signal=SIGKILL")
     finished = call("-o", usual(place), "none", written, wrapper=wrapper, cwd=place)
-    refused(finished, "ESYSTEM", 4, "^the view's process died")
+    refused(finished, "ESYSTEM", 4, "^the view's process exited before it was ready")
 
 
 def test_a_server_that_dies_late(place: Path, at: Path) -> None:

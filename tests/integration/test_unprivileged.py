@@ -206,7 +206,7 @@ def test_a_mount_that_a_dead_server_left(
     (place / "link").symlink_to("view")
     wrapper = [*injecting(place / "log", "dup3:signal=SIGKILL"), *USER]
     finished = call("-o", option, "none", written, wrapper=wrapper, cwd=place)
-    refused(finished, "ESYSTEM", 4, "^the view's process died")
+    refused(finished, "ESYSTEM", 4, "^the view's process exited before it was ready")
 
 
 # Refused
