@@ -1,15 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * mount.urunc-viewfs SPEC DIR [-sfnv] [-N NS] [-o OPTS] [-t TYPE]: what mount(8) runs. It brings
- * mount(8)'s words into those of urunc-viewfs and becomes that program.
+ * mount.urunc-viewfs SPEC DIR [-sfnv] [-N NS] [-o OPTS] [-t TYPE]: what mount(8) runs. It translates
+ * mount(8)'s arguments into those of urunc-viewfs. libmount holds the flags and the namespace, and
+ * writes the options of mount(8)'s own that last (x-*, _netdev, ...) into /run/mount/utab, where
+ * findmnt(8), umount(8) and systemd look. The list of options itself does not go through libmount,
+ * which does not know the backslash in overlayfs's "\\,".
  */
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
+#include <libmount.h>
 #include <limits.h>
-#include <sched.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "fuse/base/error.h"
@@ -18,18 +22,20 @@
 #include "fuse/cli/arguments.h"
 #include "fuse/cli/options.h"
 #include "fuse/cli/output.h"
+#include "fuse/mount/mountpoint.h"
 #include "fuse/process/self-exe.h"
 
 struct call {
+	struct libmnt_context *context; /* the flags and the namespace to mount in; owned */
 	const char *spec, *directory;
-	const char *in_namespace; /* where to mount, or NULL */
+	const char *in_namespace; /* its file, for messages, or NULL */
 	struct strings options;	  /* one a list, as it was given */
-	bool sloppy, fake, verbose;
 	bool help;
 };
 
 static void call_done(struct call *call)
 {
+	mnt_free_context(call->context);
 	strings_clear(&call->options);
 }
 DEFINE_CLEANUP(struct call, call_done)
@@ -43,7 +49,7 @@ static void print_help(void)
 	     "\n"
 	     "  -s            ignore unknown mount options\n"
 	     "  -f            check the mount options, mount nothing\n"
-	     "  -n            accepted; there is no mtab\n"
+	     "  -n            do not write to /run/mount/utab\n"
 	     "  -v            print the command that is run\n"
 	     "  -N NAMESPACE  mount in the mount namespace of this file\n"
 	     "  -o OPTIONS    mount options, separated by commas (see below)\n"
@@ -53,32 +59,60 @@ static void print_help(void)
 	puts("\nExit status: 0 mounted, 1 usage, 2 system, 32 no view could be made.");
 }
 
-static int parse(struct call *call, int argc, char **argv, struct view_error *error)
+/* A flag or an option of mount(8)'s helpers. */
+static int set_flag(struct call *call, int letter, char *value, struct view_error *error)
+{
+	int r = mnt_context_helper_setopt(call->context, letter, value);
+
+	if (r == 0)
+		return 0;
+	if (r == -ENOMEM)
+		return view_fail(error, MSG_NO_MEMORY);
+	return view_fail(error, MSG_SYSTEM, value ? value : "libmount",
+			 r > -MNT_ERR_NOFSTAB && r < 0 ? strerror(-r) : "refused by libmount");
+}
+
+static int parse_options(struct call *call, int argc, char **argv, struct view_error *error)
 {
 	static const struct option known[] = {{"help", no_argument, NULL, 'h'}, {}};
 	static const char letters[] = ":hsfnvN:o:t:";
 	int option;
 
 	opterr = 0;
-	/* The words come in mount(8)'s order, whatever its caller likes. */
+	/* The arguments come in mount(8)'s order, whatever its caller likes. */
 	unsetenv("POSIXLY_CORRECT");
 	while ((option = getopt_long(argc, argv, letters, known, NULL)) >= 0) {
 		switch (option) {
 		case 'h': call->help = true; return 0;
-		case 's': call->sloppy = true; break;
-		case 'f': call->fake = true; break;
-		case 'v': call->verbose = true; break;
-		case 'n':
-		case 't': break;
-		case 'N': call->in_namespace = optarg; break;
 		case 'o':
 			if (strings_take(&call->options, strdup(optarg)) < 0)
 				return view_fail(error, MSG_NO_MEMORY);
+			break;
+		case 'N': call->in_namespace = optarg; /* fall through */
+		case 's':
+		case 'f':
+		case 'n':
+		case 'v':
+		case 't':
+			if (set_flag(call, option, optarg, error) < 0)
+				return -ECANCELED;
 			break;
 		case ':': return view_fail(error, MSG_ARGUMENT_NEEDS, argv[optind - 1]);
 		default: return arguments_refuse(argv, letters, error);
 		}
 	}
+	return 0;
+}
+
+static int parse(struct call *call, int argc, char **argv, struct view_error *error)
+{
+	call->context = mnt_new_context();
+	if (!call->context || mnt_context_init_helper(call->context, MNT_ACT_MOUNT, 0) < 0)
+		return view_fail(error, MSG_NO_MEMORY);
+	if (parse_options(call, argc, argv, error) < 0)
+		return -ECANCELED;
+	if (call->help)
+		return 0;
 	if (argc - optind < 1)
 		return view_fail(error, MSG_NO_SOURCE);
 	if (argc - optind < 2)
@@ -140,15 +174,6 @@ static int check_options(const struct call *call, struct view_error *error)
 	return 0;
 }
 
-static int enter_namespace(const char *path, struct view_error *error)
-{
-	cleanup_close int fd = open(path, O_RDONLY | O_CLOEXEC);
-
-	if (fd < 0 || setns(fd, CLONE_NEWNS) < 0)
-		return view_fail(error, MSG_SYSTEM, path, strerror(errno));
-	return 0;
-}
-
 /* The call in urunc-viewfs's words. Returns: an owned array of borrowed strings, or NULL. */
 static char **new_words(const struct call *call)
 {
@@ -176,6 +201,7 @@ static void tell_command(char **words)
 	fflush(stdout);
 }
 
+/* Returns: only with *error*. */
 static int become_urunc_viewfs(const struct call *call, char **words, struct view_error *error)
 {
 	cleanup_close int program = -EBADF;
@@ -188,24 +214,121 @@ static int become_urunc_viewfs(const struct call *call, char **words, struct vie
 	program = open(path, O_PATH | O_CLOEXEC);
 	if (program < 0)
 		return view_fail(error, MSG_SYSTEM, path, strerror(errno));
-	if (call->in_namespace && enter_namespace(call->in_namespace, error) < 0)
-		return -ECANCELED;
+	if (call->in_namespace && !mnt_context_switch_target_ns(call->context))
+		return view_fail(error, MSG_SYSTEM, call->in_namespace, strerror(errno));
 	execveat(program, "", words, environ, AT_EMPTY_PATH);
 	if (call->in_namespace)
 		return view_fail(error, MSG_NAMESPACE, call->in_namespace, strerror(errno));
 	return view_fail(error, MSG_SYSTEM, path, strerror(errno));
 }
 
-/* Comes back with 0 only where nothing was to be mounted. */
-static int carry_out(const struct call *call, struct view_error *error)
+/* Says what went wrong. Returns: the exit status. */
+static int fail(const struct view_error *error)
+{
+	log_error("%s", error->message);
+	if (error->code == CODE_EUSAGE)
+		fputs("Try 'mount.urunc-viewfs --help' for more information.\n", stderr);
+	return view_code_exit(error->code);
+}
+
+/* Of one option of *list*: whether utab must hold it; it is given to the context then. */
+static int keep_option(struct libmnt_context *context, const char *option)
+{
+	cleanup_free char *kept = NULL;
+
+	/* With a comma in its value it is none of mount(8)'s, and libmount would cut it there. */
+	if (strchr(option, ',') ||
+	    mnt_split_optstr(option, &kept, NULL, NULL, MNT_NOMTAB, 0) != 0 || !kept)
+		return 0;
+	return mnt_context_append_options(context, kept) < 0 ? -ENOMEM : 1;
+}
+
+/* Returns: > 0: utab must hold options of the call, which the context has then; 0; or -ENOMEM. */
+static int keep_options(const struct call *call)
+{
+	int kept = 0;
+
+	for (size_t i = 0; i < call->options.count; i++) {
+		cleanup_free char *copy = strdup(call->options.items[i]);
+		char *rest = copy;
+		char *option;
+
+		if (!copy)
+			return -ENOMEM;
+		while ((option = overlay_options_next(&rest))) {
+			int r = keep_option(call->context, option);
+
+			if (r < 0)
+				return r;
+			kept |= r;
+		}
+	}
+	return kept;
+}
+
+/* After the mount. That utab could not be written is no reason to call the mount a failure. */
+static void record_mount(const struct call *call)
+{
+	struct libmnt_context *context = call->context;
+
+	/* libmount looks up the target, which must not hang: by now a live view is there. */
+	if (mnt_context_set_fstype(context, VIEW_TYPE) < 0 ||
+	    mnt_context_set_source(context, call->spec) < 0 ||
+	    mnt_context_set_target(context, call->directory) < 0 ||
+	    mnt_context_set_optsmode(context, MNT_OMODE_NOTAB) < 0 ||
+	    mnt_context_prepare_mount(context) != 0 ||
+	    mnt_context_set_syscall_status(context, 0) < 0 ||
+	    mnt_context_finalize_mount(context) != 0)
+		log_warn("%s: the options for /run/mount/utab could not be written",
+			 call->directory);
+}
+
+/* Mounts by a child, and records the mount. Returns: the exit status. */
+static int run_and_record(const struct call *call, char **words)
+{
+	VIEW_ERROR(error);
+	pid_t child = fork();
+	int status;
+
+	if (child == 0) {
+		become_urunc_viewfs(call, words, &error);
+		_exit(fail(&error));
+	}
+	while (child > 0 && waitpid(child, &status, 0) < 0)
+		if (errno != EINTR)
+			child = -1;
+	if (child < 0) {
+		view_fail(&error, MSG_SYSTEM, PROGRAM_NAME, strerror(errno));
+		return fail(&error);
+	}
+	if (!WIFEXITED(status)) {
+		view_fail(&error, MSG_SYSTEM, PROGRAM_NAME, strsignal(WTERMSIG(status)));
+		return fail(&error);
+	}
+	if (WEXITSTATUS(status) == 0)
+		record_mount(call);
+	return WEXITSTATUS(status);
+}
+
+/* Returns: the exit status, or < 0 with *error*. */
+static int mount_view(const struct call *call, struct view_error *error)
 {
 	cleanup_free char **words = new_words(call);
+	int r;
 
 	if (!words)
 		return view_fail(error, MSG_NO_MEMORY);
-	if (call->verbose)
+	if (mnt_context_is_verbose(call->context))
 		tell_command(words);
-	return call->fake ? check_options(call, error) : become_urunc_viewfs(call, words, error);
+	if (mnt_context_is_fake(call->context))
+		return check_options(call, error);
+	/* Only root's libmount writes utab. */
+	if (mnt_context_is_nomtab(call->context) || mnt_context_is_restricted(call->context))
+		return become_urunc_viewfs(call, words, error);
+	r = keep_options(call);
+	if (r < 0)
+		return view_fail(error, MSG_NO_MEMORY);
+	return r ? run_and_record(call, words) : become_urunc_viewfs(call, words, error);
 }
 
 int main(int argc, char **argv)
@@ -220,14 +343,10 @@ int main(int argc, char **argv)
 		print_help();
 		return output_finish(0);
 	}
-	for (size_t i = 0; r == 0 && call.sloppy && i < call.options.count; i++)
-		drop_unknown(call.options.items[i]);
+	if (r == 0 && mnt_context_is_sloppy(call.context))
+		for (size_t i = 0; i < call.options.count; i++)
+			drop_unknown(call.options.items[i]);
 	if (r == 0)
-		r = carry_out(&call, &error);
-	if (r == 0)
-		return 0;
-	log_error("%s", error.message);
-	if (error.code == CODE_EUSAGE)
-		fputs("Try 'mount.urunc-viewfs --help' for more information.\n", stderr);
-	return view_code_exit(error.code);
+		r = mount_view(&call, &error);
+	return r < 0 ? fail(&error) : r;
 }

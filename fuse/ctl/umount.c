@@ -14,7 +14,7 @@
 #include "fuse/base/messages.h"
 #include "fuse/ctl/ctl.h"
 #include "fuse/live/view-process.h"
-#include "fuse/mount/mountinfo.h"
+#include "fuse/mount/mount-table.h"
 #include "fuse/mount/mountpoint.h"
 #include "fuse/process/run-with-timeout.h"
 
@@ -41,16 +41,17 @@ static void print_help(void)
 /* Whether all of a view is mounted at some place in this namespace. */
 static int find_mount(dev_t device)
 {
-	cleanup_with(mountinfo_close) struct mountinfo mountinfo = {};
+	cleanup_with(mount_iter_done) struct libmnt_iter *iter = mnt_new_iter(MNT_ITER_FORWARD);
+	cleanup_with(mount_table_done) struct libmnt_table *table = NULL;
 	struct mount_entry entry;
-	int r = mountinfo_open(&mountinfo);
+	int r = iter ? mount_table_read(NULL, &table) : -ENOMEM;
 
 	if (r < 0)
 		return r;
-	while ((r = mountinfo_next(&mountinfo, &entry)) > 0)
+	while (mount_table_next(table, iter, &entry))
 		if (entry.device == device && strcmp(entry.root, "/") == 0)
 			return 1;
-	return r;
+	return 0;
 }
 
 /* Returns: 0, or an errno value: -ETIMEDOUT. */

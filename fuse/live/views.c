@@ -18,42 +18,33 @@ enum { ANSWER_SECONDS = 2 };
 
 void views_done(struct views *views)
 {
-	for (size_t i = 0; i < views->count; i++)
-		free(views->items[i].line);
 	free(views->items);
+	mnt_unref_table(views->table);
 	view_processes_done(&views->processes);
 	*views = (struct views){};
 }
 
-static int views_add(struct views *views, const struct mount_entry *entry, char *line)
+static int views_add(struct views *views, const struct mount_entry *entry)
 {
 	struct view_mount *items =
 		array_grow(views->items, views->count, &views->capacity, sizeof(*items));
 
-	if (!items) {
-		free(line);
+	if (!items)
 		return -ENOMEM;
-	}
 	views->items = items;
-	views->items[views->count++] = (struct view_mount){.entry = *entry, .line = line};
+	views->items[views->count++] = (struct view_mount){.entry = *entry};
 	return 0;
 }
 
 static int read_mounts(struct views *views)
 {
-	cleanup_with(mountinfo_close) struct mountinfo mountinfo = {};
+	cleanup_with(mount_iter_done) struct libmnt_iter *iter = mnt_new_iter(MNT_ITER_FORWARD);
 	struct mount_entry entry;
-	int r = mountinfo_open(&mountinfo);
+	int r = iter ? mount_table_read(NULL, &views->table) : -ENOMEM;
 
-	if (r < 0)
-		return r;
-	while ((r = mountinfo_next(&mountinfo, &entry)) > 0) {
-		if (strcmp(entry.type, VIEW_TYPE) != 0)
-			continue;
-		r = views_add(views, &entry, mountinfo_take_line(&mountinfo));
-		if (r < 0)
-			return r;
-	}
+	while (r == 0 && mount_table_next(views->table, iter, &entry))
+		if (strcmp(entry.type, VIEW_TYPE) == 0)
+			r = views_add(views, &entry);
 	return r;
 }
 

@@ -3,7 +3,7 @@
 #pragma once
 
 #include "fuse/live/view-process.h"
-#include "fuse/mount/mountinfo.h"
+#include "fuse/mount/mount-table.h"
 
 enum mount_state {
 	MOUNT_ALIVE,
@@ -14,9 +14,9 @@ enum mount_state {
 
 /* A line of mountinfo: a view, or a file or directory of one that was bound somewhere. */
 struct view_mount {
-	/* Its root is what of the view stands there ("/": all of it), its source the label. */
+	/* Its root is what of the view stands there ("/": all of it), its source the label;
+	 * its strings lie in the table. */
 	struct mount_entry entry;
-	char *line; /* that the strings of *entry* lie in; owned */
 	enum mount_state state;
 	const struct view_process
 		*process; /* who serves it, of `processes`; NULL: nobody that is seen */
@@ -25,6 +25,7 @@ struct view_mount {
 struct views {
 	struct view_mount *items; /* of one place the topmost last; owned */
 	size_t count, capacity;
+	struct libmnt_table *table; /* that the strings of the items lie in; owned */
 	struct view_processes processes;
 };
 

@@ -15,11 +15,11 @@
 struct mount_entry {
 	uint64_t id;
 	dev_t device;
-	char *root;	  /* decoded */
-	char *mountpoint; /* decoded */
-	char *type;	  /* decoded; with its subtype, as in "fuse.urunc-viewfs" */
-	char *source;	  /* decoded */
-	char *super;	  /* the filesystem's own options, still escaped */
+	const char *root;	/* decoded */
+	const char *mountpoint; /* decoded */
+	const char *type;	/* decoded; with its subtype, as in "fuse.urunc-viewfs" */
+	const char *source;	/* decoded */
+	char *super;		/* the filesystem's own options, still escaped */
 };
 
 /* Parses *line*, which is changed, without its newline. Returns: 0 or -EINVAL. */

@@ -161,6 +161,48 @@ def test_in_any_order_whatever_the_environment_says(at: Path, option: bytes) -> 
         umount(at)
 
 
+def user_options(at: Path) -> list[str]:
+    """The options that /run/mount/utab holds for the mount at AT."""
+    utab = Path("/run/mount/utab")
+    for line in utab.read_text().splitlines() if utab.exists() else []:
+        fields = dict(field.split("=", 1) for field in line.split(" "))
+        if fields["TARGET"] == str(at):
+            return fields["OPTS"].split(",")
+    return []
+
+
+def test_options_of_mounts_own_are_recorded(at: Path, option: bytes) -> None:
+    words = ["none", at, "-o", b"x-a=b,nofail,_netdev," + option]
+    # mount(8) 2.38 does not pass x-* on to helpers.
+    for helper, kept in (
+        (["mount", "-t", "urunc-viewfs"], {"_netdev"}),
+        (["/usr/sbin/mount.urunc-viewfs"], {"_netdev", "x-a=b"}),
+    ):
+        assert run(*helper, *words) == SILENCE
+        shown = set(user_options(at))
+        assert kept <= shown <= {"_netdev", "x-a=b"}
+        umount(at)
+        assert user_options(at) == []
+    assert run("/usr/sbin/mount.urunc-viewfs", *words, "-n") == SILENCE
+    assert user_options(at) == []
+    umount(at)
+
+
+def test_a_comma_in_a_layer_ends_no_option(place: Path, at: Path) -> None:
+    layers = image.usual().build(place / "l,x-a=b")
+    words = ["none", at, "-o", lowerdir(layers)]
+    assert run("/usr/sbin/mount.urunc-viewfs", *words) == SILENCE
+    assert user_options(at) == []
+    umount(at)
+
+
+def test_a_failed_mount_is_not_recorded(at: Path, option: bytes) -> None:
+    options = b"x-a=b,binary=/gone,resolve=ready," + option
+    finished = run("/usr/sbin/mount.urunc-viewfs", "none", at, "-o", options)
+    assert finished.status == 32
+    assert user_options(at) == []
+
+
 @contextmanager
 def another_namespace(first: str = ":") -> Iterator[int]:
     """A process that has a mount namespace of its own, and has run FIRST in it."""
