@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * mount.urunc-viewfs SPEC DIR [-sfnv] [-N NS] [-o OPTS] [-t TYPE]: what mount(8) runs. It translates
- * mount(8)'s arguments into those of urunc-viewfs. libmount holds the flags and the namespace, and
- * writes the options of mount(8)'s own that last (x-*, _netdev, ...) into /run/mount/utab, where
- * findmnt(8), umount(8) and systemd look. The list of options itself does not go through libmount,
- * which does not know the backslash in overlayfs's "\\,".
+ * mount(8)'s arguments into those of urunc-viewfs. libmount holds the flags and the namespace. The
+ * list of options does not go through libmount, which does not know the backslash in overlayfs's
+ * "\\,". /run/mount/utab is left to mount(8): it records options that it does not pass to helpers
+ * (x-*), and it records nothing where a helper has written there.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -13,7 +13,6 @@
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "fuse/base/error.h"
@@ -49,7 +48,7 @@ static void print_help(void)
 	     "\n"
 	     "  -s            ignore unknown mount options\n"
 	     "  -f            check the mount options, mount nothing\n"
-	     "  -n            do not write to /run/mount/utab\n"
+	     "  -n            accepted and ignored: mount(8) writes /run/mount/utab\n"
 	     "  -v            print the command that is run\n"
 	     "  -N NAMESPACE  mount in the mount namespace of this file\n"
 	     "  -o OPTIONS    mount options, separated by commas (see below)\n"
@@ -231,90 +230,10 @@ static int fail(const struct view_error *error)
 	return view_code_exit(error->code);
 }
 
-/* Of one option of *list*: whether utab must hold it; it is given to the context then. */
-static int keep_option(struct libmnt_context *context, const char *option)
-{
-	cleanup_free char *kept = NULL;
-
-	/* With a comma in its value it is none of mount(8)'s, and libmount would cut it there. */
-	if (strchr(option, ',') ||
-	    mnt_split_optstr(option, &kept, NULL, NULL, MNT_NOMTAB, 0) != 0 || !kept)
-		return 0;
-	return mnt_context_append_options(context, kept) < 0 ? -ENOMEM : 1;
-}
-
-/* Returns: > 0: utab must hold options of the call, which the context has then; 0; or -ENOMEM. */
-static int keep_options(const struct call *call)
-{
-	int kept = 0;
-
-	for (size_t i = 0; i < call->options.count; i++) {
-		cleanup_free char *copy = strdup(call->options.items[i]);
-		char *rest = copy;
-		char *option;
-
-		if (!copy)
-			return -ENOMEM;
-		while ((option = overlay_options_next(&rest))) {
-			int r = keep_option(call->context, option);
-
-			if (r < 0)
-				return r;
-			kept |= r;
-		}
-	}
-	return kept;
-}
-
-/* After the mount. That utab could not be written is no reason to call the mount a failure. */
-static void record_mount(const struct call *call)
-{
-	struct libmnt_context *context = call->context;
-
-	/* libmount looks up the target, which must not hang: by now a live view is there. */
-	if (mnt_context_set_fstype(context, VIEW_TYPE) < 0 ||
-	    mnt_context_set_source(context, call->spec) < 0 ||
-	    mnt_context_set_target(context, call->directory) < 0 ||
-	    mnt_context_set_optsmode(context, MNT_OMODE_NOTAB) < 0 ||
-	    mnt_context_prepare_mount(context) != 0 ||
-	    mnt_context_set_syscall_status(context, 0) < 0 ||
-	    mnt_context_finalize_mount(context) != 0)
-		log_warn("%s: the options for /run/mount/utab could not be written",
-			 call->directory);
-}
-
-/* Mounts by a child, and records the mount. Returns: the exit status. */
-static int run_and_record(const struct call *call, char **words)
-{
-	VIEW_ERROR(error);
-	pid_t child = fork();
-	int status;
-
-	if (child == 0) {
-		become_urunc_viewfs(call, words, &error);
-		_exit(fail(&error));
-	}
-	while (child > 0 && waitpid(child, &status, 0) < 0)
-		if (errno != EINTR)
-			child = -1;
-	if (child < 0) {
-		view_fail(&error, MSG_SYSTEM, PROGRAM_NAME, strerror(errno));
-		return fail(&error);
-	}
-	if (!WIFEXITED(status)) {
-		view_fail(&error, MSG_SYSTEM, PROGRAM_NAME, strsignal(WTERMSIG(status)));
-		return fail(&error);
-	}
-	if (WEXITSTATUS(status) == 0)
-		record_mount(call);
-	return WEXITSTATUS(status);
-}
-
 /* Returns: the exit status, or < 0 with *error*. */
 static int mount_view(const struct call *call, struct view_error *error)
 {
 	cleanup_free char **words = new_words(call);
-	int r;
 
 	if (!words)
 		return view_fail(error, MSG_NO_MEMORY);
@@ -322,13 +241,7 @@ static int mount_view(const struct call *call, struct view_error *error)
 		tell_command(words);
 	if (mnt_context_is_fake(call->context))
 		return check_options(call, error);
-	/* Only root's libmount writes utab. */
-	if (mnt_context_is_nomtab(call->context) || mnt_context_is_restricted(call->context))
-		return become_urunc_viewfs(call, words, error);
-	r = keep_options(call);
-	if (r < 0)
-		return view_fail(error, MSG_NO_MEMORY);
-	return r ? run_and_record(call, words) : become_urunc_viewfs(call, words, error);
+	return become_urunc_viewfs(call, words, error);
 }
 
 int main(int argc, char **argv)

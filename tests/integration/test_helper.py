@@ -171,21 +171,16 @@ def user_options(at: Path) -> list[str]:
     return []
 
 
-def test_options_of_mounts_own_are_recorded(at: Path, option: bytes) -> None:
+def test_options_of_mounts_own_are_recorded_by_mount(at: Path, option: bytes) -> None:
+    """mount(8) 2.38 does not pass x-* to helpers, and records nothing where a helper has."""
     words = ["none", at, "-o", b"x-a=b,nofail,_netdev," + option]
-    # mount(8) 2.38 does not pass x-* on to helpers.
-    for helper, kept in (
-        (["mount", "-t", "urunc-viewfs"], {"_netdev"}),
-        (["/usr/sbin/mount.urunc-viewfs"], {"_netdev", "x-a=b"}),
-    ):
-        assert run(*helper, *words) == SILENCE
-        shown = set(user_options(at))
-        assert kept <= shown <= {"_netdev", "x-a=b"}
-        umount(at)
-        assert user_options(at) == []
-    assert run("/usr/sbin/mount.urunc-viewfs", *words, "-n") == SILENCE
-    assert user_options(at) == []
+    assert run("mount", "-t", "urunc-viewfs", *words) == SILENCE
+    assert {"_netdev", "x-a=b"} <= set(user_options(at))
     umount(at)
+    for more in ([], ["-n"]):
+        assert run("/usr/sbin/mount.urunc-viewfs", *words, *more) == SILENCE
+        assert user_options(at) == []
+        umount(at)
 
 
 def test_a_comma_in_a_layer_ends_no_option(place: Path, at: Path) -> None:

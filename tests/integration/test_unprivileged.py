@@ -219,20 +219,20 @@ def test_only_with_userxattr(at: Path, option: bytes) -> None:
 
 def test_a_mountpoint_of_anothers(at: Path, option: bytes) -> None:
     os.chown(at, 0, 0)
-    naming = f"^mount on '{at}': .*fusermount3, which says: user has no write access"
+    naming = f"^mount on '{at}': .*fusermount3, which failed: user has no write access"
     refused(attempt(at, option), "ESYSTEM", 2, naming)
 
 
 def test_without_fusermount3(at: Path, option: bytes) -> None:
     finished = attempt(at, option, env={"PATH": "/nowhere"})
-    refused(finished, "ESYSTEM", 2, "fusermount3, which says: No such file or directory$")
+    refused(finished, "ESYSTEM", 2, "fusermount3, which failed: No such file or directory$")
 
 
 def test_where_fusermount3_may_not_either(at: Path, option: bytes) -> None:
     """As in a container, which runs without new privileges."""
     wrapper = [USER[0], "--no-new-privs", *USER[1:]]
     finished = call("-o", option, "--", "none", at, wrapper=wrapper)
-    refused(finished, "ESYSTEM", 2, "fusermount3, which says: mount failed: Operation not permitted")
+    refused(finished, "ESYSTEM", 2, "fusermount3, which failed: mount failed: Operation not permitted")
 
 
 def test_a_device_of_anothers(at: Path, option: bytes) -> None:
