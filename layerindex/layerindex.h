@@ -7,7 +7,7 @@
  * into that overlay would find. Nothing is listed or walked beyond the names that a path asks for,
  * and paths, names, links and marks are hostile input.
  *
- * Errors: every function that can fail returns 0 or a negative errno value, and writes its outputs
+ * Errors: every function that can fail returns 0 or -errno, and writes its outputs
  * only when it returns 0. The library neither logs nor exits. It is not thread-safe: a stack
  * belongs to one thread at a time.
  */
@@ -66,11 +66,11 @@ struct li_index_entry {
 	const char *layer;    /* the topmost of them; "": unknown */
 };
 
-/* Calls *visit* for each file; what it is given is borrowed. Returns: 0, or an errno value. */
+/* Calls *visit* for each file; what it is given is borrowed. Returns: 0, or -errno. */
 int li_index_each(const struct li_index *index,
 		  void (*visit)(const struct li_index_entry *entry, void *context), void *context);
 
-/* Removes a file of the index. Returns: 0, also where it is gone, or an errno value. */
+/* Removes a file of the index. Returns: 0, also where it is gone, or -errno. */
 int li_index_remove(const struct li_index *index, const char *name);
 
 struct li_stack;

@@ -45,7 +45,7 @@ struct view_error {
 int view_fail(struct view_error *error, enum view_code code, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
 
-/* Whether an errno value is the machine's lack (ESYSTEM), whatever was asked for. */
+/* Whether *r*, -errno, says that the machine lacks something (ESYSTEM). */
 bool is_resource_error(int r);
 
 /* "ELAYER" and so on. */

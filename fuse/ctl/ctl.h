@@ -31,5 +31,5 @@ int ctl_parse(int argc, char **argv, const struct ctl_usage *words, struct ctl_c
 /* Says what went wrong. Returns: the exit status. */
 int ctl_fail(const char *command, const struct view_error *error);
 
-/* The same where all of it is an errno value: of what, and which. */
+/* The same for *r*, the -errno of *what*. */
 int ctl_fail_errno(const char *what, int r);

@@ -90,7 +90,7 @@ void check_privilege(struct findings *findings)
 
 /*
  * Mounts a FUSE filesystem and reads the first request. Returns: 0, with the second word of the
- * kernel's flags, or an errno value.
+ * kernel's flags, or -errno.
  */
 static int read_offer(uint32_t *ret)
 {
@@ -116,7 +116,7 @@ static int read_offer(uint32_t *ret)
 	return 0;
 }
 
-enum { TRIAL_OFFERED, TRIAL_NOT_OFFERED, TRIAL_FAILED }; /* and the errno value on top of it */
+enum { TRIAL_OFFERED, TRIAL_NOT_OFFERED, TRIAL_FAILED }; /* plus errno */
 
 static int try_mount(void *argument)
 {

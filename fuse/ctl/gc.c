@@ -34,7 +34,7 @@ static void print_help(void)
 	     "Exit status: 0, 1 usage, 2 system, 32 a view could not be removed.");
 }
 
-/* Removes one view, if it is still there and dead. Returns, as an exit status: an errno value. */
+/* Removes one view, if it is still there and dead. Returns: errno, as an exit status. */
 static int remove_dead(void *argument)
 {
 	cleanup_close int fd = view_mount_open(argument);

@@ -39,7 +39,7 @@ static void print_help(void)
 	     "Exit status: 0, 1 usage, 2 system.");
 }
 
-/* Bytes that a process has written and does not share. Returns: 0, or an errno value. */
+/* Bytes that a process has written and does not share. Returns: 0, or -errno. */
 static int read_private_dirty(pid_t pid, uint64_t *ret)
 {
 	static const char key[] = "\nPrivate_Dirty:";

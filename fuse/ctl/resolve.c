@@ -43,7 +43,7 @@ static void print_help(void)
 	puts("\nExit status: 0 the view could boot, 1 usage, 2 system, 32 it could not.");
 }
 
-/* Returns: 0, or an errno value of reading. */
+/* Returns: 0, or -errno of reading. */
 static int digest_file(int fd, char ret[static DIGEST_SIZE])
 {
 	char hex[SHA256_DIGEST_STRING_LENGTH];

@@ -54,7 +54,7 @@ static int find_mount(dev_t device)
 	return 0;
 }
 
-/* Returns: 0, or an errno value: -ETIMEDOUT. */
+/* Returns: 0, or -errno: -ETIMEDOUT. */
 static int end_process(pid_t pid, dev_t device)
 {
 	cleanup_close int pidfd = view_process_open(pid, device);

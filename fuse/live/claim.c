@@ -19,7 +19,7 @@ enum { CLAIM_WAIT_MS = 1000 }; /* much longer than mounting takes */
 
 /*
  * What is at a place, with its descriptor, and the device of a view. Where a process serves it,
- * nothing is asked of that: it may be stopped. Returns: enum occupant, or an errno value.
+ * nothing is asked of that: it may be stopped. Returns: enum occupant, or -errno.
  */
 static int find_occupant(const char *path, int *ret_fd, dev_t *ret_device)
 {
@@ -52,7 +52,7 @@ static int find_occupant(const char *path, int *ret_fd, dev_t *ret_device)
 	return processes.count > 0 || !mountpoint_is_dead(*ret_fd) ? LIVE_VIEW : DEAD_VIEW;
 }
 
-/* Returns: what is left there, enum occupant, or an errno value; a live view with its descriptor.
+/* Returns: what is left there, enum occupant, or -errno; a live view with its descriptor.
  */
 static int remove_dead(const char *path, int *ret_fd, dev_t *ret_live)
 {

@@ -31,7 +31,7 @@ extern char __executable_start[], _etext[], _edata[], _end[];
 /*
  * Has the kernel take the *n* bytes at *text* for the command line. What it had known exactly it
  * could only be asked by reading /proc; nothing depends on it, and of the environment, which was
- * the caller's, nothing is left to be shown. Returns: 0 or an errno value.
+ * the caller's, nothing is left to be shown. Returns: 0 or -errno.
  */
 static int set_command_line(const char *text, size_t n)
 {

@@ -33,7 +33,7 @@ static int match_id(struct json_object *ready, const char *id)
 	return told && shown ? strcmp(told, shown) == 0 : !told && !shown;
 }
 
-/* Returns: > 0, with what reuse_find() returns; 0: it is another view; < 0: an errno value. */
+/* Returns: > 0, with what reuse_find() returns; 0: it is another view; < 0: -errno. */
 static int compare(const struct view_process *process, const char *id, uint64_t fingerprint,
 		   char **ret_ready, pid_t *ret_pid)
 {

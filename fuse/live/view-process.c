@@ -33,7 +33,7 @@ static DIR *open_directory(int at, const char *name)
 	return directory;
 }
 
-/* Reads the beginning of a small file of a process. Returns: 0 or an errno value. */
+/* Reads the beginning of a small file of a process. Returns: 0 or -errno. */
 static int read_file(int proc, const char *name, char *ret, size_t size)
 {
 	cleanup_close int fd = openat(proc, name, O_RDONLY | O_CLOEXEC);
@@ -93,7 +93,7 @@ static bool is_trusted(int proc)
 
 /*
  * Whether a descriptor is /dev/fuse, by its name: asking the file itself might take for ever.
- * Returns: > 0, 0, or an errno value: -EACCES to who may list descriptors and not look at them.
+ * Returns: > 0, 0, or -errno: -EACCES to who may list descriptors and not look at them.
  */
 static int check_fuse_fd(int fds, const char *number)
 {

@@ -40,6 +40,6 @@ DEFINE_CLEANUP(struct view_processes, view_processes_done)
 
 /*
  * Holds on to a process if it serves *device*: whatever becomes of its number, it is this one.
- * Returns: a pidfd, owned by the caller; -ESRCH: it does not, or is gone; or an errno value.
+ * Returns: a pidfd, owned by the caller; -ESRCH: it does not, or is gone; or -errno.
  */
 int view_process_open(pid_t pid, dev_t device);

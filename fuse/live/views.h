@@ -31,7 +31,7 @@ struct views {
 
 /*
  * Finds them all, in bounded time whatever state they are in.
- * Returns: 0, with *ret* owned by the caller, or an errno value.
+ * Returns: 0, with *ret* owned by the caller, or -errno.
  */
 int views_read(struct views *ret);
 

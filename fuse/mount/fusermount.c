@@ -61,7 +61,7 @@ static void read_words(int fd, char words[static WORDS_SIZE])
 	memmove(words, line, strlen(line) + 1);
 }
 
-/* Runs it to its end, with *socket* or, if negative, none. Returns: 0 or an errno value. */
+/* Runs it to its end, with *socket* or, if negative, none. Returns: 0 or -errno. */
 static int fusermount_run(char *const argv[], int socket, char words[static WORDS_SIZE])
 {
 	cleanup_close int reader = -EBADF;
@@ -84,7 +84,7 @@ static int fusermount_run(char *const argv[], int socket, char words[static WORD
 	return WIFEXITED(status) && WEXITSTATUS(status) == 0 ? 0 : -EPERM;
 }
 
-/* What the program sent. Returns: a descriptor or an errno value. */
+/* What the program sent. Returns: a descriptor or -errno. */
 static int receive_descriptor(int socket)
 {
 	union {
@@ -111,7 +111,7 @@ static int receive_descriptor(int socket)
 	return fd;
 }
 
-/* Returns: a descriptor, or an errno value, with *words*, which may be empty. */
+/* Returns: a descriptor, or -errno, with *words*, which may be empty. */
 static int mount_with(char *path, char *options, char words[static WORDS_SIZE])
 {
 	char *argv[] = {(char[]){PROGRAM}, (char[]){"-o"}, options, (char[]){"--"}, path, NULL};

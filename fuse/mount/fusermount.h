@@ -16,6 +16,6 @@ int fusermount_mount(const char *path, const char *label, struct view_error *err
 
 /*
  * Has the mount at *path* taken away, in use or not, dead or alive. Takes no memory: the caller's
- * may be in any state. Returns: 0 or an errno value.
+ * may be in any state. Returns: 0 or -errno.
  */
 int fusermount_detach(const char *path);

@@ -97,7 +97,7 @@ void mountinfo_close(struct mountinfo *mountinfo)
 	*mountinfo = (struct mountinfo){};
 }
 
-/* Returns: > 0: mountinfo->line is the next line; 0: there is none; < 0: an errno value. */
+/* Returns: > 0: mountinfo->line is the next line; 0: there is none; < 0: -errno. */
 static int next_line(struct mountinfo *mountinfo)
 {
 	ssize_t n = getline(&mountinfo->line, &mountinfo->capacity, mountinfo->file);

@@ -35,12 +35,12 @@ struct mountinfo {
 	size_t capacity;
 };
 
-/* Returns: 0, with *ret* owned by the caller, or an errno value. */
+/* Returns: 0, with *ret* owned by the caller, or -errno. */
 int mountinfo_open(struct mountinfo *ret);
 
 /*
  * The next line, the topmost mount of a place last; its strings are borrowed until the next call.
- * Returns: > 0 with *ret*; 0 at the end; < 0: an errno value.
+ * Returns: > 0 with *ret*; 0 at the end; < 0: -errno.
  */
 int mountinfo_next(struct mountinfo *mountinfo, struct mount_entry *ret);
 
@@ -55,6 +55,6 @@ DEFINE_CLEANUP(struct mountinfo, mountinfo_close)
  * anything, so a dead or hanging one is no danger.
  *
  * Returns: > 0: found, with *ret, whose strings lie in the owned *ret_line; 0: *fd* is not the
- *	root of a mount, or of one that this namespace does not show; < 0: an errno value.
+ *	root of a mount, or of one that this namespace does not show; < 0: -errno.
  */
 int mountinfo_find(int fd, struct mount_entry *ret, char **ret_line);

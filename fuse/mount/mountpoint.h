@@ -17,7 +17,7 @@
  */
 char *mountpoint_path(const char *given);
 
-/* What an errno value of a mountpoint's means. Returns: < 0 with *error*. */
+/* Describes *r*, the -errno of a call on a mountpoint. Returns: < 0 with *error*. */
 int mountpoint_fail(const char *path, int r, struct view_error *error);
 
 /*

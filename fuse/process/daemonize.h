@@ -6,6 +6,6 @@
 
 /*
  * Leaves the working directory, and makes stdin and stdout, and stderr too unless *keep_stderr*,
- * /dev/null. Returns: 0 or an errno value.
+ * /dev/null. Returns: 0 or -errno.
  */
 int daemonize_detach(bool keep_stderr);

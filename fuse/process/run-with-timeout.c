@@ -39,7 +39,7 @@ pid_t run_with_timeout_start(int (*run)(void *argument), void *argument)
 	return pid < 0 ? -errno : pid;
 }
 
-/* Returns: > 0: the process has ended; 0: it has not; < 0: an errno value. */
+/* Returns: > 0: the process has ended; 0: it has not; < 0: -errno. */
 static int wait_end(pid_t pid, uint64_t deadline_us)
 {
 	cleanup_close int pidfd = pidfd_open(pid, 0);

@@ -19,7 +19,7 @@ pid_t run_with_timeout_start(int (*run)(void *argument), void *argument);
 
 /*
  * Waits for it until *deadline_us* (now_us()); what is not done then is killed, and left alone.
- * Returns: the exit status; -ETIMEDOUT; -ECANCELED: it died; or an errno value.
+ * Returns: the exit status; -ETIMEDOUT; -ECANCELED: it died; or -errno.
  */
 int run_with_timeout_finish(pid_t pid, uint64_t deadline_us);
 

@@ -242,7 +242,7 @@ static const struct {
 
 /*
  * What any other call comes to: the end of the process. Nothing in it makes one, so a stranger
- * does; he need not be given the errno value to try the next one by, and that he was there shows,
+ * does; the attacker does not get the errno to try the next one with, and their attempt shows,
  * as SIGSYS, to the audit log. Who has an artifact open that is passed through reads on.
  */
 enum { REFUSED = (int)SECCOMP_RET_KILL_PROCESS };

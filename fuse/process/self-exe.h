@@ -6,5 +6,5 @@
 
 #define PROGRAM_NAME "urunc-viewfs"
 
-/* Fills in the path of the program *name*. Returns: 0, or an errno value of reading /proc. */
+/* Fills in the path of the program *name*. Returns: 0, or -errno of reading /proc. */
 int program_path(const char *name, char ret[static PATH_MAX]);

@@ -16,8 +16,8 @@ enum {
 };
 
 /*
- * AddressSanitizer does not track two processes in one memory, and gcov has no counters of a process
- * that ends without exit(3), as one in shared memory does.
+ * AddressSanitizer does not track two processes in one memory, and gcov has no counters of a
+ * process that ends without exit(3), as one in shared memory does.
  */
 #if defined(__SANITIZE_ADDRESS__) || defined(VIEWFS_COVERAGE)
 #define SHARING_IS_TRACKED 1

@@ -37,14 +37,14 @@ static void tell_once(struct artifact_opener *opener, const char *reason)
 	opener->told = true;
 }
 
-/* What an errno value of passthrough_register() means, for people. */
+/* The -errno of passthrough_register() in words. */
 static const char *reason(int r)
 {
 	return r == -ELOOP ? "its layer lies on too many filesystems, one above the other"
 			   : strerror(-r);
 }
 
-/* Returns: 0, or why the kernel does not pass the artifact through (an errno value). */
+/* Returns: 0, or why the kernel does not pass the artifact through (-errno). */
 static int artifact_decide_reading(struct artifact_opener *opener, struct artifact *artifact)
 {
 	int id = -EPERM;

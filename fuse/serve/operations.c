@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Every answer may be kept for good, absence too. What changes something is EROFS, also where
- * mount(2) took the read-only flag away. Operations that are not here (xattr, lseek, flush, ...)
+ * The kernel may cache every answer without limit, absence too. What changes something is EROFS,
+ * also where mount(2) took the read-only flag away. Operations that are not here (xattr, lseek, flush, ...)
  * libfuse answers with ENOSYS, and the kernel stops asking.
  */
 #include "fuse/serve/operations.h"
@@ -54,7 +54,7 @@ static struct fuse_entry_param entry_of(const struct view *view, uint32_t node)
 	return entry;
 }
 
-/* Makes sure that a node can be shown. Returns: 0, or the errno value of artifact_ensure_open(). */
+/* Makes sure that a node can be shown. Returns: 0, or -errno of artifact_ensure_open(). */
 static int node_want(struct artifact_opener *opener, uint32_t node)
 {
 	struct artifact *artifact = opener->view->nodes[node].artifact;
@@ -62,6 +62,7 @@ static int node_want(struct artifact_opener *opener, uint32_t node)
 	return artifact ? artifact_ensure_open(opener, artifact) : 0;
 }
 
+/* Valid replies: fuse_reply_entry, fuse_reply_err. */
 static void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 {
 	struct view *view = the_view(req);
@@ -78,6 +79,7 @@ static void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 	fuse_reply_entry(req, &entry);
 }
 
+/* Valid replies: fuse_reply_attr, fuse_reply_err. */
 static void op_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
 	struct view *view = the_view(req);
@@ -87,6 +89,7 @@ static void op_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi
 	fuse_reply_attr(req, &st, FOREVER);
 }
 
+/* Valid replies: fuse_reply_open (or passthrough_reply_open()), fuse_reply_err. */
 static void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
 	struct artifact *artifact = the_view(req)->nodes[ino].artifact;
@@ -125,7 +128,10 @@ static void *read_buffer(void)
 	return buffer;
 }
 
-/* Of a file that is passed through only readahead(2) and fadvise(2) get here, and need nothing. */
+/*
+ * Valid replies: fuse_reply_buf, fuse_reply_iov, fuse_reply_data, fuse_reply_err. Of a file that is
+ * passed through only readahead(2) and fadvise(2) get here, and need nothing.
+ */
 static void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset,
 		    struct fuse_file_info *fi)
 {
@@ -156,6 +162,7 @@ static void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset,
 		fuse_reply_buf(req, buffer, done);
 }
 
+/* Valid replies: fuse_reply_open, fuse_reply_err. */
 static void op_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
 	(void)ino;
@@ -249,6 +256,7 @@ static void list(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset, bool
 		fuse_reply_buf(req, listing.bytes, listing.size);
 }
 
+/* Valid replies: fuse_reply_buf, fuse_reply_data, fuse_reply_err. */
 static void op_readdir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset,
 		       struct fuse_file_info *fi)
 {
@@ -256,6 +264,7 @@ static void op_readdir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset
 	list(req, ino, size, offset, false);
 }
 
+/* Valid replies: fuse_reply_buf, fuse_reply_data, fuse_reply_err. */
 static void op_readdirplus(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset,
 			   struct fuse_file_info *fi)
 {
@@ -263,6 +272,7 @@ static void op_readdirplus(fuse_req_t req, fuse_ino_t ino, size_t size, off_t of
 	list(req, ino, size, offset, true);
 }
 
+/* Valid replies: fuse_reply_statfs, fuse_reply_err. */
 static void op_statfs(fuse_req_t req, fuse_ino_t ino)
 {
 	struct view *view = the_view(req);
@@ -284,6 +294,7 @@ static void op_statfs(fuse_req_t req, fuse_ino_t ino)
 	fuse_reply_statfs(req, &st);
 }
 
+/* Operations that would change something. fuse_reply_err is a valid reply of each. */
 static void refuse_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int to_set,
 			   struct fuse_file_info *fi)
 {

@@ -104,7 +104,7 @@ int report_send(int fd, const struct view_error *error, const char *ready)
 	return (size_t)n == strlen(text) + 2 ? 0 : -EIO;
 }
 
-/* Waits for the pipe. Returns: 0, or an errno value as report_receive(). */
+/* Waits for the pipe. Returns: 0, or -errno as report_receive(). */
 static int wait_readable(int fd, int interrupt, uint64_t deadline_us)
 {
 	struct pollfd fds[] = {{.fd = fd, .events = POLLIN}, {.fd = interrupt, .events = POLLIN}};
@@ -122,7 +122,7 @@ static int wait_readable(int fd, int interrupt, uint64_t deadline_us)
 	return fds[1].revents ? -EINTR : 0;
 }
 
-/* Returns: > 0: more is to come; 0: that was all; < 0: an errno value. */
+/* Returns: > 0: more is to come; 0: that was all; < 0: -errno. */
 static int receive_some(int fd, struct report *ret, size_t *size)
 {
 	char *bytes = ret->text;

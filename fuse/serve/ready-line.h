@@ -38,7 +38,7 @@ struct report {
 	char text[256 << 10];
 };
 
-/* Writes an outcome into a pipe. Returns: 0 or an errno value. */
+/* Writes an outcome into a pipe. Returns: 0 or -errno. */
 int report_send(int fd, const struct view_error *error, const char *ready);
 
 /*

@@ -81,7 +81,7 @@ static struct fuse_session *new_fuse(struct artifact_opener *opener, int fd)
 
 /*
  * libfuse would complain on stderr where the mount goes away in the middle of a request.
- * Returns: > 0: the size of the request; 0: the mount is gone; < 0: an errno value.
+ * Returns: > 0: the size of the request; 0: the mount is gone; < 0: -errno.
  */
 static ssize_t receive(struct session *session, int connection)
 {
@@ -105,7 +105,7 @@ static void process(struct session *session, ssize_t size)
 
 /*
  * Has libfuse answer INIT into the pipe that *answers* is the other end of, and passes the
- * completed answer on. Returns: 0 or an errno value.
+ * completed answer on. Returns: 0 or -errno.
  */
 static int answer_init(struct session *session, int connection, int answers, bool want,
 		       bool stacked)
@@ -232,7 +232,7 @@ bool session_has_passthrough(const struct session *session)
 	return session->opener.passthrough;
 }
 
-/* Returns: > 0: a request was answered; 0: the mount is gone; < 0: an errno value. */
+/* Returns: > 0: a request was answered; 0: the mount is gone; < 0: -errno. */
 static int serve_one(struct session *session)
 {
 	ssize_t size = receive(session, session->opener.connection);

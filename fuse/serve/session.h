@@ -26,7 +26,7 @@ bool session_has_passthrough(const struct session *session);
  * Serves while there is still something to do beside it: artifacts are resolved when nothing
  * waits, or after some requests. Comes back when all have been tried, and the other end of the pipe
  * *launcher* is closed.
- * Returns: > 0; 0: the mount is gone; < 0: an errno value of the connection.
+ * Returns: > 0; 0: the mount is gone; < 0: -errno of the connection.
  */
 int session_serve_startup(struct session *session, int launcher);
 
@@ -43,5 +43,5 @@ int session_serve_first(struct session *session);
  */
 unsigned session_sandbox(struct session *session);
 
-/* Serves until the mount is gone. Returns: 0, or an errno value of the connection. */
+/* Serves until the mount is gone. Returns: 0, or -errno of the connection. */
 int session_serve(struct session *session);

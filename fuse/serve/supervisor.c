@@ -71,7 +71,7 @@ static int give_up(const struct arguments *arguments, pid_t pid, const char *mou
 
 /*
  * The process that stays when its caller must be let go. The lifeline may have stdio's number, and
- * gets another one then. Returns: 0 or an errno value.
+ * gets another one then. Returns: 0 or -errno.
  */
 static int let_caller_go(int server, int signals, int *lifeline)
 {

@@ -35,7 +35,7 @@ DEFINE_CLEANUP(DIR *, close_stream)
 
 /*
  * Calls *visit* for each file that has a name of an index's; what else lies there is somebody
- * else's. Returns: 0, or an errno value.
+ * else's. Returns: 0, or -errno.
  */
 static int each_name(const struct li_index *index,
 		     void (*visit)(const char *name, const struct stat *st, void *context),

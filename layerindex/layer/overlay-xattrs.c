@@ -58,7 +58,7 @@ int overlay_xattrs_visible(bool userxattr)
 	return (uint64_t)st.st_ino == (uint32_t)INITIAL_USER_NS_INO && has_sys_admin() ? 0 : -EPERM;
 }
 
-/* Returns: the attribute's size, or a negative errno value; a *size* of 0 only asks for it. */
+/* Returns: the attribute's size, or -errno; a *size* of 0 only asks for it. */
 static ssize_t mark_get(int fd, const char *name, void *value, size_t size)
 {
 	char link[32];

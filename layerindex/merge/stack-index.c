@@ -39,7 +39,7 @@ static int open_directory(const char *path, size_t length)
 }
 
 /* Finds out what layer *i* is. *base* is the directory that the first *length* bytes of its path
- * name; < 0: none. Returns: 0 or an errno value. */
+ * name; < 0: none. Returns: 0 or -errno. */
 static int identify(struct li_stack *stack, size_t i, int base, size_t length, struct identity *ret)
 {
 	struct layer *layer = &stack->layers[i];

@@ -26,7 +26,7 @@ bool store_is_ours(const struct stat *st, mode_t type, mode_t mode);
 
 /*
  * Opens a directory of the store's, and makes it first if *make*.
- * Returns: a descriptor, owned; -EPERM: it is not ours alone; or an errno value.
+ * Returns: a descriptor, owned; -EPERM: it is not ours alone; or -errno.
  */
 int store_directory(int at, const char *name, bool make);
 
@@ -76,7 +76,7 @@ DEFINE_CLEANUP(struct store_new, store_new_done)
 
 /*
  * Gives the file the name *name* in the directory *at*.
- * Returns: 0; -EEXIST: a file has it, and *replace* is not set; or an errno value.
+ * Returns: 0; -EEXIST: a file has it, and *replace* is not set; or -errno.
  */
 int store_new_link(const struct store_new *file, int at, const char *name, bool replace);
 
@@ -109,7 +109,7 @@ int store_each_object(const struct li_store *store, store_object_visit *visit, v
 
 /*
  * Makes room for *need* bytes more.
- * Returns: 0; -ENOSPC: there is no such room, even so; or an errno value.
+ * Returns: 0; -ENOSPC: there is no such room, even so; or -errno.
  */
 int store_make_room(const struct li_store *store, const struct li_store_limits *limits,
 		    uint64_t need);

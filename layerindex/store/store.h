@@ -8,7 +8,7 @@
  * once. Readers take no locks. A writer that is killed leaves nothing wrong, and nothing that
  * li_store_evict() does not remove.
  *
- * Errors: 0 or a negative errno value, outputs are written only on success. A store is used by one
+ * Errors: 0 or -errno, outputs are written only on success. A store is used by one
  * thread at a time.
  */
 #pragma once
@@ -116,7 +116,7 @@ struct li_store_evicted {
  * were not used for longer than the limit, and then those not used for longest, until the limits
  * are met and a tenth of the filesystem is free. What any process has open stays, with its image.
  * *dry*: removes nothing, and says what it would remove.
- * Returns: 0, with *ret*; -EAGAIN: another one removes, or files, just now; or an errno value.
+ * Returns: 0, with *ret*; -EAGAIN: another one removes, or files, just now; or -errno.
  */
 int li_store_evict(const struct li_store *store, const struct li_store_limits *limits, bool dry,
 		   struct li_store_evicted *ret);
@@ -142,7 +142,7 @@ typedef void li_store_visit(const struct li_store_entry *entry, void *context);
 
 /*
  * Calls *visit* for each file, images first; what it is given is borrowed. An object's content is
- * not looked at. Returns: 0, or an errno value.
+ * not looked at. Returns: 0, or -errno.
  */
 int li_store_each(const struct li_store *store, li_store_visit *visit, void *context);
 

@@ -72,8 +72,9 @@ static inline void require(bool possible, const char *reason)
 }
 
 /*
- * Root as the tests need it: layers have whiteouts (CAP_MKNOD) and trusted.* attributes, which take
- * CAP_SYS_ADMIN in the initial user namespace. A build daemon or a container is often uid 0 without.
+ * Root as the tests need it: layers have whiteouts (CAP_MKNOD) and trusted.* attributes, which
+ * take CAP_SYS_ADMIN in the initial user namespace. A build daemon or a container is often uid 0
+ * without.
  */
 static inline void require_root(void)
 {
