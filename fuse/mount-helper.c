@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * mount.urunc-viewfs SPEC DIR [-sfnv] [-N NS] [-o OPTS] [-t TYPE]: what mount(8) runs. It
- * translates mount(8)'s arguments into those of urunc-viewfs. libmount holds the flags and the namespace. The
- * list of options does not go through libmount, which does not know the backslash in overlayfs's
+ * translates mount(8)'s arguments into those of urunc-viewfs. libmount holds the flags and the
+ * namespace. The list of options does not go through libmount, which does not know the backslash in overlayfs's
  * "\\,". /run/mount/utab is left to mount(8): it records options that it does not pass to helpers
  * (x-*), and it records nothing where a helper has written there.
  */
@@ -87,7 +87,7 @@ static int parse_options(struct call *call, int argc, char **argv, struct view_e
 			if (strings_take(&call->options, strdup(optarg)) < 0)
 				return view_fail(error, MSG_NO_MEMORY);
 			break;
-		case 'N': call->in_namespace = optarg; /* fall through */
+		case 'N': call->in_namespace = optarg; __attribute__((fallthrough));
 		case 's':
 		case 'f':
 		case 'n':

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The kernel may cache every answer without limit, absence too. What changes something is EROFS,
- * also where mount(2) took the read-only flag away. Operations that are not here (xattr, lseek, flush, ...)
- * libfuse answers with ENOSYS, and the kernel stops asking.
+ * also where mount(2) took the read-only flag away. Operations that are not here (xattr,
+ * lseek, flush, ...) libfuse answers with ENOSYS, and the kernel stops asking.
  */
 #include "fuse/serve/operations.h"
 

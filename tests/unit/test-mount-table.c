@@ -26,8 +26,8 @@ static void test_a_bad_line_is_skipped(void **state)
 	static const char *const texts[] = {
 		"1 2 bad\n1 2 0:3 / /a rw - tmpfs one rw\n4 5 0:6 /r /b\\040c rw - fuse.x two rw\n",
 		"1 2 0:3 / /a rw - tmpfs one rw\nbad\n4 5 0:6 /r /b\\040c rw - fuse.x two rw\n",
-		"1 2 0:3 / /a rw - tmpfs one rw\n4 x 0:6 /z /z rw - fuse.x two rw\n"
-		"4 5 0:6 /r /b\\040c rw - fuse.x two rw\n",
+		("1 2 0:3 / /a rw - tmpfs one rw\n4 x 0:6 /z /z rw - fuse.x two rw\n"
+		 "4 5 0:6 /r /b\\040c rw - fuse.x two rw\n"),
 		"1 2 0:3 / /a rw - tmpfs one rw\n4 5 0:6 /r /b\\040c rw - fuse.x two rw\n7 8 0:9",
 	};
 
