@@ -2,9 +2,9 @@
 /*
  * mount.urunc-viewfs SPEC DIR [-sfnv] [-N NS] [-o OPTS] [-t TYPE]: what mount(8) runs. It
  * translates mount(8)'s arguments into those of urunc-viewfs. libmount holds the flags and the
- * namespace. The list of options does not go through libmount, which does not know the backslash in overlayfs's
- * "\\,". /run/mount/utab is left to mount(8): it records options that it does not pass to helpers
- * (x-*), and it records nothing where a helper has written there.
+ * namespace. The list of options does not go through libmount, which does not know the backslash
+ * in overlayfs's "\\,". /run/mount/utab is left to mount(8): it records options that it does not
+ * pass to helpers (x-*), and it records nothing where a helper has written there.
  */
 #include <errno.h>
 #include <fcntl.h>

@@ -48,7 +48,7 @@ int read_all(int fd, size_t max, char **ret, size_t *ret_size)
 char *file_text(const char *path)
 {
 	cleanup_close int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-	char *text;
+	char *text = NULL;
 	size_t n;
 
 	return fd >= 0 && read_all(fd, FILE_SIZE_MAX, &text, &n) == 0 ? text : NULL;

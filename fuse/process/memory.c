@@ -19,7 +19,7 @@ enum {
 };
 
 /* From the linker: the program as it is mapped, from its header to the end of its code. */
-extern char __executable_start[], etext[];
+extern char __executable_start[], etext[]; /* NOLINT(bugprone-reserved-identifier) */
 
 void memory_populate_below(void *end, size_t size)
 {

@@ -13,7 +13,7 @@ int li_digest_parse(const char *hex, struct li_digest *ret)
 	if (strlen(hex) != SHA256_DIGITS)
 		return -EINVAL;
 	for (size_t i = 0; i < SHA256_DIGITS; i++) {
-		const char *digit = memchr(digits, hex[i], 16);
+		const char *digit = strchr(digits, hex[i]);
 
 		if (!digit)
 			return -EINVAL;

@@ -74,7 +74,7 @@ struct chain_key chain_key_on(const struct identity *layer, const struct chain_k
 {
 	struct siphash_key key = {{below->words[0], below->words[1]}};
 	uint64_t words[IDENTITY_WORDS];
-	struct chain_key ret;
+	struct chain_key ret = {};
 
 	for (size_t i = 0; i < IDENTITY_WORDS; i++)
 		words[i] = htole64(layer->words[i]);

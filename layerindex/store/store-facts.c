@@ -272,6 +272,7 @@ int store_facts_decode(const void *bytes, size_t n, struct li_store_facts *ret)
 		return -ENOMEM;
 	memcpy(file, bytes, n);
 	if (file[4] != STORE_FACTS_VERSION || file[5] != 0)
+		/* cppcheck-suppress memleak ; cleanup_free frees it */
 		return -EPROTO;
 	sum = get64(&(struct cursor){file + n - CHECKSUM_SIZE});
 	if (sum != checksum(file, n - CHECKSUM_SIZE))

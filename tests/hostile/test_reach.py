@@ -34,7 +34,9 @@ BENEATH = {"RESOLVE_BENEATH", "RESOLVE_NO_SYMLINKS", "RESOLVE_NO_MAGICLINKS", "R
 SYSTEM = re.compile(
     r"""/etc/ld\.so\.(cache|preload) | /(usr/)?lib(64)?/[^"]*\.so[.\d]* | /etc/localtime
       | /proc/self/(fd/\d+|mountinfo|ns/user|exe|stat) | /dev/(fuse|null|fd/\d+)
-      | /sys/class/bdi/\d+:\d+/read_ahead_kb | /""",
+      | /sys/class/bdi/\d+:\d+/read_ahead_kb | /
+      # libselinux, which libmount links, as it is loaded
+      | (/sys/fs)?/selinux | /proc/filesystems | /etc/selinux/config""",
     re.VERBOSE,
 )
 CALL = re.compile(r"^\d+ +(\w+)\((.*)")
