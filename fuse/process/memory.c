@@ -19,7 +19,8 @@ enum {
 };
 
 /* From the linker: the program as it is mapped, from its header to the end of its code. */
-extern char __executable_start[], etext[]; /* NOLINT(bugprone-reserved-identifier) */
+/* NOLINTNEXTLINE(bugprone-reserved-identifier, cert-dcl37-c, cert-dcl51-cpp) */
+extern char __executable_start[], etext[];
 
 void memory_populate_below(void *end, size_t size)
 {
