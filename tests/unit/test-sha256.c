@@ -105,12 +105,17 @@ static void test_long_input(void **state)
 /* What the kernel says that the processor has is found, and nothing else. */
 static void test_detection(void **state)
 {
+	const char *preload = getenv("LD_PRELOAD");
 	cleanup_free char *line = NULL;
-	FILE *file = fopen("/proc/cpuinfo", "re");
+	FILE *file = NULL;
 	bool has = false;
 	size_t size = 0;
 
 	(void)state;
+	/* valgrind has a processor of its own, which /proc/cpuinfo does not describe. */
+	if (preload && strstr(preload, "vgpreload"))
+		skip();
+	file = fopen("/proc/cpuinfo", "re");
 	assert_non_null(file);
 	while (getline(&line, &size, file) > 0)
 		has |= strstr(line, " sha_ni") || strstr(line, " sha2");
