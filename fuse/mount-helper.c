@@ -137,7 +137,7 @@ static bool is_known(char *option)
 	return known;
 }
 
-/* Takes the options out of *list* that nobody knows. */
+/* Removes the unknown options from *list*. */
 static void drop_unknown(char *list)
 {
 	char *rest = list;

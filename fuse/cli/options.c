@@ -235,7 +235,7 @@ static int apply_rule(struct options *options, const struct option_rule *rule, c
 	return rule->set(options, value, error);
 }
 
-/* An option that nobody took: its value is off, or it is unknown. A range alone has no map. */
+/* An option that no setter took: its value is invalid, or it is unknown. A range has no map. */
 static int refuse(const char *option, bool has_value, struct view_error *error)
 {
 	if (!options_know(option) || strchr(option, ':'))

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What a program prints for whoever asked. */
+/* What a program prints on stdout. */
 #pragma once
 
 /*

@@ -25,7 +25,7 @@ struct ctl_usage {
 	void (*print_help)(void);
 };
 
-/* Parses a command's words. Returns: -1: it is to be done; else that is the exit status. */
+/* Parses a command's arguments. Returns: -1: run the command; else the exit status. */
 int ctl_parse(int argc, char **argv, const struct ctl_usage *words, struct ctl_call *ret);
 
 /* Says what went wrong. Returns: the exit status. */

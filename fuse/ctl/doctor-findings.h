@@ -21,7 +21,7 @@ struct finding {
 	enum severity severity;
 	const char *subject; /* one word; static */
 	char *text;	     /* printable; owned */
-	const char *fix;     /* what to do; static, NULL where nothing is to be done */
+	const char *fix;     /* what to do; static, NULL where there is nothing to do */
 };
 
 struct findings {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* viewfsctl gc: remove what nobody needs any more. */
+/* viewfsctl gc: remove dead views and useless index entries. */
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -126,7 +126,7 @@ static int collect_entries(bool dry_run)
 	cleanup_free char *directory = index_default_directory();
 	VIEW_ERROR(error);
 
-	/* Where there is none nothing is to be done. */
+	/* Without an index there is nothing to do. */
 	if (!directory || index_entries_read(directory, &entries, &error) < 0)
 		return directory ? ctl_fail("gc", &error) : 0;
 	for (size_t i = 0; i < entries.count; i++)

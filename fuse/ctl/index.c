@@ -50,7 +50,7 @@ static void print_help(void)
 	     "Exit status: 0, 1 usage, 2 system, 32 verify found entries that are of no use.");
 }
 
-/* An index, and what is to be done about it. */
+/* An index, and the action on it. */
 struct job {
 	const char *directory;
 	struct index_entries entries;

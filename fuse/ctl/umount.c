@@ -73,7 +73,7 @@ static int end_process(pid_t pid, dev_t device)
 	return n > 0 ? 0 : n < 0 ? -errno : -ETIMEDOUT;
 }
 
-/* Ends whoever serves a view that is mounted here no more. */
+/* Ends the process of a view that is no longer mounted here. */
 static int end_processes(const char *path, dev_t device, struct view_error *error)
 {
 	cleanup_with(view_processes_done) struct view_processes processes = {};

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The processes that serve views. Which connection a process serves the kernel says (since Linux
- * 6.16, to whoever may look at the process's descriptors); else its title does.
+ * 6.16, to a process that may look at the process's descriptors); else its title does.
  *
  * Anybody may run a process that looks like a process. So titles, which also lie in memory that a
  * stranger could make one wait for, are only taken of processes that are root's or the caller's.

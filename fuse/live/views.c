@@ -86,7 +86,7 @@ static int mount_ask_state(void *argument)
 	return mountpoint_is_dead(fd) ? MOUNT_DEAD : MOUNT_ALIVE;
 }
 
-/* Finds out the state of those that nobody serves. */
+/* Finds out the state of the mounts that no visible process serves. */
 static int ask_all(struct views *views)
 {
 	uint64_t deadline_us = now_us() + ANSWER_SECONDS * UINT64_C(1000000);

@@ -8,7 +8,7 @@
 enum mount_state {
 	MOUNT_ALIVE,
 	MOUNT_STOPPED, /* its process is */
-	MOUNT_DEAD,    /* for good */
+	MOUNT_DEAD,    /* permanently */
 	MOUNT_UNKNOWN, /* no process of it is seen from here, and asking it takes too long */
 };
 
@@ -19,7 +19,7 @@ struct view_mount {
 	struct mount_entry entry;
 	enum mount_state state;
 	const struct view_process
-		*process; /* who serves it, of `processes`; NULL: nobody that is seen */
+		*process; /* the process that serves it, of `processes`; NULL: none seen */
 };
 
 struct views {

@@ -42,7 +42,7 @@ int mountpoint_device(const char *path, dev_t *ret);
 int mountpoint_open(const char *path);
 
 /*
- * Whether the view of which *fd* is the root, or a file bound somewhere, is dead for good. Waits
+ * Whether the view of which *fd* is the root, or a file bound somewhere, is permanently dead. Waits
  * for its process, if there is one.
  */
 bool mountpoint_is_dead(int fd);

@@ -31,7 +31,7 @@ pid_t run_with_timeout_start(int (*run)(void *argument), void *argument)
 
 	pid = fork();
 	if (pid == 0) {
-		/* Whoever waits for the end of a pipe does not wait for this process. */
+		/* A process that waits for the end of a pipe does not wait for this one. */
 		if (!let_go_of_everything())
 			_exit(RUN_WITH_TIMEOUT_FAILED);
 		_exit(run(argument));

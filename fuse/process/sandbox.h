@@ -12,7 +12,7 @@ enum sandbox_measure {
 	SANDBOX_PRIVILEGES,   /* no program that it runs can give it any (no_new_privs) */
 	SANDBOX_DESCRIPTORS,  /* none is open but those that serving takes */
 	SANDBOX_LANDLOCK,     /* no path of any filesystem, no TCP, nothing outside to signal */
-	SANDBOX_DUMP,	      /* nobody without privilege may look at its memory, no core */
+	SANDBOX_DUMP,	      /* no unprivileged process may read its memory, no core */
 	SANDBOX_LIMITS,	      /* no new descriptor, process, file content; little memory */
 	SANDBOX_CAPABILITIES, /* none */
 	SANDBOX_SECCOMP,      /* no system call but the few that serving takes */

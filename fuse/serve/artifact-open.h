@@ -17,10 +17,10 @@ struct artifact_opener {
 };
 
 /*
- * Resolves an artifact for a request and decides, once and for good, how it is read; what cannot
+ * Resolves an artifact for a request and decides, once, how it is read; what cannot
  * be resolved is logged once.
- * Returns: 0: it can be shown and opened; -ENOENT: it is not there, for good; -EIO: a layer or the
- *	machine failed; for good too, once the layers were let go of.
+ * Returns: 0: it can be shown and opened; -ENOENT: it is permanently missing; -EIO: a layer or the
+ *	machine failed; permanent once the layers were released.
  */
 int artifact_ensure_open(struct artifact_opener *opener, struct artifact *artifact);
 

@@ -26,7 +26,7 @@
 #include "fuse/serve/server.h"
 #include "fuse/serve/supervisor.h"
 
-/* One line into --ready-fd, whoever reads it or does not. */
+/* Writes one line into --ready-fd. */
 static void tell_ready_fd(const struct arguments *arguments, char *line, size_t n)
 {
 	if (arguments->ready_fd < 0)

@@ -87,7 +87,7 @@ static ssize_t receive(struct session *session, int connection)
 {
 	ssize_t n;
 
-	/* ENOENT: whoever asked has been killed meanwhile. */
+	/* ENOENT: the asking process has been killed meanwhile. */
 	do
 		n = read(connection, session->request, sizeof(session->request));
 	while (n < 0 && (errno == EINTR || errno == EAGAIN || errno == ENOENT));

@@ -26,7 +26,7 @@ static bool has_closed(int fd, short events)
 	return events != 0;
 }
 
-/* Waits for the end. Returns: true when the view is to be ended, false when it has ended. */
+/* Waits for the end. Returns: true when the view must be ended, false when it has ended. */
 static bool wait_for_end(int server, int signals, int lifeline)
 {
 	struct pollfd fds[] = {

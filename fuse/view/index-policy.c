@@ -74,7 +74,7 @@ static int open_named(const char *path, bool make, struct li_index **ret, struct
 	return r < 0 ? view_fail(error, MSG_INDEX_OPEN, path, strerror(-r)) : 0;
 }
 
-/* Nobody asked for it: it is no reason to fail. */
+/* The caller did not ask for it: that is no reason to fail. */
 static void open_default(bool make, struct li_index **ret)
 {
 	cleanup_free char *path = index_default_directory();

@@ -26,8 +26,8 @@ enum role {
 enum artifact_state {
 	ARTIFACT_UNRESOLVED,
 	ARTIFACT_READY,
-	ARTIFACT_MISSING, /* for good: absent, or not what may be shown */
-	ARTIFACT_LOST,	  /* for good: a layer or the machine failed as long as there were layers */
+	ARTIFACT_MISSING, /* permanently: absent, or not what may be shown */
+	ARTIFACT_LOST,	  /* permanently: a layer or the machine failed while there were layers */
 };
 
 /* How the content reaches a reader; decided once (opener.c). */
@@ -59,7 +59,7 @@ struct node {
 };
 
 struct view {
-	struct li_stack *stack; /* owned; NULL once the layers were let go of */
+	struct li_stack *stack; /* owned; NULL once the layers were released */
 	struct li_index *index; /* that it was opened with; owned, or NULL */
 	struct idmap uids, gids;
 	int64_t uid, gid;
@@ -104,7 +104,7 @@ uint32_t view_lookup(const struct view *view, uint32_t parent, const char *name)
  */
 int artifact_resolve(struct view *view, struct artifact *artifact, struct view_error *error);
 
-/* Logs what artifact_resolve() found wrong, once, and not that a config nobody needs is absent. */
+/* Logs what artifact_resolve() found wrong, once, and not that an unneeded config is absent. */
 void artifact_report(struct artifact *artifact, const struct view_error *error);
 
 /*
@@ -120,8 +120,8 @@ int view_resolve_early(struct view *view, struct view_error *error);
 bool view_all_resolved(const struct view *view);
 
 /*
- * Lets go of the layers. What was not found in them by now is lost: a view is not kept open by an
- * artifact that could be found some day. Whoever wants that one must have the view mounted anew.
+ * Releases the layers. An artifact that was not found by now is lost: the view does not keep its
+ * layers open for an artifact that might appear later. To get it, mount the view again.
  */
 void view_release_layers(struct view *view);
 

@@ -57,7 +57,7 @@ struct walk {
 
 /*
  * Takes layer *i*'s part into account; *ret* is what was found so far.
- * Returns: > 0: the merge of this name ends here; 0: it goes on; < 0: nobody knows.
+ * Returns: > 0: the merge of this name ends here; 0: it goes on; < 0: unknown.
  */
 static int merge_layer(struct walk *walk, const struct probe *row, size_t i, struct fact *ret)
 {

@@ -17,7 +17,7 @@ enum probe_result {
 	PROBE_LEAF,
 	PROBE_DIRECTORY,
 	PROBE_LAST_DIRECTORY, /* opaque */
-	PROBE_HIDDEN,	      /* no directory, below one: nobody looked what it is */
+	PROBE_HIDDEN,	      /* no directory, below one: its type was not asked */
 };
 
 /* One path, in each layer. */

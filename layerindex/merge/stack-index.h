@@ -23,7 +23,7 @@ struct stack_index {
 	bool stale;    /* the facts were found to be wrong */
 	bool stable;   /* what is learned holds for as long as the keys do */
 	struct lookup_log log;
-	char damaged[CHAIN_KEY_NAME + 1]; /* a file that is to be replaced; "": none */
+	char damaged[CHAIN_KEY_NAME + 1]; /* a file that must be replaced; "": none */
 	struct facts facts;		  /* read from the index */
 };
 
@@ -38,7 +38,7 @@ void stack_index_close(struct li_stack *stack);
 /* Stops believing what the index said: every layer is asked from now on. *stale*: it was wrong. */
 void stack_index_forget(struct li_stack *stack, bool stale);
 
-/* The row that layers are to be noted in for *path*, or NULL: nothing is noted. */
+/* The row in which lookups of *path* are noted, or NULL: none is noted. */
 struct probe *stack_index_row(struct li_stack *stack, const char *path);
 
 /* What is known about *path* in the layers from stack->known on, or NULL. */
