@@ -97,7 +97,7 @@ static int parse_options(struct call *call, int argc, char **argv, struct view_e
 				return -ECANCELED;
 			break;
 		case ':': return view_fail(error, MSG_ARGUMENT_NEEDS, argv[optind - 1]);
-		default: return arguments_refuse(argv, letters, error);
+		default: return arguments_refuse(argv, letters, known, error);
 		}
 	}
 	return 0;
@@ -144,7 +144,7 @@ static void drop_unknown(char *list)
 	char *end = list;
 	char *option;
 
-	while ((option = overlay_options_next(&rest))) {
+	while ((option = options_next(&rest))) {
 		size_t length = strlen(option);
 
 		if (!is_known(option))

@@ -63,7 +63,7 @@ int main(int argc, char **argv)
 	log_setup("urunc-viewfs", &arguments.log);
 	if (r < 0) {
 		r = launch_failed(&arguments, &error);
-		if (!arguments.log.json && error.code == CODE_EUSAGE)
+		if (arguments.log.format == LOG_FORMAT_TEXT && error.code == CODE_EUSAGE)
 			fputs("Try 'urunc-viewfs --help' for more information.\n", stderr);
 		return r;
 	}

@@ -4,6 +4,8 @@
 #include <string.h>
 
 #include "fuse/base/log.h"
+#include "fuse/base/messages.h"
+#include "fuse/base/words.h"
 #include "fuse/cli/output.h"
 #include "fuse/cli/version.h"
 #include "fuse/ctl/ctl.h"
@@ -37,6 +39,23 @@ static void print_help(void)
 	     "  -V, --version    the version, and what this build and this kernel can do");
 }
 
+/* Says that there is no command *name*. Returns: the exit status. */
+static int fail_unknown(const char *name)
+{
+	struct nearest nearest = nearest_to(name, strlen(name));
+	VIEW_ERROR(error);
+
+	for (size_t i = 0; i < sizeof(commands) / sizeof(*commands); i++)
+		nearest_offer(&nearest, commands[i].name);
+	if (!*name)
+		view_fail(&error, MSG_NO_OPERAND, "COMMAND");
+	else if (*nearest.word)
+		view_fail(&error, MSG_COMMAND_NEAR, name, nearest.word);
+	else
+		view_fail(&error, MSG_COMMAND, name);
+	return ctl_fail(NULL, &error);
+}
+
 int main(int argc, char **argv)
 {
 	static char index_name[] = "index";
@@ -58,10 +77,5 @@ int main(int argc, char **argv)
 	for (size_t i = 0; i < sizeof(commands) / sizeof(*commands); i++)
 		if (strcmp(name, commands[i].name) == 0)
 			return output_finish(commands[i].run(argc - 1, argv + 1));
-	if (*name)
-		fprintf(stderr, "viewfsctl: unknown command '%s'\n", name);
-	else
-		fputs("viewfsctl: COMMAND is missing\n", stderr);
-	fputs("Try 'viewfsctl --help' for more information.\n", stderr);
-	return 1;
+	return fail_unknown(name);
 }

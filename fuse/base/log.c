@@ -115,7 +115,7 @@ void log_message(enum log_level level, const char *format, ...)
 	vsnprintf(raw, sizeof(raw), format, args);
 	va_end(args);
 	escape_unprintable(text, sizeof(text), raw);
-	if (logger.options.json)
+	if (logger.options.format == LOG_FORMAT_JSON)
 		format_json(line, JSON_SIZE, level, text);
 	else if (logger.to_syslog)
 		snprintf(line, JSON_SIZE, "%s", text);

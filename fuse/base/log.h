@@ -6,14 +6,17 @@
  */
 #pragma once
 
-#include <stdbool.h>
-
 enum log_level { LOG_LEVEL_ERROR, LOG_LEVEL_WARN, LOG_LEVEL_INFO, LOG_LEVEL_DEBUG };
+
+enum log_format {
+	LOG_FORMAT_TEXT, /* "PROGRAM: MESSAGE" */
+	LOG_FORMAT_JSON, /* urunc's logrus lines */
+};
 
 struct log_options {
 	enum log_level level; /* the least that is said */
-	bool json;	      /* urunc's logrus lines, else "PROGRAM: MESSAGE" */
-	const char *id;	      /* containerID, or NULL; borrowed for the process's life */
+	enum log_format format;
+	const char *id; /* containerID, or NULL; borrowed for the process's life */
 };
 
 void log_setup(const char *program, const struct log_options *options);

@@ -5,65 +5,74 @@
 #include <fcntl.h>
 #include <getopt.h>
 #include <limits.h>
+#include <stddef.h>
 #include <string.h>
 
 #include "fuse/base/messages.h"
+#include "fuse/base/words.h"
 
-enum {
-	OPT_MOUNTS = 256,
-	OPT_BUNDLE,
-	OPT_READY_FD,
-	OPT_LIFELINE,
-	OPT_LOG_FORMAT,
-	OPT_LOG_LEVEL,
-	OPT_ID,
-	OPT_JSON,
-	OPT_DIGEST
+enum argument_kind {
+	ARGUMENT_FLAG,	     /* bool */
+	ARGUMENT_STRING,     /* const char *, borrowed; given once */
+	ARGUMENT_ID,	     /* char *, owned, of at most ID_MAX bytes */
+	ARGUMENT_DESCRIPTOR, /* int, of an open one; given once */
+	ARGUMENT_WORD,	     /* an enum, in the order of the words */
 };
+
+enum { OF_VIEW = 1 << FOR_VIEW, OF_RESOLVE = 1 << FOR_RESOLVE };
+
+#define IN(member) offsetof(struct arguments, member)
 
 /* Not as getopt_long(3) wants them: its pointers would be relocations in every view's memory. */
-static const struct {
+static const struct argument_rule {
 	char name[12];
-	short option;
-	bool takes_value;
-	bool of_view, of_resolve;
-} known[] = {
-	{"foreground", 'f', false, true, false},
-	{"mounts", OPT_MOUNTS, true, true, true},
-	{"bundle", OPT_BUNDLE, true, true, true},
-	{"ready-fd", OPT_READY_FD, true, true, false},
-	{"lifeline", OPT_LIFELINE, true, true, false},
-	{"log-format", OPT_LOG_FORMAT, true, true, false},
-	{"log-level", OPT_LOG_LEVEL, true, true, false},
-	{"id", OPT_ID, true, true, false},
-	{"json", OPT_JSON, false, false, true},
-	{"digest", OPT_DIGEST, false, false, true},
-	{"help", 'h', false, true, true},
-	{"version", 'V', false, true, true},
+	char letter; /* 0: none */
+	enum argument_kind kind;
+	unsigned short offset; /* of the member of struct arguments that the value goes to */
+	unsigned of;	       /* which calls know it */
+	char words[24];	       /* the words that the value may be */
+} rules[] = {
+	{"foreground", 'f', ARGUMENT_FLAG, IN(foreground), OF_VIEW, ""},
+	{"mounts", 0, ARGUMENT_STRING, IN(mounts), OF_VIEW | OF_RESOLVE, ""},
+	{"bundle", 0, ARGUMENT_STRING, IN(bundle), OF_VIEW | OF_RESOLVE, ""},
+	{"ready-fd", 0, ARGUMENT_DESCRIPTOR, IN(ready_fd), OF_VIEW, ""},
+	{"lifeline", 0, ARGUMENT_DESCRIPTOR, IN(lifeline), OF_VIEW, ""},
+	{"log-format", 0, ARGUMENT_WORD, IN(log.format), OF_VIEW, "text|json"},
+	{"log-level", 0, ARGUMENT_WORD, IN(log.level), OF_VIEW, "error|warn|info|debug"},
+	{"id", 0, ARGUMENT_ID, IN(options.id), OF_VIEW, ""},
+	{"json", 0, ARGUMENT_FLAG, IN(json), OF_RESOLVE, ""},
+	{"digest", 0, ARGUMENT_FLAG, IN(digest), OF_RESOLVE, ""},
+	{"help", 'h', ARGUMENT_FLAG, IN(help), OF_VIEW | OF_RESOLVE, ""},
+	{"version", 'V', ARGUMENT_FLAG, IN(version), OF_VIEW | OF_RESOLVE, ""},
 };
 
-enum { KNOWN = sizeof(known) / sizeof(*known) };
+enum {
+	RULES = sizeof(rules) / sizeof(*rules),
+	OPT_RULE = 256, /* what getopt_long(3) returns for rules[0], above all letters */
+};
 
 /* As getopt_long(3) wants them; *ret* is empty, and ends with one that stays so. */
-static void list_known(enum arguments_for what, struct option ret[static KNOWN + 1])
+static void list_known(enum arguments_for what, struct option ret[static RULES + 1])
 {
-	for (size_t i = 0; i < KNOWN; i++)
-		if (what == FOR_VIEW ? known[i].of_view : known[i].of_resolve)
+	for (int i = 0; i < RULES; i++)
+		if (rules[i].of & 1U << what)
 			*ret++ = (struct option){
-				.name = known[i].name,
-				.has_arg = known[i].takes_value ? required_argument : no_argument,
-				.val = known[i].option,
+				.name = rules[i].name,
+				.has_arg = rules[i].kind == ARGUMENT_FLAG ? no_argument
+									  : required_argument,
+				.val = OPT_RULE + i,
 			};
 }
 
-static int set_once(const char **ret, const char *name, const char *value, struct view_error *error)
+/* The rule of what getopt_long(3) returned, or NULL. */
+static const struct argument_rule *find_rule(int option)
 {
-	if (*ret)
-		return view_fail(error, MSG_ARGUMENT_TWICE, name);
-	if (!*value)
-		return view_fail(error, MSG_EMPTY, name);
-	*ret = value;
-	return 0;
+	if (option >= OPT_RULE)
+		return &rules[option - OPT_RULE];
+	for (size_t i = 0; i < RULES; i++)
+		if (rules[i].letter && rules[i].letter == option)
+			return &rules[i];
+	return NULL;
 }
 
 static int set_descriptor(int *ret, const char *name, const char *value, struct view_error *error)
@@ -80,25 +89,54 @@ static int set_descriptor(int *ret, const char *name, const char *value, struct 
 	return 0;
 }
 
-static int set_log_format(struct arguments *arguments, const char *value, struct view_error *error)
+static int set_word(int *ret, const struct argument_rule *rule, const char *value,
+		    struct view_error *error)
 {
-	arguments->log.json = strcmp(value, "json") == 0;
-	if (!arguments->log.json && strcmp(value, "text") != 0)
-		return view_fail(error, MSG_ARGUMENT_VALUE, "log-format", value, "text or json");
+	int word = words_find(rule->words, value);
+	char expected[WORDS_PHRASE_SIZE];
+
+	if (word < 0) {
+		words_phrase(rule->words, expected);
+		return view_fail(error, MSG_ARGUMENT_VALUE, rule->name, value, expected);
+	}
+	*ret = word;
 	return 0;
 }
 
-static int set_log_level(struct arguments *arguments, const char *value, struct view_error *error)
+static int set_id(char **ret, const char *name, const char *id, struct view_error *error)
 {
-	static const char names[][6] = {"error", "warn", "info", "debug"};
+	char *copy;
 
-	for (int i = 0; i < 4; i++)
-		if (strcmp(value, names[i]) == 0) {
-			arguments->log.level = (enum log_level)i;
-			return 0;
-		}
-	return view_fail(error, MSG_ARGUMENT_VALUE, "log-level", value,
-			 "error, warn, info or debug");
+	if (strlen(id) > ID_MAX)
+		return view_fail(error, MSG_ARGUMENT_VALUE, name, id, "an id of at most 255 bytes");
+	copy = strdup(id);
+	if (!copy)
+		return view_fail(error, MSG_NO_MEMORY);
+	free(*ret);
+	*ret = copy;
+	return 0;
+}
+
+/* Puts *value* where the rule says. */
+static int set_value(struct arguments *arguments, const struct argument_rule *rule,
+		     const char *value, struct view_error *error)
+{
+	void *ret = (char *)arguments + rule->offset;
+
+	if (rule->kind != ARGUMENT_FLAG && !*value)
+		return view_fail(error, MSG_ARGUMENT_EMPTY, rule->name);
+	switch (rule->kind) {
+	case ARGUMENT_FLAG: *(bool *)ret = true; return 0;
+	case ARGUMENT_STRING:
+		if (*(const char **)ret)
+			return view_fail(error, MSG_ARGUMENT_TWICE, rule->name);
+		*(const char **)ret = value;
+		return 0;
+	case ARGUMENT_ID: return set_id(ret, rule->name, value, error);
+	case ARGUMENT_DESCRIPTOR: return set_descriptor(ret, rule->name, value, error);
+	case ARGUMENT_WORD: return set_word(ret, rule, value, error);
+	}
+	return 0;
 }
 
 static int set_list(struct arguments *arguments, const char *list, struct view_error *error)
@@ -110,52 +148,30 @@ static int set_list(struct arguments *arguments, const char *list, struct view_e
 	return options_parse(&arguments->options, copy, error);
 }
 
-static int set_id(struct arguments *arguments, const char *id, struct view_error *error)
+/* "--word" or "--word=value", which is unknown, or has a value that it does not take. */
+static int refuse_long(const char *word, const struct option *names, struct view_error *error)
 {
-	cleanup_free char *option = NULL;
+	size_t n = strcspn(word, "=");
+	struct nearest nearest = nearest_to(word + 2, n - 2);
 
-	if (strlen(id) > ID_MAX)
-		return view_fail(error, MSG_ARGUMENT_VALUE, "id", id, "an id of at most 255 bytes");
-	if (!*id)
-		return view_fail(error, MSG_EMPTY, "--id");
-	option = strdup(id);
-	if (!option)
-		return view_fail(error, MSG_NO_MEMORY);
-	free(arguments->options.id);
-	arguments->options.id = TAKE_PTR(option);
-	return 0;
+	/* getopt_long(3) says of a known one which it is. */
+	if (optopt)
+		return view_fail(error, MSG_ARGUMENT_NO_VALUE, (int)n, word);
+	for (; names->name; names++)
+		nearest_offer(&nearest, names->name);
+	if (*nearest.word)
+		return view_fail(error, MSG_ARGUMENT_NEAR, word, nearest.word);
+	return view_fail(error, MSG_ARGUMENT, word);
 }
 
-int arguments_refuse(char **argv, const char *letters, struct view_error *error)
+int arguments_refuse(char **argv, const char *letters, const struct option *names,
+		     struct view_error *error)
 {
-	/* getopt(3) has a letter for what it does not know, and none for a word or a value too
-	 * much. */
 	const char letter[] = {'-', (char)optopt, '\0'};
 
 	if (optopt > 0 && optopt <= UCHAR_MAX && !strchr(letters, optopt))
 		return view_fail(error, MSG_ARGUMENT, letter);
-	return view_fail(error, MSG_ARGUMENT, argv[optind - 1]);
-}
-
-static int set_argument(struct arguments *arguments, int option, const char *value, char **argv,
-			const char *letters, struct view_error *error)
-{
-	switch (option) {
-	case 'f': arguments->foreground = true; return 0;
-	case 'h': arguments->help = true; return 0;
-	case 'V': arguments->version = true; return 0;
-	case 'o': return set_list(arguments, value, error);
-	case OPT_MOUNTS: return set_once(&arguments->mounts, "mounts", value, error);
-	case OPT_BUNDLE: return set_once(&arguments->bundle, "bundle", value, error);
-	case OPT_READY_FD: return set_descriptor(&arguments->ready_fd, "ready-fd", value, error);
-	case OPT_LIFELINE: return set_descriptor(&arguments->lifeline, "lifeline", value, error);
-	case OPT_LOG_FORMAT: return set_log_format(arguments, value, error);
-	case OPT_LOG_LEVEL: return set_log_level(arguments, value, error);
-	case OPT_ID: return set_id(arguments, value, error);
-	case OPT_JSON: arguments->json = true; return 0;
-	case OPT_DIGEST: arguments->digest = true; return 0;
-	default: return arguments_refuse(argv, letters, error);
-	}
+	return refuse_long(argv[optind - 1], names, error);
 }
 
 static int set_operands(struct arguments *arguments, int n, char **operands,
@@ -185,7 +201,7 @@ int arguments_parse(struct arguments *ret, int argc, char **argv, enum arguments
 		    struct view_error *error)
 {
 	const char *letters = what == FOR_VIEW ? ":fhVo:" : ":hVo:";
-	struct option names[KNOWN + 1] = {};
+	struct option names[RULES + 1] = {};
 	/* No other word can lack its value, and musl's getopt_long(3) moves it out of sight. */
 	const char *last = argv[argc - 1];
 	int failed = 0;
@@ -198,8 +214,16 @@ int arguments_parse(struct arguments *ret, int argc, char **argv, enum arguments
 	unsetenv("POSIXLY_CORRECT");
 	/* Goes on after a failure: where to say it (--ready-fd, --log-format) may come later. */
 	while ((option = getopt_long(argc, argv, letters, names, NULL)) >= 0) {
-		r = option == ':' ? view_fail(error, MSG_ARGUMENT_NEEDS, last)
-				  : set_argument(ret, option, optarg, argv, letters, error);
+		const struct argument_rule *rule = find_rule(option);
+
+		if (rule)
+			r = set_value(ret, rule, optarg, error);
+		else if (option == 'o')
+			r = set_list(ret, optarg, error);
+		else if (option == ':')
+			r = view_fail(error, MSG_ARGUMENT_NEEDS, last);
+		else
+			r = arguments_refuse(argv, letters, names, error);
 		if (r < 0)
 			failed = -ECANCELED;
 	}

@@ -2,6 +2,7 @@
 /* The command line of the programs that name a source of layers: urunc-viewfs and viewfsctl. */
 #pragma once
 
+#include <getopt.h>
 #include <stdbool.h>
 
 #include "fuse/base/error.h"
@@ -42,10 +43,11 @@ int arguments_parse(struct arguments *ret, int argc, char **argv, enum arguments
 		    struct view_error *error);
 
 /*
- * For what getopt_long(3) does not know: it has a letter, in optopt, and none where a word or the
- * value of a word is too much. *letters* are those that it was given. Returns: < 0 with *error*.
+ * Says what getopt_long(3) did not accept, after it returned '?', and the name that resembles it.
+ * *letters* and *names* are those that it was given. Returns: < 0 with *error*.
  */
-int arguments_refuse(char **argv, const char *letters, struct view_error *error);
+int arguments_refuse(char **argv, const char *letters, const struct option *names,
+		     struct view_error *error);
 
 void arguments_done(struct arguments *arguments);
 DEFINE_CLEANUP(struct arguments, arguments_done)

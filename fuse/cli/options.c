@@ -1,195 +1,93 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* One table says which options there are, what they take, and what becomes of them. */
+/*
+ * One table says which options there are, what values they require, and where the values go. It has
+ * arrays and no pointers: pointers would be pages of relocations in every view's memory.
+ */
 #include "fuse/cli/options.h"
 
-#include <errno.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "fuse/base/messages.h"
+#include "fuse/base/words.h"
 
-static int set_string(char **ret, const char *value, struct view_error *error)
-{
-	free(*ret);
-	*ret = strdup(value);
-	return *ret ? 0 : view_fail(error, MSG_NO_MEMORY);
-}
-
-static int set_binary(struct options *options, char *value, struct view_error *error)
-{
-	return set_string(&options->binary, value, error);
-}
-
-static int set_initrd(struct options *options, char *value, struct view_error *error)
-{
-	return set_string(&options->initrd, value, error);
-}
-
-static int set_basedir(struct options *options, char *value, struct view_error *error)
-{
-	return set_string(&options->basedir, value, error);
-}
-
-static int set_id(struct options *options, char *value, struct view_error *error)
-{
-	if (strlen(value) > ID_MAX)
-		return view_fail(error, MSG_OPTION_VALUE, "id", value,
-				 "an id of at most 255 bytes");
-	return set_string(&options->id, value, error);
-}
-
-static int set_cache(struct options *options, char *value, struct view_error *error)
-{
-	return set_string(&options->cache, value, error);
-}
-
-static int set_timeout(struct options *options, char *value, struct view_error *error)
-{
-	uint64_t seconds;
-
-	if (parse_uint(value, 10, TIMEOUT_MAX, &seconds) < 0 || seconds == 0)
-		return view_fail(error, MSG_OPTION_VALUE, "timeout", value,
-				 "a number of seconds from 1 to 86400");
-	options->timeout = seconds;
-	return 0;
-}
-
-/* One of the *words*, in the order of an enum. */
-static int set_word(int *ret, const char *name, const char *value, const char *const words[3],
-		    const char *expected, struct view_error *error)
-{
-	for (int i = 0; i < 3 && words[i]; i++)
-		if (strcmp(value, words[i]) == 0) {
-			*ret = i;
-			return 0;
-		}
-	return view_fail(error, MSG_OPTION_VALUE, name, value, expected);
-}
-
-static int set_resolve(struct options *options, char *value, struct view_error *error)
-{
-	static const char *const words[3] = {"lazy", "ready"};
-
-	return set_word((int *)&options->resolve, "resolve", value, words, "lazy or ready", error);
-}
-
-static int set_decode(struct options *options, char *value, struct view_error *error)
-{
-	static const char *const words[3] = {"strict", "auto"};
-
-	return set_word((int *)&options->decode, "decode", value, words, "strict or auto", error);
-}
-
-static int set_passthrough(struct options *options, char *value, struct view_error *error)
-{
-	static const char *const words[3] = {"auto", "on", "off"};
-
-	return set_word((int *)&options->passthrough, "passthrough", value, words,
-			"auto, on or off", error);
-}
-
-static int set_sandbox(struct options *options, char *value, struct view_error *error)
-{
-	static const char *const words[3] = {"auto", "require"};
-
-	return set_word((int *)&options->sandbox, "sandbox", value, words, "auto or require",
-			error);
-}
-
-/* 2^32 - 1 is no owner: it means "leave as it is" to chown(2). */
-static int set_owner(int64_t *ret, const char *name, const char *value, struct view_error *error)
-{
-	uint64_t id;
-
-	if (parse_uint(value, 10, UINT32_MAX - 1, &id) < 0)
-		return view_fail(error, MSG_OPTION_VALUE, name, value, "a numeric id");
-	*ret = (int64_t)id;
-	return 0;
-}
-
-static int set_uid(struct options *options, char *value, struct view_error *error)
-{
-	return set_owner(&options->uid, "uid", value, error);
-}
-
-static int set_gid(struct options *options, char *value, struct view_error *error)
-{
-	return set_owner(&options->gid, "gid", value, error);
-}
-
-static int set_mode(struct options *options, char *value, struct view_error *error)
-{
-	uint64_t mode;
-
-	if (parse_uint(value, 8, 0777, &mode) < 0)
-		return view_fail(error, MSG_OPTION_VALUE, "mode", value,
-				 "octal permission bits up to 0777");
-	options->mode = (int)(mode & ~0222U);
-	return 0;
-}
+enum option_kind {
+	OPTION_OVERLAY, /* overlay_options_set() takes it */
+	OPTION_STRING,	/* char *, owned */
+	OPTION_ID,	/* the same, of at most ID_MAX bytes */
+	OPTION_WORD,	/* an enum, in the order of the words */
+	OPTION_SECONDS, /* unsigned */
+	OPTION_OWNER,	/* int64_t */
+	OPTION_MODE,	/* int */
+	OPTION_REJECTED,
+};
 
 /* Of fstab: mount(8) would start the helper as the user, who cannot read the layers' marks. */
 #define NOT_FOR_USERS \
 	"fstab's views are root's, users mount their own with urunc-viewfs -o userxattr"
 
-/* Options with a setter, or with a reason why they are refused. */
+#define IN(member) offsetof(struct options, member)
+
 static const struct option_rule {
-	const char *name;
-	int (*set)(struct options *, char *, struct view_error *);
-	const char *refused; /* why */
-	const char *help;    /* "VALUE|meaning" */
+	char name[16];
+	enum option_kind kind;
+	unsigned short offset; /* of the member of struct options that the value goes to */
+	char value[18];	       /* the words that it may be, or what --help calls it; "": none */
+	char help[96];	       /* "": not in --help; of a rejected one why */
 } rules[] = {
-	{"binary", set_binary, NULL, "PATH|the unikernel, in place of the image's own"},
-	{"initrd", set_initrd, NULL, "PATH|the initrd, in place of the image's own"},
-	{"timeout", set_timeout, NULL, "SECONDS|give up mounting after that long (10)"},
-	{"resolve", set_resolve, NULL,
-	 "lazy|ready|find the artifacts when they are wanted, or before the mount is announced "
-	 "(lazy)"},
-	{"passthrough", set_passthrough, NULL,
-	 "auto|on|off|let the kernel read the layer's file itself; on fails the mount where it "
-	 "cannot (auto)"},
-	{"sandbox", set_sandbox, NULL,
-	 "auto|require|drop what serving does not require if this kernel can, or fail "
-	 "(auto)"},
-	{"decode", set_decode, NULL,
-	 "strict|auto|values of urunc.json: base64 only, or also b64: and plain text (strict)"},
-	{"uid", set_uid, NULL, "UID|force the owner of the artifacts"},
-	{"gid", set_gid, NULL, "GID|force the group of the artifacts"},
-	{"mode", set_mode, NULL, "OCTAL|force their permission bits; write bits are masked"},
-	{"cache", set_cache, NULL,
-	 "DIR|none|where facts about layers are kept (for containerd's: /run/urunc-viewfs/.index)"},
-	{"basedir", set_basedir, NULL, "DIR|directory that relative layer paths start from"},
-	{"id", set_id, NULL, "ID|container id for logs and listings"},
+	{"lowerdir", OPTION_OVERLAY, 0, "A:B:C",
+	 "the layers, topmost first, with overlayfs's escapes"},
+	{"lowerdir+", OPTION_OVERLAY, 0, "A", "one more layer below"},
+	{"datadir+", OPTION_OVERLAY, 0, "A", ""},
+	{"upperdir", OPTION_OVERLAY, 0, "DIR", ""},
+	{"userxattr", OPTION_OVERLAY, 0, "",
+	 "overlay marks are user.overlay.*, not trusted.overlay.*"},
+	{"binary", OPTION_STRING, IN(binary), "PATH", "the unikernel, in place of the image's own"},
+	{"initrd", OPTION_STRING, IN(initrd), "PATH", "the initrd, in place of the image's own"},
+	{"timeout", OPTION_SECONDS, IN(timeout), "SECONDS",
+	 "give up mounting after that long (10)"},
+	{"resolve", OPTION_WORD, IN(resolve), "lazy|ready",
+	 "find the artifacts when they are wanted, or before the mount is announced (lazy)"},
+	{"passthrough", OPTION_WORD, IN(passthrough), "auto|on|off",
+	 "let the kernel read the layer's file itself; on fails the mount where it cannot (auto)"},
+	{"sandbox", OPTION_WORD, IN(sandbox), "auto|require",
+	 "drop what serving does not require if this kernel can, or fail (auto)"},
+	{"decode", OPTION_WORD, IN(decode), "strict|auto",
+	 "values of urunc.json: base64 only, or also b64: and plain text (strict)"},
+	{"uid", OPTION_OWNER, IN(uid), "UID", "force the owner of the artifacts"},
+	{"gid", OPTION_OWNER, IN(gid), "GID", "force the group of the artifacts"},
+	{"mode", OPTION_MODE, IN(mode), "OCTAL",
+	 "force their permission bits; write bits are masked"},
+	{"cache", OPTION_STRING, IN(cache), "DIR|none",
+	 "where facts about layers are kept (for containerd's: /run/urunc-viewfs/.index)"},
+	{"basedir", OPTION_STRING, IN(basedir), "DIR",
+	 "directory that relative layer paths start from"},
+	{"id", OPTION_ID, IN(id), "ID", "container id for logs and listings"},
+	{"uidmap", OPTION_OVERLAY, 0, "C:H:N", "on-disk ids C to C+N-1 appear as H to H+N-1"},
+	{"gidmap", OPTION_OVERLAY, 0, "C:H:N", "the same for groups"},
 
-	{"remount", NULL, "a view is always read-only; unmount it and mount it again", NULL},
-	{"user", NULL, NOT_FOR_USERS, NULL},
-	{"users", NULL, NOT_FOR_USERS, NULL},
+	{"remount", OPTION_REJECTED, 0, "",
+	 "a view is always read-only; unmount it and mount it again"},
+	{"user", OPTION_REJECTED, 0, "", NOT_FOR_USERS},
+	{"users", OPTION_REJECTED, 0, "", NOT_FOR_USERS},
 };
-
-enum { ACCEPTED_SIZE = 20 };
 
 /*
- * Accepted without effect: what mount(8) and libfuse know, for what is always on stays on (also as
- * mountinfo shows it, which mount(8) hands back for a remount), and what overlayfs and containerd
- * know, for a view is of the committed layers. Arrays, not pointers: those would be pages of
- * relocations in every view's memory.
+ * Accepted and ignored: options of mount(8) and libfuse, because a view's flags are fixed (also as
+ * mountinfo shows them, which mount(8) hands back for a remount), and options of overlayfs and
+ * containerd, because a view shows the committed layers.
  */
-static const char accepted[][ACCEPTED_SIZE] = {
-	"ro",	      "rw",	     "suid",	      "nosuid",
-	"dev",	      "nodev",	     "exec",	      "noexec",
-	"sync",	      "async",	     "dirsync",	      "atime",
-	"noatime",    "diratime",    "nodiratime",    "relatime",
-	"norelatime", "strictatime", "nostrictatime", "lazytime",
-	"nolazytime", "iversion",    "noiversion",    "mand",
-	"nomand",     "symfollow",   "nosymfollow",   "silent",
-	"loud",	      "defaults",    "allow_other",   "default_permissions",
-	"auto",	      "noauto",	     "nofail",	      "nouser",
-	"_netdev",    "volatile",    "bind",	      "rbind",
-};
-static const char accepted_with_value[][ACCEPTED_SIZE] = {
-	"comment", "group_id",	 "user_id", "uhelper",	    "workdir",	"index",
-	"xino",	   "nfs_export", "uuid",    "redirect_dir", "metacopy",
-};
+static const char ignored[] =
+	"ro|rw|suid|nosuid|dev|nodev|exec|noexec|sync|async|dirsync|atime|noatime|diratime|"
+	"nodiratime|relatime|norelatime|strictatime|nostrictatime|lazytime|nolazytime|iversion|"
+	"noiversion|mand|nomand|symfollow|nosymfollow|silent|loud|defaults|allow_other|"
+	"default_permissions|auto|noauto|nofail|nouser|_netdev|volatile|bind|rbind";
+static const char ignored_with_value[] =
+	"comment|group_id|user_id|uhelper|fsname|subtype|workdir|index|xino|nfs_export|uuid|"
+	"redirect_dir|metacopy";
+/* SELinux's, which it applies to the mount. A value with commas stands in quotes. */
+static const char contexts[] = "context|fscontext|defcontext|rootcontext";
 
 static const struct option_rule *find_rule(const char *name)
 {
@@ -199,50 +97,108 @@ static const struct option_rule *find_rule(const char *name)
 	return NULL;
 }
 
-static bool is_listed(const char (*names)[ACCEPTED_SIZE], size_t n, const char *name)
-{
-	for (size_t i = 0; i < n; i++)
-		if (strcmp(names[i], name) == 0)
-			return true;
-	return false;
-}
-
-static bool is_accepted(const char *name)
-{
-	return is_listed(accepted, sizeof(accepted) / ACCEPTED_SIZE, name);
-}
-
-static bool is_accepted_with_value(const char *name)
-{
-	return is_listed(accepted_with_value, sizeof(accepted_with_value) / ACCEPTED_SIZE, name);
-}
-
 /* x-systemd.automount, X-mount.mkdir=0755: other programs' own. */
 static bool is_foreign(const char *name)
 {
 	return strncasecmp(name, "x-", 2) == 0;
 }
 
+static bool is_ignored_with_value(const char *name)
+{
+	return words_find(ignored_with_value, name) >= 0 || words_find(contexts, name) >= 0;
+}
+
+static int set_string(char **ret, const char *value, struct view_error *error)
+{
+	free(*ret);
+	*ret = strdup(value);
+	return *ret ? 0 : view_fail(error, MSG_NO_MEMORY);
+}
+
+static int fail_value(const struct option_rule *rule, const char *value, const char *expected,
+		      struct view_error *error)
+{
+	return view_fail(error, MSG_OPTION_VALUE, rule->name, value, expected);
+}
+
+static int set_word(int *ret, const struct option_rule *rule, const char *value,
+		    struct view_error *error)
+{
+	int word = words_find(rule->value, value);
+	char expected[WORDS_PHRASE_SIZE];
+
+	if (word < 0) {
+		words_phrase(rule->value, expected);
+		return fail_value(rule, value, expected, error);
+	}
+	*ret = word;
+	return 0;
+}
+
+/* Puts *value* where the rule says. */
+static int set_value(struct options *options, const struct option_rule *rule, const char *value,
+		     struct view_error *error)
+{
+	void *ret = (char *)options + rule->offset;
+	uint64_t n;
+
+	switch (rule->kind) {
+	case OPTION_WORD: return set_word(ret, rule, value, error);
+	case OPTION_STRING: return set_string(ret, value, error);
+	case OPTION_ID:
+		if (strlen(value) > ID_MAX)
+			return fail_value(rule, value, "an id of at most 255 bytes", error);
+		return set_string(ret, value, error);
+	case OPTION_SECONDS:
+		if (parse_uint(value, 10, TIMEOUT_MAX, &n) < 0 || n == 0)
+			return fail_value(rule, value, "a number of seconds from 1 to 86400",
+					  error);
+		*(unsigned *)ret = (unsigned)n;
+		return 0;
+	case OPTION_OWNER:
+		/* 2^32 - 1 is no owner: it means "leave as it is" to chown(2). */
+		if (parse_uint(value, 10, UINT32_MAX - 1, &n) < 0)
+			return fail_value(rule, value, "a numeric id", error);
+		*(int64_t *)ret = (int64_t)n;
+		return 0;
+	case OPTION_MODE:
+		if (parse_uint(value, 8, 0777, &n) < 0)
+			return fail_value(rule, value, "octal permission bits up to 0777", error);
+		*(int *)ret = (int)(n & ~0222U);
+		return 0;
+	case OPTION_OVERLAY:
+	case OPTION_REJECTED: break;
+	}
+	return 0;
+}
+
 static int apply_rule(struct options *options, const struct option_rule *rule, char *value,
 		      struct view_error *error)
 {
-	if (rule->refused)
-		return view_fail(error, MSG_OPTION_REFUSED, rule->name, rule->refused);
+	if (rule->kind == OPTION_REJECTED)
+		return view_fail(error, MSG_OPTION_REFUSED, rule->name, rule->help);
+	if (!*rule->value)
+		return view_fail(error, MSG_OPTION_NO_VALUE, rule->name);
 	if (value)
 		overlay_unescape(value);
 	if (!value || !*value)
 		return view_fail(error, MSG_OPTION_NEEDS_VALUE, rule->name, rule->name);
-	return rule->set(options, value, error);
+	return set_value(options, rule, value, error);
 }
 
-/* An option that no setter took: its value is invalid, or it is unknown. A range has no map. */
-static int refuse(const char *option, bool has_value, struct view_error *error)
+static int refuse_unknown(const char *option, struct view_error *error)
 {
-	if (!options_know(option) || strchr(option, ':'))
-		return view_fail(error, MSG_UNKNOWN_OPTION, option);
-	if (has_value)
-		return view_fail(error, MSG_OPTION_NO_VALUE, option);
-	return view_fail(error, MSG_OPTION_NEEDS_VALUE, option, option);
+	struct nearest nearest = nearest_to(option, strlen(option));
+
+	for (size_t i = 0; i < sizeof(rules) / sizeof(*rules); i++)
+		if (rules[i].kind != OPTION_REJECTED)
+			nearest_offer(&nearest, rules[i].name);
+	nearest_offer(&nearest, ignored);
+	nearest_offer(&nearest, ignored_with_value);
+	nearest_offer(&nearest, contexts);
+	if (*nearest.word)
+		return view_fail(error, MSG_UNKNOWN_OPTION_NEAR, option, nearest.word);
+	return view_fail(error, MSG_UNKNOWN_OPTION, option);
 }
 
 static int set_option(struct options *options, char *option, struct view_error *error)
@@ -261,17 +217,49 @@ static int set_option(struct options *options, char *option, struct view_error *
 	rule = find_rule(option);
 	if (rule)
 		return apply_rule(options, rule, value, error);
-	if (is_foreign(option) || (is_accepted(option) && !value) ||
-	    (is_accepted_with_value(option) && value))
+	if (is_foreign(option))
 		return 0;
-	return refuse(option, value != NULL, error);
+	if (words_find(ignored, option) >= 0)
+		return value ? view_fail(error, MSG_OPTION_NO_VALUE, option) : 0;
+	if (is_ignored_with_value(option))
+		return value ? 0 : view_fail(error, MSG_OPTION_NEEDS_VALUE, option, option);
+	return refuse_unknown(option, error);
+}
+
+/*
+ * Whether *option* is a context whose quotes are still open, as mount(8) hands it on:
+ * context="system_u:object_r:container_file_t:s0:c1,c2".
+ */
+static bool is_quoted_context(const char *option)
+{
+	size_t n = strcspn(option, "=");
+	char name[WORD_MAX + 1];
+
+	if (n > WORD_MAX || option[n] != '=' || option[n + 1] != '"' || strchr(option + n + 2, '"'))
+		return false;
+	memcpy(name, option, n);
+	name[n] = '\0';
+	return words_find(contexts, name) >= 0;
+}
+
+char *options_next(char **rest)
+{
+	char *option = overlay_options_next(rest);
+	char *quote = option && *rest && is_quoted_context(option) ? strchr(*rest, '"') : NULL;
+
+	if (!quote)
+		return option;
+	(*rest)[-1] = ',';
+	*rest = quote + 1;
+	overlay_options_next(rest);
+	return option;
 }
 
 int options_parse(struct options *options, char *list, struct view_error *error)
 {
 	char *option;
 
-	while ((option = overlay_options_next(&list))) {
+	while ((option = options_next(&list))) {
 		int r = set_option(options, option, error);
 
 		if (r < 0)
@@ -282,8 +270,8 @@ int options_parse(struct options *options, char *list, struct view_error *error)
 
 bool options_know(const char *name)
 {
-	return overlay_knows(name) || find_rule(name) || is_foreign(name) || is_accepted(name) ||
-	       is_accepted_with_value(name);
+	return find_rule(name) || is_foreign(name) || overlay_is_idmap_range(name) ||
+	       words_find(ignored, name) >= 0 || is_ignored_with_value(name);
 }
 
 void options_done(struct options *options)
@@ -296,29 +284,18 @@ void options_done(struct options *options)
 	free(TAKE_PTR(options->cache));
 }
 
-static void print_option(const char *name, const char *value, const char *meaning)
-{
-	int width =
-		printf("  -o %s%s%.*s", name, *value ? "=" : "", (int)strcspn(value, "\n"), value);
-
-	printf("%*s%s\n", width < 30 ? 30 - width : 2, "", meaning);
-}
-
 void options_help(void)
 {
 	puts("Mount options:");
-	print_option("lowerdir", "A:B:C", "the layers, topmost first, with overlayfs's escapes");
-	print_option("lowerdir+", "A", "one more layer below");
-	print_option("userxattr", "", "overlay marks are user.overlay.*, not trusted.overlay.*");
 	for (size_t i = 0; i < sizeof(rules) / sizeof(*rules); i++) {
-		const char *bar = rules[i].help ? strrchr(rules[i].help, '|') : NULL;
-		cleanup_free char *value = bar ? strndup(rules[i].help, bar - rules[i].help) : NULL;
+		const struct option_rule *rule = &rules[i];
+		int width;
 
-		if (value)
-			print_option(rules[i].name, value, bar + 1);
+		if (!*rule->help || rule->kind == OPTION_REJECTED)
+			continue;
+		width = printf("  -o %s%s%s", rule->name, *rule->value ? "=" : "", rule->value);
+		printf("%*s%s\n", width < 30 ? 30 - width : 2, "", rule->help);
 	}
-	print_option("uidmap", "C:H:N", "on-disk ids C to C+N-1 appear as H to H+N-1");
-	print_option("gidmap", "C:H:N", "the same for groups");
 	puts("Other options of mount(8) and overlayfs are accepted and ignored; remount, user and\n"
 	     "users are rejected.");
 }

@@ -45,6 +45,12 @@ struct options {
 			  .mode = OWNER_OF_LAYER})
 
 /*
+ * Cuts the next option off *rest*, in place: at the first comma that has no backslash before it and
+ * is not in the quotes of SELinux's context="…". Returns: the option, or NULL at the end.
+ */
+char *options_next(char **rest);
+
+/*
  * Takes a comma-separated list, as mount(8) hands it on; *list* is changed.
  * Returns: 0, or < 0 with *error*.
  */

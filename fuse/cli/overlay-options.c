@@ -109,7 +109,7 @@ static int set_upperdir(struct overlay_options *overlay, char *value, struct vie
 	return overlay->upper ? 1 : view_fail(error, MSG_NO_MEMORY);
 }
 
-static bool is_idmap_range(const char *key)
+bool overlay_is_idmap_range(const char *key)
 {
 	return key[strspn(key, "0123456789")] == ':' && !key[strspn(key, "0123456789:")];
 }
@@ -120,7 +120,7 @@ int overlay_options_set(struct overlay_options *overlay, const char *key, char *
 	struct idmap *last_map = TAKE_PTR(overlay->last_map);
 
 	if (!value) {
-		if (last_map && is_idmap_range(key))
+		if (last_map && overlay_is_idmap_range(key))
 			return set_idmap(overlay, last_map, key, error);
 		if (strcmp(key, "userxattr") != 0)
 			return 0;
@@ -142,17 +142,6 @@ int overlay_options_set(struct overlay_options *overlay, const char *key, char *
 	if (strcmp(key, "gidmap") == 0)
 		return set_idmap(overlay, &overlay->gids, value, error);
 	return 0;
-}
-
-bool overlay_knows(const char *key)
-{
-	static const char *const known[] = {"lowerdir", "lowerdir+", "datadir+", "upperdir",
-					    "uidmap",	"gidmap",    "userxattr"};
-
-	for (size_t i = 0; i < sizeof(known) / sizeof(*known); i++)
-		if (strcmp(key, known[i]) == 0)
-			return true;
-	return is_idmap_range(key);
 }
 
 void overlay_options_done(struct overlay_options *overlay)

@@ -38,8 +38,8 @@ void overlay_unescape(char *value);
 int overlay_options_set(struct overlay_options *overlay, const char *key, char *value,
 			const char *where, struct view_error *error);
 
-/* Whether overlay_options_set() takes options of this name. */
-bool overlay_knows(const char *key);
+/* Whether *key* is no name but a further "C:H:N" after the comma of an idmap. */
+bool overlay_is_idmap_range(const char *key);
 
 void overlay_options_done(struct overlay_options *overlay);
 DEFINE_CLEANUP(struct overlay_options, overlay_options_done)

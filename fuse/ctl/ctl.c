@@ -12,21 +12,27 @@
 
 enum { OPT_JSON = 256, OPT_DRY_RUN };
 
-static const struct option known[] = {
-	{"json", no_argument, NULL, OPT_JSON},
-	{"dry-run", no_argument, NULL, OPT_DRY_RUN},
-	{"help", no_argument, NULL, 'h'},
-	{"version", no_argument, NULL, 'V'},
-	{},
-};
+/* The options that a command knows, as getopt_long(3) wants them. */
+static void list_known(const struct ctl_usage *words, struct option ret[static 5])
+{
+	if (words->json)
+		*ret++ = (struct option){"json", no_argument, NULL, OPT_JSON};
+	if (words->dry_run)
+		*ret++ = (struct option){"dry-run", no_argument, NULL, OPT_DRY_RUN};
+	*ret++ = (struct option){"help", no_argument, NULL, 'h'};
+	*ret++ = (struct option){"version", no_argument, NULL, 'V'};
+	*ret = (struct option){};
+}
 
 /* Returns: as ctl_parse(). */
 static int parse(int argc, char **argv, const struct ctl_usage *words, struct ctl_call *ret,
 		 struct view_error *error)
 {
 	static const char letters[] = ":hV";
+	struct option known[5];
 	int option;
 
+	list_known(words, known);
 	optind = 1;
 	opterr = 0;
 	while ((option = getopt_long(argc, argv, letters, known, NULL)) >= 0) {
@@ -38,14 +44,12 @@ static int parse(int argc, char **argv, const struct ctl_usage *words, struct ct
 			version_print("viewfsctl");
 			return 0;
 		}
-		if (option == OPT_JSON && words->json)
+		if (option == OPT_JSON)
 			ret->json = true;
-		else if (option == OPT_DRY_RUN && words->dry_run)
+		else if (option == OPT_DRY_RUN)
 			ret->dry_run = true;
-		else if (option == OPT_JSON || option == OPT_DRY_RUN)
-			return view_fail(error, MSG_ARGUMENT, argv[optind - 1]);
 		else
-			return arguments_refuse(argv, letters, error);
+			return arguments_refuse(argv, letters, known, error);
 	}
 	ret->operands = argv + optind;
 	if (words->operands && optind == argc)
@@ -70,7 +74,8 @@ int ctl_fail(const char *command, const struct view_error *error)
 {
 	log_error("%s", error->message);
 	if (error->code == CODE_EUSAGE)
-		fprintf(stderr, "Try 'viewfsctl %s --help' for more information.\n", command);
+		fprintf(stderr, "Try 'viewfsctl%s%s --help' for more information.\n",
+			command ? " " : "", command ? command : "");
 	return view_code_exit(error->code);
 }
 
@@ -79,5 +84,5 @@ int ctl_fail_errno(const char *what, int r)
 	VIEW_ERROR(error);
 
 	view_fail(&error, MSG_SYSTEM, what, strerror(-r));
-	return ctl_fail("", &error);
+	return ctl_fail(NULL, &error);
 }

@@ -28,7 +28,7 @@ struct ctl_usage {
 /* Parses a command's arguments. Returns: -1: run the command; else the exit status. */
 int ctl_parse(int argc, char **argv, const struct ctl_usage *words, struct ctl_call *ret);
 
-/* Says what went wrong. Returns: the exit status. */
+/* Says what went wrong in *command*, or NULL. Returns: the exit status. */
 int ctl_fail(const char *command, const struct view_error *error);
 
 /* The same for *r*, the -errno of *what*. */

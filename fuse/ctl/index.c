@@ -7,6 +7,7 @@
 
 #include "fuse/base/json.h"
 #include "fuse/base/messages.h"
+#include "fuse/base/words.h"
 #include "fuse/ctl/ctl.h"
 #include "fuse/ctl/index-entries.h"
 #include "fuse/ctl/table.h"
@@ -235,6 +236,17 @@ static const struct {
 	int (*run)(struct job *job, struct view_error *error);
 } actions[] = {{"list", list}, {"verify", verify}, {"clear", clear}};
 
+static int refuse_action(const char *action, struct view_error *error)
+{
+	struct nearest nearest = nearest_to(action, strlen(action));
+
+	for (size_t i = 0; i < sizeof(actions) / sizeof(*actions); i++)
+		nearest_offer(&nearest, actions[i].name);
+	if (*nearest.word)
+		return view_fail(error, MSG_COMMAND_NEAR, action, nearest.word);
+	return view_fail(error, MSG_COMMAND, action);
+}
+
 /* Returns: the exit status, or < 0 with *error*. */
 static int index_run(const struct ctl_call *call, struct view_error *error)
 {
@@ -260,7 +272,7 @@ static int index_run(const struct ctl_call *call, struct view_error *error)
 		index_entries_done(&job.entries);
 		return r;
 	}
-	return view_fail(error, MSG_ARGUMENT, action);
+	return refuse_action(action, error);
 }
 
 int ctl_index(int argc, char **argv)

@@ -219,7 +219,8 @@ def test_an_unusable_directory(index: Path, action: str) -> None:
     [
         ([], "list, verify or clear is missing"),
         (["--json"], "list, verify or clear is missing"),
-        (["purge"], "unknown argument 'purge'"),
+        (["purge"], "unknown command 'purge'"),
+        (["verfy"], "unknown command 'verfy': did you mean 'verify'?"),
         (["list", "--all"], "unknown argument '--all'"),
         (["list", "--dry-run"], "unknown argument '--dry-run'"),
         (["list", ""], "DIR must not be empty"),

@@ -15,7 +15,7 @@ import pytest
 from support import image, machine, namespace, skipping
 from support.image import KERNEL, KERNEL_PATH, lowerdir
 from support.installed import SILENCE, TYPES, assert_mounted, mount, umount
-from support.view import run
+from support.view import program, run
 from support.waiting import SECONDS, wait_until
 
 pytestmark = pytest.mark.usefixtures("installed")
@@ -84,6 +84,17 @@ def test_an_unknown_option_is_tolerated(at: Path, option: bytes, fstype: str) ->
     assert mount("-s", "-t", fstype, "none", at, "-o", options) == SILENCE
     assert_mounted(at)
     umount(at)
+
+
+@pytest.mark.parametrize("flags", [["-f"], ["-f", "-s"]], ids=" ".join)
+def test_a_security_context_may_hold_commas_in_quotes(option: bytes, flags: list[str]) -> None:
+    """As mount(8) hands SELinux's contexts on; what follows the quotes is an option again."""
+    helper = program("mount.urunc-viewfs")
+    context = b'context="system_u:object_r:container_file_t:s0:c1,c2",' + option
+    assert run(helper, *flags, "none", "/", "-o", context) == SILENCE
+    refused = run(helper, *flags, "none", "/", "-o", context + b",mode=x")
+    assert refused.status == 1
+    assert "'mode': 'x' is not" in refused.stderr
 
 
 def test_tolerance_is_for_unknown_ones(at: Path, option: bytes) -> None:

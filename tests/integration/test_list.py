@@ -283,7 +283,10 @@ def test_help(words: list[str]) -> None:
         (["list", "x"], "unexpected argument 'x'"),
         (["list", "--dry-run"], "unknown argument '--dry-run'"),
         (["list", "-x"], "unknown argument '-x'"),
-        (["list", "--json=1"], "unknown argument '--json=1'"),
+        (["list", "--json=1"], "'--json' takes no value"),
+        (["list", "--jsno"], "unknown argument '--jsno': did you mean '--json'?"),
+        # An option of other commands is no suggestion.
+        (["list", "--dry-rum"], "unknown argument '--dry-rum'"),
         (["gc", "--json"], "unknown argument '--json'"),
         (["umount"], "DIR is missing"),
         (["umount", "--json", "/x"], "unknown argument '--json'"),

@@ -41,8 +41,8 @@ static void test_errors(void **state)
 		{{"src", "dir", "--id"}, "'--id' needs a value"},
 		{{"src", "dir", "--mounts"}, "'--mounts' needs a value"},
 		{{"src", "dir", "--id="}, "--id must not be empty"},
-		{{"src", "dir", "--mounts="}, "mounts must not be empty"},
-		{{"src", "dir", "--bundle="}, "bundle must not be empty"},
+		{{"src", "dir", "--mounts="}, "--mounts must not be empty"},
+		{{"src", "dir", "--bundle="}, "--bundle must not be empty"},
 		{{"src", "dir", "--mounts=a", "--mounts=b"}, "--mounts may be given only once"},
 		{{"src", "dir", "--bundle=a", "--bundle=b"}, "--bundle may be given only once"},
 		{{"src", "dir", "--ready-fd=0", "--ready-fd=0"}, "--ready-fd may be given only"},
@@ -57,11 +57,17 @@ static void test_errors(void **state)
 		/* Unknown, by name. */
 		{{"src", "dir", "--nonsense"}, "unknown argument '--nonsense'"},
 		{{"src", "dir", "--nonsense=1"}, "unknown argument '--nonsense=1'"},
-		{{"src", "dir", "--foreground=1"}, "unknown argument '--foreground=1'"},
+		{{"src", "dir", "--foreground=1"}, "'--foreground' takes no value"},
 		{{"src", "dir", "-x"}, "unknown argument '-x'"},
 		{{"src", "dir", "-fx"}, "unknown argument '-x'"},
 		{{"src", "dir", "-xf"}, "unknown argument '-x'"},
 		{{"src", "dir", "--json"}, "unknown argument '--json'"},
+		{{"src", "dir", "--"}, NULL},
+		{{"src", "dir", "---"}, "unknown argument '---'"},
+		{{"src", "dir", "--=x"}, "unknown argument '--=x'"},
+		/* With the nearest known one. */
+		{{"src", "dir", "--foregruond"}, "'--foregruond': did you mean '--foreground'?"},
+		{{"src", "dir", "--mouns=x"}, "'--mouns=x': did you mean '--mounts'?"},
 		{{"src", "dir", "--oci=layout"}, "unknown argument '--oci=layout'"},
 	};
 
@@ -96,7 +102,7 @@ static void test_values(void **state)
 	assert_int_equal(arguments.ready_fd, 1);
 	assert_int_equal(arguments.lifeline, 0);
 	assert_string_equal(arguments.options.binary, "/k");
-	assert_true(arguments.log.json);
+	assert_int_equal(arguments.log.format, LOG_FORMAT_JSON);
 	assert_int_equal(arguments.log.level, LOG_LEVEL_DEBUG);
 	assert_null(arguments.log.id);
 }
@@ -115,7 +121,7 @@ static void test_defaults_and_again(void **state)
 	assert_string_equal(arguments.options.id, "two");
 	assert_string_equal(arguments.log.id, "two");
 	assert_false(arguments.foreground);
-	assert_false(arguments.log.json);
+	assert_int_equal(arguments.log.format, LOG_FORMAT_TEXT);
 	assert_int_equal(arguments.log.level, LOG_LEVEL_INFO);
 	assert_int_equal(arguments.ready_fd, -1);
 	assert_int_equal(arguments.lifeline, -1);
@@ -133,7 +139,7 @@ static void test_goes_on(void **state)
 	assert_int_equal(parse(words, FOR_VIEW, &arguments, &error), -ECANCELED);
 	assert_string_equal(error.message, "unknown argument '--nonsense'");
 	assert_int_equal(arguments.ready_fd, 0);
-	assert_true(arguments.log.json);
+	assert_int_equal(arguments.log.format, LOG_FORMAT_JSON);
 }
 
 static void test_help_and_version(void **state)

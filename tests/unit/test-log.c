@@ -69,7 +69,8 @@ static void test_json(void **state)
 	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(pieces); i++) {
 		cleanup_free char *id = strdup(repeated(pieces[i], ID_SIZE));
-		struct log_options options = {.level = LOG_LEVEL_WARN, .json = true, .id = id};
+		struct log_options options = {
+			.level = LOG_LEVEL_WARN, .format = LOG_FORMAT_JSON, .id = id};
 		cleanup_with(json_done) struct json_object *object = NULL;
 		const char *text = repeated(pieces[i], LONGEST - LONGEST % 6);
 		const char *line, *message;
@@ -94,7 +95,7 @@ static void test_json(void **state)
 
 static void test_json_without_an_id(void **state)
 {
-	struct log_options options = {.level = LOG_LEVEL_ERROR, .json = true};
+	struct log_options options = {.level = LOG_LEVEL_ERROR, .format = LOG_FORMAT_JSON};
 
 	(void)state;
 	log_setup("program", &options);

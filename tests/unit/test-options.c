@@ -48,7 +48,12 @@ static void test_accepted(void **state)
 		"redirect_dir=on,metacopy=on,rbind,bind",
 		/* For others. */
 		"x-systemd.automount,x-a=b,X-mount.mkdir,X-a=b,nofail,_netdev,nouser,noauto,auto",
-		"comment=anything,uhelper=x",
+		"comment=anything,uhelper=x,fsname=a,subtype=b",
+		/* SELinux's, which mount(8) hands on with quotes where they have commas. */
+		"context=system_u:object_r:container_file_t:s0",
+		"fscontext=a,defcontext=b,rootcontext=\"a:s0:c1,c2\",ro",
+		"context=\"a:s0:c1,c2,c3\"",
+		"context=\"a:s0\",ro",
 	};
 
 	(void)state;
@@ -80,6 +85,18 @@ static void test_refused(void **state)
 		{"=x", "unknown mount option ''"},
 		{"0:1:2", "unknown mount option '0:1:2'"},
 		{"a\nb", "unknown mount option 'a\\012b'"},
+		/* With the nearest known one, be it one that is ignored. */
+		{"timout=3", "unknown mount option 'timout': did you mean 'timeout'?"},
+		{"bianry=/k", "'bianry': did you mean 'binary'?"},
+		{"lowerdirs=a", "'lowerdirs': did you mean 'lowerdir'?"},
+		{"RO", "'RO': did you mean 'ro'?"},
+		{"nosiud", "'nosiud': did you mean 'nosuid'?"},
+		{"workdri=x", "'workdri': did you mean 'workdir'?"},
+		{"contxt=x", "'contxt': did you mean 'context'?"},
+		/* Quotes of other options, and those that are left open, are no quotes. */
+		{"comment=\"a,b\"", "unknown mount option 'b\"'"},
+		{"context=\"a,bcd", "unknown mount option 'bcd'"},
+		{"context", "'context' needs a value"},
 		/* A value that is missing or too much. */
 		{"binary", "'binary' needs a value"},
 		{"binary=", "'binary' needs a value"},
@@ -194,6 +211,16 @@ static void test_id_length(void **state)
 	}
 }
 
+static void test_a_rejected_option_is_no_suggestion(void **state)
+{
+	VIEW_ERROR(error);
+	cleanup_with(options_done) struct options options = OPTIONS_INIT;
+
+	(void)state;
+	assert_int_equal(parse("remuont", &options, &error), -ECANCELED);
+	assert_string_equal(error.message, "unknown mount option 'remuont'");
+}
+
 /* For mount(8)'s -s, which leaves out what is not known; what is refused is known. */
 static void test_know(void **state)
 {
@@ -211,8 +238,11 @@ static void test_know(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_accepted), cmocka_unit_test(test_refused),
-		cmocka_unit_test(test_values),	 cmocka_unit_test(test_id_length),
+		cmocka_unit_test(test_accepted),
+		cmocka_unit_test(test_refused),
+		cmocka_unit_test(test_values),
+		cmocka_unit_test(test_id_length),
+		cmocka_unit_test(test_a_rejected_option_is_no_suggestion),
 		cmocka_unit_test(test_know),
 	};
 

@@ -168,25 +168,24 @@ static void test_idmaps(void **state)
 	}
 }
 
-static void test_knows(void **state)
+static void test_a_range_is_told_from_a_name(void **state)
 {
-	static const char *const known[] = {"lowerdir", "lowerdir+", "datadir+", "upperdir",
-					    "uidmap",	"gidmap",    "userxattr"};
+	static const char *const names[] = {"lowerdir", "lower", "ro", "", "1", "1:x", "1:2:a"};
 
 	(void)state;
-	for (size_t i = 0; i < ARRAY_SIZE(known); i++)
-		same_int(known[i], overlay_knows(known[i]), true);
-	assert_false(overlay_knows("lower"));
-	assert_false(overlay_knows("ro"));
-	assert_false(overlay_knows(""));
+	assert_true(overlay_is_idmap_range("0:1:2"));
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
+		same_int(names[i], overlay_is_idmap_range(names[i]), false);
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_lowers), cmocka_unit_test(test_many_layers),
-		cmocka_unit_test(test_others), cmocka_unit_test(test_idmaps),
-		cmocka_unit_test(test_knows),
+		cmocka_unit_test(test_lowers),
+		cmocka_unit_test(test_many_layers),
+		cmocka_unit_test(test_others),
+		cmocka_unit_test(test_idmaps),
+		cmocka_unit_test(test_a_range_is_told_from_a_name),
 	};
 
 	return cmocka_run_group_tests_name("overlay", tests, NULL, NULL);
