@@ -53,8 +53,7 @@
 #define MSG_BUNDLE_NOT_MOUNTED CODE_ENOTAPPLICABLE, "bundle '%s': nothing is mounted at '%s'"
 #define MSG_BUNDLE_WHOLE_FS \
 	CODE_ENOTAPPLICABLE, "bundle '%s': '%s' is a whole %s filesystem, not layer directories"
-#define MSG_NOT_A_UNIKERNEL \
-	CODE_ENOTAPPLICABLE, "no /urunc.json in any of %zu layers, and no binary= was given"
+#define MSG_NOT_A_UNIKERNEL CODE_ENOTAPPLICABLE, "no /urunc.json in %s, and no binary= was given"
 
 /* Layers. */
 #define MSG_LAYER	   CODE_ELAYER, "layer %zu '%s': %s"
@@ -72,7 +71,7 @@
 #define MSG_CONFIG_NEEDS  CODE_ECONFIG, "%s: '%s' is missing"
 
 /* Artifacts. */
-#define MSG_ARTIFACT_NONE  CODE_ENOARTIFACT, "%s '%s': not in any of %zu layers"
+#define MSG_ARTIFACT_NONE  CODE_ENOARTIFACT, "%s '%s': not in %s"
 #define MSG_ARTIFACT_TYPE  CODE_EARTIFACT, "%s '%s': %s, not a regular file"
 #define MSG_ARTIFACT_MARK  CODE_EARTIFACT, "%s '%s': behind a redirect or metacopy mark of overlayfs"
 #define MSG_ARTIFACT_PATH  CODE_EARTIFACT, "%s '%s': %s"

@@ -132,7 +132,7 @@ static int print_json(const struct row *rows, size_t n, const struct view *view,
 	cleanup_with(json_done) struct json_object *object = json_object_new_object();
 	struct json_object *artifacts = json_object_new_array();
 	bool bootable = error->code == CODE_NONE;
-	int64_t layers = view->stack ? (int64_t)li_stack_size(view->stack) : 0;
+	int64_t layers = view->image.stack ? (int64_t)li_stack_size(view->image.stack) : 0;
 
 	if (!object || json_add(object, "bootable", json_object_new_boolean(bootable)) < 0 ||
 	    (layers > 0 && json_add(object, "layers", json_object_new_int64(layers)) < 0) ||

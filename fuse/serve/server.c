@@ -82,7 +82,7 @@ static int mount_or_reuse(struct startup *startup, struct view_error *error)
 	dev_t live;
 	int r;
 
-	startup->title.layers = li_stack_size(startup->view.stack);
+	startup->title.layers = li_stack_size(startup->view.image.stack);
 	startup->title.fingerprint = view_fingerprint(&startup->view, options);
 	r = view_claim(startup->mountpoint, &startup->claim, &live, error);
 	if (r > 0)
@@ -142,7 +142,7 @@ static int resolve_first(struct view *view, const struct options *options, struc
 {
 	if (resolves_first(options))
 		return view_resolve(view, error);
-	return li_stack_is_held(view->stack) ? 0 : view_resolve_early(view, error);
+	return li_stack_is_held(view->image.stack) ? 0 : view_resolve_early(view, error);
 }
 
 /* Everything up to the moment when the view can be used. */
@@ -237,7 +237,7 @@ static int serve(struct startup *startup)
 	munmap(call->progress, sizeof(*call->progress));
 	if (r > 0)
 		r = session_serve_first(startup->session);
-	index_policy_publish(startup->view.stack);
+	index_policy_publish(startup->view.image.stack);
 	view_release_layers(&startup->view);
 	if (r <= 0)
 		return r;

@@ -163,7 +163,7 @@ static void raise_readahead(const char *mountpoint)
 
 static int connect_fuse(struct session *session, int connection, bool want)
 {
-	bool stacked = li_stack_is_stacked(session->opener.view->stack);
+	bool stacked = image_is_stacked(&session->opener.view->image);
 	cleanup_close int answers = -EBADF;
 	int ends[2];
 	int r;

@@ -32,12 +32,12 @@ static void add_map(uint64_t *hash, const struct idmap *map)
 
 uint64_t view_fingerprint(const struct view *view, const struct options *options)
 {
-	size_t layers = li_stack_size(view->stack);
+	size_t layers = li_stack_size(view->image.stack);
 	uint64_t hash = OFFSET_BASIS;
 
 	add_number(&hash, layers);
 	for (size_t i = 0; i < layers; i++) {
-		struct li_root root = li_stack_root(view->stack, i);
+		struct li_root root = li_stack_root(view->image.stack, i);
 
 		add_number(&hash, root.dev);
 		add_number(&hash, root.ino);

@@ -208,24 +208,21 @@ static int fail_urunc_json(int r, struct view_error *error)
 }
 
 /* Returns: > 0: read; 0: there is none; < 0: *error*. */
-static int take_urunc_json(struct li_stack *stack, enum decode_rule decode,
-			   struct urunc_config *ret, struct config_file *ret_config,
+static int take_urunc_json(const struct image *image, enum decode_rule decode,
+			   struct urunc_config *ret, struct image_file *ret_config,
 			   struct view_error *error)
 {
-	cleanup_with(config_file_done) struct config_file config = CONFIG_FILE_INIT;
+	cleanup_with(image_file_done) struct image_file config = IMAGE_FILE_INIT;
 	cleanup_free char *text = NULL;
 	size_t n;
-	int r = li_resolve(stack, URUNC_JSON, 0, &config.file);
+	int r = image_find(image, URUNC_JSON, &config);
 
 	if (r == -ENOENT)
 		return 0;
 	if (r < 0)
 		return fail_urunc_json(r, error);
-	if (!S_ISREG(config.file.st.st_mode))
+	if (!S_ISREG(config.st.st_mode))
 		return view_fail(error, MSG_CONFIG_TYPE, URUNC_JSON);
-	config.fd = li_file_open(&config.file);
-	if (config.fd < 0)
-		return fail_urunc_json(config.fd, error);
 	r = read_all(config.fd, URUNC_JSON_SIZE_MAX, &text, &n);
 	if (r == -EFBIG)
 		return view_fail(error, MSG_CONFIG_SIZE, URUNC_JSON, (size_t)URUNC_JSON_SIZE_MAX);
@@ -233,17 +230,17 @@ static int take_urunc_json(struct li_stack *stack, enum decode_rule decode,
 		return fail_urunc_json(r, error);
 	if (urunc_config_parse(text, n, decode, ret, error) < 0)
 		return -ECANCELED;
-	*ret_config = TAKE(config, CONFIG_FILE_INIT);
+	*ret_config = TAKE(config, IMAGE_FILE_INIT);
 	return 1;
 }
 
 /* binary= was given: urunc.json could only add an initrd, and must not stand in the way. */
-static void take_optional_initrd(struct li_stack *stack, enum decode_rule decode,
-				 struct urunc_config *ret, struct config_file *ret_config)
+static void take_optional_initrd(const struct image *image, enum decode_rule decode,
+				 struct urunc_config *ret, struct image_file *ret_config)
 {
 	VIEW_ERROR(error);
 
-	if (take_urunc_json(stack, decode, ret, ret_config, &error) < 0)
+	if (take_urunc_json(image, decode, ret, ret_config, &error) < 0)
 		log_warn("%s; booting binary= without an initrd", error.message);
 }
 
@@ -257,17 +254,17 @@ static int replace(char **ret, const char *given, struct view_error *error)
 }
 
 int urunc_config_read(const struct options *options, struct json_object *annotations,
-		      struct li_stack *stack, struct urunc_config *ret,
-		      struct config_file *ret_config, struct view_error *error)
+		      const struct image *image, struct urunc_config *ret,
+		      struct image_file *ret_config, struct view_error *error)
 {
 	int r = take_annotations(annotations, ret, error);
 
 	if (r == 0 && !options->binary) {
-		r = take_urunc_json(stack, options->decode, ret, ret_config, error);
+		r = take_urunc_json(image, options->decode, ret, ret_config, error);
 		if (r == 0)
-			return view_fail(error, MSG_NOT_A_UNIKERNEL, li_stack_size(stack));
+			return view_fail(error, MSG_NOT_A_UNIKERNEL, image_in_words(image).text);
 	} else if (r == 0 && !options->initrd) {
-		take_optional_initrd(stack, options->decode, ret, ret_config);
+		take_optional_initrd(image, options->decode, ret, ret_config);
 	}
 	if (r < 0 || replace(&ret->binary, options->binary, error) < 0)
 		return -ECANCELED;
@@ -278,10 +275,4 @@ void urunc_config_done(struct urunc_config *boot)
 {
 	free(TAKE_PTR(boot->binary));
 	free(TAKE_PTR(boot->initrd));
-}
-
-void config_file_done(struct config_file *config)
-{
-	li_file_done(&config->file);
-	config->fd = close_keep_errno(config->fd);
 }

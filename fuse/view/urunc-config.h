@@ -9,7 +9,7 @@
 
 #include "fuse/base/error.h"
 #include "fuse/cli/options.h"
-#include "layerindex/layerindex.h"
+#include "fuse/source/image.h"
 
 enum {
 	URUNC_JSON_SIZE_MAX = 1 << 20,
@@ -23,27 +23,16 @@ struct urunc_config {
 	char *initrd; /* owned, or NULL */
 };
 
-/* The urunc.json that a configuration was read from. */
-struct config_file {
-	struct li_file file; /* where it is; owned */
-	int fd;		     /* open for reading, or -EBADF: none was read; owned */
-};
-
-#define CONFIG_FILE_INIT ((struct config_file){.file = LI_FILE_INIT, .fd = -EBADF})
-
-void config_file_done(struct config_file *config);
-DEFINE_CLEANUP(struct config_file, config_file_done)
-
 /*
  * Finds out what boots: the annotations if they hold a whole configuration, else /urunc.json of the
- * stack; binary= and initrd= take the place of one path each, and a urunc.json that nothing is
- * wanted from is not read. *annotations* may be NULL. *ret_config*, which must be CONFIG_FILE_INIT,
+ * image; binary= and initrd= take the place of one path each, and a urunc.json that nothing is
+ * wanted from is not read. *annotations* may be NULL. *ret_config*, which must be IMAGE_FILE_INIT,
  * is filled where a urunc.json was read, so that it need not be found again.
  * Returns: 0, or < 0 with *error*.
  */
 int urunc_config_read(const struct options *options, struct json_object *annotations,
-		      struct li_stack *stack, struct urunc_config *ret,
-		      struct config_file *ret_config, struct view_error *error);
+		      const struct image *image, struct urunc_config *ret,
+		      struct image_file *ret_config, struct view_error *error);
 
 /* The same from the text of a urunc.json alone. Returns: 0, or < 0 with *error*. */
 int urunc_config_parse(const char *text, size_t n, enum decode_rule decode,

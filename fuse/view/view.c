@@ -133,10 +133,10 @@ static int build_nodes(struct view *view, struct view_error *error)
 }
 
 int view_init(struct view *view, const struct options *options, struct source *source,
-	      struct li_stack *stack, const struct urunc_config *boot, struct view_error *error)
+	      struct image *image, const struct urunc_config *boot, struct view_error *error)
 {
 	*view = (struct view){
-		.stack = stack,
+		.image = TAKE(*image, ((struct image){})),
 		.uid = options->uid,
 		.gid = options->gid,
 		.mode = options->mode,
@@ -162,8 +162,7 @@ void view_done(struct view *view)
 	free(view->nodes);
 	idmap_done(&view->uids);
 	idmap_done(&view->gids);
-	li_stack_close(view->stack);
-	li_index_close(view->index);
+	image_close(&view->image);
 	*view = (struct view){};
 }
 
@@ -187,7 +186,7 @@ static int fail_resolve(const struct view *view, const struct artifact *artifact
 	case -ENOENT:
 	case -ENOTDIR:
 		return view_fail(error, MSG_ARTIFACT_NONE, role, artifact->path,
-				 li_stack_size(view->stack));
+				 image_in_words(&view->image).text);
 	case -EPERM:
 	case -EINVAL: return view_fail(error, MSG_ARTIFACT_MARK, role, artifact->path);
 	case -ELOOP:
@@ -201,7 +200,7 @@ static int fail_resolve(const struct view *view, const struct artifact *artifact
 }
 
 /* urunc checks where the links end by the same rule as the path itself. */
-static int check_target(const struct artifact *artifact, const struct li_file *file,
+static int check_target(const struct artifact *artifact, const struct image_file *file,
 			struct view_error *error)
 {
 	const char *fault = urunc_path_fault(file->name);
@@ -235,51 +234,36 @@ static struct stat shown_attributes(const struct view *view, const struct stat *
 	return shown;
 }
 
-/* Makes *file*, which *fd* has open, what the artifact shows. Takes *fd* on success. */
-static int artifact_adopt(struct view *view, struct artifact *artifact, const struct li_file *file,
-			  int *fd, struct view_error *error)
+/* Makes *file* what the artifact shows. Takes its descriptor on success. */
+static int artifact_adopt(struct view *view, struct artifact *artifact, struct image_file *file,
+			  struct view_error *error)
 {
-	cleanup_free char *origin = NULL;
-	struct stat st;
-
 	if (check_target(artifact, file, error) < 0)
 		return -ECANCELED;
-	/* The size must be that of the very file that is read. */
-	if (fstat(*fd, &st) < 0)
-		return fail_resolve(view, artifact, -errno, error);
-	if (asprintf(&origin, "%s/%s", li_stack_path(view->stack, file->layer), file->name) < 0)
+	artifact->origin = image_origin(&view->image, file);
+	if (!artifact->origin)
 		return view_fail(error, MSG_NO_MEMORY);
-	artifact->fd = TAKE_FD(*fd);
-	artifact->st = shown_attributes(view, &st);
+	artifact->fd = TAKE_FD(file->fd);
+	artifact->st = shown_attributes(view, &file->st);
 	artifact->layer = file->layer;
-	artifact->origin = TAKE_PTR(origin);
 	artifact->state = ARTIFACT_READY;
 	return 0;
 }
 
-int view_take_config(struct view *view, struct config_file *config, struct view_error *error)
+int view_take_config(struct view *view, struct image_file *config, struct view_error *error)
 {
 	/* The config is the first artifact that a view gets. */
-	return config->fd < 0 ? 0
-			      : artifact_adopt(view, &view->artifacts[0], &config->file,
-					       &config->fd, error);
+	return config->fd < 0 ? 0 : artifact_adopt(view, &view->artifacts[0], config, error);
 }
 
 static int resolve(struct view *view, struct artifact *artifact, struct view_error *error)
 {
-	cleanup_with(li_file_done) struct li_file file = LI_FILE_INIT;
-	cleanup_close int fd = -EBADF;
-	int r = li_resolve(view->stack, artifact->path, 0, &file);
+	cleanup_with(image_file_done) struct image_file file = IMAGE_FILE_INIT;
+	int r = image_find(&view->image, artifact->path, &file);
 
 	if (r < 0)
 		return fail_resolve(view, artifact, r, error);
-	/* Nothing else is even opened: a device would do what opening it does. */
-	if (S_ISREG(file.st.st_mode)) {
-		fd = li_file_open(&file);
-		if (fd < 0)
-			return fail_resolve(view, artifact, fd, error);
-	}
-	return artifact_adopt(view, artifact, &file, &fd, error);
+	return artifact_adopt(view, artifact, &file, error);
 }
 
 int artifact_resolve(struct view *view, struct artifact *artifact, struct view_error *error)
@@ -344,8 +328,7 @@ void view_release_layers(struct view *view)
 	for (size_t i = 0; i < view->artifact_count; i++)
 		if (view->artifacts[i].state == ARTIFACT_UNRESOLVED)
 			view->artifacts[i].state = ARTIFACT_LOST;
-	li_stack_close(TAKE_PTR(view->stack));
-	li_index_close(TAKE_PTR(view->index));
+	image_close(&view->image);
 }
 
 struct stat view_attributes(const struct view *view, uint32_t node)
@@ -371,30 +354,28 @@ struct stat view_attributes(const struct view *view, uint32_t node)
 	return st;
 }
 
-static void close_index(struct li_index **index)
+static int open_layers(const struct options *options, const struct source *source, bool make_index,
+		       struct image *ret, struct view_error *error)
 {
-	li_index_close(*index);
+	unsigned flags = options->cache ? 0 : LI_STACK_INDEX_OWN;
+
+	if (index_policy_open(options, source, make_index, &ret->index, error) < 0 ||
+	    source_open(source, ret->index, flags, &ret->stack, error) < 0)
+		return -ECANCELED;
+	index_policy_report(ret->stack);
+	return 0;
 }
-DEFINE_CLEANUP(struct li_index *, close_index)
 
 int view_prepare(const struct options *options, struct source *source, bool make_index,
 		 struct view *ret, struct view_error *error)
 {
 	cleanup_with(urunc_config_done) struct urunc_config boot = {};
-	cleanup_with(config_file_done) struct config_file config = CONFIG_FILE_INIT;
-	cleanup_with(close_index) struct li_index *index = NULL;
-	struct li_stack *stack = NULL;
+	cleanup_with(image_file_done) struct image_file config = IMAGE_FILE_INIT;
+	cleanup_with(image_close) struct image image = {};
 
-	if (index_policy_open(options, source, make_index, &index, error) < 0 ||
-	    source_open(source, index, options->cache ? 0 : LI_STACK_INDEX_OWN, &stack, error) < 0)
+	if (open_layers(options, source, make_index, &image, error) < 0 ||
+	    urunc_config_read(options, source->annotations, &image, &boot, &config, error) < 0 ||
+	    view_init(ret, options, source, &image, &boot, error) < 0)
 		return -ECANCELED;
-	index_policy_report(stack);
-	if (urunc_config_read(options, source->annotations, stack, &boot, &config, error) < 0) {
-		li_stack_close(stack);
-		return -ECANCELED;
-	}
-	if (view_init(ret, options, source, stack, &boot, error) < 0)
-		return -ECANCELED;
-	ret->index = TAKE_PTR(index);
 	return view_take_config(ret, &config, error);
 }

@@ -59,8 +59,7 @@ struct node {
 };
 
 struct view {
-	struct li_stack *stack; /* owned; NULL once the layers were released */
-	struct li_index *index; /* that it was opened with; owned, or NULL */
+	struct image image; /* what it is a view of; owned; closed once the layers were released */
 	struct idmap uids, gids;
 	int64_t uid, gid;
 	int mode;
@@ -72,11 +71,11 @@ struct view {
 };
 
 /*
- * Makes the view of what boots. Takes ownership of *stack* and of the source's id maps, on failure
+ * Makes the view of what boots. Takes ownership of *image* and of the source's id maps, on failure
  * too. Nothing is resolved yet. Returns: 0, or < 0 with *error*; view_done() in both cases.
  */
 int view_init(struct view *view, const struct options *options, struct source *source,
-	      struct li_stack *stack, const struct urunc_config *boot, struct view_error *error);
+	      struct image *image, const struct urunc_config *boot, struct view_error *error);
 void view_done(struct view *view);
 DEFINE_CLEANUP(struct view, view_done)
 
@@ -92,7 +91,7 @@ int view_prepare(const struct options *options, struct source *source, bool make
  * Takes the urunc.json that was read as the config artifact, unless *config* is empty. Returns: 0,
  * or < 0 with *error*.
  */
-int view_take_config(struct view *view, struct config_file *config, struct view_error *error);
+int view_take_config(struct view *view, struct image_file *config, struct view_error *error);
 
 /* The child *name* of a directory, or 0. */
 uint32_t view_lookup(const struct view *view, uint32_t parent, const char *name);

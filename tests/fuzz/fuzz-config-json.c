@@ -11,7 +11,7 @@
 static void read_boot(struct json_object *annotations)
 {
 	VIEW_ERROR(error);
-	cleanup_with(config_file_done) struct config_file file = CONFIG_FILE_INIT;
+	cleanup_with(image_file_done) struct image_file file = IMAGE_FILE_INIT;
 	cleanup_with(urunc_config_done) struct urunc_config boot = {};
 	char binary[] = "/kernel", initrd[] = "/initrd";
 	struct options options = OPTIONS_INIT;

@@ -44,7 +44,7 @@ static inline int make_view(struct view *view, const char *list, const char *bin
 	char *const layers[] = {(char *)"T", (char *)"B"};
 	struct urunc_config boot = {.binary = (char *)binary, .initrd = (char *)initrd};
 	struct source source = {};
-	struct li_stack *stack = NULL;
+	struct image image = {};
 	size_t bad;
 
 	require_root();
@@ -52,8 +52,8 @@ static inline int make_view(struct view *view, const char *list, const char *bin
 	make_dir("B");
 	assert_non_null(copy);
 	same_int(list, options_parse(&options, copy, error), 0);
-	same_int("stack", li_stack_open(layers, 2, 0, NULL, &stack, &bad), 0);
+	same_int("stack", li_stack_open(layers, 2, 0, NULL, &image.stack, &bad), 0);
 	source.uids = TAKE(options.overlay.uids, ((struct idmap){}));
 	source.gids = TAKE(options.overlay.gids, ((struct idmap){}));
-	return view_init(view, &options, &source, stack, &boot, error);
+	return view_init(view, &options, &source, &image, &boot, error);
 }

@@ -82,7 +82,7 @@ static void test_failure_line(void **state)
 		struct json_object *said;
 		VIEW_ERROR(error);
 
-		view_fail(&error, MSG_ARTIFACT_NONE, "binary", paths[i], (size_t)20);
+		view_fail(&error, MSG_ARTIFACT_NONE, "binary", paths[i], "any of 20 layers");
 		report_failure_line(line, &error);
 		object = parsed(line);
 		assert_false(json_object_get_boolean(member(object, "ready")));
@@ -105,7 +105,7 @@ static void test_failure_line_long(void **state)
 
 		memset(path, fill[i], sizeof(path) - 1);
 		path[sizeof(path) - 1] = '\0';
-		view_fail(&error, MSG_ARTIFACT_NONE, "binary", path, (size_t)20);
+		view_fail(&error, MSG_ARTIFACT_NONE, "binary", path, "any of 20 layers");
 		report_failure_line(line, &error);
 		object = parsed(line);
 		assert_string_equal(json_string(member(object, "error"), "message"), error.message);

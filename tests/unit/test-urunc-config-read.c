@@ -52,11 +52,11 @@ static void check_row(const struct row *row)
 	VIEW_ERROR(error);
 	cleanup_with(options_done) struct options options = OPTIONS_INIT;
 	cleanup_with(urunc_config_done) struct urunc_config boot = {};
-	cleanup_with(config_file_done) struct config_file config = CONFIG_FILE_INIT;
+	cleanup_with(image_file_done) struct image_file config = IMAGE_FILE_INIT;
 	cleanup_with(json_done) struct json_object *annotations = NULL;
 	cleanup_free char *list = strdup(row->options);
 	char *const layer[] = {(char *)"layer"};
-	struct li_stack *stack = NULL;
+	cleanup_with(image_close) struct image image = {};
 	struct json_fault fault;
 	size_t bad;
 	int r;
@@ -76,9 +76,8 @@ static void check_row(const struct row *row)
 				    &fault),
 			 0);
 	same_int(row->name, options_parse(&options, list, &error), 0);
-	same_int(row->name, li_stack_open(layer, 1, 0, NULL, &stack, &bad), 0);
-	r = urunc_config_read(&options, annotations, stack, &boot, &config, &error);
-	li_stack_close(stack);
+	same_int(row->name, li_stack_open(layer, 1, 0, NULL, &image.stack, &bad), 0);
+	r = urunc_config_read(&options, annotations, &image, &boot, &config, &error);
 	same_error(row->name, r, &error, row->code, NULL);
 	if (r < 0)
 		return;

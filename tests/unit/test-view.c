@@ -199,7 +199,7 @@ static void test_resolve_all(void **state)
 	assert_string_equal(content_of(artifact_at(&whole, "/link")->fd), "linked");
 	/* The layers are let go of once nothing is left to be found in them. */
 	view_release_layers(&whole);
-	assert_null(whole.stack);
+	assert_null(whole.image.stack);
 	assert_int_equal(artifact_resolve(&whole, artifact_at(&whole, "/kernel"), &error), 0);
 	assert_int_equal(make_view(&broken, "", "/kernel", "/gone", &error), 0);
 	assert_int_equal(view_resolve(&broken, &error), -ECANCELED);
@@ -219,7 +219,7 @@ static void test_release_layers(void **state)
 	assert_false(view_all_resolved(&view));
 	view_release_layers(&view);
 	assert_true(view_all_resolved(&view));
-	assert_null(view.stack);
+	assert_null(view.image.stack);
 	assert_int_equal(artifact_at(&view, "/kernel")->state, ARTIFACT_READY);
 	assert_int_equal(artifact_at(&view, "/link")->state, ARTIFACT_LOST);
 }
