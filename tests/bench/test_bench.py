@@ -82,7 +82,7 @@ def nothing_left(layer_directory: Path, monkeypatch: pytest.MonkeyPatch) -> Iter
     assert list(layer_directory.iterdir()) == []
 
 
-def test_quick_run_has_every_table(tmp_path: Path) -> None:
+def test_a_quick_run_has_every_table(tmp_path: Path) -> None:
     drawn = tmp_path / "charts"
     command = [HERE / "run", "--quick", "--charts", drawn]
     done = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT)
@@ -116,7 +116,7 @@ def check_memory(memory: Mapping[str, Any], said: str) -> None:
 
 
 @pytest.mark.parametrize("measurement", ["crowd", "memory"])
-def test_interrupted_run_leaves_nothing(measurement: str) -> None:
+def test_an_interrupted_run_leaves_nothing(measurement: str) -> None:
     """Among its mounts: the heading is written when the layers are there and a view was mounted."""
     command = [HERE / "run", "--only", measurement, "--layers", "20"]
     command += ["--quick"] if measurement == "crowd" else []
@@ -206,7 +206,7 @@ def test_an_interval_narrows_with_the_samples_and_holds_the_median() -> None:
         ("cargo 1.85.0 (abc 2025-02-01)", "not installed in"),
     ],
 )
-def test_fuse_overlayfs_2_takes_a_cargo_that_can_build_it(
+def test_fuse_overlayfs_2_requires_a_cargo_that_can_build_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: str | None, reason: str
 ) -> None:
     monkeypatch.setenv("PATH", f"{tmp_path}")

@@ -135,7 +135,7 @@ def kill_daemon() -> None:
 
 @pytest.mark.parametrize("user", [0, NOBODY])
 @pytest.mark.parametrize("spelled", [list, request_of], ids=["mount.Mount", "types.Mount"])
-def test_the_life_of_a_container(
+def test_a_container_is_created_booted_and_deleted_with_a_view(
     shim: Shim,
     bundle: Path,
     mounts: list[dict[str, Any]],
@@ -174,7 +174,7 @@ def test_the_life_of_a_container(
     shim.delete(BOX)
 
 
-def test_a_view_that_is_deleted_first(
+def test_a_monitor_keeps_what_was_bound_when_the_view_is_deleted_first(
     shim: Shim, bundle: Path, mounts: list[dict[str, Any]]
 ) -> None:
     """A monitor keeps what was bound for it, until it ends."""
@@ -188,7 +188,7 @@ def test_a_view_that_is_deleted_first(
     wait_until(lambda: not machine.processes(), "the daemon to end with the monitor")
 
 
-def test_a_bind_alone_is_as_strict(
+def test_a_bind_of_a_view_has_the_flags_of_the_view(
     shim: Shim, bundle: Path, mounts: list[dict[str, Any]]
 ) -> None:
     """A bind whose flags nobody sets has those of the view."""
@@ -203,7 +203,7 @@ def test_a_bind_alone_is_as_strict(
 
 
 @pytest.mark.parametrize("flags", [0, os.O_CREAT], ids=["append", "append-create"])
-def test_an_initrd_is_not_appended_to(
+def test_an_initrd_in_a_view_is_not_appended_to(
     shim: Shim, bundle: Path, mounts: list[dict[str, Any]], flags: int
 ) -> None:
     """As urunc does for a guest whose root filesystem is its initrd."""
@@ -222,7 +222,7 @@ def test_an_initrd_is_not_appended_to(
     [([], False), (["mode=0444"], True), ([f"uid={NOBODY}"], True)],
     ids=["the-layers", "mode", "uid"],
 )
-def test_a_kernel_that_is_roots_own(
+def test_another_user_reads_a_kernel_of_root_only_with_options(
     shim: Shim, place: Path, bundle: Path, options: list[str], readable: bool
 ) -> None:
     layers = image.with_file(File(KERNEL, mode=0o600)).build(place / "layers")
@@ -238,7 +238,7 @@ def test_a_kernel_that_is_roots_own(
     shim.delete(BOX)
 
 
-def test_annotations_as_options(shim: Shim, place: Path) -> None:
+def test_options_given_for_annotations_come_before_urunc_json(shim: Shim, place: Path) -> None:
     """Those of the bundle come before urunc.json, and the mounts do not hold them."""
     layers = Stack([{b"kernel": File(KERNEL), b"initrd": File(INITRD)}]).build(place / "layers")
     assert shim.make(BOX, rootfs(layers), "binary=/kernel", "initrd=/initrd").ready
@@ -246,7 +246,9 @@ def test_annotations_as_options(shim: Shim, place: Path) -> None:
     shim.delete(BOX)
 
 
-def test_artifacts_that_are_asked_for(shim: Shim, mounts: list[dict[str, Any]]) -> None:
+def test_resolve_ready_lists_the_artifacts_in_the_ready_line(
+    shim: Shim, mounts: list[dict[str, Any]]
+) -> None:
     made = shim.make(BOX, mounts, "resolve=ready")
     assert made.ready
     roles = {artifact["role"]: artifact for artifact in made.ready["artifacts"]}
@@ -278,7 +280,7 @@ def is_its_own(process: machine.Process, layers: Path) -> bool:
     return all(what.startswith(mine) for what in process.descriptors().values())
 
 
-def test_why_a_view_is_kept_out_of_the_bundle(
+def test_removing_a_bundle_fails_inside_a_view_and_spares_the_layers(
     bundle: Path, mounts: list[dict[str, Any]], place: Path
 ) -> None:
     """Removing everything in it reaches into a view, and fails there; the layers stay."""
@@ -350,7 +352,7 @@ def crash_monitor(container: Container) -> None:
 
 @pytest.mark.parametrize("crash", [crash_daemon, crash_shim, crash_monitor])
 @pytest.mark.parametrize("last", Container.STEPS)
-def test_a_crash_after(
+def test_a_crash_after_any_step_leaves_what_another_shim_removes(
     shim: Shim,
     bundle: Path,
     mounts: list[dict[str, Any]],
@@ -431,7 +433,9 @@ def test_what_does_not_pass_through_ends_with_the_daemon(
 # The same again
 
 
-def test_the_same_view_twice(shim: Shim, mounts: list[dict[str, Any]]) -> None:
+def test_the_same_call_twice_gives_the_same_line_and_daemon(
+    shim: Shim, mounts: list[dict[str, Any]]
+) -> None:
     """It is there already: the same ready line, and the same daemon."""
     first = shim.make(BOX, mounts)
     before = daemon()
@@ -446,7 +450,7 @@ def test_the_same_view_twice(shim: Shim, mounts: list[dict[str, Any]]) -> None:
     shim.delete(BOX)
 
 
-def test_another_view_is_in_the_way(
+def test_another_live_view_at_the_mountpoint_is_rejected(
     place: Path, mounts: list[dict[str, Any]], example: Example
 ) -> None:
     """Of a container of the same name, whose deletion was skipped."""
@@ -473,7 +477,7 @@ def test_a_dead_view_is_replaced(shim: Shim, mounts: list[dict[str, Any]]) -> No
     shim.delete(BOX)
 
 
-def test_two_containers_of_one_image(
+def test_two_containers_of_one_image_have_independent_views(
     shim: Shim, bundle: Path, mounts: list[dict[str, Any]]
 ) -> None:
     boxes = ["web-1", "web-2"]
@@ -495,7 +499,7 @@ def test_two_containers_of_one_image(
         shim.delete(boxes[1])
 
 
-def test_one_name_in_two_namespaces(shim: Shim, mounts: list[dict[str, Any]]) -> None:
+def test_one_id_in_two_namespaces_is_two_views(shim: Shim, mounts: list[dict[str, Any]]) -> None:
     """containerd's ids are unique only within one."""
     for of in NAMESPACES:
         assert shim.make(BOX, mounts, of=of).ready
@@ -535,7 +539,7 @@ def stopped(shim: Shim, mounts: Any) -> None:
 
 
 @pytest.mark.parametrize("state", [never_made, dead, unmounted, on_top_of_another, stopped])
-def test_deleted_however_it_is(
+def test_delete_succeeds_twice_in_any_state_of_the_view(
     shim: Shim, mounts: list[dict[str, Any]], state: Callable[[Shim, Any], None]
 ) -> None:
     state(shim, mounts)
@@ -547,7 +551,9 @@ def test_deleted_however_it_is(
         process.signal(signal.SIGCONT)
 
 
-def test_deleted_while_somebody_mounts(example: Example, mounts: list[dict[str, Any]]) -> None:
+def test_delete_succeeds_while_another_call_mounts(
+    example: Example, mounts: list[dict[str, Any]]
+) -> None:
     """Between what is unmounted and what is removed there."""
     if not shutil.which("strace"):
         skipping.skip("no strace")
@@ -560,7 +566,7 @@ def test_deleted_while_somebody_mounts(example: Example, mounts: list[dict[str, 
     assert not mountpoint(BOX).exists()
 
 
-def test_deleted_by_two_at_once(shim: Shim, mounts: list[dict[str, Any]]) -> None:
+def test_two_deletes_at_once_both_succeed(shim: Shim, mounts: list[dict[str, Any]]) -> None:
     with HelperProcess() as one, HelperProcess() as other:
         for _ in range(10):
             assert shim.make(BOX, mounts).ready
@@ -571,7 +577,9 @@ def test_deleted_by_two_at_once(shim: Shim, mounts: list[dict[str, Any]]) -> Non
             assert machine.mounts() == []
 
 
-def test_deleted_while_it_is_made(shim: Shim, mounts: list[dict[str, Any]]) -> None:
+def test_delete_during_creation_leaves_a_view_or_a_failed_call(
+    shim: Shim, mounts: list[dict[str, Any]]
+) -> None:
     """Either there is a view then, or a call that failed."""
     with HelperProcess() as one, HelperProcess() as other:
         for _ in range(10):
@@ -585,7 +593,7 @@ def test_deleted_while_it_is_made(shim: Shim, mounts: list[dict[str, Any]]) -> N
 
 
 @pytest.mark.parametrize("state", [dead, unmounted, stopped])
-def test_unmounted_by_viewfsctl(
+def test_viewfsctl_unmounts_in_any_state_of_the_view(
     mounts: list[dict[str, Any]], state: Callable[[Shim, Any], None]
 ) -> None:
     state(Direct(), mounts)
@@ -598,7 +606,7 @@ def test_unmounted_by_viewfsctl(
     mountpoint(BOX).rmdir()
 
 
-def test_unmounted_by_viewfsctl_under_a_monitor(
+def test_viewfsctl_umount_ends_the_daemon_under_a_monitor(
     bundle: Path, mounts: list[dict[str, Any]]
 ) -> None:
     """It ends the daemon, whoever still has a copy."""
@@ -614,7 +622,7 @@ def test_unmounted_by_viewfsctl_under_a_monitor(
     mountpoint(BOX).rmdir()
 
 
-def test_what_is_dead_is_collected(mounts: list[dict[str, Any]]) -> None:
+def test_a_dead_view_is_collected_by_gc(mounts: list[dict[str, Any]]) -> None:
     dead(Direct(), mounts)
     assert Direct().make("web-2", mounts).ready
     assert run(program("viewfsctl"), "gc").status == 0
@@ -636,14 +644,14 @@ NOT_APPLICABLE: dict[str, Any] = {
 
 
 @pytest.mark.parametrize("mounts", NOT_APPLICABLE.values(), ids=NOT_APPLICABLE.keys())
-def test_nothing_for_a_view(shim: Shim, mounts: Any) -> None:
+def test_mounts_without_layers_are_not_applicable(shim: Shim, mounts: Any) -> None:
     made = shim.make(BOX, mounts)
     assert (made.ready, made.code) == (None, "ENOTAPPLICABLE")
     assert made.message
     assert not mountpoint(BOX).exists()
 
 
-def test_no_unikernel(shim: Shim, place: Path) -> None:
+def test_an_image_without_urunc_json_is_not_applicable(shim: Shim, place: Path) -> None:
     layers = Stack([{b"bin": Dir()}, {b"etc/hostname": File(b"a")}]).build(place / "layers")
     made = shim.make(BOX, rootfs(layers))
     assert (made.ready, made.code) == (None, "ENOTAPPLICABLE")
@@ -664,7 +672,7 @@ WRONG: dict[str, tuple[Stack, list[str], str]] = {
 
 
 @pytest.mark.parametrize(("stack", "options", "code"), WRONG.values(), ids=WRONG.keys())
-def test_something_is_wrong(
+def test_a_bad_image_fails_with_its_code_and_leaves_nothing(
     shim: Shim, place: Path, stack: Stack, options: list[str], code: str
 ) -> None:
     made = shim.make(BOX, rootfs(stack.build(place / "layers")), *options)
@@ -672,13 +680,13 @@ def test_something_is_wrong(
     assert not mountpoint(BOX).exists()
 
 
-def test_a_layer_that_is_missing(shim: Shim) -> None:
+def test_a_missing_layer_is_elayer(shim: Shim) -> None:
     made = shim.make(BOX, rootfs([b"/nowhere/1/fs"]))
     assert (made.ready, made.code) == (None, "ELAYER")
     assert not mountpoint(BOX).exists()
 
 
-def test_mounts_that_are_no_json() -> None:
+def test_mounts_that_are_not_json_are_a_usage_error() -> None:
     mountpoint(BOX).mkdir(parents=True)
     words = ["--mounts=-", f"--id={BOX}", "urunc-viewfs", mountpoint(BOX)]
     assert run(program(), *words, stdin=b'[{"Type":').status == 1
@@ -689,7 +697,7 @@ def test_mounts_that_are_no_json() -> None:
     ("of", "name"),
     [("default", name) for name in ("", ".", "..", "a/b")] + [("..", BOX), (".index", BOX)],
 )
-def test_a_name_that_leads_elsewhere(example: Example, of: str, name: str) -> None:
+def test_a_name_that_is_not_one_directory_is_rejected(example: Example, of: str, name: str) -> None:
     assert example.make(name, [], of=of).ready is None
     with example.command("delete", of, name) as process:
         _, stderr = process.communicate(timeout=SECONDS)
@@ -701,7 +709,7 @@ def test_a_name_that_leads_elsewhere(example: Example, of: str, name: str) -> No
 # A layer that never answers
 
 
-def test_time_runs_out(shim: Shim, place: Path) -> None:
+def test_a_call_ends_at_its_timeout_and_leaves_nothing(shim: Shim, place: Path) -> None:
     with machine.silent_fuse(place / "silent") as silent:
         start = time.monotonic()
         made = shim.make(BOX, [{"Type": "bind", "Source": str(silent)}], seconds=1)
@@ -713,7 +721,9 @@ def test_time_runs_out(shim: Shim, place: Path) -> None:
         wait_until(lambda: not machine.processes(), "its processes to go")
 
 
-def test_time_runs_out_at_any_moment(example: Example, mounts: list[dict[str, Any]]) -> None:
+def test_a_timeout_at_any_moment_leaves_a_view_or_nothing(
+    example: Example, mounts: list[dict[str, Any]]
+) -> None:
     """When the call is back there is a view, or none that could still come."""
     start = time.monotonic()
     assert example.make(BOX, mounts).ready
@@ -734,7 +744,9 @@ def test_time_runs_out_at_any_moment(example: Example, mounts: list[dict[str, An
     assert all(outcomes.values()), outcomes
 
 
-def test_a_shim_that_dies_with_all_its_processes_while_it_waits(shim: Shim, place: Path) -> None:
+def test_nothing_is_left_when_a_waiting_shim_dies_with_its_processes(
+    shim: Shim, place: Path
+) -> None:
     with machine.silent_fuse(place / "silent") as silent:
         with HelperProcess() as host:
             host.tell(shim.make, BOX, [{"Type": "bind", "Source": str(silent)}])
@@ -744,7 +756,7 @@ def test_a_shim_that_dies_with_all_its_processes_while_it_waits(shim: Shim, plac
     shim.delete(BOX)
 
 
-def test_a_shim_that_dies_alone_while_it_waits(example: Example, place: Path) -> None:
+def test_nothing_is_left_when_a_waiting_shim_dies_alone(example: Example, place: Path) -> None:
     with machine.silent_fuse(place / "silent") as silent:
         # Longer than anybody here waits.
         with example.command("create", "default", BOX, "timeout=600") as process:
@@ -766,7 +778,9 @@ def examples(language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```", README.read_text(), re.MULTILINE | re.DOTALL)
 
 
-def test_the_commands_of_the_readme(tmp_path: Path, mounts: list[dict[str, Any]]) -> None:
+def test_the_commands_of_the_readme_make_and_remove_a_view(
+    tmp_path: Path, mounts: list[dict[str, Any]]
+) -> None:
     make, remove = examples("sh")
     (tmp_path / "mounts.json").write_text(json.dumps(mounts))
     path = f"{program().parent}:{os.environ['PATH']}"
@@ -779,7 +793,9 @@ def test_the_commands_of_the_readme(tmp_path: Path, mounts: list[dict[str, Any]]
     assert not mountpoint(BOX).exists()
 
 
-def test_the_lines_of_the_readme(mounts: list[dict[str, Any]], place: Path) -> None:
+def test_the_lines_of_the_readme_have_the_programs_keys(
+    mounts: list[dict[str, Any]], place: Path
+) -> None:
     """They have the keys that the program writes."""
     lines, (log,) = (list(map(json.loads, text.splitlines())) for text in examples("json"))
     ready, failed = lines
@@ -800,7 +816,7 @@ def test_the_lines_of_the_readme(mounts: list[dict[str, Any]], place: Path) -> N
 # Another version
 
 
-def test_the_program_is_replaced(
+def test_running_views_outlive_a_replaced_program(
     shim: Shim, tmp_path: Path, mounts: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Views that are there go on with the old one; new ones have the new one."""
@@ -822,7 +838,7 @@ def test_the_program_is_replaced(
 # The example itself
 
 
-def test_the_example_is_well_formed(tmp_path: Path) -> None:
+def test_the_example_is_formatted_and_vets_clean(tmp_path: Path) -> None:
     assert go(tmp_path, "vet", "./...") == ""
     gofmt = go(tmp_path, "env", "GOROOT").strip() + "/bin/gofmt"
     finished = subprocess.run(

@@ -193,7 +193,7 @@ KINDS = {
 
 
 @pytest.mark.parametrize("document", DOCUMENTS)
-def test_examples(system: System, document: str) -> None:
+def test_the_examples_of_a_document_run_as_written(system: System, document: str) -> None:
     """In the order in which they stand; nothing is mounted after the last."""
     examples = in_document(document)
     assert {example.kind for example in examples} <= set(KINDS)

@@ -32,35 +32,37 @@ def commands_in_help() -> set[str]:
 
 
 @pytest.mark.parametrize("name", PROGRAMS)
-def test_options_in_the_manual(name: str) -> None:
+def test_the_manual_has_the_options_of_help(name: str) -> None:
     assert manual_of(f"{name}.8").options == help_of(name).options
 
 
 @pytest.mark.parametrize("call", [PROGRAMS[:1], PROGRAMS[1:2], ["viewfsctl", "resolve"]])
-def test_mount_options_in_the_manual(call: list[str]) -> None:
+def test_the_manual_has_the_mount_options_of_help(call: list[str]) -> None:
     """All of them stand in one page."""
     assert manual_of("urunc-viewfs.8").mount_options == help_of(*call).mount_options
 
 
-def test_commands_in_the_manual() -> None:
+def test_the_manual_has_the_commands_of_help() -> None:
     said = {name: help_of("viewfsctl", name).options - COMMON for name in commands_in_help()}
     assert commands_in_the_manual() == said
 
 
 @shells
 @pytest.mark.parametrize("name", PROGRAMS)
-def test_options_completed(shell: Bash | Zsh | Fish, name: str) -> None:
+def test_a_shell_completes_the_options_of_help(shell: Bash | Zsh | Fish, name: str) -> None:
     assert shell.options(name) == help_of(name).options
 
 
 @shells
 @pytest.mark.parametrize("call", [PROGRAMS[:1], PROGRAMS[1:2], ["viewfsctl", "resolve"]])
-def test_mount_options_completed(shell: Bash | Zsh | Fish, call: list[str]) -> None:
+def test_a_shell_completes_the_mount_options_of_help(
+    shell: Bash | Zsh | Fish, call: list[str]
+) -> None:
     assert shell.mount_options(*call) == help_of(*call).mount_options
 
 
 @shells
-def test_commands_completed(shell: Bash | Zsh | Fish) -> None:
+def test_a_shell_completes_the_commands_of_help(shell: Bash | Zsh | Fish) -> None:
     said = {name: help_of("viewfsctl", name).options - COMMON for name in commands_in_help()}
     offered = {name: shell.options("viewfsctl", name) - COMMON for name in shell.commands()}
     assert offered == said
@@ -74,7 +76,7 @@ def accepted_and_ignored() -> list[str]:
     return [re.sub("=$", "=a", re.sub(r"\\(.)", r"\1", name)).replace("*", "a") for name in names]
 
 
-def test_accepted_and_ignored() -> None:
+def test_options_said_to_be_ignored_are_accepted() -> None:
     options = accepted_and_ignored()
     assert len(options) > 40
     for option in options:
@@ -82,7 +84,7 @@ def test_accepted_and_ignored() -> None:
         assert checked.status == 0, checked
 
 
-def test_refused() -> None:
+def test_options_said_to_be_rejected_are_rejected() -> None:
     for option in ("remount", "user", "users"):
         assert f"*{option}*" in sections(page("urunc-viewfs.8"))["MOUNT OPTIONS"]
         refused = run(program("mount.urunc-viewfs"), "-f", "none", "/", "-o", option)
@@ -90,7 +92,7 @@ def test_refused() -> None:
         assert f"'{option}'" in refused.stderr
 
 
-def test_codes() -> None:
+def test_the_manual_has_the_codes_of_the_program() -> None:
     """The code's own list."""
     codes = set(re.findall(r"\bCODE_(E[A-Z]+)", (SOURCE / "fuse/base/error.h").read_text()))
     table = sections(page("urunc-viewfs.8"))["THE READY LINE"]
@@ -102,7 +104,7 @@ BUG = "4"
 
 
 @pytest.mark.parametrize("name", PROGRAMS)
-def test_exit_status(name: str) -> None:
+def test_the_manual_has_the_exit_statuses_of_help(name: str) -> None:
     calls = [(), *((command,) for command in help_of(name).commands)]
     helps = [run(program(name), *call, "--help").stdout for call in calls]
     said = re.findall(r"^Exit status: (.*)", "\n".join(helps), re.MULTILINE)
@@ -111,7 +113,7 @@ def test_exit_status(name: str) -> None:
     assert in_page == in_help | {BUG}
 
 
-def test_readme() -> None:
+def test_the_readme_names_only_options_that_exist() -> None:
     """It need not say all, but nothing else."""
     options = set().union(*(help_of(name).options for name in PROGRAMS))
     options |= set().union(*(help_of("viewfsctl", name).options for name in commands_in_help()))
@@ -131,7 +133,7 @@ def ours(text: str) -> set[str]:
     return {f"{name}.{section}" for name, section in links}
 
 
-def test_pages_that_are_referred_to() -> None:
+def test_each_page_exists_and_is_referred_to() -> None:
     """Each exists, and each can be come to by the ends of the others."""
     pages = {path.name.removesuffix(".scd") for path in MANUAL.glob("*.scd")}
     ends = {name: ours(sections(page(name))["SEE ALSO"]) - {name} for name in pages}
@@ -141,7 +143,7 @@ def test_pages_that_are_referred_to() -> None:
 
 
 @pytest.mark.parametrize("source", sorted(MANUAL.glob("*.scd")), ids=lambda path: path.stem)
-def test_man_reads_it(source: Path) -> None:
+def test_man_formats_each_page_without_a_warning(source: Path) -> None:
     """Without a warning, as meson built it."""
     built = program().parents[1] / "packaging" / source.stem
     shown = run("man", "--warnings", "--local-file", built, env={"MANWIDTH": "80"})

@@ -58,6 +58,7 @@ RULES = [
     r"\bit takes (CAP_|Linux|a |an )",
     r"\bno one\b",
 ]
+TEST = re.compile(r"^(?:def|static void) test_(\w+)\(", re.MULTILINE)
 FORBIDDEN = [
     re.compile(each.replace(" ", r"\s+"), re.IGNORECASE | re.MULTILINE)
     for each in OLD_WORDS + OLD_PHRASES + RULES
@@ -98,5 +99,23 @@ def test_help_uses_plain_words(call: list[str]) -> None:
     "text",
     ["nobody needs it", "The call's words\nare off.", "a view is sealed", "Who writes an entry", "mended"],
 )
-def test_an_old_turn_is_found(text: str) -> None:
+def test_a_planted_word_is_found(text: str) -> None:
     assert found_in(text)
+
+
+def too_short(source: str) -> list[str]:
+    """Names of tests that cannot be a sentence: it has a subject and a verb, and says of what."""
+    return [name for name in TEST.findall(source) if name.count("_") < 2]
+
+
+def test_the_name_of_each_test_is_a_sentence() -> None:
+    files = [*SOURCE.glob("tests/*/test_*.py"), *SOURCE.glob("tests/unit/test-*.c")]
+    assert len(files) > 80
+    found = {path.name: short for path in files if (short := too_short(path.read_text()))}
+    assert found == {}, "these names do not say what must hold"
+
+
+def test_a_planted_short_name_is_found() -> None:
+    planted = "def test_use() -> None:\nstatic void test_a_row(void **state)\n"
+    assert too_short(planted) == ["use", "a_row"]
+    assert too_short("def test_a_view_is_found() -> None:\n") == []

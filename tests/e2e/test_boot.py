@@ -63,7 +63,7 @@ def section(output, heading):
     return [line[4:] for line in match[1].splitlines()]
 
 
-def test_guest_boots_from_the_view():
+def test_a_guest_boots_from_the_view():
     done = boot()
     assert done.returncode == 0, done.stdout
     output = done.stdout
@@ -98,7 +98,7 @@ def test_resolve_shows_where_artifacts_come_from():
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["Ctrl-C", "SIGTERM"])
 @pytest.mark.parametrize("heading", ["import and unpack the image", "boot the guest from the view"])
-def test_interrupted(heading, number):
+def test_an_interrupted_demonstration_removes_all_of_it(heading, number):
     """Interrupted in the middle, it removes everything, says so, and exits as a shell does."""
     process = subprocess.Popen([HERE / "boot"], text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     with process:
@@ -114,7 +114,7 @@ def test_interrupted(heading, number):
     assert "unshare" not in rest and "FAILED" not in rest
 
 
-def test_failing_step_is_named(monkeypatch, tmp_path_factory):
+def test_a_failing_step_is_named(monkeypatch, tmp_path_factory):
     """A view that cannot be mounted: the step, and what the program said."""
     broken = tmp_path_factory.mktemp("build")
     program = broken / "fuse" / "urunc-viewfs"
@@ -128,7 +128,7 @@ def test_failing_step_is_named(monkeypatch, tmp_path_factory):
     assert "urunc-viewfs: it is broken" in done.stdout
 
 
-def test_image_is_reproducible(tmp_path_factory):
+def test_the_image_is_reproducible(tmp_path_factory):
     images = [tmp_path_factory.mktemp("image") for _ in range(2)]
     for directory in images:
         subprocess.run([HERE / "make-image", "--layers", "8", directory], check=True, timeout=LIMIT)

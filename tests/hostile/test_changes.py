@@ -131,7 +131,9 @@ def mixed(got: bytes, one: bytes, other: bytes, holes: bool = False) -> bool:
 @pytest.mark.parametrize("change", IN_PLACE.values(), ids=IN_PLACE.keys())
 @passthrough
 @form
-def test_read_on(place: Path, old: bytes, passthrough: str, change: Callable[[Path], None]) -> None:
+def test_a_reader_of_a_changed_file_sees_only_its_states(
+    place: Path, old: bytes, passthrough: str, change: Callable[[Path], None]
+) -> None:
     with view_of(place, old, passthrough) as view:
         reader = os.open(view.root / KERNEL_PATH, os.O_RDONLY)
         try:
@@ -154,7 +156,7 @@ def test_read_on(place: Path, old: bytes, passthrough: str, change: Callable[[Pa
 @pytest.mark.parametrize("change", BY_NAME.values(), ids=BY_NAME.keys())
 @passthrough
 @form
-def test_it_is_the_file_that_counts(
+def test_open_files_and_new_opens_stay_with_the_file_that_was_found(
     place: Path, old: bytes, passthrough: str, change: Callable[[Path], None]
 ) -> None:
     """Neither an open file nor a new open follows the name."""
@@ -192,7 +194,9 @@ def signal_of_touching(path: Path, offset: int, change: Callable[[], None]) -> i
 @pytest.mark.parametrize("where", ["inside", "beyond"])
 @passthrough
 @form
-def test_a_mapping_of_what_shrinks(place: Path, old: bytes, passthrough: str, where: str) -> None:
+def test_a_mapping_faults_only_where_one_of_the_layers_file_does(
+    place: Path, old: bytes, passthrough: str, where: str
+) -> None:
     """SIGBUS comes where a mapping of the layer's own file would have it too, if at all."""
     rest = 100 * PAGE
     offset = rest - 1 if where == "inside" else SIZE - PAGE
@@ -209,7 +213,7 @@ def test_a_mapping_of_what_shrinks(place: Path, old: bytes, passthrough: str, wh
 
 
 @passthrough
-def test_it_changes_all_the_time(place: Path, passthrough: str) -> None:
+def test_a_reader_never_sees_what_was_not_written(place: Path, passthrough: str) -> None:
     """Truncated, written and replaced by one process while another reads it again and again; a
     filesystem may itself show a hole where a file was cut and has grown again meanwhile."""
     with view_of(place, OLD, passthrough) as view:

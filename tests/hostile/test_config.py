@@ -158,7 +158,7 @@ def test_a_bad_urunc_json_is_refused(place: Path, case: BadImage) -> None:
 
 
 @pytest.mark.parametrize("case", HARMFUL.values(), ids=HARMFUL.keys())
-def test_it_does_not_stand_in_the_way(place: Path, case: BadImage) -> None:
+def test_a_bad_urunc_json_does_not_stop_a_view_with_binary(place: Path, case: BadImage) -> None:
     """With a binary= of the caller's it is looked into for an initrd only; a bad one is said."""
     expected = []
     if case.code == "ECONFIG":
@@ -170,7 +170,7 @@ def test_it_does_not_stand_in_the_way(place: Path, case: BadImage) -> None:
         assert peak_kib(view) < MEMORY >> 11
 
 
-def test_its_size_is_not_read(place: Path) -> None:
+def test_a_urunc_json_that_is_only_shown_is_not_read_whole(place: Path) -> None:
     """Shown, where nobody needs to understand it, as any other file."""
     options = bad_image(GOOD, sparse={(0, b"urunc.json"): TEBIBYTE}).build(place)
     options += b",initrd=/other,binary=/" + KERNEL_PATH.encode()

@@ -178,7 +178,7 @@ def counts() -> Iterator[int]:
 # With an index: one that is made, and one that speaks for all layers, in each view anew.
 @pytest.mark.parametrize("resolve", ["lazy", "ready", "lazy,new-index", "ready,known-index"])
 @pytest.mark.parametrize("rest", [False, True], ids=["one", "all-from-there"])
-def test_memory(
+def test_each_failed_allocation_is_an_error_or_a_working_view(
     place: Path, failing_malloc: Path, functions_of_json_c: Path, resolve: str, rest: bool
 ) -> None:
     resolve, _, state = resolve.partition(",")
@@ -384,7 +384,7 @@ def fare_unless_missed(
 
 
 @pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS.keys())
-def test_a_call_that_fails(place: Path, fault: Fault) -> None:
+def test_each_failed_system_call_is_an_error_or_a_working_view(place: Path, fault: Fault) -> None:
     if not shutil.which("strace"):
         skipping.skip("no strace")
     at, index = place / "view", place / "index"

@@ -41,7 +41,7 @@ def content_is_right(view: View) -> None:
 
 @pytest.mark.parametrize("passthrough", ["auto", "off"])
 @pytest.mark.parametrize("kind", KINDS)
-def test_one(place: Path, kind: str, passthrough: str) -> None:
+def test_a_layer_on_each_filesystem_is_served(place: Path, kind: str, passthrough: str) -> None:
     through = passthrough == "auto" and DEPTH.get(kind, 0) < 2
     expected = [FALLBACK] if passthrough == "auto" and not through else []
     with ExitStack() as stack:
@@ -56,7 +56,7 @@ def test_one(place: Path, kind: str, passthrough: str) -> None:
             assert view.ready["passthrough"] == (passthrough == "auto")
 
 
-def test_insisting_where_it_is_stacked_too_deep(place: Path) -> None:
+def test_passthrough_on_fails_where_a_layer_is_stacked_too_deep(place: Path) -> None:
     with filesystem("overlay-on-overlay", place, LAYER, "fs") as layer:
         options = lowerdir([os.fsencode(layer)]) + b",passthrough=on"
         (place / "view").mkdir()
@@ -69,7 +69,7 @@ def test_insisting_where_it_is_stacked_too_deep(place: Path) -> None:
     ["ext4", "xfs", "btrfs"], ["tmpfs", "squashfs", "erofs"], ["squashfuse", "disk", "overlay"],
     ["overlay", "overlay-on-overlay", "disk"], ["btrfs-subvolumes", "overlay-on-overlay", "tmpfs"],
 ], ids="+".join)  # fmt: skip
-def test_mixed(place: Path, kinds: list[str]) -> None:
+def test_layers_on_different_filesystems_are_served(place: Path, kinds: list[str]) -> None:
     """An artifact that cannot be passed through does not keep another from it."""
     deep = any(DEPTH.get(kind, 0) > 1 for kind in kinds)
     with ExitStack() as stack:

@@ -131,7 +131,7 @@ def let_go(view: View) -> None:
 @pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES.keys())
 @pytest.mark.parametrize("when", ["before-the-first-lookup", "after-it"])
 @pytest.mark.parametrize("passthrough", ["auto", "off"])
-def test_a_layer_that_changes(
+def test_a_view_shows_the_layer_that_was_there_when_it_was_mounted(
     place: Path, change: Callable[[Path], None], when: str, passthrough: str
 ) -> None:
     """The directory that was there when the view was mounted is what it shows, by any name."""
@@ -157,7 +157,7 @@ def change_it(change: Callable[[Path], None], layer: Path) -> None:
     change(layer)
 
 
-def test_a_layer_that_is_emptied(place: Path) -> None:
+def test_an_artifact_of_an_emptied_layer_is_missing_and_logged(place: Path) -> None:
     """Before anything was looked up: what was there is missing, and the view says so."""
     layers = Stack([TOP, BOTTOM]).build(place / "layers")
     missing = [f"^urunc-viewfs: {role} '/{path}': not in any"
@@ -173,7 +173,9 @@ def test_a_layer_that_is_emptied(place: Path) -> None:
 @pytest.mark.parametrize(
     "change", [CHANGES[name] for name in OF_A_NAME], ids=OF_A_NAME
 )
-def test_a_layer_that_is_opened_anew(place: Path, change: Callable[[Path], None]) -> None:
+def test_a_replaced_layer_that_is_opened_anew_is_an_error(
+    place: Path, change: Callable[[Path], None]
+) -> None:
     """Where descriptors are scarce layers are not kept open: one that is not the same any more
     while the view is made is an error, and never another file."""
     layers = Stack([TOP, *[{b"unikernel": Dir()}] * 80, BOTTOM]).build(place / "layers")
@@ -194,7 +196,9 @@ def test_a_layer_that_is_opened_anew(place: Path, change: Callable[[Path], None]
 @pytest.mark.parametrize(
     "change", [CHANGES[name] for name in OF_A_NAME], ids=OF_A_NAME
 )
-def test_layers_too_many_to_be_held(place: Path, change: Callable[[Path], None]) -> None:
+def test_artifacts_are_found_before_the_mount_when_layers_cannot_stay_open(
+    place: Path, change: Callable[[Path], None]
+) -> None:
     """They were found before the view was mounted, and are not looked for again."""
     layers = Stack([TOP, *[{b"unikernel": Dir()}] * 80, BOTTOM]).build(place / "layers")
     with stopped(place, lowerdir(layers), files=40) as view:
@@ -204,7 +208,9 @@ def test_layers_too_many_to_be_held(place: Path, change: Callable[[Path], None])
     uncover(place)
 
 
-def test_an_artifact_missing_from_layers_too_many_to_be_held(place: Path) -> None:
+def test_a_lazy_view_mounts_when_an_artifact_is_missing_and_layers_cannot_stay_open(
+    place: Path
+) -> None:
     """A lazy view is mounted all the same, and says so."""
     layers = Stack([TOP, *[{b"unikernel": Dir()}] * 80, {}]).build(place / "layers")
     missing = [f"^urunc-viewfs: {role} '/{path}': not in any of 82 layers"
@@ -218,7 +224,7 @@ def test_an_artifact_missing_from_layers_too_many_to_be_held(place: Path) -> Non
 # Odd places.
 
 
-def test_a_layer_that_is_the_mountpoints_parent(place: Path) -> None:
+def test_a_layer_may_be_the_mountpoints_parent(place: Path) -> None:
     layers = Stack([TOP, BOTTOM]).build(place / "layers")
     with View(Path(os.fsdecode(layers[1])) / "view", "-o", lowerdir(layers)) as view:
         content_is_right(view)
@@ -226,7 +232,7 @@ def test_a_layer_that_is_the_mountpoints_parent(place: Path) -> None:
 
 @pytest.mark.parametrize("resolve", ["lazy", "ready"])
 @pytest.mark.parametrize("directory", ["", "unikernel"])
-def test_a_view_over_its_own_layer(place: Path, directory: str, resolve: str) -> None:
+def test_a_view_may_cover_its_own_layer(place: Path, directory: str, resolve: str) -> None:
     """It covers the very directory that it looks into."""
     layers = Stack([TOP, BOTTOM]).build(place / "layers")
     at = Path(os.fsdecode(layers[1])) / directory
@@ -243,7 +249,7 @@ def test_a_view_over_its_own_layer(place: Path, directory: str, resolve: str) ->
 
 @pytest.mark.parametrize("resolve", ["lazy", "ready"])
 @pytest.mark.parametrize("files", [1024, 40])
-def test_a_view_over_all_its_layers(place: Path, resolve: str, files: int) -> None:
+def test_a_view_may_cover_all_its_layers(place: Path, resolve: str, files: int) -> None:
     """Also where they are too many to be held open: none is looked for by its path then."""
     layers = Stack([TOP, *[{b"unikernel": Dir()}] * 80, BOTTOM]).build(place / "layers")
     at = place / "layers"
@@ -258,7 +264,7 @@ def test_a_view_over_all_its_layers(place: Path, resolve: str, files: int) -> No
         namespace.unmount(str(at), 0)
 
 
-def test_a_layer_inside_another(place: Path) -> None:
+def test_a_layer_may_lie_inside_another(place: Path) -> None:
     (outer,) = Stack([BOTTOM]).build(place / "layers")
     inner = os.path.join(outer, b"inner")
     build_layer({**TOP, b"inner": Dir()}, inner)
@@ -268,13 +274,13 @@ def test_a_layer_inside_another(place: Path) -> None:
         content_is_right(view)
 
 
-def test_the_same_layer_twice(place: Path) -> None:
+def test_a_layer_may_be_listed_twice(place: Path) -> None:
     top, bottom = Stack([TOP, BOTTOM]).build(place / "layers")
     with View(place / "view", "-o", lowerdir([bottom, top, bottom, top])) as view:
         content_is_right(view)
 
 
-def test_a_layer_between_its_own_whiteouts(place: Path) -> None:
+def test_whiteouts_hide_a_layer_only_below_them(place: Path) -> None:
     """Listed above and below: what is hidden in the middle is shown from above."""
     middle: Layer = {b"unikernel": Whiteout()}
     top, white, bottom = Stack([TOP, middle, BOTTOM]).build(place / "layers")
@@ -287,7 +293,7 @@ def test_a_layer_between_its_own_whiteouts(place: Path) -> None:
 
 
 @pytest.mark.parametrize("path", [b"", b"/.", b"/../1", b"//", b"/unikernel/.."])
-def test_a_layer_behind_links(place: Path, path: bytes) -> None:
+def test_a_layer_path_may_lead_through_links(place: Path, path: bytes) -> None:
     top, bottom = Stack([TOP, BOTTOM]).build(place / "layers")
     (place / "one").symlink_to("two")
     (place / "two").symlink_to(os.fsdecode(bottom))
@@ -297,7 +303,7 @@ def test_a_layer_behind_links(place: Path, path: bytes) -> None:
 
 @pytest.mark.parametrize("resolve", ["lazy", "ready"])
 @pytest.mark.parametrize("what", ["directory", "file"])
-def test_a_mount_on_an_artifacts_path(place: Path, what: str, resolve: str) -> None:
+def test_a_mount_inside_a_layer_is_not_shown(place: Path, what: str, resolve: str) -> None:
     """A mount inside a layer is none of the image's: what it covers is shown."""
     layers = Stack([TOP, BOTTOM]).build(place / "layers")
     at = os.path.join(os.fsdecode(layers[1]), KERNEL_PATH)
@@ -318,7 +324,7 @@ def test_a_mount_on_an_artifacts_path(place: Path, what: str, resolve: str) -> N
 
 
 @pytest.mark.parametrize("form", ["directory", "mounts"])
-def test_a_layer_that_is_a_mountpoint(place: Path, form: str) -> None:
+def test_a_layer_may_be_a_mountpoint(place: Path, form: str) -> None:
     (place / "layer").mkdir()
     with namespace.tmpfs(str(place / "layer")):
         build_layer({**TOP, **BOTTOM}, os.fsencode(place / "layer"))
@@ -359,7 +365,7 @@ UNREADABLE: dict[str, tuple[Callable[[Path], AbstractContextManager[Path]], str]
 
 @pytest.mark.parametrize("position", [0, 1])
 @pytest.mark.parametrize(("kind", "naming"), UNREADABLE.values(), ids=UNREADABLE.keys())
-def test_a_layer_that_cannot_be_read(
+def test_an_unreadable_layer_is_an_error_at_any_position(
     place: Path, kind: Callable[[Path], AbstractContextManager[Path]], naming: str, position: int
 ) -> None:
     """Wherever it stands: also below a layer that has all of it."""

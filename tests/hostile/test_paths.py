@@ -211,7 +211,7 @@ def open_deep(root: Path, path: str) -> int:
 
 
 @pytest.mark.parametrize("size", [4094, 4095])
-def test_the_longest_path(place: Path, size: int) -> None:
+def test_the_longest_path_is_shown(place: Path, size: int) -> None:
     path = deep(size)
     assert len(path) == size
     layer = Stack([{b"urunc.json": image.urunc_json(path)}]).build(place / "layers")
@@ -235,7 +235,7 @@ def test_the_longest_path(place: Path, size: int) -> None:
     ],
     ids=["4096", "4097", "name-256", "name-4000", "100000"],
 )
-def test_a_path_that_is_too_long(place: Path, path: str, naming: str) -> None:
+def test_a_path_that_is_too_long_is_rejected(place: Path, path: str, naming: str) -> None:
     config = image.urunc_json(path, initrd=INITRD_PATH)
     layer = {b"urunc.json": config, INITRD_PATH.encode(): File(INITRD)}
     is_refused(BadImage([layer], code="EARTIFACT", naming=naming), place)
@@ -256,7 +256,7 @@ def test_a_name_that_is_too_long_is_not_there(place: Path) -> None:
         bystander_lives(view)
 
 
-def test_many_directories(place: Path) -> None:
+def test_a_path_of_two_thousand_directories_is_shown(place: Path) -> None:
     """2047 of them in one path: none is looked for more than once a request."""
     path = "/d" * 2047
     layer = Stack([{b"urunc.json": image.urunc_json(path)}]).build(place / "layers")
@@ -273,7 +273,7 @@ def test_many_directories(place: Path) -> None:
             os.close(found)
 
 
-def test_an_artifact_of_a_tebibyte(place: Path) -> None:
+def test_an_artifact_of_a_tebibyte_costs_only_what_is_read(place: Path) -> None:
     """Is shown as it is, and costs what is read of it."""
     case = artifact({KERNEL_NAME: File(KERNEL)}, sparse={(0, KERNEL_NAME): TEBIBYTE})
     for passthrough in (b"auto", b"off"):

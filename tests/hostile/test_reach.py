@@ -88,7 +88,7 @@ WAYS_IN = [
 ]
 
 
-def test_a_way_out_is_noticed() -> None:
+def test_a_planted_way_out_of_the_layers_is_noticed() -> None:
     """By whoever reads what strace wrote, below."""
     lines = [f"77 {line}" for line in WAYS_OUT]
     allowed = "".join(f"77 {line}\n" for line in WAYS_IN)
@@ -110,7 +110,7 @@ def reaches_out(place: Path) -> list[str]:
 
 
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())
-def test_what_is_opened(place: Path, case: BadImage) -> None:
+def test_resolve_opens_nothing_outside_the_layers(place: Path, case: BadImage) -> None:
     options = case.build(place)
     finished = run(*strace(place), program("viewfsctl"), "resolve", "-o", options, "none")
     assert finished.status == (32 if case.code else 0), finished
@@ -119,7 +119,7 @@ def test_what_is_opened(place: Path, case: BadImage) -> None:
 
 @pytest.mark.parametrize("name", ["absolute-etc/passwd", "through-a-link-to-proc", "forty-links"])
 @pytest.mark.parametrize("passthrough", ["auto", "off"])
-def test_what_a_view_opens(place: Path, name: str, passthrough: str) -> None:
+def test_a_view_opens_nothing_outside_its_layers(place: Path, name: str, passthrough: str) -> None:
     """From its mount to its end."""
     case = test_paths.SHOWN[name]
     options = case.build(place) + b",passthrough=" + passthrough.encode()

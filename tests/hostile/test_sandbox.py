@@ -87,7 +87,7 @@ def flags_of(process: machine.Process, descriptor: int) -> int:
 @pytest.mark.parametrize("passthrough", ["on", "off"])
 @pytest.mark.parametrize("foreground", [False, True])
 @pytest.mark.parametrize("resolve", ["lazy", "ready"])
-def test_what_is_left(
+def test_a_serving_process_keeps_no_privilege_and_no_descriptor(
     place: Path, layers: list[bytes], resolve: str, foreground: bool, passthrough: str
 ) -> None:
     options = lowerdir(layers) + f",resolve={resolve},passthrough={passthrough}".encode()
@@ -124,7 +124,7 @@ def test_a_supervisor_is_not_sandboxed(place: Path, layers: list[bytes]) -> None
     ("passthrough", "calls"),
     [("on", {"read", "writev"}), ("off", {"read", "writev", "pread64"})],
 )
-def test_the_calls_that_serving_makes(
+def test_serving_makes_only_the_calls_of_the_filter(
     place: Path, layers: list[bytes], passthrough: str, calls: set[str]
 ) -> None:
     if not shutil.which("strace"):
@@ -145,7 +145,9 @@ def test_the_calls_that_serving_makes(
 CAPLESS = ["setpriv", "--inh-caps=-all", "--bounding-set=-all", "--"]
 
 
-def test_who_looks_at_its_memory(place: Path, layers: list[bytes]) -> None:
+def test_a_process_without_privilege_cannot_read_a_views_memory(
+    place: Path, layers: list[bytes]
+) -> None:
     """Not even the same user, if he has no privilege."""
     with View(place / "view", "-o", lowerdir(layers)) as view:
         daemon = view.wait_sandboxed()
@@ -163,7 +165,7 @@ def test_who_looks_at_its_memory(place: Path, layers: list[bytes]) -> None:
 
 
 @pytest.mark.parametrize("words", [["urunc-viewfs"], ["viewfsctl", "resolve"]], ids=" ".join)
-def test_little_privilege_from_the_start(place: Path, words: list[str]) -> None:
+def test_untrusted_input_is_read_with_three_capabilities(place: Path, words: list[str]) -> None:
     """While strangers' input is read there are only three capabilities."""
     (place / "view").mkdir()
     name, *more = words
@@ -207,7 +209,7 @@ def asked_all_the_time(root: Path) -> Iterator[None]:
 
 
 @pytest.mark.parametrize("resolve", ["lazy", "ready"])
-def test_requests_do_not_keep_it_open(place: Path, layers: list[bytes], resolve: str) -> None:
+def test_requests_do_not_delay_the_sandbox(place: Path, layers: list[bytes], resolve: str) -> None:
     """Who comes first is served first; but not for ever."""
     options = lowerdir(layers) + f",resolve={resolve}".encode()
     # It stops at its second writev(2), when it has announced the view.
@@ -225,7 +227,7 @@ def test_requests_do_not_keep_it_open(place: Path, layers: list[bytes], resolve:
 
 
 @pytest.mark.parametrize(("passthrough", "count"), [("on", 0), ("off", 3)])
-def test_what_stays_open_is_said(
+def test_artifacts_that_stay_open_are_logged(
     place: Path, layers: list[bytes], passthrough: str, count: int
 ) -> None:
     options = lowerdir(layers) + f",passthrough={passthrough}".encode()
@@ -315,7 +317,7 @@ def attempted(
 
 @pytest.mark.parametrize("passthrough", ["on", "off"])
 @pytest.mark.parametrize("name", ATTEMPTS)
-def test_an_attempt_is_the_end(
+def test_a_forbidden_attempt_ends_the_process(
     place: Path, layers: list[bytes], name: str, passthrough: str
 ) -> None:
     with attempted(place, layers, name, f"passthrough={passthrough}") as (view, state, _):
@@ -324,7 +326,9 @@ def test_an_attempt_is_the_end(
         view.wait_gone()
 
 
-def test_who_reads_does_not_notice(place: Path, layers: list[bytes]) -> None:
+def test_a_reader_with_passthrough_outlives_a_view_that_was_taken_over(
+    place: Path, layers: list[bytes]
+) -> None:
     """That a view was taken over and is at its end."""
     with attempted(place, layers, "none") as (view, state, _):
         assert state == 0
@@ -337,7 +341,7 @@ def test_who_reads_does_not_notice(place: Path, layers: list[bytes]) -> None:
 
 
 @pytest.mark.parametrize(("name", "error"), UNFILTERED.items())
-def test_an_attempt_without_the_filter(
+def test_an_attempt_fails_without_the_filter_too(
     place: Path, layers: list[bytes], name: str, error: str
 ) -> None:
     """Each is refused by another measure too."""
@@ -362,7 +366,9 @@ MEASURES = {
 }
 
 
-def test_insisting(place: Path, layers: list[bytes]) -> None:
+def test_sandbox_require_resolves_and_contains_before_it_is_ready(
+    place: Path, layers: list[bytes]
+) -> None:
     """All is resolved then, and in force."""
     with View(place / "view", "-o", lowerdir(layers) + b",sandbox=require") as view:
         roles = [artifact["role"] for artifact in view.ready["artifacts"]]
@@ -371,7 +377,7 @@ def test_insisting(place: Path, layers: list[bytes]) -> None:
         read_everything(view)
 
 
-def test_insisting_without_passthrough(place: Path, layers: list[bytes]) -> None:
+def test_sandbox_require_works_without_passthrough(place: Path, layers: list[bytes]) -> None:
     """The artifacts stay open, and show no more than the view does."""
     options = lowerdir(layers) + b",sandbox=require,passthrough=off"
     with View(place / "view", "-o", options) as view:
@@ -381,7 +387,7 @@ def test_insisting_without_passthrough(place: Path, layers: list[bytes]) -> None
 
 @pytest.mark.parametrize("error", ["ENOSYS", "EPERM"])
 @pytest.mark.parametrize(("name", "measure"), MEASURES.items())
-def test_a_measure_that_cannot_be_had(
+def test_a_missing_measure_fails_sandbox_require_only(
     place: Path, layers: list[bytes], name: str, measure: str, error: str
 ) -> None:
     (place / "view").mkdir()
@@ -401,7 +407,9 @@ def test_a_measure_that_cannot_be_had(
 
 
 @pytest.mark.parametrize("error", ["ENOSYS", "EPERM"])
-def test_without_close_range(place: Path, layers: list[bytes], error: str) -> None:
+def test_descriptors_are_closed_without_close_range(
+    place: Path, layers: list[bytes], error: str
+) -> None:
     """It is done in another way."""
     options = lowerdir(layers) + b",sandbox=require"
     reader, writer = os.pipe()
@@ -414,7 +422,7 @@ def test_without_close_range(place: Path, layers: list[bytes], error: str) -> No
     os.close(reader)
 
 
-def test_what_can_be_had_is_said() -> None:
+def test_the_version_says_which_measures_are_available() -> None:
     text = run(program(), "--version").stdout
     assert re.search(r"^  sandbox +full$", text, re.MULTILINE)
     assert re.search(r"^  landlock +version \d+$", text, re.MULTILINE)
@@ -428,7 +436,7 @@ def failing(place: Path, call_number: int) -> list[str | Path]:
     return ["strace", "-f", "-qq", "-o", place / "log", "--trace=seccomp", inject, "--"]
 
 
-def test_a_measure_that_fails_after_all(place: Path, layers: list[bytes]) -> None:
+def test_a_view_serves_when_a_measure_fails_late(place: Path, layers: list[bytes]) -> None:
     """The first call asks whether there are filters."""
     wrapper = failing(place, 2)
     with View(place / "view", "-o", lowerdir(layers), foreground=True, wrapper=wrapper) as view:
@@ -437,7 +445,7 @@ def test_a_measure_that_fails_after_all(place: Path, layers: list[bytes]) -> Non
     assert "INJECTED" in (place / "log").read_text()
 
 
-def test_a_measure_that_was_insisted_on_fails_after_all(place: Path, layers: list[bytes]) -> None:
+def test_a_required_measure_that_fails_late_ends_the_view(place: Path, layers: list[bytes]) -> None:
     """Then there is no view."""
     (place / "view").mkdir()
     options = lowerdir(layers) + b",sandbox=require"
@@ -450,7 +458,7 @@ def test_a_measure_that_was_insisted_on_fails_after_all(place: Path, layers: lis
     namespace.unmount(str(place / "view"), 0)
 
 
-def test_an_artifact_that_could_not_be_found(place: Path) -> None:
+def test_an_artifact_that_could_not_be_found_stays_missing_in_the_sandbox(place: Path) -> None:
     """For a lack that may be over by now; but so are the means to find it."""
     stack = Stack([{b"urunc.json": image.urunc_json(), KERNEL_PATH.encode(): File(KERNEL)}])
     layers = stack.build(place / "layers")

@@ -42,7 +42,7 @@ class Readers(threading.Thread):
             self.rounds += 1
 
 
-def test_writers_that_are_killed(place: Path) -> None:
+def test_killed_writers_leave_an_index_that_readers_can_use(place: Path) -> None:
     layers = image.crowded(LAYERS, 2).build(place / "layers")
     index = place / "index"
     source = random.Random(SEED)

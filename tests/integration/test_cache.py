@@ -78,7 +78,7 @@ def leave(index: Path, seconds: float) -> str:
     return name
 
 
-def test_a_table(place: Path, index: Path) -> None:
+def test_list_is_a_table_of_entries_by_last_use(place: Path, index: Path) -> None:
     layers = learn(place, index)
     then = time.time() - HOUR
     names = sorted(os.listdir(index))
@@ -104,7 +104,7 @@ def test_a_table(place: Path, index: Path) -> None:
         assert all(row[at - 1] != " " and row[at] == " " for row in rows)
 
 
-def test_as_json(place: Path, index: Path) -> None:
+def test_list_as_json_describes_each_entry(place: Path, index: Path) -> None:
     layers = learn(place, index)
     told = sorted(entries(index), key=lambda entry: entry["layers"])
     for entry, layer, n in zip(told, reversed(layers), (1, 2, 3), strict=True):
@@ -117,7 +117,7 @@ def test_as_json(place: Path, index: Path) -> None:
     assert told[2]["paths"] == 5
 
 
-def test_nothing_there(index: Path) -> None:
+def test_a_missing_index_is_empty_and_is_not_made(index: Path) -> None:
     assert cache("list", index) == Finished(0, f"0 entries, 0 kB {LIMIT}\n", "")
     assert cache("verify", index) == Finished(0, "0 entries, 0 of no use\n", "")
     assert cache("clear", index) == Finished(0, "removed 0 entries\n", "")
@@ -128,7 +128,7 @@ def test_nothing_there(index: Path) -> None:
     assert not index.exists()
 
 
-def test_verify(place: Path, index: Path) -> None:
+def test_verify_names_damaged_stale_and_left_entries(place: Path, index: Path) -> None:
     layers = learn(place, index)
     assert cache("verify", index) == Finished(0, "3 entries, 0 of no use\n", "")
     # Somebody may be writing it.
@@ -151,7 +151,7 @@ def test_verify(place: Path, index: Path) -> None:
     assert states(index)[damaged] == "damaged"
 
 
-def test_a_layer_that_is_another_one(place: Path, index: Path) -> None:
+def test_an_entry_of_a_replaced_layer_is_stale(place: Path, index: Path) -> None:
     layers = [os.fsdecode(path) for path in learn(place, index)]
     os.rename(layers[1], layers[1] + "-moved")
     shutil.copytree(layers[1] + "-moved", layers[1])
@@ -160,7 +160,7 @@ def test_a_layer_that_is_another_one(place: Path, index: Path) -> None:
     assert found == {1: "current", 2: "stale", 3: "current"}
 
 
-def test_to_look_is_no_use(place: Path, index: Path) -> None:
+def test_listing_does_not_count_as_use(place: Path, index: Path) -> None:
     learn(place, index)
     then = time.time() - 5 * HOUR
     for name in os.listdir(index):
@@ -169,7 +169,7 @@ def test_to_look_is_no_use(place: Path, index: Path) -> None:
     assert {entry["used"] for entry in entries(index)} == {int(then)}
 
 
-def test_clear(place: Path, index: Path) -> None:
+def test_clear_removes_all_entries_and_no_other_file(place: Path, index: Path) -> None:
     """All of an index, while a view lives from it, and nothing else."""
     layers = learn(place, index)
     leave(index, 0)
@@ -190,7 +190,7 @@ def test_clear(place: Path, index: Path) -> None:
     assert set(os.listdir(index)) == kept
 
 
-def test_what_cannot_be_removed(index: Path) -> None:
+def test_clear_names_an_entry_that_cannot_be_removed(index: Path) -> None:
     index.mkdir()
     with namespace.tmpfs(str(index)):
         os.chmod(index, 0o700)
@@ -202,7 +202,7 @@ def test_what_cannot_be_removed(index: Path) -> None:
 
 
 @pytest.mark.parametrize("action", ["list", "verify", "clear"])
-def test_an_unusable_directory(index: Path, action: str) -> None:
+def test_an_unsafe_directory_is_rejected_and_left_as_it_is(index: Path, action: str) -> None:
     index.mkdir()
     index.chmod(0o777)
     (index / ("a" * 32)).touch()
@@ -227,19 +227,19 @@ def test_an_unusable_directory(index: Path, action: str) -> None:
         (["list", "/a", "/b"], "unexpected argument '/b'"),
     ],
 )
-def test_usage(words: list[str], said: str) -> None:
+def test_a_usage_error_is_one_line_and_a_hint(words: list[str], said: str) -> None:
     tried = "Try 'viewfsctl index --help' for more information.\n"
     assert cache(*words) == Finished(1, "", f"viewfsctl: {said}\n{tried}")
 
 
-def test_help() -> None:
+def test_help_goes_to_stdout() -> None:
     for words in (["--help"], ["list", "-h"]):
         finished = cache(*words)
         assert (finished.status, finished.stderr) == (0, "")
         assert finished.stdout.startswith("Usage: viewfsctl index list|verify|clear ")
 
 
-def test_hostile_paths(place: Path) -> None:
+def test_paths_are_shown_without_control_characters(place: Path) -> None:
     index = place / "in\x1b[31mdex\n"
     learn(place, index, "lay\x1b[31mers\n")
     shown = f"{place}/lay\\033[31mers\\012/"
@@ -250,7 +250,7 @@ def test_hostile_paths(place: Path) -> None:
     assert all(entry["layer"].startswith(shown) for entry in told["entries"])
 
 
-def test_whose_index(place: Path, own: Path) -> None:
+def test_the_default_index_is_that_of_the_user(place: Path, own: Path) -> None:
     """Root has one below /run, other users below $XDG_RUNTIME_DIR."""
     nothing = Finished(0, f"0 entries, 0 kB {LIMIT}\n", "")
     runtime = {"XDG_RUNTIME_DIR": str(place)}
@@ -288,7 +288,7 @@ def gc(*words: str, **how: Any) -> Finished:
     return viewfsctl("gc", *words, **how)
 
 
-def test_gc(place: Path, own: Path) -> None:
+def test_gc_removes_useless_entries_and_no_other_file(place: Path, own: Path) -> None:
     nothing = Finished(0, "", "")
     assert gc() == nothing
     assert not own.exists()
@@ -319,7 +319,7 @@ def test_gc(place: Path, own: Path) -> None:
         assert (view.root / KERNEL_PATH).read_bytes() == KERNEL
 
 
-def test_gc_of_an_unusable_index(own: Path) -> None:
+def test_gc_rejects_an_unsafe_index(own: Path) -> None:
     own.mkdir(parents=True)
     own.chmod(0o777)
     damage(own)
@@ -329,7 +329,7 @@ def test_gc_of_an_unusable_index(own: Path) -> None:
     assert len(os.listdir(own)) == 1
 
 
-def test_gc_of_what_cannot_be_removed(own: Path) -> None:
+def test_gc_names_an_entry_that_cannot_be_removed(own: Path) -> None:
     own.mkdir(parents=True)
     with namespace.tmpfs(str(own)):
         os.chmod(own, 0o700)

@@ -69,7 +69,7 @@ def mounts(*options: bytes, fstype: str = "fuse3.urunc-viewfs") -> bytes:
 
 
 @pytest.mark.parametrize("fstype", ["fuse3.urunc-viewfs", "fuse.urunc-viewfs"])
-def test_the_mount_package(
+def test_containerds_mount_package_mounts_a_view(
     containerd_mount: Path, at: Path, layers: list[bytes], fstype: str
 ) -> None:
     """Which reads what the helper writes until nobody can write any more."""
@@ -79,7 +79,7 @@ def test_the_mount_package(
     umount(at)
 
 
-def test_a_word_for_each_option(
+def test_each_option_reaches_the_helper_as_a_word_of_its_own(
     containerd_mount: Path, place: Path, at: Path, calls: Path
 ) -> None:
     odd = image.usual().build(place / "it's $HOME; \\,:\"")
@@ -90,7 +90,7 @@ def test_a_word_for_each_option(
     umount(at)
 
 
-def test_its_failures_are_ours(
+def test_the_error_of_containerd_holds_the_message_of_the_view(
     containerd_mount: Path, at: Path, layers: list[bytes], calls: Path
 ) -> None:
     """And final: only where the outcome is lost is there another try."""
@@ -102,7 +102,7 @@ def test_its_failures_are_ours(
 
 
 @pytest.mark.parametrize("lost", [1, 5])
-def test_tries_after_a_lost_outcome(
+def test_a_repeated_try_replaces_the_view_of_a_lost_outcome(
     containerd_mount: Path, at: Path, layers: list[bytes], calls: Path, lost: int
 ) -> None:
     """Each takes away first what the one before may have mounted."""
@@ -114,7 +114,7 @@ def test_tries_after_a_lost_outcome(
     umount(at)
 
 
-def test_every_outcome_lost(
+def test_nothing_stays_mounted_when_every_outcome_is_lost(
     containerd_mount: Path, at: Path, layers: list[bytes], calls: Path
 ) -> None:
     finished = run(containerd_mount, at, calls, str(TRIES), stdin=mounts(lowerdir(layers)))
@@ -123,7 +123,9 @@ def test_every_outcome_lost(
     assert machine.mounts() == []
 
 
-def test_once_more_on_a_live_view(containerd_mount: Path, at: Path, layers: list[bytes]) -> None:
+def test_mounting_again_finds_the_live_view(
+    containerd_mount: Path, at: Path, layers: list[bytes]
+) -> None:
     stdin = mounts(lowerdir(layers), b"id=one")
     assert run(containerd_mount, at, stdin=stdin) == SILENCE
     (daemon,) = machine.processes()
@@ -143,7 +145,9 @@ MANY_LAYERS = 64
 
 
 @pytest.mark.parametrize(("snapshotter", "layers"), [("overlayfs", MANY_LAYERS), ("native", 8)])
-def test_a_bundle_of_containerds(place: Path, at: Path, snapshotter: str, layers: int) -> None:
+def test_a_bundle_of_containerd_is_served(
+    place: Path, at: Path, snapshotter: str, layers: int
+) -> None:
     with Containerd(place) as containerd:
         name = containerd.unpack(layers, snapshotter)
         with containerd.container(name, snapshotter) as bundle:
@@ -164,7 +168,7 @@ def test_a_bundle_of_containerds(place: Path, at: Path, snapshotter: str, layers
             refused(finished, "ENOTAPPLICABLE", 32, "nothing is mounted at")
 
 
-def test_a_bundles_annotations(place: Path, at: Path) -> None:
+def test_annotations_of_a_bundle_replace_urunc_json(place: Path, at: Path) -> None:
     """As ctr writes them into config.json: all that a boot needs, so urunc.json is not asked."""
     values = image.configuration("/boot/vmlinuz")
     annotations = [w for key, value in values.items() for w in ("--annotation", f"{key}={value}")]

@@ -40,7 +40,7 @@ def trace(place: Path, layers: list[bytes], *arguments: str) -> Calls:
 
 @pytest.mark.parametrize("resolve", ["lazy", "ready"])
 @pytest.mark.parametrize("count", [20, 100])
-def test_calls_per_layer_and_depth(place: Path, count: int, resolve: str) -> None:
+def test_calls_are_limited_by_layers_times_depth(place: Path, count: int, resolve: str) -> None:
     layers = image.crowded(count, 0).build(place / "layers")
     for layer in (layers[0], layers[count // 2], layers[-1]):
         fill(layer)

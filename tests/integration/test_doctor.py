@@ -77,7 +77,7 @@ def write(path: str, text: str = "") -> None:
     Path(path).write_text(text)
 
 
-def test_as_text_and_as_json() -> None:
+def test_text_and_json_hold_the_same_findings() -> None:
     """The same findings, and every fix below what it fixes."""
     with machine.private_dev():
         findings = doctor()
@@ -95,7 +95,7 @@ def test_as_text_and_as_json() -> None:
     assert all(severity in text for severity in STATUS)
 
 
-def test_a_machine_that_is_fine() -> None:
+def test_a_suitable_machine_has_no_errors() -> None:
     findings = doctor()
     expect(findings, "kernel", "ok", rf"^Linux {re.escape(os.uname().release)}$", None)
     expect(findings, "device", "ok", "/dev/fuse can be opened", None)
@@ -105,55 +105,55 @@ def test_a_machine_that_is_fine() -> None:
     assert found(findings, "passthrough")["severity"] in ("ok", "note")
 
 
-def test_it_says_of_passthrough_what_a_view_does(place: Path) -> None:
+def test_passthrough_is_reported_as_a_view_has_it(place: Path) -> None:
     option = lowerdir(image.usual().build(place / "layers"))
     with View(place / "view", "-o", option) as view:
         severity = "ok" if view.ready["passthrough"] else "note"
         assert found(doctor(), "passthrough")["severity"] == severity
 
 
-def test_it_leaves_nothing_mounted() -> None:
+def test_doctor_leaves_nothing_mounted() -> None:
     before = machine.mounts(None)
     doctor()
     assert machine.mounts(None) == before
 
 
-def test_an_old_kernel() -> None:
+def test_an_old_kernel_is_an_error() -> None:
     findings = doctor("setarch", "--uname-2.6")
     expect(findings, "kernel", "error", "^Linux 2.6.* is too old$", "Linux 5.8 or newer")
 
 
-def test_no_device() -> None:
+def test_a_missing_device_is_an_error() -> None:
     with machine.private_dev():
         expect(doctor(), "device", "error", "/dev/fuse: No such file", "modprobe fuse")
 
 
-def test_a_device_that_is_denied() -> None:
+def test_a_denied_device_is_an_error() -> None:
     findings = doctor(user="nobody")
     expect(findings, "device", "error", "/dev/fuse: Permission denied", "run as root")
     expect(findings, "privilege", "warning", "without CAP_SYS_ADMIN", "run as root")
     assert not [finding for finding in findings if finding["subject"] == "passthrough"]
 
 
-def test_a_device_that_is_another() -> None:
+def test_a_device_that_is_not_fuse_is_an_error() -> None:
     """What is mounted to try it fails, then."""
     with machine.private_dev():
         os.mknod("/dev/fuse", 0o600 | 0o020000, os.makedev(1, 3))
         expect(doctor(), "mount", "error", "cannot be mounted: Invalid argument", "kernel's log")
 
 
-def test_a_user_namespace() -> None:
+def test_a_user_namespace_is_a_warning() -> None:
     findings = doctor("unshare", "--user", "--map-root-user", "--mount", "--")
     expect(findings, "privilege", "warning", "trusted.overlay", "userxattr")
     assert not [finding for finding in findings if finding["subject"] == "passthrough"]
 
 
-def test_no_openat2() -> None:
+def test_a_forbidden_openat2_is_a_note() -> None:
     findings = doctor(*without_openat2("EPERM"))
     expect(findings, "openat2", "note", "forbidden", "seccomp")
 
 
-def test_no_program(place: Path) -> None:
+def test_a_program_that_does_not_start_is_an_error(place: Path) -> None:
     alone = Path(shutil.copy(program("viewfsctl"), place))
     expect(
         doctor(path=alone), "program", "error", f"{place}/urunc-viewfs: No such file", "^install"
@@ -184,7 +184,7 @@ def hidden(name: str) -> ExitStack:
 @pytest.mark.parametrize(
     "name, why", [("mount.fuse3", "containerd"), ("fusermount3", "users who are not root")]
 )
-def test_no_fuse3(name: str, why: str) -> None:
+def test_a_missing_fuse3_is_a_note(name: str, why: str) -> None:
     with hidden(name):
         expect(doctor(), "fuse3", "note", f"no {name}.*{why}", "install fuse3")
     expect(doctor(), "fuse3", "ok", "are there", None)
@@ -205,7 +205,7 @@ def test_no_fuse3(name: str, why: str) -> None:
         ),
     ],
 )
-def test_containerd(unit: str, drop_ins: dict[str, str], mode: str) -> None:
+def test_containerds_kill_mode_is_judged(unit: str, drop_ins: dict[str, str], mode: str) -> None:
     with covered("/etc/systemd/system"):
         write("/etc/systemd/system/containerd.service", unit)
         for name, text in drop_ins.items():
@@ -220,7 +220,7 @@ def test_containerd(unit: str, drop_ins: dict[str, str], mode: str) -> None:
 SNAPSHOTS = "/var/lib/containerd/io.containerd.snapshotter.v1.overlayfs"
 
 
-def test_where_snapshots_lie(place: Path) -> None:
+def test_snapshots_on_an_overlay_are_a_note(place: Path) -> None:
     with covered("/var/lib"):
         os.makedirs(SNAPSHOTS)
         expect(doctor(), "snapshots", "ok", "can be stacked upon", None)
@@ -234,7 +234,7 @@ def test_where_snapshots_lie(place: Path) -> None:
             expect(doctor(), "snapshots", "warning", "does not answer", "look after")
 
 
-def test_apparmor(place: Path) -> None:
+def test_an_apparmor_profile_of_fusermount3_is_a_note(place: Path) -> None:
     with covered("/sys/module"), ExitStack() as stack:
         if not os.path.isdir("/etc/apparmor.d"):
             # Where there is none, one cannot be put.
@@ -253,7 +253,7 @@ def test_apparmor(place: Path) -> None:
         assert not [finding for finding in doctor() if finding["subject"] == "apparmor"]
 
 
-def test_selinux() -> None:
+def test_an_enforcing_selinux_is_a_note() -> None:
     with covered("/sys/fs"):
         write("/sys/fs/selinux/enforce", "1")
         expect(doctor(), "selinux", "note", "enforcing", "setsebool")
@@ -261,7 +261,7 @@ def test_selinux() -> None:
         assert not [finding for finding in doctor() if finding["subject"] == "selinux"]
 
 
-def test_views(place: Path) -> None:
+def test_dead_and_stopped_views_are_warnings(place: Path) -> None:
     option = lowerdir(image.usual().build(place / "layers"))
     views = [View(place / f"view-{n}", "-o", option) for n in range(3)]
     with views[0] as first:
@@ -279,14 +279,14 @@ def test_views(place: Path) -> None:
         assert not [finding for finding in doctor() if finding["subject"] == "views"]
 
 
-def test_a_view_that_is_not_seen(place: Path) -> None:
+def test_a_view_of_another_pid_namespace_is_unknown(place: Path) -> None:
     option = lowerdir(image.usual().build(place / "layers"))
     with View(place / "view", "-o", option) as view, stopped(view):
         findings = doctor("unshare", "--pid", "--fork", "--mount-proc", "--")
         expect(findings, "views", "note", "^1 unknown: ", "pid namespace")
 
 
-def test_usage() -> None:
+def test_an_argument_is_a_usage_error() -> None:
     finished = viewfsctl("doctor", "x")
     assert finished.status == 1
     assert finished.stderr.startswith("viewfsctl: unexpected argument 'x'\n")

@@ -90,7 +90,7 @@ USAGE: dict[str, tuple[list[str], str]] = {
 
 
 @pytest.mark.parametrize(("arguments", "naming"), USAGE.values(), ids=USAGE.keys())
-def test_words_that_are_off(at: Path, arguments: list[str], naming: str) -> None:
+def test_a_bad_option_or_value_is_named(at: Path, arguments: list[str], naming: str) -> None:
     if arguments == ["--bundle"]:
         finished = call("none", at, *arguments)
     else:
@@ -108,12 +108,14 @@ def test_words_that_are_off(at: Path, arguments: list[str], naming: str) -> None
         (["none", ""], "MOUNTPOINT"),
     ],
 )
-def test_operands_that_are_off(place: Path, at: Path, operands: list[str], naming: str) -> None:
+def test_missing_and_extra_operands_are_named(
+    place: Path, at: Path, operands: list[str], naming: str
+) -> None:
     words = [word.format(at=at) for word in operands]
     refused(call("-o", usual(place), *words), "EUSAGE", 1, naming)
 
 
-def test_a_ready_fd_that_is_not_open(at: Path) -> None:
+def test_a_ready_fd_that_is_not_open_is_a_usage_error(at: Path) -> None:
     for arguments in (["--ready-fd=987"], ["--ready-fd=no"]):
         finished = subprocess.run(
             [program(), *arguments, "none", at], capture_output=True, text=True, check=False
@@ -146,7 +148,9 @@ JSON: dict[str, tuple[bytes, str]] = {
 
 @pytest.mark.parametrize(("text", "naming"), JSON.values(), ids=JSON.keys())
 @pytest.mark.parametrize("how", ["file", "stdin"])
-def test_mounts_that_are_none(place: Path, at: Path, how: str, text: bytes, naming: str) -> None:
+def test_mounts_that_are_not_a_list_of_mounts_are_a_usage_error(
+    place: Path, at: Path, how: str, text: bytes, naming: str
+) -> None:
     if how == "stdin":
         finished = call("--mounts=-", "none", at, stdin=text)
     else:
@@ -155,7 +159,7 @@ def test_mounts_that_are_none(place: Path, at: Path, how: str, text: bytes, nami
     refused(finished, "EUSAGE", 1, naming)
 
 
-def test_a_mounts_file_that_is_missing(at: Path) -> None:
+def test_a_missing_mounts_file_is_a_usage_error(at: Path) -> None:
     finished = call("--mounts=/nowhere/m", "none", at)
     refused(finished, "EUSAGE", 1, "--mounts=/nowhere/m: No such file or directory")
 
@@ -178,7 +182,9 @@ NOT_APPLICABLE: dict[str, tuple[Any, str]] = {
 
 
 @pytest.mark.parametrize(("mounts", "naming"), NOT_APPLICABLE.values(), ids=NOT_APPLICABLE.keys())
-def test_mounts_that_no_view_can_serve(at: Path, mounts: Any, naming: str) -> None:
+def test_mounts_that_no_view_can_serve_are_not_applicable(
+    at: Path, mounts: Any, naming: str
+) -> None:
     finished = call("--mounts=-", "none", at, stdin=json.dumps(mounts).encode())
     refused(finished, "ENOTAPPLICABLE", 32, naming)
 
@@ -191,7 +197,7 @@ def test_mounts_that_no_view_can_serve(at: Path, mounts: Any, naming: str) -> No
     ],
     ids=["absent", "deleted"],
 )
-def test_an_image_that_is_no_unikernel(place: Path, at: Path, layers: Any) -> None:
+def test_an_image_without_urunc_json_is_not_applicable(place: Path, at: Path, layers: Any) -> None:
     finished = call("-o", lowerdir(Stack(layers).build(place / "layers")), "none", at)
     refused(finished, "ENOTAPPLICABLE", 32, "no /urunc.json in any of 2 layers")
 
@@ -199,25 +205,25 @@ def test_an_image_that_is_no_unikernel(place: Path, at: Path, layers: Any) -> No
 # ELAYER
 
 
-def test_a_layer_that_is_missing(place: Path, at: Path) -> None:
+def test_a_missing_layer_is_elayer(place: Path, at: Path) -> None:
     option = usual(place) + os.fsencode(f":{place}/gone")
     finished = call("-o", option, "none", at)
     refused(finished, "ELAYER", 32, f"layer 3 '{place}/gone': No such file or directory")
 
 
-def test_a_layer_that_is_a_file(place: Path, at: Path) -> None:
+def test_a_layer_that_is_a_file_is_elayer(place: Path, at: Path) -> None:
     (place / "file").touch()
     finished = call("-o", os.fsencode(f"lowerdir={place}/file:") + usual(place)[9:], "none", at)
     refused(finished, "ELAYER", 32, f"layer 0 '{place}/file': Not a directory")
 
 
-def test_a_layer_that_mounts_list_is_missing(place: Path, at: Path) -> None:
+def test_a_missing_layer_of_mounts_is_elayer(place: Path, at: Path) -> None:
     mounts = [{"Type": "bind", "Source": f"{place}/gone"}]
     finished = call("--mounts=-", "none", at, stdin=json.dumps(mounts).encode())
     refused(finished, "ELAYER", 32, f"layer 0 '{place}/gone': No such file or directory")
 
 
-def test_a_name_as_it_can_be_printed(place: Path, at: Path) -> None:
+def test_names_are_printed_without_control_characters(place: Path, at: Path) -> None:
     """No control character and no broken UTF-8 gets out, in no form."""
     finished = call("-o", os.fsencode(str(place)) + b"\x1b[31m\n\xff", "none", at)
     refused(finished, "EUSAGE", 1, r"\\033\[31m\\012\\377")
@@ -225,7 +231,7 @@ def test_a_name_as_it_can_be_printed(place: Path, at: Path) -> None:
     refused(finished, "ELAYER", 32, r"\\033\[31m\\012\\377': No such file")
 
 
-def test_a_layer_that_may_not_be_read(place: Path, at: Path) -> None:
+def test_a_layer_that_may_not_be_read_is_elayer(place: Path, at: Path) -> None:
     option = usual(place) + b",userxattr,resolve=ready"
     (place / "layers/1").chmod(0)
     user = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--")
@@ -236,13 +242,13 @@ def test_a_layer_that_may_not_be_read(place: Path, at: Path) -> None:
     refused(finished, "ELAYER", 32, f"layer 0 '{place}/layers/0': Permission denied")
 
 
-def test_a_source_that_is_missing(place: Path, at: Path) -> None:
+def test_a_missing_source_is_elayer(place: Path, at: Path) -> None:
     refused(call(place / "gone", at), "ELAYER", 32, "SOURCE '.*/gone': No such file")
     (place / "file").touch()
     refused(call(place / "file", at), "ELAYER", 32, "SOURCE '.*/file': Not a directory")
 
 
-def test_too_many_layers(place: Path, at: Path) -> None:
+def test_more_than_4096_layers_are_elayer(place: Path, at: Path) -> None:
     (layer,) = Stack([{}]).build(place / "layers")
     # More than one argument can hold.
     options = [part for _ in range(4097) for part in (b"-o", b"lowerdir+=" + layer)]
@@ -295,7 +301,7 @@ CONFIGURATIONS: dict[str, tuple[Entry, str]] = {
 
 
 @pytest.mark.parametrize(("entry", "naming"), CONFIGURATIONS.values(), ids=CONFIGURATIONS.keys())
-def test_a_urunc_json_that_cannot_be_used(
+def test_an_unusable_urunc_json_is_econfig(
     place: Path, at: Path, entry: Entry, naming: str
 ) -> None:
     stack = Stack([{b"urunc.json": entry, KERNEL_PATH.encode(): File(KERNEL)}])
@@ -304,7 +310,7 @@ def test_a_urunc_json_that_cannot_be_used(
 
 
 @pytest.mark.parametrize(("entry", "naming"), CONFIGURATIONS.values(), ids=CONFIGURATIONS.keys())
-def test_it_is_not_needed_where_both_are_given(
+def test_urunc_json_is_not_read_when_binary_and_initrd_are_given(
     place: Path, at: Path, entry: Entry, naming: str
 ) -> None:
     """Nor looked into. It is shown if it can be shown, and if it cannot, that is said once."""
@@ -318,7 +324,7 @@ def test_it_is_not_needed_where_both_are_given(
 
 
 @pytest.mark.parametrize("value", ["b64:L2s=", "L2s=", "/a.b", "b64:L2 s="], ids=str)
-def test_values_in_other_forms(place: Path, at: Path, value: str) -> None:
+def test_decode_auto_accepts_plain_and_prefixed_values(place: Path, at: Path, value: str) -> None:
     config = File(coded(binary=value))
     stack = Stack([{b"urunc.json": config, b"k": File(b"1"), b"a.b": File(b"2")}])
     options = lowerdir(stack.build(place / "layers")) + b",decode=auto"
@@ -342,7 +348,7 @@ BUNDLES: dict[str, tuple[bytes | None, str]] = {
 
 
 @pytest.mark.parametrize(("text", "naming"), BUNDLES.values(), ids=BUNDLES.keys())
-def test_a_config_json_that_cannot_be_used(
+def test_an_unusable_config_json_is_econfig(
     place: Path, at: Path, text: bytes | None, naming: str
 ) -> None:
     bundle = place / "bundle"
@@ -355,7 +361,7 @@ def test_a_config_json_that_cannot_be_used(
     namespace.unmount(str(bundle / "rootfs"))
 
 
-def test_a_bundle_that_is_missing(at: Path) -> None:
+def test_a_missing_bundle_is_econfig(at: Path) -> None:
     finished = call("--bundle=/nowhere", "none", at)
     refused(finished, "ECONFIG", 32, "/nowhere: No such file or directory")
 
@@ -374,7 +380,9 @@ def test_a_bundle_that_is_missing(at: Path) -> None:
     ],
     ids=["absent", "deleted", "directory-deleted", "below-a-file", "dangling"],
 )
-def test_an_artifact_that_is_missing(place: Path, at: Path, layer: dict[bytes, Entry]) -> None:
+def test_a_missing_artifact_is_enoartifact(
+    place: Path, at: Path, layer: dict[bytes, Entry]
+) -> None:
     stack = Stack([layer, {b"urunc.json": image.urunc_json()}])
     options = lowerdir(stack.build(place / "layers")) + b",resolve=ready"
     finished = call("-o", options, "none", at)
@@ -395,13 +403,15 @@ UNFIT: dict[str, tuple[Entry, str]] = {
 
 
 @pytest.mark.parametrize(("entry", "naming"), UNFIT.values(), ids=UNFIT.keys())
-def test_an_artifact_that_is_no_file(place: Path, at: Path, entry: Entry, naming: str) -> None:
+def test_an_artifact_that_is_no_regular_file_is_eartifact(
+    place: Path, at: Path, entry: Entry, naming: str
+) -> None:
     layers = with_file(entry).build(place / "layers")
     finished = call("-o", lowerdir(layers) + b",resolve=ready", "none", at)
     refused(finished, "EARTIFACT", 32, f"^binary '/{KERNEL_PATH}'.*{naming}")
 
 
-def test_an_artifact_behind_a_redirect(place: Path, at: Path) -> None:
+def test_an_artifact_behind_a_redirect_is_eartifact(place: Path, at: Path) -> None:
     redirect = Dir(marks=(("redirect", b"/elsewhere"),))
     lower = {b"urunc.json": image.urunc_json(), b"elsewhere/kernel": File(KERNEL)}
     stack = Stack([{b"unikernel": redirect}, lower])
@@ -417,7 +427,7 @@ def test_an_artifact_behind_a_redirect(place: Path, at: Path) -> None:
     ids=lambda path: path[:10],
 )  # fmt: skip
 @pytest.mark.parametrize("how", ["urunc.json", "option"])
-def test_a_path_that_is_not_allowed(place: Path, at: Path, how: str, path: str) -> None:
+def test_a_path_that_is_not_allowed_is_rejected(place: Path, at: Path, how: str, path: str) -> None:
     """Known before anything is looked up, lazy or not."""
     if how == "option":
         options = usual(place) + b",binary=" + path.encode()
@@ -430,7 +440,9 @@ def test_a_path_that_is_not_allowed(place: Path, at: Path, how: str, path: str) 
 @pytest.mark.parametrize(
     ("binary", "initrd"), [("/a", "/a/b"), ("/a/b/c", "/a"), ("/urunc.json/a", "/b")]
 )
-def test_an_artifact_below_another(place: Path, at: Path, binary: str, initrd: str) -> None:
+def test_an_artifact_below_another_is_eartifact(
+    place: Path, at: Path, binary: str, initrd: str
+) -> None:
     options = usual(place) + f",binary={binary},initrd={initrd}".encode()
     finished = call("-o", options, "none", at)
     refused(finished, "EARTIFACT", 32, "lies below '/(a|urunc.json)', which is a file")
@@ -439,19 +451,19 @@ def test_an_artifact_below_another(place: Path, at: Path, binary: str, initrd: s
 # EMOUNT
 
 
-def test_a_mountpoint_that_is_missing(place: Path) -> None:
+def test_a_missing_mountpoint_is_emount(place: Path) -> None:
     finished = call("-o", usual(place), "none", place / "gone")
     refused(finished, "EMOUNT", 32, f"'{place}/gone': No such file or directory")
     assert not (place / "gone").exists()
 
 
-def test_a_mountpoint_that_is_a_file(place: Path) -> None:
+def test_a_mountpoint_that_is_a_file_is_emount(place: Path) -> None:
     (place / "file").touch()
     finished = call("-o", usual(place), "none", place / "file")
     refused(finished, "EMOUNT", 32, f"'{place}/file': Not a directory")
 
 
-def test_a_mountpoint_that_is_taken(place: Path, at: Path) -> None:
+def test_a_mountpoint_with_another_view_is_emount(place: Path, at: Path) -> None:
     option = usual(place)
     with View(at, "-o", option, "--id=one") as view:
         finished = call("-o", option, "--id=two", "none", at)
@@ -464,7 +476,7 @@ def test_a_mountpoint_that_is_taken(place: Path, at: Path) -> None:
     at.mkdir()
 
 
-def test_the_kernel_refuses_the_mount(place: Path, at: Path) -> None:
+def test_a_mount_that_the_kernel_refuses_is_emount(place: Path, at: Path) -> None:
     """As it does where the label is longer than a page."""
     finished = call("-o", usual(place), "x" * 5000, at)
     refused(finished, "EMOUNT", 32, f"^mount on '{at}': ")
@@ -473,7 +485,7 @@ def test_the_kernel_refuses_the_mount(place: Path, at: Path) -> None:
 # ESYSTEM
 
 
-def test_without_privilege(place: Path, at: Path) -> None:
+def test_missing_privilege_is_esystem(place: Path, at: Path) -> None:
     option = usual(place)
     wrapper = ["setpriv", "--bounding-set=-sys_admin", "--inh-caps=-sys_admin", "--"]
     finished = call("-o", option, "none", at, wrapper=wrapper)
@@ -482,14 +494,14 @@ def test_without_privilege(place: Path, at: Path) -> None:
     refused(finished, "ESYSTEM", 2, f"'{at}': requires CAP_SYS_ADMIN or fusermount3")
 
 
-def test_without_a_device(place: Path, at: Path) -> None:
+def test_a_missing_device_is_esystem(place: Path, at: Path) -> None:
     option = usual(place)
     with machine.private_dev():
         refused(call("-o", option, "none", at), "ESYSTEM", 2, "/dev/fuse: No such file")
 
 
 @pytest.mark.parametrize("form", ["typed", "userxattr", "source"])
-def test_without_proc(place: Path, at: Path, form: str) -> None:
+def test_a_missing_proc_is_esystem(place: Path, at: Path, form: str) -> None:
     """As in a careless chroot: no mark could be read, and none must be taken for absent."""
     option = usual(place)
     words = {"typed": ["-o", option, "none"], "userxattr": ["-o", option + b",userxattr", "none"],
@@ -502,7 +514,7 @@ def test_without_proc(place: Path, at: Path, form: str) -> None:
     refused(replace(finished, stderr=ours), "ESYSTEM", 2, "^/proc is not mounted$")
 
 
-def test_without_a_working_directory(place: Path, at: Path) -> None:
+def test_a_missing_working_directory_matters_to_relative_paths_only(place: Path, at: Path) -> None:
     """What is absolute does not need it."""
     gone = place / "gone"
     leave = ["sh", "-c", 'rmdir "$PWD" && exec "$@"', "sh"]
@@ -515,7 +527,7 @@ def test_without_a_working_directory(place: Path, at: Path) -> None:
     at.mkdir()
 
 
-def test_without_descriptors(place: Path, at: Path) -> None:
+def test_too_few_descriptors_are_esystem(place: Path, at: Path) -> None:
     option = usual(place)
     for files in range(4, 15):
         wrapper = ["prlimit", f"--nofile={files}:{files}", "--"]
@@ -540,18 +552,18 @@ def back_soon(*arguments: Any, naming: str = r"not ready after 1 s \(-o timeout=
 
 
 @pytest.mark.parametrize("resolve", ["lazy", "ready"])
-def test_a_layer_that_never_answers(place: Path, at: Path, resolve: str) -> None:
+def test_a_layer_that_never_answers_is_a_timeout(place: Path, at: Path, resolve: str) -> None:
     with machine.silent_fuse(place / "silent") as silent:
         option = f"resolve={resolve},lowerdir={silent}:{place}"
         back_soon("-o", option, "none", at)
 
 
-def test_a_source_that_never_answers(place: Path, at: Path) -> None:
+def test_a_source_that_never_answers_is_a_timeout(place: Path, at: Path) -> None:
     with machine.silent_fuse(place / "silent") as silent:
         back_soon(silent, at)
 
 
-def test_mounts_that_never_end(at: Path) -> None:
+def test_mounts_that_never_end_are_a_timeout(at: Path) -> None:
     reader, writer = os.pipe()
     try:
         start = time.monotonic()
@@ -567,7 +579,7 @@ def test_mounts_that_never_end(at: Path) -> None:
         os.close(writer)
 
 
-def test_a_live_view_that_does_not_answer(place: Path, at: Path) -> None:
+def test_a_live_view_that_does_not_answer_is_emount(place: Path, at: Path) -> None:
     """It is not asked: that a process serves it is enough."""
     option = usual(place)
     with View(at, "-o", option) as view:
@@ -586,7 +598,7 @@ def test_a_live_view_that_does_not_answer(place: Path, at: Path) -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 @pytest.mark.parametrize("foreground", [False, True])
-def test_interrupted_while_waiting(
+def test_an_interrupted_call_ends_and_leaves_nothing(
     place: Path, at: Path, foreground: bool, number: signal.Signals
 ) -> None:
     with machine.silent_fuse(place / "silent") as silent:
@@ -607,7 +619,9 @@ def test_interrupted_while_waiting(
 
 @pytest.mark.parametrize("foreground", [False, True], ids=["background", "foreground"])
 @pytest.mark.parametrize("at_call", ["flock", "mount", "dup3", "chdir"])
-def test_a_server_that_dies(place: Path, at: Path, at_call: str, foreground: bool) -> None:
+def test_a_server_that_dies_before_ready_is_reported(
+    place: Path, at: Path, at_call: str, foreground: bool
+) -> None:
     """Wherever it is: before the mount, with it, and when it is about to say that it is ready."""
     wrapper = injecting(place / "log", f"{at_call}:signal=SIGKILL")
     arguments = [*(["-f"] if foreground else []), "-o", usual(place), "none", at]
@@ -617,7 +631,7 @@ def test_a_server_that_dies(place: Path, at: Path, at_call: str, foreground: boo
 
 
 @pytest.mark.parametrize("written", ["link", "view/", "./view"])
-def test_a_mount_that_a_dead_server_left(place: Path, at: Path, written: str) -> None:
+def test_a_mount_that_a_dead_server_left_is_removed(place: Path, at: Path, written: str) -> None:
     """It is found by whatever name the caller gave."""
     (place / "link").symlink_to("view")
     wrapper = injecting(place / "log", "dup3:signal=SIGKILL")
@@ -625,7 +639,7 @@ def test_a_mount_that_a_dead_server_left(place: Path, at: Path, written: str) ->
     refused(finished, "ESYSTEM", 4, "^the view's process exited before it was ready")
 
 
-def test_a_server_that_dies_late(place: Path, at: Path) -> None:
+def test_a_server_that_dies_during_the_check_leaves_no_mount(place: Path, at: Path) -> None:
     """While its mount is being looked at to see whether it is dead."""
     wrapper = injecting(place / "log", "dup3:signal=SIGSTOP", "kill:retval=0")
     options = usual(place) + b",timeout=1"
@@ -653,7 +667,7 @@ FAILURES: dict[str, Callable[[Path], list[Any]]] = {
 
 @pytest.mark.parametrize("failure", FAILURES.values(), ids=FAILURES.keys())
 @pytest.mark.parametrize("foreground", [[], ["-f"]], ids=["background", "foreground"])
-def test_as_json_it_is_one_line(
+def test_an_error_as_json_is_one_line(
     place: Path, at: Path, foreground: list[str], failure: Callable[[Path], list[Any]]
 ) -> None:
     arguments = [*foreground, *failure(place)]
@@ -674,7 +688,7 @@ def test_as_json_it_is_one_line(
 
 
 @pytest.mark.parametrize("text", ["ä", '"', 'ä"', "\\", "\\é"], ids=ascii)
-def test_as_json_however_long(at: Path, text: str) -> None:
+def test_a_long_message_is_cut_between_characters(at: Path, text: str) -> None:
     """What is too long is cut once, and not within a character."""
     finished = call("--log-format=json", "-o", text * 5000, "none", at)
     message = finished.ready["error"]["message"]
@@ -682,6 +696,6 @@ def test_as_json_however_long(at: Path, text: str) -> None:
     assert json.loads(finished.stderr)["msg"] == message
 
 
-def test_the_first_fault_is_what_is_said(at: Path) -> None:
+def test_the_first_fault_is_reported(at: Path) -> None:
     finished = call("-o", "colour=red,uid=x", "--log-format=xml", "none", at)
     refused(finished, "EUSAGE", 1, "'colour'")

@@ -47,7 +47,7 @@ def listed() -> str:
 
 
 @pytest.mark.parametrize("fstype", TYPES)
-def test_mount_all(line: Write, at: Path, option: bytes, fstype: str) -> None:
+def test_mount_all_mounts_a_view_once(line: Write, at: Path, option: bytes, fstype: str) -> None:
     """Again: what is there already stays as it is."""
     line(at, option, fstype=fstype)
     assert mount("-a") == SILENCE
@@ -61,7 +61,9 @@ def test_mount_all(line: Write, at: Path, option: bytes, fstype: str) -> None:
 
 
 @pytest.mark.parametrize("fstype", TYPES)
-def test_mount_one(line: Write, at: Path, option: bytes, fstype: str) -> None:
+def test_a_noauto_line_is_mounted_by_its_mountpoint(
+    line: Write, at: Path, option: bytes, fstype: str
+) -> None:
     line(at, option, b"noauto", fstype=fstype)
     assert mount("-a") == SILENCE
     assert machine.mounts() == []
@@ -71,7 +73,9 @@ def test_mount_one(line: Write, at: Path, option: bytes, fstype: str) -> None:
 
 
 @pytest.mark.parametrize("source", ["none", "overlay"])
-def test_mount_all_again(line: Write, place: Path, at: Path, option: bytes, source: str) -> None:
+def test_mount_all_twice_succeeds_for_any_source(
+    line: Write, place: Path, at: Path, option: bytes, source: str
+) -> None:
     """Whatever the first field is."""
     if source == "overlay":
         (place / "overlay").mkdir()
@@ -88,7 +92,7 @@ def test_mount_all_again(line: Write, place: Path, at: Path, option: bytes, sour
         namespace.unmount(str(place / "overlay"))
 
 
-def test_the_options_of_others(line: Write, at: Path, option: bytes) -> None:
+def test_mount_keeps_the_options_of_other_tools(line: Write, at: Path, option: bytes) -> None:
     """mount(8) keeps those that it does not even hand on, as long as the helper does not keep its
     own, fewer ones in the same place (utab)."""
     foreign = [b"nofail", b"_netdev", b"x-systemd.requires=a.service", b"x-systemd.automount"]
@@ -102,7 +106,7 @@ def test_the_options_of_others(line: Write, at: Path, option: bytes) -> None:
     assert "label" not in Path("/run/mount/utab").read_text()
 
 
-def test_the_mountpoint_is_made(line: Write, place: Path, option: bytes) -> None:
+def test_x_mount_mkdir_makes_the_mountpoint(line: Write, place: Path, option: bytes) -> None:
     at = place / "a" / "b"
     line(at, option, b"X-mount.mkdir=0700")
     assert mount("-a") == SILENCE
@@ -110,7 +114,7 @@ def test_the_mountpoint_is_made(line: Write, place: Path, option: bytes) -> None
     umount(at)
 
 
-def test_any_names(line: Write, place: Path) -> None:
+def test_names_with_special_characters_mount(line: Write, place: Path) -> None:
     at = place / "a view\tof"
     at.mkdir()
     layers = image.usual().build(place / "a b,c:d\\e")
@@ -120,7 +124,7 @@ def test_any_names(line: Write, place: Path) -> None:
     umount(at)
 
 
-def test_many_layers(line: Write, place: Path, at: Path, option: bytes) -> None:
+def test_five_hundred_layers_mount(line: Write, place: Path, at: Path, option: bytes) -> None:
     """More than mount(2) would take."""
     more = [place / "more" / str(n) for n in range(500)]
     for layer in more:
@@ -131,7 +135,7 @@ def test_many_layers(line: Write, place: Path, at: Path, option: bytes) -> None:
     umount(at)
 
 
-def test_how_it_is_listed(line: Write, at: Path, option: bytes) -> None:
+def test_findmnt_lists_source_and_type(line: Write, at: Path, option: bytes) -> None:
     line(at, option)
     assert mount(at) == SILENCE
     findmnt = ["findmnt", "--noheadings", "--raw"]
@@ -146,7 +150,9 @@ def test_how_it_is_listed(line: Write, at: Path, option: bytes) -> None:
 # Refused
 
 
-def test_one_of_two_lines_fails(line: Write, place: Path, at: Path, option: bytes) -> None:
+def test_mount_all_goes_on_after_a_line_that_fails(
+    line: Write, place: Path, at: Path, option: bytes
+) -> None:
     """mount -a goes on, and says so with its own status; nofail is for devices only."""
     (place / "other").mkdir()
     line(place / "other", b"lowerdir=/nowhere", b"nofail")
@@ -165,7 +171,7 @@ assert pwd.getpwnam("nobody").pw_uid == 65534
 
 @pytest.mark.parametrize("word", [b"user", b"users"])
 @pytest.mark.parametrize("wrapper", [[], NOBODY], ids=["root", "nobody"])
-def test_users_are_refused(
+def test_user_options_are_rejected(
     line: Write, at: Path, option: bytes, word: bytes, wrapper: list[str]
 ) -> None:
     line(at, option, word)
@@ -176,14 +182,16 @@ def test_users_are_refused(
 
 
 @pytest.mark.parametrize("word", [b"user", b"users"])
-def test_mount_all_as_a_user(line: Write, at: Path, option: bytes, word: bytes) -> None:
+def test_a_user_cannot_mount_a_line_of_root(
+    line: Write, at: Path, option: bytes, word: bytes
+) -> None:
     line(at, option, word)
     assert run(*NOBODY, "mount", "-a").status != 0
     assert machine.mounts() == []
 
 
 @pytest.mark.parametrize("fstype", TYPES)
-def test_remount_is_refused(line: Write, at: Path, option: bytes, fstype: str) -> None:
+def test_remount_is_rejected(line: Write, at: Path, option: bytes, fstype: str) -> None:
     """Whether mount(8) takes the type from fstab or from what is mounted."""
     line(at, option, fstype=fstype)
     assert mount("-a") == SILENCE

@@ -33,14 +33,14 @@ def removed(*places: Path) -> Finished:
     return Finished(0, "".join(f"removed dead view '{place}'\n" for place in places), "")
 
 
-def test_nothing_to_do(place: Path, option: bytes) -> None:
+def test_gc_without_views_says_nothing(place: Path, option: bytes) -> None:
     assert gc() == removed()
     with View(place / "view", "-o", option) as view:
         assert gc() == removed()
         assert (view.root / KERNEL_PATH).read_bytes() == KERNEL
 
 
-def test_dead_ones_go(place: Path, option: bytes) -> None:
+def test_gc_removes_dead_views(place: Path, option: bytes) -> None:
     views = [View(place / f"view-{n}", "-o", option) for n in range(3)]
     with views[0] as first, views[1] as live, views[2] as last:
         kill(first)
@@ -51,7 +51,7 @@ def test_dead_ones_go(place: Path, option: bytes) -> None:
         assert gc() == removed()
 
 
-def test_a_dry_run(place: Path, option: bytes) -> None:
+def test_a_dry_run_names_dead_views_and_removes_none(place: Path, option: bytes) -> None:
     with View(place / "view", "-o", option) as view:
         kill(view)
         for _ in range(2):
@@ -61,7 +61,7 @@ def test_a_dry_run(place: Path, option: bytes) -> None:
         assert gc() == removed(view.root)
 
 
-def test_all_that_are_stacked(place: Path, option: bytes) -> None:
+def test_all_dead_views_of_a_stack_are_removed(place: Path, option: bytes) -> None:
     """One can only be asked, and taken away, when the one above it is gone."""
     with View(place / "view", "-o", option) as view, View(place / "other", "-o", option) as other:
         for _ in range(2):
@@ -76,7 +76,7 @@ def test_all_that_are_stacked(place: Path, option: bytes) -> None:
         assert machine.mounts() == []
 
 
-def test_below_a_live_one_it_stays(place: Path, option: bytes) -> None:
+def test_a_dead_view_below_a_live_one_stays(place: Path, option: bytes) -> None:
     """It cannot be reached."""
     with View(place / "view", "-o", option) as view, View(place / "other", "-o", option) as other:
         namespace.mount(str(other.root), str(view.root), None, MS_BIND)
@@ -87,7 +87,7 @@ def test_below_a_live_one_it_stays(place: Path, option: bytes) -> None:
         assert gc() == removed(view.root)
 
 
-def test_files_that_are_bound(place: Path, option: bytes) -> None:
+def test_bound_files_of_a_dead_view_are_removed(place: Path, option: bytes) -> None:
     (place / "file").touch()
     with View(place / "view", "-o", option) as view:
         namespace.mount(str(view.root / KERNEL_PATH), str(place / "file"), None, MS_BIND)
@@ -109,7 +109,7 @@ def test_other_filesystems_stay(place: Path) -> None:
         namespace.unmount(str(place / "dead"))
 
 
-def test_what_does_not_answer_stays(place: Path, option: bytes) -> None:
+def test_a_view_that_does_not_answer_stays(place: Path, option: bytes) -> None:
     """Neither a stopped view nor one whose process is not seen is dead; nobody waits for them."""
     with View(place / "view", "-o", option) as view, machine.silent_fuse(place / "silent"):
         with stopped(view):
@@ -125,7 +125,7 @@ def test_what_does_not_answer_stays(place: Path, option: bytes) -> None:
         assert (view.root / KERNEL_PATH).read_bytes() == KERNEL
 
 
-def test_it_never_takes_a_live_one(place: Path, option: bytes) -> None:
+def test_a_live_view_is_never_removed(place: Path, option: bytes) -> None:
     """While another call replaces the dead one, at any moment."""
     at = place / "view"
     at.mkdir()
@@ -143,7 +143,7 @@ def test_it_never_takes_a_live_one(place: Path, option: bytes) -> None:
         machine.bury()
 
 
-def test_without_privilege(place: Path, option: bytes) -> None:
+def test_gc_without_privilege_names_what_it_cannot_remove(place: Path, option: bytes) -> None:
     with View(place / "view", "-o", option) as view:
         kill(view)
         finished = gc(user="nobody")
@@ -152,7 +152,7 @@ def test_without_privilege(place: Path, option: bytes) -> None:
         )
 
 
-def test_hostile_names(place: Path, option: bytes) -> None:
+def test_names_are_printed_without_control_characters(place: Path, option: bytes) -> None:
     with View(place / "a\x1b[31m\n", "-o", option) as view:
         kill(view)
         assert gc().stdout == f"removed dead view '{place}/a\\033[31m\\012'\n"

@@ -21,7 +21,7 @@ from support.waiting import SECONDS, wait_until
 pytestmark = pytest.mark.usefixtures("installed")
 
 
-def test_the_names_that_mount_looks_for() -> None:
+def test_the_helper_is_installed_under_the_names_of_each_type() -> None:
     """As files of the programs themselves, and links beside the helper."""
     for name in ("urunc-viewfs", "viewfsctl", "mount.urunc-viewfs"):
         st = os.lstat(f"/usr/sbin/{name}")
@@ -32,7 +32,7 @@ def test_the_names_that_mount_looks_for() -> None:
 
 
 @pytest.mark.parametrize("fstype", TYPES)
-def test_mount_and_umount(at: Path, option: bytes, fstype: str) -> None:
+def test_mount_and_umount_work_with_each_type(at: Path, option: bytes, fstype: str) -> None:
     assert mount("-t", fstype, "none", at, "-o", option) == SILENCE
     assert_mounted(at)
     umount(at)
@@ -40,20 +40,22 @@ def test_mount_and_umount(at: Path, option: bytes, fstype: str) -> None:
 
 @pytest.mark.parametrize("fstype", TYPES)
 @pytest.mark.parametrize("options", ["ro", "rw,nosuid,noatime,x-a=b", "defaults,_netdev,nofail"])
-def test_the_options_of_mounts_own(at: Path, option: bytes, fstype: str, options: str) -> None:
+def test_options_of_mount_itself_are_accepted(
+    at: Path, option: bytes, fstype: str, options: str
+) -> None:
     assert mount("-t", fstype, "none", at, "-o", options, "-o", option) == SILENCE
     assert_mounted(at)
     umount(at)
 
 
 @pytest.mark.parametrize("flag", ["-r", "-w", "-n", "--make-private"])
-def test_the_flags_of_mounts_own(at: Path, option: bytes, flag: str) -> None:
+def test_flags_of_mount_itself_are_accepted(at: Path, option: bytes, flag: str) -> None:
     assert mount(flag, "-t", "urunc-viewfs", "none", at, "-o", option) == SILENCE
     assert_mounted(at)
     umount(at)
 
 
-def test_a_mounted_overlay(place: Path, at: Path, option: bytes) -> None:
+def test_a_mounted_overlay_is_a_source(place: Path, at: Path, option: bytes) -> None:
     (place / "overlay").mkdir()
     namespace.mount("overlay", str(place / "overlay"), "overlay", namespace.MS_RDONLY, option)
     assert mount("-t", "urunc-viewfs", place / "overlay", at) == SILENCE
@@ -71,7 +73,7 @@ def test_mount_does_not_wait_for_the_view(at: Path, option: bytes) -> None:
 
 
 @pytest.mark.parametrize("fstype", TYPES)
-def test_an_unknown_option(at: Path, option: bytes, fstype: str) -> None:
+def test_an_unknown_option_is_rejected_by_name(at: Path, option: bytes, fstype: str) -> None:
     refused = mount("-t", fstype, "none", at, "-o", option + b",colour=red")
     assert refused.status == 1
     assert "unknown mount option 'colour'" in refused.stderr
@@ -97,14 +99,14 @@ def test_a_security_context_may_hold_commas_in_quotes(option: bytes, flags: list
     assert "'mode': 'x' is not" in refused.stderr
 
 
-def test_tolerance_is_for_unknown_ones(at: Path, option: bytes) -> None:
+def test_tolerance_is_for_unknown_options_only(at: Path, option: bytes) -> None:
     for bad in (b"mode=x", b"users"):
         refused = mount("-s", "-t", "urunc-viewfs", "none", at, "-o", option + b"," + bad)
         assert refused.status == 1, bad
     assert machine.mounts() == []
 
 
-def test_fake(at: Path, option: bytes) -> None:
+def test_a_fake_mount_checks_options_and_mounts_nothing(at: Path, option: bytes) -> None:
     assert mount("-f", "-t", "urunc-viewfs", "none", at, "-o", option) == SILENCE
     assert machine.mounts() == []
     refused = mount("-f", "-t", "urunc-viewfs", "none", at, "-o", option + b",colour")
@@ -112,7 +114,7 @@ def test_fake(at: Path, option: bytes) -> None:
     assert "unknown mount option 'colour'" in refused.stderr
 
 
-def test_verbose(at: Path, option: bytes) -> None:
+def test_verbose_prints_the_call(at: Path, option: bytes) -> None:
     said = f"urunc-viewfs -o rw,{os.fsdecode(option)} -- none {at}\n"
     words = ["-v", "-t", "urunc-viewfs", "none", at, "-o", option]
     finished = mount("-f", *words)
@@ -123,7 +125,7 @@ def test_verbose(at: Path, option: bytes) -> None:
     umount(at)
 
 
-def test_remount_is_refused(at: Path, option: bytes) -> None:
+def test_remount_is_rejected(at: Path, option: bytes) -> None:
     assert mount("-t", "urunc-viewfs", "none", at, "-o", option) == SILENCE
     for words in (["-o", "remount,rw", at], ["-t", "urunc-viewfs", "none", at, "-o", "remount"]):
         refused = mount(*words)
@@ -142,7 +144,9 @@ STATUSES: dict[str, tuple[str, int]] = {
 
 
 @pytest.mark.parametrize(("bad", "status"), STATUSES.values(), ids=STATUSES.keys())
-def test_exit_statuses(place: Path, at: Path, option: bytes, bad: str, status: int) -> None:
+def test_the_exit_status_is_that_of_mount(
+    place: Path, at: Path, option: bytes, bad: str, status: int
+) -> None:
     with machine.silent_fuse(place / "silent") as silent:
         options = option + b"," + bad.format(silent=silent).encode()
         finished = mount("-t", "urunc-viewfs", "none", at, "-o", options)
@@ -152,7 +156,7 @@ def test_exit_statuses(place: Path, at: Path, option: bytes, bad: str, status: i
     assert rest == (["Try 'urunc-viewfs --help' for more information."] if status == 1 else [])
 
 
-def test_the_helper_takes_its_words_in_any_order(at: Path, option: bytes) -> None:
+def test_the_helper_accepts_arguments_in_any_order(at: Path, option: bytes) -> None:
     words = [["none", at], ["-o", option], ["-n", "-v"], ["-t", "fuse.urunc-viewfs"]]
     for turn in range(4):
         turned = [word for group in words[turn:] + words[:turn] for word in group]
@@ -162,7 +166,7 @@ def test_the_helper_takes_its_words_in_any_order(at: Path, option: bytes) -> Non
         umount(at)
 
 
-def test_in_any_order_whatever_the_environment_says(at: Path, option: bytes) -> None:
+def test_argument_order_does_not_depend_on_posixly_correct(at: Path, option: bytes) -> None:
     for words in (
         ["/usr/sbin/mount.urunc-viewfs", "none", at, "-o", option],
         ["mount.fuse3", "none", at, "-o", option, "-t", "urunc-viewfs"],
@@ -222,7 +226,7 @@ def another_namespace(first: str = ":") -> Iterator[int]:
         process.stdin.close()
 
 
-def test_in_another_namespace(at: Path, option: bytes) -> None:
+def test_a_view_is_mounted_in_another_namespace(at: Path, option: bytes) -> None:
     with another_namespace() as pid:
         words = ["-N", str(pid), "-t", "urunc-viewfs", "none", at, "-o", option]
         assert mount(*words) == SILENCE
@@ -234,7 +238,7 @@ def test_in_another_namespace(at: Path, option: bytes) -> None:
     wait_until(lambda: count_daemons() == 0, "the daemon to end")
 
 
-def test_a_namespace_in_which_nothing_runs(at: Path, option: bytes) -> None:
+def test_a_namespace_without_the_loader_is_reported(at: Path, option: bytes) -> None:
     with open("/proc/self/maps") as maps:
         loader = next(line.split()[-1] for line in maps if "/ld-linux" in line)
     with another_namespace(f"mount --bind /dev/null {loader}") as pid:
@@ -257,7 +261,7 @@ def count_daemons() -> int:
     return count
 
 
-def test_a_bad_namespace(at: Path, option: bytes) -> None:
+def test_a_bad_namespace_is_named(at: Path, option: bytes) -> None:
     for bad in ("/nowhere", "/dev/null"):
         finished = run("/usr/sbin/mount.urunc-viewfs", "none", at, "-N", bad, "-o", option)
         assert finished.status == 2
@@ -275,7 +279,7 @@ def mount_fuse3() -> str:
     return "mount.fuse3"
 
 
-def test_as_containerd_calls_it(at: Path, option: bytes, mount_fuse3: str) -> None:
+def test_the_call_of_containerd_mounts(at: Path, option: bytes, mount_fuse3: str) -> None:
     """containerd waits for the end of its output, too."""
     words = ["none", at, "-o", option, "-o", "index=off", "-o", "ro", "-t", "urunc-viewfs"]
     assert run(mount_fuse3, *words) == SILENCE
@@ -283,21 +287,23 @@ def test_as_containerd_calls_it(at: Path, option: bytes, mount_fuse3: str) -> No
     umount(at)
 
 
-def test_the_name_in_the_source(at: Path, option: bytes, mount_fuse3: str) -> None:
+def test_the_program_may_be_named_in_the_source(at: Path, option: bytes, mount_fuse3: str) -> None:
     """The older way to name the program."""
     assert run(mount_fuse3, "urunc-viewfs#label", at, "-o", option) == SILENCE
     assert_mounted(at, b"label")
     umount(at)
 
 
-def test_an_option_that_it_drops(at: Path, option: bytes, mount_fuse3: str) -> None:
+def test_options_that_mount_fuse3_drops_do_no_harm(
+    at: Path, option: bytes, mount_fuse3: str
+) -> None:
     words = ["none", at, "-o", option + b",nofail,noauto,_netdev", "-t", "urunc-viewfs"]
     assert run(mount_fuse3, *words) == SILENCE
     assert_mounted(at)
     umount(at)
 
 
-def test_names_that_pass_through_a_shell(place: Path, at: Path, mount_fuse3: str) -> None:
+def test_names_survive_the_shell_of_mount_fuse3(place: Path, at: Path, mount_fuse3: str) -> None:
     layers = image.usual().build(place / "it's $HOME; \\,:\"")
     words = ["a 'label'", at, "-o", lowerdir(layers), "-t", "urunc-viewfs"]
     assert run(mount_fuse3, *words) == SILENCE
@@ -305,7 +311,9 @@ def test_names_that_pass_through_a_shell(place: Path, at: Path, mount_fuse3: str
     umount(at)
 
 
-def test_its_failures_are_ours(at: Path, option: bytes, mount_fuse3: str) -> None:
+def test_a_failure_through_mount_fuse3_has_our_message_and_status(
+    at: Path, option: bytes, mount_fuse3: str
+) -> None:
     words = ["none", at, "-o", option + b",binary=/gone,resolve=ready", "-t", "urunc-viewfs"]
     finished = run(mount_fuse3, *words)
     assert finished.status == 32

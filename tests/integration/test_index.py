@@ -63,7 +63,7 @@ def trace_look(place: Path, *arguments: str | bytes) -> Calls:
 
 
 @pytest.mark.parametrize("count", [LAYERS, 500])
-def test_calls_of_the_second_view(place: Path, index: Path, count: int) -> None:
+def test_a_known_stack_costs_one_look_at_each_layer(place: Path, index: Path, count: int) -> None:
     layers = snapshots(place, count)
     option = lowerdir(layers)
     look(place, "-o", option)
@@ -77,7 +77,7 @@ def test_calls_of_the_second_view(place: Path, index: Path, count: int) -> None:
     assert len(seen.of("openat2", below)) == ARTIFACTS, "one walk for each artifact"
 
 
-def test_an_image_with_the_same_base(place: Path, index: Path) -> None:
+def test_a_known_base_is_not_searched_again(place: Path, index: Path) -> None:
     """Its own layers are asked, and nothing below."""
     layers = snapshots(place)
     look(place, "-o", lowerdir(layers))
@@ -104,7 +104,7 @@ def overlay_of(place: Path, layers: Sequence[bytes]) -> Path:
 
 
 @pytest.mark.parametrize("form", ["lowerdir", "mounts", "mountpoint"])
-def test_snapshots_however_they_are_named(place: Path, index: Path, form: str) -> None:
+def test_snapshots_are_recognised_in_each_form(place: Path, index: Path, form: str) -> None:
     layers = snapshots(place)
     arguments: list[str | bytes] = ["-o", lowerdir(layers)]
     source: str | Path = "none"
@@ -121,7 +121,7 @@ def test_snapshots_however_they_are_named(place: Path, index: Path, form: str) -
         namespace.unmount(str(source))
 
 
-def test_not_where_somebody_may_edit(place: Path, index: Path) -> None:
+def test_layers_that_another_user_may_change_are_not_indexed(place: Path, index: Path) -> None:
     plain = image.crowded(LAYERS, 2).build(place / "layers")
     look(place, "-o", lowerdir(plain))
     assert not entries(index)
@@ -132,19 +132,19 @@ def test_not_where_somebody_may_edit(place: Path, index: Path) -> None:
     assert not entries(index)
 
 
-def test_not_where_it_does_not_pay(place: Path, index: Path) -> None:
+def test_fewer_than_eight_layers_are_not_indexed(place: Path, index: Path) -> None:
     look(place, "-o", lowerdir(snapshots(place, 7)))
     assert not index.exists()
     look(place, "-o", lowerdir(snapshots(place, 8, first=50)))
     assert entries(index)
 
 
-def test_cache_none(place: Path, index: Path) -> None:
+def test_cache_none_makes_no_index(place: Path, index: Path) -> None:
     look(place, "-o", lowerdir(snapshots(place)) + b",cache=none")
     assert not index.parent.exists()
 
 
-def test_cache_named(place: Path, index: Path) -> None:
+def test_a_named_cache_is_used_for_any_layers(place: Path, index: Path) -> None:
     """For any layers then, however few."""
     layers = image.usual().build(place / "layers")
     option = lowerdir(layers) + b",cache=" + os.fsencode(place / "kept")
@@ -155,14 +155,14 @@ def test_cache_named(place: Path, index: Path) -> None:
     assert not index.exists()
 
 
-def test_resolve_only_looks(place: Path, index: Path) -> None:
+def test_resolve_writes_no_index(place: Path, index: Path) -> None:
     layers = snapshots(place)
     assert run(program("viewfsctl"), "resolve", "-o", lowerdir(layers)).status == 0
     assert not index.parent.exists()
 
 
 @pytest.mark.parametrize("mode", [0o775, 0o707])
-def test_a_directory_that_others_can_write(place: Path, index: Path, mode: int) -> None:
+def test_a_directory_that_others_can_write_is_not_used(place: Path, index: Path, mode: int) -> None:
     layers = snapshots(place)
     index.mkdir(parents=True)
     index.chmod(mode)
@@ -174,7 +174,7 @@ def test_a_directory_that_others_can_write(place: Path, index: Path, mode: int) 
     refused(finished, "EUSAGE", 1, f"'{index}' is another user's, or others may write in it")
 
 
-def test_another_users_directory(place: Path, index: Path) -> None:
+def test_a_directory_of_another_user_is_not_used(place: Path, index: Path) -> None:
     index.mkdir(parents=True)
     os.chown(index, 1000, 1000)
     look(place, "-o", lowerdir(snapshots(place)), expected=["layer index '.*' is not used"])
@@ -184,7 +184,9 @@ def test_another_users_directory(place: Path, index: Path) -> None:
     "named, why",
     [("nowhere/deep", errno.ENOENT), ("file", errno.ENOTDIR)],
 )
-def test_a_cache_that_cannot_be(place: Path, index: Path, named: str, why: int) -> None:
+def test_a_named_cache_that_cannot_be_opened_is_a_usage_error(
+    place: Path, index: Path, named: str, why: int
+) -> None:
     (place / "file").touch()
     (place / "view").mkdir()
     option = lowerdir(image.usual().build(place / "layers")) + f",cache={place / named}".encode()
@@ -235,7 +237,7 @@ def test_a_hit_is_checked_against_its_file(place: Path, index: Path) -> None:
     assert set(entries(index)) == set(before)
 
 
-def test_layers_that_are_others_at_the_same_path(place: Path, index: Path) -> None:
+def test_replaced_layers_at_the_same_path_are_found_afresh(place: Path, index: Path) -> None:
     layers = snapshots(place)
     look(place, "-o", lowerdir(layers))
     os.rename(layers[LAYERS // 2], place / "moved")
@@ -265,7 +267,9 @@ def test_a_filesystem_that_comes_back_is_another(place: Path, index: Path) -> No
 
 
 @pytest.mark.parametrize("how", ["full", "read-only"])
-def test_an_index_that_cannot_be_written(place: Path, index: Path, how: str) -> None:
+def test_an_unwritable_index_is_one_warning_and_a_working_view(
+    place: Path, index: Path, how: str
+) -> None:
     """One warning, and a view like any other."""
     index.mkdir(parents=True, mode=0o700)
     with namespace.tmpfs(str(index)):
@@ -280,7 +284,7 @@ def test_an_index_that_cannot_be_written(place: Path, index: Path, how: str) -> 
         assert sorted(os.listdir(index)) == (["ballast"] if how == "full" else [])
 
 
-def test_a_hundred_at_once(place: Path, index: Path) -> None:
+def test_a_hundred_views_at_once_share_an_index(place: Path, index: Path) -> None:
     """All of them learn the same, and none sees half of what another writes."""
     option = lowerdir(snapshots(place))
     mountpoints = [place / f"view-{n}" for n in range(100)]

@@ -75,7 +75,9 @@ def saw_end(reader: int) -> bool:
 
 
 @pytest.mark.parametrize("foreground", [False, True])
-def test_it_is_there_when_it_is_announced(place: Path, option: bytes, foreground: bool) -> None:
+def test_a_view_is_mounted_when_it_is_announced(
+    place: Path, option: bytes, foreground: bool
+) -> None:
     at = place / "view"
     at.mkdir()
     reader, writer = os.pipe()
@@ -126,7 +128,7 @@ def test_a_daemon_keeps_nothing_of_its_callers(place: Path, option: bytes) -> No
             assert list(daemon.descriptors().values()) == ["/dev/fuse"]
 
 
-def test_it_outlives_the_terminal(place: Path, option: bytes) -> None:
+def test_a_view_outlives_its_terminal(place: Path, option: bytes) -> None:
     at = place / "view"
     at.mkdir()
     master, slave = pty.openpty()
@@ -145,7 +147,7 @@ def test_it_outlives_the_terminal(place: Path, option: bytes) -> None:
 
 @pytest.mark.parametrize("closed", [[0], [1], [2], [0, 1], [0, 1, 2]], ids=str)
 @pytest.mark.parametrize("lifeline", [False, True])
-def test_started_with_stdio_closed(
+def test_a_view_starts_with_stdio_closed(
     place: Path, option: bytes, closed: list[int], lifeline: bool
 ) -> None:
     """What is opened then gets the numbers of stdio."""
@@ -163,7 +165,7 @@ def test_started_with_stdio_closed(
 
 
 @pytest.mark.parametrize("number", [1, 2])
-def test_ready_on_stdout_or_stderr(place: Path, option: bytes, number: int) -> None:
+def test_the_ready_line_may_go_to_stdout_or_stderr(place: Path, option: bytes, number: int) -> None:
     at = place / "view"
     at.mkdir()
     finished = run(program(), f"--ready-fd={number}", "-o", option, "none", at)
@@ -173,7 +175,7 @@ def test_ready_on_stdout_or_stderr(place: Path, option: bytes, number: int) -> N
     namespace.unmount(str(at), 0)
 
 
-def test_a_ready_fd_that_nobody_reads(place: Path, option: bytes) -> None:
+def test_a_view_mounts_when_no_process_reads_the_ready_line(place: Path, option: bytes) -> None:
     at = place / "view"
     at.mkdir()
     reader, writer = os.pipe()
@@ -190,7 +192,7 @@ def test_a_ready_fd_that_nobody_reads(place: Path, option: bytes) -> None:
 
 @pytest.mark.parametrize("foreground", [False, True])
 @pytest.mark.parametrize("flags", [0, namespace.MNT_DETACH], ids=["umount", "detach"])
-def test_it_ends_when_it_is_unmounted(
+def test_a_view_ends_when_it_is_unmounted(
     place: Path, option: bytes, foreground: bool, flags: int
 ) -> None:
     with View(place / "view", "-o", option, foreground=foreground) as view:
@@ -198,7 +200,7 @@ def test_it_ends_when_it_is_unmounted(
         view.wait_gone()
 
 
-def test_it_ends_with_the_last_user(place: Path, option: bytes) -> None:
+def test_a_lazily_unmounted_view_ends_with_its_last_user(place: Path, option: bytes) -> None:
     with View(place / "view", "-o", option) as view:
         with open(view.root / KERNEL_PATH, "rb") as file:
             namespace.unmount(str(view.root))
@@ -206,7 +208,7 @@ def test_it_ends_with_the_last_user(place: Path, option: bytes) -> None:
         view.wait_gone()
 
 
-def test_unmounted_in_the_middle_of_requests(place: Path, option: bytes) -> None:
+def test_an_unmount_amid_requests_ends_the_view(place: Path, option: bytes) -> None:
     """Nobody waits for what close(2) sends, so that it is under way when the mount goes."""
     for _ in range(25):
         with View(place / "view", "-o", option, foreground=True) as view:
@@ -222,7 +224,7 @@ def test_unmounted_in_the_middle_of_requests(place: Path, option: bytes) -> None
 
 
 @pytest.mark.parametrize("how", ["leaves", "dies"])
-def test_it_ends_with_the_last_copy(place: Path, option: bytes, how: str) -> None:
+def test_a_view_ends_with_the_last_copy_of_its_mount(place: Path, option: bytes, how: str) -> None:
     """Here, and in another mount namespace, which goes with the last process in it."""
     with View(place / "view", "-o", option) as view:
         with pipe() as (reader, ends):
@@ -242,7 +244,7 @@ def test_it_ends_with_the_last_copy(place: Path, option: bytes, how: str) -> Non
         view.wait_gone()
 
 
-def test_it_ends_with_the_namespace_it_was_made_in(place: Path, option: bytes) -> None:
+def test_a_lifeline_frees_the_namespace_that_a_view_was_made_in(place: Path, option: bytes) -> None:
     """It is in there itself, and would keep it for ever; but for its lifeline."""
     at = place / "view"
     at.mkdir()
@@ -265,7 +267,7 @@ def test_it_ends_with_the_namespace_it_was_made_in(place: Path, option: bytes) -
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 @pytest.mark.parametrize("used", [False, True])
-def test_a_signal_in_the_foreground(
+def test_a_signal_in_the_foreground_unmounts_and_exits_0(
     place: Path, option: bytes, used: bool, number: signal.Signals
 ) -> None:
     with View(place / "view", "-o", option, foreground=True) as view:
@@ -280,7 +282,7 @@ def test_a_signal_in_the_foreground(
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
 @pytest.mark.parametrize("sandboxed", [False, True])
-def test_a_signal_in_the_background(
+def test_a_signal_in_the_background_ends_the_process(
     place: Path, option: bytes, sandboxed: bool, number: signal.Signals
 ) -> None:
     """It ends at once. What it leaves is dead, and goes like any mount."""
@@ -295,7 +297,9 @@ def test_a_signal_in_the_background(
 
 
 @pytest.mark.parametrize("how", ["blocked", "ignored"])
-def test_a_caller_that_takes_no_signals(place: Path, option: bytes, how: str) -> None:
+def test_a_caller_that_blocks_signals_does_not_block_a_views(
+    place: Path, option: bytes, how: str
+) -> None:
     """Its daemon does all the same."""
     code = {
         "blocked": "import os, signal, sys; signal.pthread_sigmask(0, [15, 2]);",
@@ -308,7 +312,7 @@ def test_a_caller_that_takes_no_signals(place: Path, option: bytes, how: str) ->
         view.wait_gone()
 
 
-def test_a_foreground_process_that_is_killed(place: Path, option: bytes) -> None:
+def test_a_killed_foreground_process_ends_the_view(place: Path, option: bytes) -> None:
     """Its server does not go on alone."""
     with View(place / "view", "-o", option, foreground=True) as view:
         view.status = -signal.SIGKILL
@@ -337,7 +341,7 @@ def test_a_dead_view_is_replaced(place: Path, option: bytes, slash: str) -> None
         assert (dead.root / KERNEL_PATH).read_bytes() == KERNEL
 
 
-def test_dead_views_on_top_of_each_other(place: Path, option: bytes) -> None:
+def test_a_stack_of_dead_views_is_replaced(place: Path, option: bytes) -> None:
     first = View(place / "first", "-o", option)
     second = View(place / "second", "-o", option)
     with first, second:
@@ -350,7 +354,7 @@ def test_dead_views_on_top_of_each_other(place: Path, option: bytes) -> None:
         assert (second.root / KERNEL_PATH).read_bytes() == KERNEL
 
 
-def test_a_dead_view_in_a_failing_call(place: Path, option: bytes) -> None:
+def test_a_failing_call_names_its_error_over_a_dead_view(place: Path, option: bytes) -> None:
     with View(place / "view", "-o", option) as dead:
         kill(dead)
         finished = call("-o", option + b",resolve=ready,binary=/gone", "none", dead.root)
@@ -372,7 +376,7 @@ def test_another_filesystem_is_covered(place: Path, option: bytes) -> None:
 
 
 @pytest.mark.parametrize("foreground", [False, True])
-def test_it_ends_with_its_lifeline(place: Path, option: bytes, foreground: bool) -> None:
+def test_a_view_ends_with_its_lifeline(place: Path, option: bytes, foreground: bool) -> None:
     with pipe() as (reader, ends):
         life = f"--lifeline={reader}"
         with View(
@@ -406,7 +410,7 @@ def wait_status(view: View) -> int:
 
 
 @pytest.mark.parametrize("foreground", [False, True])
-def test_a_lifeline_cut_while_it_is_used(place: Path, option: bytes, foreground: bool) -> None:
+def test_a_cut_lifeline_ends_a_view_in_use(place: Path, option: bytes, foreground: bool) -> None:
     with pipe() as (reader, ends):
         with View(
             place / "view", f"--lifeline={reader}", "-o", option, foreground=foreground,
@@ -421,7 +425,7 @@ def test_a_lifeline_cut_while_it_is_used(place: Path, option: bytes, foreground:
 
 
 @pytest.mark.parametrize("kind", ["pipe", "socket"])
-def test_a_lifeline_on_stdin(place: Path, option: bytes, kind: str) -> None:
+def test_a_lifeline_may_be_stdin(place: Path, option: bytes, kind: str) -> None:
     at = place / "view"
     at.mkdir()
     if kind == "pipe":
@@ -442,7 +446,7 @@ def test_a_lifeline_on_stdin(place: Path, option: bytes, kind: str) -> None:
     assert machine.mounts_at(at) == []
 
 
-def test_a_lifeline_that_is_cut_already(place: Path, option: bytes) -> None:
+def test_a_lifeline_that_is_cut_already_makes_no_view(place: Path, option: bytes) -> None:
     at = place / "view"
     at.mkdir()
     with pipe() as (reader, ends):
@@ -460,7 +464,7 @@ def test_a_lifeline_that_is_cut_already(place: Path, option: bytes) -> None:
      ("pidfd_open:error=EMFILE", True, "Too many open files")],
     ids=["no-process", "no-descriptor", "no-descriptor-in-the-foreground"],
 )  # fmt: skip
-def test_a_lifeline_that_nobody_can_watch(
+def test_a_lifeline_that_cannot_be_watched_makes_no_view(
     place: Path, option: bytes, fault: str, foreground: bool, reason: str
 ) -> None:
     """It is as good as cut: no view stays for ever that its caller believes to end with him."""
@@ -477,7 +481,7 @@ def test_a_lifeline_that_nobody_can_watch(
         assert machine.mounts_at(at) == []
 
 
-def test_who_holds_the_lifeline_keeps_nothing_else(place: Path, option: bytes) -> None:
+def test_the_supervisor_of_a_lifeline_keeps_nothing_else(place: Path, option: bytes) -> None:
     with pipe() as (reader, ends), pipe() as (other_reader, other_ends):
         high = os.dup2(other_ends[0], 400)
         other_ends.append(high)
@@ -514,7 +518,7 @@ def test_log_lines_are_json(place: Path) -> None:
 
 
 @pytest.mark.parametrize("level", ["error", "warn", "info", "debug"])
-def test_log_levels(place: Path, level: str) -> None:
+def test_log_lines_below_the_level_are_left_out(place: Path, level: str) -> None:
     """A urunc.json that only might name an initrd is worth a warning when it cannot be read."""
     stack = Stack([{b"urunc.json": File(b"x"), b"k": File(KERNEL)}])
     options = lowerdir(stack.build(place / "layers")) + b",binary=/k"
@@ -528,7 +532,7 @@ def test_log_levels(place: Path, level: str) -> None:
 # Nothing is left
 
 
-def test_a_caller_killed_while_it_waits(place: Path) -> None:
+def test_nothing_is_left_when_a_waiting_caller_is_killed(place: Path) -> None:
     (place / "view").mkdir()
     with machine.silent_fuse(place / "silent") as silent:
         for foreground in ([], ["-f"]):
@@ -540,7 +544,9 @@ def test_a_caller_killed_while_it_waits(place: Path) -> None:
             assert machine.mounts() == []
 
 
-def test_a_caller_killed_at_any_moment(place: Path, option: bytes) -> None:
+def test_a_caller_killed_at_any_moment_leaves_a_live_view_or_nothing(
+    place: Path, option: bytes
+) -> None:
     """Either there is no view then, or a live one: never a process or a mount without the other."""
     at = place / "view"
     at.mkdir()
@@ -562,7 +568,9 @@ def test_a_caller_killed_at_any_moment(place: Path, option: bytes) -> None:
     assert all(outcomes.values()), outcomes
 
 
-def test_a_caller_interrupted_at_any_moment(place: Path, option: bytes) -> None:
+def test_a_caller_interrupted_at_any_moment_reports_what_is_there(
+    place: Path, option: bytes
+) -> None:
     """When the call is back there is a view, or nothing, and its status says which."""
     at = place / "view"
     at.mkdir()
@@ -611,7 +619,7 @@ def settled(at: Path) -> bool:
     return state(at) == "fine"
 
 
-def test_two_hundred_in_a_row(place: Path, option: bytes) -> None:
+def test_two_hundred_views_in_a_row_leave_nothing(place: Path, option: bytes) -> None:
     at = place / "view"
     at.mkdir()
     descriptors = os.listdir("/proc/self/fd")
@@ -627,7 +635,7 @@ def test_two_hundred_in_a_row(place: Path, option: bytes) -> None:
     assert os.listdir(at) == []
 
 
-def test_many_at_once(place: Path, option: bytes) -> None:
+def test_views_started_at_once_end_in_any_order(place: Path, option: bytes) -> None:
     """Each ends alone, in any order."""
     mountpoints = [place / f"view-{n}" for n in range(40)]
     for at in mountpoints:
@@ -672,13 +680,13 @@ def test_the_title_says_what_it_serves(place: Path, option: bytes) -> None:
         assert (view.daemon.proc / "comm").read_text() == "urunc-viewfs\n"
 
 
-def test_it_is_told_before_the_caller_is(place: Path, option: bytes) -> None:
+def test_the_title_is_set_before_the_view_is_announced(place: Path, option: bytes) -> None:
     for _ in range(20):
         with View(place / "view", "-o", option) as view:
             assert served(view)["mountpoint"] == str(view.root)
 
 
-def test_the_title_says_how_it_is_read_in_fact(place: Path) -> None:
+def test_the_title_says_whether_reads_pass_through(place: Path) -> None:
     """The kernel offers passthrough before it is known of which files."""
     layer = {b"urunc.json": image.urunc_json(), KERNEL_PATH.encode(): File(KERNEL)}
     with filesystems.filesystem("overlay-on-overlay", place, layer, "deep") as deep:
@@ -713,7 +721,7 @@ OTHERS: dict[str, tuple[list[str], bytes]] = {
 
 
 @pytest.mark.parametrize("arguments, options", OTHERS.values(), ids=OTHERS.keys())
-def test_another_call_does_not(
+def test_a_call_with_other_options_is_emount(
     place: Path, option: bytes, arguments: list[str], options: bytes
 ) -> None:
     with View(place / "view", "--id=web-1", "-o", option) as view:
@@ -722,7 +730,7 @@ def test_another_call_does_not(
         assert len(machine.mounts_at(view.root)) == 1
 
 
-def test_other_layers_are_another_call(place: Path, option: bytes) -> None:
+def test_a_call_with_other_layers_is_emount(place: Path, option: bytes) -> None:
     """Also where they have come to lie at the same paths."""
     with View(place / "view", "-o", option) as view:
         os.rename(place / "layers", place / "old")
@@ -741,7 +749,7 @@ def test_a_stopped_view_is_found(place: Path, option: bytes) -> None:
             view.daemon.signal(signal.SIGCONT)
 
 
-def test_who_finds_a_view_can_hold_it(place: Path, option: bytes) -> None:
+def test_a_second_foreground_call_can_end_the_view(place: Path, option: bytes) -> None:
     """In the foreground: the second call's signal ends the view that the first one made."""
     with View(place / "view", "-o", option) as view:
         reader, writer = os.pipe()
@@ -757,7 +765,7 @@ def test_who_finds_a_view_can_hold_it(place: Path, option: bytes) -> None:
         assert machine.mounts_at(view.root) == []
 
 
-def test_who_finds_a_view_can_bind_it_to_a_lifeline(place: Path, option: bytes) -> None:
+def test_a_second_call_can_bind_the_view_to_a_lifeline(place: Path, option: bytes) -> None:
     with pipe() as (reader, ends), View(place / "view", "-o", option) as view:
         life = f"--lifeline={reader}"
         assert call(life, "-o", option, "none", view.root, pass_fds=[reader]).status == 0
@@ -780,7 +788,7 @@ def racing(at: Path, *calls: list[str | bytes]) -> list[int]:
 
 @pytest.mark.parametrize("dead", [False, True])
 @pytest.mark.parametrize("same", [False, True])
-def test_two_callers_for_one_mountpoint(
+def test_of_two_callers_for_one_mountpoint_one_makes_the_view(
     place: Path, option: bytes, same: bool, dead: bool
 ) -> None:
     """One makes the view; the other finds it, or finds it in its way."""
@@ -803,7 +811,7 @@ def test_two_callers_for_one_mountpoint(
         machine.bury()
 
 
-def test_somebody_who_holds_the_mountpoint(place: Path, option: bytes) -> None:
+def test_a_locked_mountpoint_delays_a_call_only(place: Path, option: bytes) -> None:
     """Whoever may read the directory may lock it. That costs a caller a second, not the view."""
     at = place / "view"
     at.mkdir()

@@ -35,14 +35,14 @@ def settled(view: View) -> dict[str, Any]:
     )
 
 
-def test_nothing() -> None:
+def test_no_views_are_an_empty_table() -> None:
     finished = viewfsctl("list")
     assert (finished.status, finished.stderr) == (0, "")
     assert finished.stdout.split() == TITLES
     assert listed() == []
 
 
-def test_as_json(place: Path, option: bytes) -> None:
+def test_json_describes_a_view(place: Path, option: bytes) -> None:
     with View(place / "view", "--id=web-1", "-o", option, source="label") as view:
         told = settled(view)
         assert 50_000 < told.pop("private_dirty") < 100_000_000
@@ -103,7 +103,7 @@ def on_terminal(**env: str) -> str:
         os.close(slave)
 
 
-def test_colours(place: Path, option: bytes) -> None:
+def test_colours_are_for_terminals_only(place: Path, option: bytes) -> None:
     """Only on a terminal, and where nobody objects."""
     with View(place / "view", "-o", option) as view:
         assert "\x1b[32malive\x1b[0m" in on_terminal()
@@ -114,7 +114,7 @@ def test_colours(place: Path, option: bytes) -> None:
         assert "\x1b[31mdead\x1b[0m" in on_terminal()
 
 
-def test_before_it_is_settled(place: Path, option: bytes) -> None:
+def test_a_view_is_listed_as_soon_as_it_is_announced(place: Path, option: bytes) -> None:
     """It is listed as soon as its caller is told, and what is not known yet is null."""
     for _ in range(10):
         with View(place / "view", "-o", option) as view:
@@ -124,7 +124,7 @@ def test_before_it_is_settled(place: Path, option: bytes) -> None:
             assert told["sandbox"] is None or "descriptors" in told["sandbox"]
 
 
-def test_dead_and_stopped(place: Path, option: bytes) -> None:
+def test_dead_and_stopped_views_are_told_apart(place: Path, option: bytes) -> None:
     with View(place / "dead", "-o", option) as dead, View(place / "view", "-o", option) as view:
         kill(dead)
         told = listed_at(dead.root)
@@ -139,7 +139,7 @@ def test_dead_and_stopped(place: Path, option: bytes) -> None:
 
 
 @pytest.mark.parametrize("how", ["foreground", "lifeline"])
-def test_of_two_processes_the_server(place: Path, option: bytes, how: str) -> None:
+def test_the_pid_is_that_of_the_serving_process(place: Path, option: bytes, how: str) -> None:
     reader, writer = os.pipe()
     words = [f"--lifeline={reader}"] if how == "lifeline" else []
     try:
@@ -155,7 +155,7 @@ def test_of_two_processes_the_server(place: Path, option: bytes, how: str) -> No
         os.close(writer)
 
 
-def test_what_is_bound_elsewhere(place: Path, option: bytes) -> None:
+def test_a_bound_view_has_a_line_for_each_mount(place: Path, option: bytes) -> None:
     """A line each, as in mountinfo, and one process."""
     with View(place / "view", "-o", option) as view:
         (place / "copy").mkdir()
@@ -174,7 +174,7 @@ def test_what_is_bound_elsewhere(place: Path, option: bytes) -> None:
             namespace.unmount(str(place / "copy"))
 
 
-def test_by_another_user(place: Path, option: bytes) -> None:
+def test_another_user_sees_a_view_without_its_memory(place: Path, option: bytes) -> None:
     """The kernel does not let him look at the process, but its title does."""
     with View(place / "view", "--id=web-1", "-o", option) as view:
         settled(view)
@@ -194,7 +194,9 @@ signal.pause()
 
 
 @pytest.mark.parametrize("user, reader", [("nobody", None), (None, None), ("daemon", "nobody")])
-def test_an_impostor(place: Path, option: bytes, user: str | None, reader: str | None) -> None:
+def test_a_process_that_only_claims_a_view_is_not_listed(
+    place: Path, option: bytes, user: str | None, reader: str | None
+) -> None:
     """Who only says that he serves a view does not: the kernel knows better; and where it does not
     tell, a stranger is not believed."""
     with View(place / "view", "--id=web-1", "-o", option) as view:
@@ -218,7 +220,7 @@ def test_an_impostor(place: Path, option: bytes, user: str | None, reader: str |
                 impostor.terminate()
 
 
-def test_a_view_whose_process_is_not_seen(place: Path, option: bytes) -> None:
+def test_a_view_whose_process_is_not_seen_is_unknown(place: Path, option: bytes) -> None:
     """In another pid namespace. It is asked, and answers; stopped, it is not taken for dead."""
     with View(place / "view", "-o", option) as view:
         settled(view)
@@ -241,7 +243,7 @@ def machine_run(*command: Any) -> str:
     return finished.stdout
 
 
-def test_many(place: Path, option: bytes) -> None:
+def test_thirty_views_are_listed_in_order(place: Path, option: bytes) -> None:
     mountpoints = [place / f"view-{n:02}" for n in range(30)]
     for at in mountpoints:
         at.mkdir()
@@ -255,7 +257,7 @@ def test_many(place: Path, option: bytes) -> None:
     wait_until(lambda: not machine.processes(), "the daemons to end")
 
 
-def test_hostile_names(place: Path, option: bytes) -> None:
+def test_names_are_shown_without_control_characters(place: Path, option: bytes) -> None:
     """What a terminal would obey is shown, in both forms."""
     with View(place / "a\x1b[31m\n", "--id=\x07id", "-o", option, source="l\x1bx") as view:
         settled_line = viewfsctl("list").stdout
@@ -269,7 +271,7 @@ def test_hostile_names(place: Path, option: bytes) -> None:
 
 
 @pytest.mark.parametrize("words", [["list"], ["umount"], ["gc"]], ids=" ".join)
-def test_help(words: list[str]) -> None:
+def test_help_and_version_go_to_stdout(words: list[str]) -> None:
     finished = viewfsctl(*words, "--help")
     assert (finished.status, finished.stderr) == (0, "")
     assert finished.stdout.startswith(f"Usage: viewfsctl {words[0]}")
@@ -293,7 +295,7 @@ def test_help(words: list[str]) -> None:
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
-def test_usage(words: list[str], naming: str) -> None:
+def test_a_usage_error_is_one_line_and_a_hint(words: list[str], naming: str) -> None:
     finished = viewfsctl(*words)
     assert (finished.status, finished.stdout) == (1, "")
     assert finished.stderr.splitlines() == [

@@ -44,7 +44,7 @@ def read(root: Path) -> list[int]:
     return found
 
 
-def test_many_views_of_one_image(place: Path) -> None:
+def test_many_views_of_one_image_share_the_page_cache_and_all_end(place: Path) -> None:
     """All of them serve, out of one page cache, and all of them end."""
     layers = image.usual().build(place / "layers")
     before = image.fingerprint(place / "layers")

@@ -51,7 +51,7 @@ def no_such(path: Path) -> int | None:
     return None
 
 
-def test_exactly_the_artifacts_of_many_files(place: Path) -> None:
+def test_a_view_shows_exactly_the_artifacts(place: Path) -> None:
     with view_of(image.crowded(20, 150), place) as view:
         assert tree(view.root) == USUAL_TREE
         assert (view.root / KERNEL_PATH).read_bytes() == KERNEL
@@ -68,7 +68,7 @@ def test_exactly_the_artifacts_of_many_files(place: Path) -> None:
         "n" * 255, "n" * 256,
     ],
 )  # fmt: skip
-def test_nothing_else_is_there(place: Path, path: str) -> None:
+def test_a_view_shows_no_other_name(place: Path, path: str) -> None:
     with view_of(image.usual(), place) as view:
         # Twice: the second answer may be the kernel's own.
         assert no_such(view.root / path) == errno.ENOENT
@@ -115,7 +115,7 @@ def test_a_directory_is_read_in_pieces_and_again(place: Path) -> None:
         assert len(dots.stdout.splitlines()) == 5
 
 
-def test_made_up_directories(place: Path) -> None:
+def test_directories_have_the_views_mode_and_owner(place: Path) -> None:
     """Theirs is no layer's mode or owner."""
     stack = Stack(
         [
@@ -180,7 +180,7 @@ def test_a_hard_link_counts_once(place: Path) -> None:
         ("uidmap=0:1000:100,uid=3", 0o540, 3, 20),
     ],
 )
-def test_owner_and_mode_on_demand(
+def test_options_force_owner_and_mode(
     place: Path, options: str, mode: int, uid: int, gid: int
 ) -> None:
     entry = File(KERNEL, mode=0o740, uid=10, gid=20)
@@ -238,7 +238,7 @@ def test_links_do_not_leave_the_image(place: Path) -> None:
         assert no_such(view.root / KERNEL_PATH) == errno.ENOENT
 
 
-def test_a_linked_configuration(place: Path) -> None:
+def test_a_linked_configuration_is_followed_and_shown(place: Path) -> None:
     stack = Stack(
         [
             {b"urunc.json": Symlink(b"etc/urunc.json"), b"unikernel/kernel": File(KERNEL)},
@@ -250,7 +250,7 @@ def test_a_linked_configuration(place: Path) -> None:
         assert (view.root / "urunc.json").read_bytes() == image.urunc_json().content
 
 
-def test_one_file_with_two_roles(place: Path) -> None:
+def test_one_file_may_have_two_roles(place: Path) -> None:
     stack = Stack([{ROOT: image.urunc_json(initrd=KERNEL_PATH), b"unikernel/kernel": File(KERNEL)}])
     with view_of(stack, place, "-o", "resolve=ready") as view:
         assert tree(view.root) == {"urunc.json", "unikernel/", KERNEL_PATH}
@@ -263,7 +263,7 @@ def test_the_configuration_may_be_the_binary(place: Path) -> None:
         assert tree(view.root) == {"urunc.json"}
 
 
-def test_artifacts_of_the_callers_own(place: Path) -> None:
+def test_options_name_other_artifacts(place: Path) -> None:
     options = "binary=etc/hostname,initrd=/unikernel/notes"
     with view_of(image.usual(), place, "-o", options) as view:
         expected = {"urunc.json", "etc/", "etc/hostname", "unikernel/", "unikernel/notes"}
@@ -273,7 +273,7 @@ def test_artifacts_of_the_callers_own(place: Path) -> None:
 
 @pytest.mark.parametrize("error", ["ENOSYS", "EPERM"])
 @pytest.mark.parametrize("resolve", ["lazy", "ready"])
-def test_without_openat2(place: Path, error: str, resolve: str) -> None:
+def test_a_view_works_without_openat2(place: Path, error: str, resolve: str) -> None:
     """As on an old kernel, and under a seccomp filter that does not know the call."""
     wrapper = comparison.without_openat2(error)
     options = ["-o", f"resolve={resolve}"]
@@ -283,7 +283,7 @@ def test_without_openat2(place: Path, error: str, resolve: str) -> None:
         assert (view.root / INITRD_PATH).read_bytes() == INITRD
 
 
-def test_no_configuration_but_a_binary(place: Path) -> None:
+def test_an_image_without_urunc_json_is_served_with_binary(place: Path) -> None:
     """A urunc.json that nothing was read from may be absent, without a word."""
     stack = Stack([{b"kernel": File(KERNEL)}, {b"etc": Dir()}])
     with view_of(stack, place, "-o", "binary=/kernel", foreground=True) as view:
@@ -316,7 +316,9 @@ MISSING: dict[str, list[Layer]] = {
 
 @pytest.mark.parametrize("first", ["list", "look up"])
 @pytest.mark.parametrize("layers", MISSING.values(), ids=MISSING.keys())
-def test_what_cannot_be_shown_is_not_there(place: Path, layers: list[Layer], first: str) -> None:
+def test_an_artifact_that_cannot_be_shown_is_absent_and_logged_once(
+    place: Path, layers: list[Layer], first: str
+) -> None:
     """Said once, however often it is asked for; the others are as they should be."""
     config = {ROOT: image.urunc_json(initrd=INITRD_PATH), INITRD_PATH.encode(): File(INITRD)}
     stack = Stack([config, *layers])
@@ -332,7 +334,7 @@ def test_what_cannot_be_shown_is_not_there(place: Path, layers: list[Layer], fir
 
 
 @pytest.mark.parametrize("form", ["text", "json"])
-def test_in_the_background_it_is_said_to_syslog(place: Path, form: str) -> None:
+def test_a_background_view_logs_to_syslog(place: Path, form: str) -> None:
     stack = Stack([{ROOT: image.urunc_json()}])
     datagrams = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
     message = "binary '/unikernel/kernel': not in any of 1 layers"
@@ -356,7 +358,7 @@ def test_in_the_background_it_is_said_to_syslog(place: Path, form: str) -> None:
             print(log.recv(4096))
 
 
-def test_what_mountinfo_says(place: Path) -> None:
+def test_mountinfo_shows_label_type_and_flags(place: Path) -> None:
     with view_of(image.usual(), place, source="a label, of mine") as view:
         mount = view.mount
         assert mount.type == "fuse.urunc-viewfs"
@@ -367,12 +369,12 @@ def test_what_mountinfo_says(place: Path) -> None:
 
 
 @pytest.mark.parametrize("options", ["rw,suid,dev,exec", "ro", "rw,atime,strictatime,defaults"])
-def test_what_is_always_on_stays_on(place: Path, options: str) -> None:
+def test_the_flags_of_the_mount_are_fixed(place: Path, options: str) -> None:
     with view_of(image.usual(), place, "-o", options) as view:
         assert {"ro", "nosuid", "nodev", "noexec"} <= view.mount.options
 
 
-def test_options_without_effect(place: Path) -> None:
+def test_ignored_options_change_nothing(place: Path) -> None:
     options = (
         "upperdir=/nowhere/a,workdir=/nowhere/b,index=off,xino=off,nfs_export=off,uuid=off,"
         "volatile,redirect_dir=on,metacopy=on,rbind,x-systemd.automount,X-mount.mkdir=0755,nofail,"
@@ -384,7 +386,7 @@ def test_options_without_effect(place: Path) -> None:
         assert (view.root / KERNEL_PATH).read_bytes() == KERNEL
 
 
-def test_statfs(place: Path) -> None:
+def test_statfs_counts_the_artifacts_and_no_free_space(place: Path) -> None:
     with view_of(image.usual(), place) as view:
         st = os.statvfs(view.root)
         assert st.f_flag & os.ST_RDONLY
@@ -430,7 +432,9 @@ READING = [("auto", b""), ("off", b""), ("off", b"\x7fELF")]
 
 @pytest.mark.parametrize(("passthrough", "magic"), READING)
 @pytest.mark.parametrize("size", [0, 1, 4095, 4096, 4097, (1 << 20) + 1, 5_000_003])
-def test_content_of_any_size(place: Path, size: int, passthrough: str, magic: bytes) -> None:
+def test_content_of_any_size_is_exact(
+    place: Path, size: int, passthrough: str, magic: bytes
+) -> None:
     content = (magic + image.noise(size))[:size]
     option = "passthrough=" + passthrough
     with view_of(with_file(File(content)), place, "-o", option) as view:
@@ -439,7 +443,7 @@ def test_content_of_any_size(place: Path, size: int, passthrough: str, magic: by
 
 
 @pytest.mark.parametrize(("passthrough", "magic"), READING)
-def test_every_way_to_read(place: Path, passthrough: str, magic: bytes) -> None:
+def test_every_way_to_read_gives_the_content(place: Path, passthrough: str, magic: bytes) -> None:
     content = (magic + image.noise(3_000_001))[:3_000_001]
     option = "passthrough=" + passthrough
     with view_of(with_file(File(content)), place, "-o", option) as view:
@@ -460,7 +464,7 @@ def test_every_way_to_read(place: Path, passthrough: str, magic: bytes) -> None:
 
 
 @pytest.mark.parametrize("passthrough", ["auto", "off"])
-def test_a_sparse_file(place: Path, passthrough: str) -> None:
+def test_a_sparse_file_is_read_as_it_is(place: Path, passthrough: str) -> None:
     layers = with_file(File(b"")).build(place / "layers")
     with open(place / "layers/0/unikernel/kernel", "wb") as file:
         file.truncate(1 << 32)
@@ -474,7 +478,7 @@ def test_a_sparse_file(place: Path, passthrough: str) -> None:
 
 
 @pytest.mark.parametrize("passthrough", ["auto", "off"])
-def test_many_readers_at_once(place: Path, passthrough: str) -> None:
+def test_many_readers_at_once_get_the_content(place: Path, passthrough: str) -> None:
     with view_of(image.usual(), place, "-o", "passthrough=" + passthrough) as view:
         paths = [view.root / KERNEL_PATH, view.root / INITRD_PATH] * 20
         with ThreadPoolExecutor(16) as pool:
@@ -521,7 +525,7 @@ def test_a_detached_view_serves_what_is_open(place: Path) -> None:
             assert machine.is_alive(view.daemon.pid)
 
 
-def test_the_ready_line_of_a_lazy_view(place: Path) -> None:
+def test_the_ready_line_of_a_lazy_view_has_no_artifacts(place: Path) -> None:
     with view_of(image.usual(), place, "--id=web-1") as view:
         line = dict(view.ready)
         assert line.pop("elapsed_us") > 0
@@ -529,7 +533,7 @@ def test_the_ready_line_of_a_lazy_view(place: Path) -> None:
         assert line == {"ready": True, "id": "web-1", "mountpoint": str(view.root)}
 
 
-def test_the_ready_line_of_a_resolved_view(place: Path) -> None:
+def test_the_ready_line_of_a_resolved_view_lists_artifacts(place: Path) -> None:
     with view_of(image.usual(), place, "-o", "resolve=ready") as view:
         assert "id" not in view.ready
         layers = place / "layers"
@@ -547,7 +551,7 @@ def test_the_ready_line_of_a_resolved_view(place: Path) -> None:
 
 
 @pytest.mark.parametrize("how", ["relative", "dots", "slash", "link"])
-def test_the_mountpoint_however_it_is_written(place: Path, how: str) -> None:
+def test_a_mountpoint_may_be_written_in_any_way(place: Path, how: str) -> None:
     layers = image.usual().build(place / "layers")
     view = place / "view"
     view.mkdir()
@@ -560,14 +564,14 @@ def test_the_mountpoint_however_it_is_written(place: Path, how: str) -> None:
     assert run("umount", view).status == 0
 
 
-def test_a_mountpoint_with_any_name(place: Path) -> None:
+def test_a_mountpoint_may_have_any_name(place: Path) -> None:
     layers = image.usual().build(place / "layers")
     name = os.fsdecode(b"a b\n\\,:\xff")
     with View(place / name, "-o", lowerdir(layers)) as view:
         assert tree(view.root) == USUAL_TREE
 
 
-def test_a_mountpoint_that_is_not_empty(place: Path) -> None:
+def test_a_mountpoint_may_hold_files(place: Path) -> None:
     layers = image.usual().build(place / "layers")
     (place / "view").mkdir()
     (place / "view/file").touch()
@@ -577,7 +581,7 @@ def test_a_mountpoint_that_is_not_empty(place: Path) -> None:
         os.unlink(place / "view/file")
 
 
-def test_marks_in_the_users_namespace(place: Path) -> None:
+def test_user_marks_count_with_userxattr_only(place: Path) -> None:
     stack = Stack(
         [
             {b"unikernel": Dir(marks=(("opaque", b"y"),)), b"unikernel/kernel": File(b"new")},

@@ -101,7 +101,7 @@ def a_gigabyte(descriptor: int) -> Iterator[int]:
         yield total
 
 
-def test_a_gigabyte_asks_for_nothing(place: Path, layers: list[bytes]) -> None:
+def test_reading_a_gigabyte_sends_no_read_request(place: Path, layers: list[bytes]) -> None:
     with mounted(place, layers) as view, Requests(view.root, view.daemon_pid, place) as requests:
         assert view.ready["passthrough"] is True
         path = view.root / KERNEL_PATH
@@ -161,7 +161,9 @@ WAYS: dict[str, Callable[[int], bytes]] = {
     [(ELF, KERNEL_PATH), (RAW, KERNEL_PATH), (ELF, INITRD_PATH)],
     ids=["ELF", "raw", "initrd"],
 )
-def test_every_way_to_read(place: Path, kernel: bytes, path: str, option: str) -> None:
+def test_every_way_to_read_gives_the_content(
+    place: Path, kernel: bytes, path: str, option: str
+) -> None:
     """Cold each, and by the kernel alone unless that is off."""
     layers = big(kernel).build(place / "layers")
     expected = kernel if path == KERNEL_PATH else INITRD
@@ -194,7 +196,7 @@ def test_a_size_is_that_of_the_file_that_is_read(place: Path, layers: list[bytes
 # Through the daemon
 
 
-def test_cached_in_large_requests(place: Path, layers: list[bytes]) -> None:
+def test_without_passthrough_reads_are_large_and_cached(place: Path, layers: list[bytes]) -> None:
     """What QEMU maps, it maps again: an ELF kernel and an initrd stay."""
     with mounted(place, layers, "-o", "passthrough=off") as view:
         bdi = Path("/sys/class/bdi", view.mount.device, "read_ahead_kb")
@@ -215,7 +217,7 @@ def test_cached_in_large_requests(place: Path, layers: list[bytes]) -> None:
                 assert requests.counts()["READ"] <= 2
 
 
-def test_a_raw_kernel_past_the_cache(place: Path) -> None:
+def test_a_raw_kernel_is_read_past_the_cache(place: Path) -> None:
     """QEMU reads it once, as a whole."""
     layers = big(RAW).build(place / "layers")
     with mounted(place, layers, "-o", "passthrough=off") as view:
@@ -252,7 +254,7 @@ def test_the_page_cache_is_shared(place: Path, layers: list[bytes]) -> None:
             assert pagecache.whole(original(place, path))
 
 
-def test_one_view_of_two_ends(place: Path, layers: list[bytes]) -> None:
+def test_the_end_of_one_view_does_not_disturb_another(place: Path, layers: list[bytes]) -> None:
     """It takes nothing from the other one."""
     with View(place / "other", "-o", lowerdir(layers)) as other:
         with mounted(place, layers) as view, opened(view.root / KERNEL_PATH) as descriptor:
@@ -271,7 +273,7 @@ def _will_need(descriptor: int, offset: int, size: int) -> None:
 
 
 @pytest.mark.parametrize("ask", [_readahead, _will_need], ids=["readahead", "fadvise"])
-def test_reading_ahead_does_no_harm(
+def test_reading_ahead_of_passthrough_does_no_harm(
     place: Path, layers: list[bytes], ask: Callable[[int, int, int], None]
 ) -> None:
     """The kernel asks the daemon then, as of any file, 128 KiB a call at most; the pages that it
@@ -403,7 +405,7 @@ def test_readers_at_work_do_not_notice(place: Path, layers: list[bytes]) -> None
 # Where it cannot be
 
 
-def test_it_is_promised_where_it_is_given(place: Path, layers: list[bytes]) -> None:
+def test_passthrough_on_is_promised_in_the_ready_line(place: Path, layers: list[bytes]) -> None:
     with mounted(place, layers, "-o", "passthrough=on", foreground=True) as view:
         assert view.ready["passthrough"] is True
         roles = [artifact["role"] for artifact in view.ready["artifacts"]]
@@ -422,7 +424,7 @@ def in_namespace(attempt: Callable[[], object]) -> object:
     return namespace.in_user_namespace(guarded)
 
 
-def test_without_privilege_it_is_refused(place: Path, layers: list[bytes]) -> None:
+def test_passthrough_on_fails_without_privilege(place: Path, layers: list[bytes]) -> None:
     option = lowerdir(layers) + b",userxattr,passthrough=on"
     finished = in_namespace(lambda: call("-o", option, "--", "none", place))
     assert isinstance(finished, Finished)
@@ -431,7 +433,7 @@ def test_without_privilege_it_is_refused(place: Path, layers: list[bytes]) -> No
 
 @pytest.mark.parametrize("resolve", ["ready", "lazy"])
 @pytest.mark.parametrize(("option", "expected"), [("auto", ["CAP_SYS_ADMIN"]), ("off", [])])
-def test_without_privilege_it_falls_back(
+def test_passthrough_auto_falls_back_without_privilege(
     place: Path, layers: list[bytes], option: str, expected: list[str], resolve: str
 ) -> None:
     options = f"userxattr,passthrough={option},resolve={resolve}"
@@ -461,7 +463,9 @@ def overlay(lower: list[bytes | Path], at: Path) -> Iterator[bytes]:
 TOO_DEEP = "too many filesystems"
 
 
-def test_layers_on_an_overlay(place: Path, layers: list[bytes]) -> None:
+def test_layers_on_one_overlay_pass_through_and_on_two_do_not(
+    place: Path, layers: list[bytes]
+) -> None:
     """One deep it goes, two deep the kernel does not."""
     with overlay(layers[1:], place / "first") as first:
         with mounted(place, [layers[0], first], "-o", "passthrough=on") as view:
@@ -475,7 +479,9 @@ def test_layers_on_an_overlay(place: Path, layers: list[bytes]) -> None:
             refused(finished, "EMOUNT", 32, TOO_DEEP)
 
 
-def test_only_one_artifact_lies_too_deep(place: Path, layers: list[bytes]) -> None:
+def test_only_an_artifact_that_lies_too_deep_is_read_through_the_daemon(
+    place: Path, layers: list[bytes]
+) -> None:
     """It alone is read through the daemon, and that is said once."""
     above = Stack([{INITRD_PATH.encode(): File(INITRD), b"urunc.json": image.urunc_json()}])
     upper = above.build(place / "above")
@@ -492,7 +498,7 @@ def test_only_one_artifact_lies_too_deep(place: Path, layers: list[bytes]) -> No
                 assert requests.counts()["READ"] > 0
 
 
-def test_a_view_of_a_view(place: Path, layers: list[bytes]) -> None:
+def test_a_view_of_a_view_passes_through_once(place: Path, layers: list[bytes]) -> None:
     """It passes through as well; a view of that falls back."""
     with View(place / "first", "-o", lowerdir(layers)) as first:
         with View(
@@ -511,7 +517,7 @@ def test_a_view_of_a_view(place: Path, layers: list[bytes]) -> None:
                 assert (third.root / KERNEL_PATH).read_bytes() == ELF
 
 
-def test_a_view_is_a_layer_of_an_overlay(place: Path, layers: list[bytes]) -> None:
+def test_a_view_may_be_a_layer_of_an_overlay(place: Path, layers: list[bytes]) -> None:
     """What is read in the overlay still passes through."""
     with mounted(place, layers) as view, overlay([view.root], place / "merged"):
         with Requests(view.root, view.daemon_pid, place) as requests:
@@ -554,7 +560,7 @@ def _open_many(path: Path, expected: bytes) -> None:
 
 
 @pytest.mark.parametrize("option", ["on", "off"])
-def test_many_processes_open_at_once(place: Path, layers: list[bytes], option: str) -> None:
+def test_many_processes_may_open_at_once(place: Path, layers: list[bytes], option: str) -> None:
     with mounted(place, layers, "-o", f"passthrough={option}") as view:
         children = []
         for number in range(12):
@@ -570,7 +576,7 @@ def test_many_processes_open_at_once(place: Path, layers: list[bytes], option: s
         assert [os.waitpid(child, 0)[1] for child in children] == [0] * len(children)
 
 
-def test_many_descriptors_at_once(place: Path, layers: list[bytes]) -> None:
+def test_five_hundred_descriptors_read_their_pages(place: Path, layers: list[bytes]) -> None:
     with mounted(place, layers) as view, ExitStack() as stack:
         path = view.root / KERNEL_PATH
         descriptors = [stack.enter_context(opened(path)) for _ in range(500)]

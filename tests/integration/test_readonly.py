@@ -113,7 +113,7 @@ def _nothing_left() -> None:
 
 
 @pytest.mark.parametrize("write", WRITES.values(), ids=WRITES.keys())
-def test_refused_as_read_only(view: View, write: Callable[[Path], object]) -> None:
+def test_every_change_is_erofs(view: View, write: Callable[[Path], object]) -> None:
     with pytest.raises(OSError) as caught:
         write(view.root)
     assert errno.errorcode[caught.value.errno] == "EROFS"
@@ -151,7 +151,7 @@ def test_a_descriptor_to_read_with_does_not_write(view: View) -> None:
         os.close(descriptor)
 
 
-def test_another_user_is_refused_too(view: View) -> None:
+def test_every_change_by_another_user_is_refused(view: View) -> None:
     """As any of EROFS or EACCES: the modes have no write bits either."""
     path = view.root / KERNEL_PATH
     view.root.parent.chmod(0o755)

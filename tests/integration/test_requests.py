@@ -34,7 +34,7 @@ def run(requests: Requests, command: str) -> list[str]:
     return sorted(request.name for request in requests.take())
 
 
-def test_the_first_look(requests: Requests) -> None:
+def test_a_name_is_looked_up_once(requests: Requests) -> None:
     """A name is asked for once; the root's attributes, and what the filesystem can do, too."""
     names = run(requests, f"stat $V/{KERNEL_PATH}")
     assert names == ["GETATTR", "LOOKUP", "LOOKUP", "STATX"]
@@ -42,7 +42,7 @@ def test_the_first_look(requests: Requests) -> None:
     assert run(requests, f"stat $V/{INITRD_PATH}") == ["LOOKUP", "LOOKUP"]
 
 
-def test_a_listing(requests: Requests) -> None:
+def test_a_listing_answers_all_that_can_be_asked_of_its_entries(requests: Requests) -> None:
     """It tells all that can be asked of what is in it."""
     first = run(requests, "ls -la $V")
     assert [name for name in first if name not in ONCE] == [
@@ -58,7 +58,7 @@ def test_a_listing(requests: Requests) -> None:
 
 
 @pytest.mark.parametrize("command", ["cat", "md5sum", "cp -t {place}", "head -c 1", "test -x"])
-def test_reading_is_one_open(requests: Requests, place: Path, command: str) -> None:
+def test_reading_costs_one_open(requests: Requests, place: Path, command: str) -> None:
     """And neither a FLUSH nor a READ, an ACCESS nor a GETXATTR."""
     command = command.format(place=place)
     run(requests, f"ls -laR $V; {command} $V/urunc.json; getfattr -d $V/urunc.json")
@@ -68,7 +68,7 @@ def test_reading_is_one_open(requests: Requests, place: Path, command: str) -> N
 
 
 @pytest.mark.parametrize("path", ["none", "unikernel/none", "none/none", ".wh.urunc.json"])
-def test_a_name_that_is_not_there(requests: Requests, path: str) -> None:
+def test_a_missing_name_is_looked_up_once(requests: Requests, path: str) -> None:
     """That it is not is known for good."""
     run(requests, "ls -laR $V")
     assert run(requests, f"test -e $V/{path}") == ["LOOKUP"]
@@ -76,7 +76,7 @@ def test_a_name_that_is_not_there(requests: Requests, path: str) -> None:
         assert run(requests, f"{command} $V/{path}") == []
 
 
-def test_a_walk(requests: Requests) -> None:
+def test_a_walk_lists_each_directory_once(requests: Requests) -> None:
     """Of the whole, and again; find(1) asks statfs(2) once, as df(1) does."""
     run(requests, "ls -la $V")
     assert run(requests, "find $V") == ["READDIRPLUS"] * 4 + ["STATFS"]
@@ -84,7 +84,7 @@ def test_a_walk(requests: Requests) -> None:
     assert run(requests, "df $V") == ["STATFS"]
 
 
-def test_a_usual_life(requests: Requests) -> None:
+def test_a_usual_life_costs_only_the_counted_requests(requests: Requests) -> None:
     """What a boot and somebody who looks around take, all in all."""
     life = [
         f"stat $V/{KERNEL_PATH}",

@@ -43,7 +43,7 @@ def expected_artifacts(place: Path) -> list[dict[str, Any]]:
     ]  # fmt: skip
 
 
-def test_a_table(place: Path, layers: list[bytes]) -> None:
+def test_the_answer_is_a_table_of_artifacts(place: Path, layers: list[bytes]) -> None:
     finished = resolve("-o", lowerdir(layers))
     assert (finished.status, finished.stderr) == (0, "")
     title, *rows = (line.split() for line in finished.stdout.splitlines())
@@ -55,7 +55,7 @@ def test_a_table(place: Path, layers: list[bytes]) -> None:
     assert machine.mounts() == []
 
 
-def test_as_json(place: Path, layers: list[bytes]) -> None:
+def test_json_holds_the_artifacts(place: Path, layers: list[bytes]) -> None:
     finished = resolve("--json", "-o", lowerdir(layers))
     assert (finished.status, finished.stderr) == (0, "")
     assert json.loads(finished.stdout) == {
@@ -72,7 +72,7 @@ def test_it_is_what_a_view_then_holds(place: Path, layers: list[bytes]) -> None:
 
 
 @pytest.mark.parametrize("form", ["json", "table"])
-def test_digests(place: Path, layers: list[bytes], form: str) -> None:
+def test_digests_are_those_of_sha256sum(place: Path, layers: list[bytes], form: str) -> None:
     paths = [a["origin"] for a in expected_artifacts(place)]
     sums = run("sha256sum", *paths).stdout.splitlines()
     expected = ["sha256:" + line.split()[0] for line in sums]
@@ -132,7 +132,7 @@ FAILURES: dict[str, tuple[dict[bytes, Any] | None, list[str], str, int]] = {
 @pytest.mark.parametrize(
     ("layer", "arguments", "code", "status"), FAILURES.values(), ids=FAILURES.keys()
 )
-def test_exit_statuses(
+def test_the_exit_status_says_whether_the_view_could_boot(
     place: Path, layer: dict[bytes, Any] | None, arguments: list[str], code: str, status: int
 ) -> None:
     if layer is not None:
@@ -150,7 +150,7 @@ def test_exit_statuses(
         assert json.loads(finished.stdout)["bootable"] is False
 
 
-def test_without_privilege(layers: list[bytes]) -> None:
+def test_a_user_may_resolve_with_userxattr(layers: list[bytes]) -> None:
     """A person may look at what they can read, if they say which marks count."""
     user = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--"]
     command = [*user, program("viewfsctl"), "resolve", "-o"]
@@ -168,7 +168,7 @@ def assert_found(place: Path, finished: Finished) -> None:
     assert json.loads(finished.stdout)["artifacts"] == expected_artifacts(place)
 
 
-def test_of_typed_layers(place: Path, layers: list[bytes]) -> None:
+def test_typed_layers_are_resolved(place: Path, layers: list[bytes]) -> None:
     relative = "lowerdir=0:1:2"
     assert_found(place, resolve("--json", "-o", relative, cwd=place / "layers"))
     assert_found(place, resolve("--json", "-o", relative, "-o", f"basedir={place}/layers"))
@@ -176,7 +176,7 @@ def test_of_typed_layers(place: Path, layers: list[bytes]) -> None:
     assert_found(place, resolve("--json", "-o", lowerdir(layers), "/nowhere"))
 
 
-def test_of_containerds_mounts(place: Path, layers: list[bytes]) -> None:
+def test_containerds_mounts_are_resolved(place: Path, layers: list[bytes]) -> None:
     mounts = [{"Type": "overlay", "Options": [os.fsdecode(lowerdir(layers))]}]
     text = json.dumps(mounts).encode()
     assert_found(place, resolve("--json", "--mounts=-", stdin=text))
@@ -184,7 +184,7 @@ def test_of_containerds_mounts(place: Path, layers: list[bytes]) -> None:
     assert_found(place, resolve("--json", "--mounts", place / "mounts"))
 
 
-def test_of_a_mounted_overlay_and_a_bundle(place: Path, layers: list[bytes]) -> None:
+def test_a_mounted_overlay_and_a_bundle_are_resolved(place: Path, layers: list[bytes]) -> None:
     rootfs = place / "bundle/rootfs"
     rootfs.mkdir(parents=True)
     (place / "bundle/config.json").write_text('{"root": {"path": "rootfs"}}')
@@ -194,7 +194,7 @@ def test_of_a_mounted_overlay_and_a_bundle(place: Path, layers: list[bytes]) -> 
     namespace.unmount(str(rootfs))
 
 
-def test_of_a_directory(place: Path) -> None:
+def test_a_directory_is_resolved(place: Path) -> None:
     Stack([{b"urunc.json": image.urunc_json("/k"), b"k": File(KERNEL)}]).build(place)
     finished = resolve("--json", place / "0")
     assert finished.status == 0
@@ -217,7 +217,7 @@ OF_A_SANITIZER = {"libasan", "libubsan", "libm"}
 
 
 @pytest.mark.parametrize("name", ["tests/li-resolve", "fuse/urunc-viewfs"])
-def test_what_is_loaded(name: str) -> None:
+def test_each_program_loads_libc_only(name: str) -> None:
     headers = run("readelf", "-dW", build_directory() / name).stdout
     needed = set(re.findall(r"\(NEEDED\).*\[([^].]+)\.so", headers))
     if "libasan" in needed:
@@ -228,7 +228,7 @@ def test_what_is_loaded(name: str) -> None:
 
 @pytest.mark.parametrize("words", PROGRAMS.values(), ids=PROGRAMS.keys())
 @pytest.mark.parametrize("option", ["--help", "-h"])
-def test_help(words: list[str], option: str) -> None:
+def test_help_goes_to_stdout(words: list[str], option: str) -> None:
     finished = run(program(words[0]), *words[1:], option)
     assert (finished.status, finished.stderr) == (0, "")
     assert finished.stdout.startswith(f"Usage: {' '.join(words)}")
@@ -237,7 +237,7 @@ def test_help(words: list[str], option: str) -> None:
 
 @pytest.mark.parametrize("words", VERSIONED.values(), ids=VERSIONED.keys())
 @pytest.mark.parametrize("option", ["--version", "-V"])
-def test_version(words: list[str], option: str) -> None:
+def test_the_version_names_the_features(words: list[str], option: str) -> None:
     finished = run(program(words[0]), *words[1:], option)
     assert (finished.status, finished.stderr) == (0, "")
     assert re.match(rf"{words[0]} \d+\.\d+\.\d+\n", finished.stdout)
@@ -253,7 +253,9 @@ def test_version(words: list[str], option: str) -> None:
      ["viewfsctl", "resolve", "--json", "-o", "{option}"]],
     ids=" ".join,
 )  # fmt: skip
-def test_an_answer_that_cannot_be_written(layers: list[bytes], words: list[str]) -> None:
+def test_an_answer_that_cannot_be_written_is_an_error(
+    layers: list[bytes], words: list[str]
+) -> None:
     """A full disk: whoever asked must not take what little arrived for the answer."""
     option = os.fsdecode(lowerdir(layers))
     command = [word.format(option=option) for word in words]
@@ -304,7 +306,7 @@ def test_help_names_every_option() -> None:
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
-def test_misuse_is_one_line_and_where_to_look(words: list[str], message: str, asked: str) -> None:
+def test_a_usage_error_is_one_line_and_a_hint(words: list[str], message: str, asked: str) -> None:
     finished = run(program(words[0]), *words[1:])
     assert (finished.status, finished.stdout) == (1, "")
     assert finished.stderr.splitlines() == [

@@ -65,20 +65,20 @@ def assert_usual(view: View) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES, ids=ascii)
-def test_typed_names(place: Path, name: bytes) -> None:
+def test_typed_layers_may_have_any_name(place: Path, name: bytes) -> None:
     layers = build_named(place, name)
     with ready(place, "-o", lowerdir(layers) + b",ro") as view:
         assert_usual(view)
 
 
-def test_an_escape_of_what_needs_none(place: Path) -> None:
+def test_an_escape_before_any_character_is_dropped(place: Path) -> None:
     layers = build_named(place, b"ab cd")
     option = lowerdir(layers).replace(b"ab cd", b"\\a\\b\\ cd")
     with ready(place, "-o", option) as view:
         assert_usual(view)
 
 
-def test_an_octal_escape_is_none(place: Path) -> None:
+def test_an_octal_escape_is_not_decoded(place: Path) -> None:
     layers = build_named(place, b"a040b")
     option = lowerdir(layers).replace(b"a040b", b"a\\040b")
     with ready(place, "-o", option) as view:
@@ -86,7 +86,7 @@ def test_an_octal_escape_is_none(place: Path) -> None:
 
 
 @pytest.mark.parametrize("name", [n for n in NAMES if b"," not in n and n != b"\\"], ids=ascii)
-def test_typed_one_by_one(place: Path, name: bytes) -> None:
+def test_layers_may_be_typed_one_by_one(place: Path, name: bytes) -> None:
     """lowerdir+= is literal, as the kernel has it."""
     layers = build_named(place, name)
     options = [part for layer in layers for part in (b"-o", b"lowerdir+=" + layer)]
@@ -102,14 +102,14 @@ def test_the_last_lowerdir_wins(place: Path) -> None:
         assert_usual(view)
 
 
-def test_one_layer(place: Path) -> None:
+def test_one_layer_is_enough(place: Path) -> None:
     """overlayfs itself wants two."""
     (layer,) = Stack([{b"urunc.json": image.urunc_json("/k"), b"k": File(KERNEL)}]).build(place)
     with ready(place, "-o", lowerdir([layer])) as view:
         assert (view.root / "k").read_bytes() == KERNEL
 
 
-def test_a_layer_behind_a_link(place: Path) -> None:
+def test_a_layer_may_be_a_link(place: Path) -> None:
     layers = build_named(place)
     os.symlink(b"layers/1", os.path.join(os.fsencode(place), b"link"))
     layers[1] = os.path.join(os.fsencode(place), b"link")
@@ -117,7 +117,7 @@ def test_a_layer_behind_a_link(place: Path) -> None:
         assert_usual(view)
 
 
-def test_relative_to_where_it_was_typed(place: Path) -> None:
+def test_typed_layers_are_relative_to_the_working_directory(place: Path) -> None:
     build_named(place)
     with ready(place, "-o", "lowerdir=0:./1:../layers/2", cwd=place / "layers") as view:
         assert_usual(view)
@@ -125,7 +125,7 @@ def test_relative_to_where_it_was_typed(place: Path) -> None:
 
 
 @pytest.mark.parametrize("base", ["absolute", "relative"])
-def test_relative_to_a_base(place: Path, base: str) -> None:
+def test_typed_layers_may_be_relative_to_basedir(place: Path, base: str) -> None:
     build_named(place)
     directory = str(place / "layers") if base == "absolute" else "layers"
     options = f"basedir={directory},lowerdir=0:1,lowerdir=0:1:2"
@@ -133,7 +133,7 @@ def test_relative_to_a_base(place: Path, base: str) -> None:
         assert_usual(view)
 
 
-def test_a_base_that_needs_escapes(place: Path) -> None:
+def test_basedir_may_hold_escapes(place: Path) -> None:
     layers = image.usual().build(place / "a,b:c")
     base = escape(os.path.dirname(layers[0]))
     with ready(place, "-o", b"basedir=" + base + b",lowerdir=0:1:2") as view:
@@ -150,7 +150,7 @@ def test_upperdir_is_not_shown_and_no_base_of_what_was_typed(place: Path) -> Non
 
 
 @pytest.mark.parametrize("files", [None, 64], ids=["as-is", "64-descriptors"])
-def test_five_hundred_layers(place: Path, files: int | None) -> None:
+def test_five_hundred_layers_are_served(place: Path, files: int | None) -> None:
     """Far more than mount(2) takes, in bytes, and than the process may open."""
     layers: list[Layer] = [{b"unikernel/other": File(b"%d" % n)} for n in range(500)]
     layers[250] = {b"urunc.json": image.urunc_json()}
@@ -189,7 +189,7 @@ SHAPES = {
 
 @pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES.keys())
 @pytest.mark.parametrize("how", ["file", "stdin"])
-def test_mounts_as_json(place: Path, how: str, shape: Any) -> None:
+def test_each_form_of_mounts_is_served(place: Path, how: str, shape: Any) -> None:
     text = json.dumps(shape(overlay_mount(build_named(place)))).encode()
     if how == "stdin":
         with ready(place, "--mounts=-", stdin=text) as view:
@@ -200,7 +200,7 @@ def test_mounts_as_json(place: Path, how: str, shape: Any) -> None:
             assert_usual(view)
 
 
-def test_mounts_with_all_that_containerd_adds(place: Path) -> None:
+def test_options_that_containerd_adds_are_ignored(place: Path) -> None:
     mount = overlay_mount(
         build_named(place),
         "workdir=/snapshots/9/work", "upperdir=/snapshots/9/fs", "index=off", "volatile",
@@ -213,7 +213,7 @@ def test_mounts_with_all_that_containerd_adds(place: Path) -> None:
         assert (st.st_uid, st.st_gid) == (1000, 2000)
 
 
-def test_a_typed_idmap_comes_first(place: Path) -> None:
+def test_a_typed_idmap_replaces_that_of_the_mounts(place: Path) -> None:
     mount = overlay_mount(build_named(place), "uidmap=0:1000:10", "gidmap=0:2000:10")
     text = json.dumps([mount]).encode()
     with ready(place, "--mounts=-", "-o", "uidmap=0:7:1", stdin=text) as view:
@@ -221,7 +221,7 @@ def test_a_typed_idmap_comes_first(place: Path) -> None:
         assert (st.st_uid, st.st_gid) == (7, 2000)
 
 
-def test_mounts_say_which_marks_count(place: Path) -> None:
+def test_userxattr_in_mounts_selects_user_marks(place: Path) -> None:
     stack = Stack(
         [
             {b"unikernel": Dir(marks=(("opaque", b"y"),)), b"unikernel/kernel": File(KERNEL)},
@@ -239,7 +239,7 @@ def test_mounts_say_which_marks_count(place: Path) -> None:
 
 
 @pytest.mark.parametrize("name", [b"a b", b"a\\,b", b"<&>", "ü".encode()], ids=ascii)
-def test_names_in_mounts(place: Path, name: bytes) -> None:
+def test_layers_in_mounts_may_have_any_name(place: Path, name: bytes) -> None:
     layers = [escape(layer) for layer in build_named(place, name)]
     text = json.dumps([overlay_mount(layers)]).encode()
     with ready(place, "--mounts=-", stdin=text) as view:
@@ -255,7 +255,7 @@ def test_a_bind_is_one_layer(place: Path) -> None:
         assert (view.root / "k").read_bytes() == KERNEL
 
 
-def test_relative_mounts_start_at_the_upperdir(place: Path) -> None:
+def test_relative_layers_of_mounts_start_at_the_upperdir(place: Path) -> None:
     """Two above it, as containerd lays snapshots out; not at the working directory."""
     layers = image.usual().build(place / "snapshots")
     for index, layer in enumerate(layers):
@@ -267,7 +267,7 @@ def test_relative_mounts_start_at_the_upperdir(place: Path) -> None:
         assert_usual(view)
 
 
-def test_relative_mounts_with_a_base(place: Path) -> None:
+def test_relative_layers_of_mounts_may_have_a_basedir(place: Path) -> None:
     build_named(place)
     text = json.dumps([overlay_mount([b"0", b"1", b"2"])]).encode()
     with ready(place, "--mounts=-", "-o", f"basedir={place}/layers", stdin=text) as view:
@@ -294,7 +294,7 @@ def overlay(
 
 
 @pytest.mark.parametrize("name", [n for n in NAMES if len(n) < 255], ids=ascii)
-def test_an_overlay_that_is_mounted(place: Path, name: bytes) -> None:
+def test_the_layers_of_a_mounted_overlay_are_served(place: Path, name: bytes) -> None:
     layers = build_named(place, name)
     with overlay(place / "overlay", layers) as source, ready(place, source=source) as view:
         assert_usual(view)
@@ -303,7 +303,7 @@ def test_an_overlay_that_is_mounted(place: Path, name: bytes) -> None:
 
 @pytest.mark.parametrize("name", [n for n in NAMES if len(n) < 200], ids=ascii)
 @pytest.mark.parametrize("form", ["lowerdir", "lowerdir+"])
-def test_an_overlay_that_newer_tools_mounted(place: Path, form: str, name: bytes) -> None:
+def test_an_overlay_mounted_by_fsconfig_is_served(place: Path, form: str, name: bytes) -> None:
     layers = build_named(place, name)
     at = place / "overlay"
     at.mkdir()
@@ -324,7 +324,7 @@ def test_an_overlay_that_newer_tools_mounted(place: Path, form: str, name: bytes
         namespace.unmount(str(at))
 
 
-def test_an_overlay_of_containerds(place: Path) -> None:
+def test_relative_layers_of_containerds_overlay_are_found(place: Path) -> None:
     """With names relative to where it was mounted, and an upper layer, which is not the image's."""
     snapshots = place / "snapshots"
     for index, layer in enumerate(image.usual().layers):
@@ -339,7 +339,7 @@ def test_an_overlay_of_containerds(place: Path) -> None:
             assert_usual(view)
 
 
-def test_relative_layers_without_an_upper_say_nothing(place: Path) -> None:
+def test_relative_layers_without_an_upperdir_are_not_applicable(place: Path) -> None:
     build_named(place)
     (place / "view").mkdir()
     with overlay(place / "overlay", [b"0", b"1", b"2"], cwd=place / "layers") as source:
@@ -349,7 +349,7 @@ def test_relative_layers_without_an_upper_say_nothing(place: Path) -> None:
             assert_usual(view)
 
 
-def test_layers_of_another_place_lead_nowhere(place: Path) -> None:
+def test_layers_that_lead_nowhere_are_not_applicable(place: Path) -> None:
     layers = build_named(place)
     (place / "view").mkdir()
     with overlay(place / "overlay", layers) as source:
@@ -375,7 +375,7 @@ def test_a_directory_of_an_overlay_is_a_directory(place: Path) -> None:
 
 
 @pytest.mark.parametrize("how", ["absolute", "relative", "link"])
-def test_a_directory(place: Path, how: str) -> None:
+def test_a_directory_is_one_layer(place: Path, how: str) -> None:
     stack = Stack([{b"urunc.json": image.urunc_json("/k"), b"k": File(KERNEL)}])
     stack.build(place / "layers")
     (place / "link").symlink_to("layers/0")
@@ -399,7 +399,7 @@ def make_bundle(place: Path, annotations: object = None, path: object = "rootfs"
     return bundle
 
 
-def test_a_bundle_with_an_overlay(place: Path) -> None:
+def test_a_bundle_with_an_overlay_is_served(place: Path) -> None:
     bundle = make_bundle(place)
     layers = build_named(place)
     with overlay(bundle / "rootfs", layers), ready(place, f"--bundle={bundle}") as view:
@@ -407,7 +407,7 @@ def test_a_bundle_with_an_overlay(place: Path) -> None:
 
 
 @pytest.mark.parametrize("path", ["absolute", "dots", "relative-bundle"])
-def test_a_bundles_rootfs_however_it_is_written(place: Path, path: str) -> None:
+def test_a_bundles_rootfs_may_be_written_in_any_way(place: Path, path: str) -> None:
     written = {"absolute": str(place / "bundle/rootfs"), "dots": "../bundle/./rootfs"}
     bundle = make_bundle(place, path=written.get(path, "rootfs"))
     layers = build_named(place)
@@ -417,7 +417,7 @@ def test_a_bundles_rootfs_however_it_is_written(place: Path, path: str) -> None:
             assert_usual(view)
 
 
-def test_a_bundle_with_a_bind(place: Path) -> None:
+def test_a_bundle_with_a_bind_is_one_layer(place: Path) -> None:
     """As containerd mounts an image of one layer."""
     bundle = make_bundle(place)
     stack = Stack([{b"urunc.json": image.urunc_json("/k"), b"k": File(KERNEL)}])
@@ -428,7 +428,7 @@ def test_a_bundle_with_a_bind(place: Path) -> None:
     namespace.unmount(str(bundle / "rootfs"))
 
 
-def test_whole_annotations_are_all(place: Path) -> None:
+def test_complete_annotations_replace_urunc_json(place: Path) -> None:
     """As they are, never decoded; urunc.json is not even looked at."""
     boot = image.configuration("/etc/hostname", "unikernel/notes")
     bundle = make_bundle(place, {**boot, "another": "one"})
@@ -438,14 +438,14 @@ def test_whole_annotations_are_all(place: Path) -> None:
         assert tree(view.root) == expected
 
 
-def test_whole_annotations_name_no_initrd(place: Path) -> None:
+def test_complete_annotations_without_initrd_show_none(place: Path) -> None:
     bundle = make_bundle(place, image.configuration())
     layers = build_named(place)
     with overlay(bundle / "rootfs", layers), ready(place, f"--bundle={bundle}") as view:
         assert tree(view.root) == {"urunc.json", "unikernel/", KERNEL_PATH}
 
 
-def test_whole_annotations_need_no_configuration(place: Path) -> None:
+def test_complete_annotations_need_no_urunc_json(place: Path) -> None:
     bundle = make_bundle(place, image.configuration("/k"))
     layers = Stack([{b"urunc.json": File(b"no JSON")}, {b"k": File(KERNEL)}]).build(place / "l")
     with overlay(bundle / "rootfs", layers), ready(place, f"--bundle={bundle}") as view:
@@ -456,7 +456,7 @@ def test_whole_annotations_need_no_configuration(place: Path) -> None:
 
 
 @pytest.mark.parametrize("missing", ["unikernelType", "hypervisor", "binary", "empty", "none"])
-def test_annotations_in_part_are_nothing(place: Path, missing: str) -> None:
+def test_incomplete_annotations_are_ignored(place: Path, missing: str) -> None:
     """All or nothing: the initrd of the annotations does not count either."""
     boot = image.configuration("/etc/hostname", "/etc/hostname")
     if missing == "empty":
@@ -471,7 +471,7 @@ def test_annotations_in_part_are_nothing(place: Path, missing: str) -> None:
         assert_usual(view)
 
 
-def test_options_replace_what_annotations_say(place: Path) -> None:
+def test_options_replace_annotations(place: Path) -> None:
     bundle = make_bundle(place, image.configuration("/nowhere", "/" + INITRD_PATH))
     layers = build_named(place)
     with overlay(bundle / "rootfs", layers):
@@ -479,7 +479,7 @@ def test_options_replace_what_annotations_say(place: Path) -> None:
             assert tree(view.root) == USUAL_TREE
 
 
-def test_a_bundle_with_nothing_mounted(place: Path) -> None:
+def test_a_bundle_with_nothing_mounted_is_not_applicable(place: Path) -> None:
     bundle = make_bundle(place)
     (place / "view").mkdir()
     finished = call(f"--bundle={bundle}", "none", place / "view")
@@ -489,7 +489,7 @@ def test_a_bundle_with_nothing_mounted(place: Path) -> None:
     refused(finished, "ENOTAPPLICABLE", 32, "nothing is mounted at")
 
 
-def test_a_bundle_with_a_whole_filesystem(place: Path) -> None:
+def test_a_bundle_with_a_whole_filesystem_is_not_applicable(place: Path) -> None:
     """As of a block snapshotter."""
     bundle = make_bundle(place)
     (place / "view").mkdir()
@@ -511,7 +511,7 @@ def test_a_bundle_with_a_whole_filesystem(place: Path) -> None:
     ],
     ids=" ".join,
 )
-def test_two_forms_at_once(place: Path, forms: list[str]) -> None:
+def test_two_forms_at_once_are_a_usage_error(place: Path, forms: list[str]) -> None:
     (place / "view").mkdir()
     refused(call(*forms, "none", place / "view"), "EUSAGE", 1, "one place: both")
 

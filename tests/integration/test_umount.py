@@ -47,13 +47,13 @@ def ended(view: View) -> None:
 
 
 @pytest.mark.parametrize("slash", ["", "/", "//"])
-def test_a_live_one(place: Path, option: bytes, slash: str) -> None:
+def test_a_live_view_is_unmounted(place: Path, option: bytes, slash: str) -> None:
     with View(place / "view", "-o", option) as view:
         clean(umount(f"{view.root}{slash}"))
         ended(view)
 
 
-def test_by_other_names(place: Path, option: bytes) -> None:
+def test_a_view_is_unmounted_by_any_path_to_it(place: Path, option: bytes) -> None:
     """Relative, and through a symlink to it, or above it."""
     (place / "link").symlink_to("view")
     (place / "above").symlink_to(place)
@@ -63,21 +63,21 @@ def test_by_other_names(place: Path, option: bytes) -> None:
             ended(view)
 
 
-def test_a_dead_one(place: Path, option: bytes) -> None:
+def test_a_dead_view_is_unmounted(place: Path, option: bytes) -> None:
     with View(place / "view", "-o", option) as view:
         kill(view)
         clean(umount(f"{view.root}/"))
         assert machine.mounts_at(view.root) == []
 
 
-def test_a_stopped_one(place: Path, option: bytes) -> None:
+def test_a_stopped_view_is_unmounted(place: Path, option: bytes) -> None:
     with View(place / "view", "-o", option) as view:
         with stopped(view):
             clean(umount(view.root))
             ended(view)
 
 
-def test_again_and_where_nothing_is(place: Path, option: bytes) -> None:
+def test_umount_succeeds_where_no_view_is(place: Path, option: bytes) -> None:
     with View(place / "view", "-o", option) as view:
         for _ in range(3):
             clean(umount(view.root))
@@ -89,7 +89,7 @@ def test_again_and_where_nothing_is(place: Path, option: bytes) -> None:
     clean(umount(place / "file/below"))
 
 
-def test_several(place: Path, option: bytes) -> None:
+def test_several_views_are_unmounted(place: Path, option: bytes) -> None:
     views = [View(place / f"view-{n}", "-o", option) for n in range(3)]
     with views[0], views[1], views[2]:
         kill(views[1])
@@ -98,7 +98,7 @@ def test_several(place: Path, option: bytes) -> None:
         ended(views[2])
 
 
-def test_all_that_are_stacked(place: Path, option: bytes) -> None:
+def test_all_views_of_a_stack_are_unmounted(place: Path, option: bytes) -> None:
     with View(place / "view", "-o", option) as view, View(place / "other", "-o", option) as other:
         for _ in range(2):
             namespace.mount(str(other.root), str(view.root), None, MS_BIND)
@@ -107,7 +107,7 @@ def test_all_that_are_stacked(place: Path, option: bytes) -> None:
         ended(view)
 
 
-def test_what_is_below_stays(place: Path, option: bytes) -> None:
+def test_a_filesystem_below_a_view_stays(place: Path, option: bytes) -> None:
     (place / "view").mkdir()
     with namespace.tmpfs(str(place / "view")):
         (place / "view/file").touch()
@@ -122,7 +122,7 @@ def test_what_is_below_stays(place: Path, option: bytes) -> None:
         assert os.listdir(place / "view") == ["file"]
 
 
-def test_some_fail(place: Path, option: bytes) -> None:
+def test_the_status_says_whether_some_or_all_failed(place: Path, option: bytes) -> None:
     with View(place / "view", "-o", option) as view:
         finished = umount("/proc", view.root)
         assert (finished.status, finished.stderr.count("\n")) == (64, 1)
@@ -148,7 +148,7 @@ def elsewhere() -> Iterator[Path]:
             copy.stdin.close()
 
 
-def test_another_namespace_has_it(place: Path, option: bytes) -> None:
+def test_umount_ends_a_view_that_another_namespace_has(place: Path, option: bytes) -> None:
     with View(place / "view", "-o", option) as view, elsewhere() as root:
         inside = Path(f"{root}{view.root}")
         assert (inside / KERNEL_PATH).read_bytes() == KERNEL
@@ -159,7 +159,7 @@ def test_another_namespace_has_it(place: Path, option: bytes) -> None:
             os.statvfs(inside)
 
 
-def test_a_file_of_it_is_bound(place: Path, option: bytes) -> None:
+def test_umount_ends_a_view_with_a_bound_file(place: Path, option: bytes) -> None:
     """As urunc binds artifacts. Who has the file open reads on, where the kernel reads it."""
     (place / "file").touch()
     with View(place / "view", "-o", option) as view:
@@ -177,7 +177,7 @@ def test_a_file_of_it_is_bound(place: Path, option: bytes) -> None:
         assert machine.mounts() == []
 
 
-def test_it_is_mounted_elsewhere_here(place: Path, option: bytes) -> None:
+def test_a_copy_in_the_same_namespace_goes_on(place: Path, option: bytes) -> None:
     """There it goes on, until it is unmounted there as well."""
     (place / "copy").mkdir()
     with View(place / "view", "-o", option) as view:
@@ -190,7 +190,7 @@ def test_it_is_mounted_elsewhere_here(place: Path, option: bytes) -> None:
 
 
 @pytest.mark.parametrize("how", ["foreground", "lifeline"])
-def test_with_somebody_who_holds_it(place: Path, option: bytes, how: str) -> None:
+def test_the_supervisor_ends_with_the_view(place: Path, option: bytes, how: str) -> None:
     """The other process ends with the view."""
     reader, writer = os.pipe()
     words = [f"--lifeline={reader}"] if how == "lifeline" else []
@@ -208,7 +208,7 @@ def test_with_somebody_who_holds_it(place: Path, option: bytes, how: str) -> Non
         os.close(writer)
 
 
-def test_a_file_that_is_mapped(place: Path, option: bytes) -> None:
+def test_a_view_with_a_mapped_file_is_unmounted(place: Path, option: bytes) -> None:
     """It stays mapped; the mount goes when that does."""
     with View(place / "view", "-o", option) as view:
         with open(view.root / INITRD_PATH, "rb") as file:
@@ -221,7 +221,7 @@ def test_a_file_that_is_mapped(place: Path, option: bytes) -> None:
         mapping.close()
 
 
-def test_the_way_there_hangs(place: Path) -> None:
+def test_a_path_that_never_answers_is_a_timeout(place: Path) -> None:
     """A mountpoint on a filesystem that never answers."""
     with machine.silent_fuse(place / "silent") as silent:
         start = time.monotonic()
@@ -231,7 +231,7 @@ def test_the_way_there_hangs(place: Path) -> None:
     assert "timed out after 10 s looking up the path" in finished.stderr
 
 
-def test_neighbours_that_hang(place: Path, option: bytes) -> None:
+def test_neighbours_that_hang_do_not_delay_umount(place: Path, option: bytes) -> None:
     """Nothing is asked of what else is mounted."""
     with machine.silent_fuse(place / "silent"), View(place / "other", "-o", option) as other:
         with stopped(other), View(place / "view", "-o", option) as view:
@@ -266,7 +266,7 @@ def test_a_new_view_is_left_alone(place: Path, option: bytes) -> None:
         ended(view)
 
 
-def test_without_privilege(place: Path, option: bytes) -> None:
+def test_umount_without_privilege_fails(place: Path, option: bytes) -> None:
     with View(place / "view", "-o", option) as view:
         finished = umount(view.root, user="nobody")
         assert (finished.status, finished.stdout) == (32, "")
@@ -274,7 +274,7 @@ def test_without_privilege(place: Path, option: bytes) -> None:
         assert (view.root / KERNEL_PATH).read_bytes() == KERNEL
 
 
-def test_many_callers_at_once(place: Path, option: bytes) -> None:
+def test_callers_at_once_all_succeed(place: Path, option: bytes) -> None:
     for _ in range(5):
         with View(place / "view", "-o", option) as view:
             command = [program("viewfsctl"), "umount", view.root]
@@ -283,7 +283,7 @@ def test_many_callers_at_once(place: Path, option: bytes) -> None:
             ended(view)
 
 
-def test_the_plain_umount_works_too(place: Path, option: bytes) -> None:
+def test_plain_umount_ends_a_view(place: Path, option: bytes) -> None:
     with View(place / "view", "-o", option) as view:
         assert run("umount", view.root).status == 0
         view.wait_gone()

@@ -90,7 +90,7 @@ def same_as_the_kernel(at: Path, place: Path) -> Finished:
 SILENCE = Finished(0, "", "")
 
 
-def test_a_user_mounts(place: Path, at: Path, option: bytes) -> None:
+def test_a_user_mounts_a_view(place: Path, at: Path, option: bytes) -> None:
     with mounted(at, option, source="label") as view:
         assert view.ready["passthrough"] is False
         assert view.mount.type == "fuse.urunc-viewfs"
@@ -105,7 +105,7 @@ def test_a_user_mounts(place: Path, at: Path, option: bytes) -> None:
 
 
 @pytest.mark.parametrize("label", ["a,b", "a\\,ro,suid", "\\", ",", 'it\'s "my"\n label', "x" * 900])
-def test_any_label(at: Path, option: bytes, label: str) -> None:
+def test_a_label_is_not_taken_for_options(at: Path, option: bytes, label: str) -> None:
     """Which must not be taken for options."""
     with mounted(at, option, source=label) as view:
         assert view.mount.source == label.encode()
@@ -119,7 +119,9 @@ def others_may(place: Path, text: str) -> None:
 
 
 @pytest.mark.parametrize("permitted", [True, False])
-def test_other_users(place: Path, at: Path, option: bytes, permitted: bool) -> None:
+def test_other_users_read_only_where_fuse_conf_permits_it(
+    place: Path, at: Path, option: bytes, permitted: bool
+) -> None:
     others_may(place, "user_allow_other\n" if permitted else "")
     try:
         with mounted(at, option) as view:
@@ -135,7 +137,7 @@ def test_other_users(place: Path, at: Path, option: bytes, permitted: bool) -> N
 
 
 @pytest.mark.parametrize("command", [["umount"], ["fusermount3", "-u"]])
-def test_a_user_unmounts(at: Path, option: bytes, command: list[str]) -> None:
+def test_a_user_unmounts_by_fusermount3(at: Path, option: bytes, command: list[str]) -> None:
     with mounted(at, option):
         assert as_user(*command, at) == SILENCE
 
@@ -150,7 +152,7 @@ def test_a_user_unmounts_by_viewfsctl(at: Path, option: bytes, alive: bool) -> N
     assert machine.mounts() == []
 
 
-def test_a_user_mounts_the_same_again(place: Path, at: Path, option: bytes) -> None:
+def test_a_user_finds_the_same_view_again(place: Path, at: Path, option: bytes) -> None:
     for _ in range(2):
         assert attempt(at, option + b",id=one").status == 0
         assert len(machine.mounts()) == 1
@@ -158,7 +160,7 @@ def test_a_user_mounts_the_same_again(place: Path, at: Path, option: bytes) -> N
     assert as_user("fusermount3", "-u", at) == SILENCE
 
 
-def test_by_the_mount_helper(place: Path, at: Path, option: bytes) -> None:
+def test_a_user_mounts_by_the_mount_helper(place: Path, at: Path, option: bytes) -> None:
     assert as_user(program("mount.urunc-viewfs"), "label", at, "-o", option) == SILENCE
     assert same_as_the_kernel(at, place) == SILENCE
     assert as_user("fusermount3", "-u", at) == SILENCE
@@ -178,14 +180,14 @@ def test_a_dead_view_is_replaced(place: Path, at: Path, option: bytes) -> None:
 # Its end in other ways: none may be unmounted without fusermount3
 
 
-def test_a_signal_ends_it(at: Path, option: bytes) -> None:
+def test_a_signal_ends_a_users_view(at: Path, option: bytes) -> None:
     with mounted(at, option, foreground=True, expected=["CAP_SYS_ADMIN"]) as view:
         view.process.send_signal(signal.SIGINT)
         view.wait_gone()
         assert machine.mounts() == []
 
 
-def test_the_lifeline_ends_it(at: Path, option: bytes) -> None:
+def test_a_lifeline_ends_a_users_view(at: Path, option: bytes) -> None:
     reader, writer = os.pipe()
     words = [f"--lifeline={reader}", "-o", option, "none", at]
     assert call(*words, wrapper=USER, pass_fds=[reader]).status == 0
@@ -200,7 +202,7 @@ def test_a_failure_after_the_mount_leaves_nothing(at: Path, option: bytes) -> No
 
 
 @pytest.mark.parametrize("written", ["link", "view/"])
-def test_a_mount_that_a_dead_server_left(
+def test_a_mount_that_a_dead_server_left_is_removed(
     place: Path, at: Path, option: bytes, written: str
 ) -> None:
     (place / "link").symlink_to("view")
@@ -212,30 +214,30 @@ def test_a_mount_that_a_dead_server_left(
 # Refused
 
 
-def test_only_with_userxattr(at: Path, option: bytes) -> None:
+def test_a_user_must_give_userxattr(at: Path, option: bytes) -> None:
     finished = attempt(at, option.removesuffix(b",userxattr"))
     refused(finished, "ESYSTEM", 2, "trusted.overlay.* marks cannot be read.*userxattr")
 
 
-def test_a_mountpoint_of_anothers(at: Path, option: bytes) -> None:
+def test_a_mountpoint_of_another_user_is_rejected(at: Path, option: bytes) -> None:
     os.chown(at, 0, 0)
     naming = f"^mount on '{at}': .*fusermount3, which failed: user has no write access"
     refused(attempt(at, option), "ESYSTEM", 2, naming)
 
 
-def test_without_fusermount3(at: Path, option: bytes) -> None:
+def test_a_missing_fusermount3_is_reported(at: Path, option: bytes) -> None:
     finished = attempt(at, option, env={"PATH": "/nowhere"})
     refused(finished, "ESYSTEM", 2, "fusermount3, which failed: No such file or directory$")
 
 
-def test_where_fusermount3_may_not_either(at: Path, option: bytes) -> None:
+def test_a_fusermount3_without_privilege_is_reported(at: Path, option: bytes) -> None:
     """As in a container, which runs without new privileges."""
     wrapper = [USER[0], "--no-new-privs", *USER[1:]]
     finished = call("-o", option, "--", "none", at, wrapper=wrapper)
     refused(finished, "ESYSTEM", 2, "fusermount3, which failed: mount failed: Operation not permitted")
 
 
-def test_a_device_of_anothers(at: Path, option: bytes) -> None:
+def test_a_device_that_the_user_cannot_open_is_reported(at: Path, option: bytes) -> None:
     os.chmod("/dev/fuse", 0o600)
     refused(attempt(at, option), "ESYSTEM", 2, "^/dev/fuse: Permission denied$")
 
@@ -243,7 +245,7 @@ def test_a_device_of_anothers(at: Path, option: bytes) -> None:
 # In a user namespace
 
 
-def test_in_a_user_namespace(place: Path, at: Path, option: bytes) -> None:
+def test_a_user_namespace_mounts_without_fusermount3(place: Path, at: Path, option: bytes) -> None:
     """There mount(2) itself is enough; for the outside the view does not exist."""
     (place / "kernel").write_bytes(KERNEL)
     script = """

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Every row of the table, put to the kernel and to the library.
 
-test_kernel proves the table and the oracle; test_view holds li-resolve against the kernel over the
-same directories, at the row's own paths and at every other path that the layers have.
+test_the_kernel_does_what_the_row_says proves the table and the oracle;
+test_a_view_does_what_the_row_says holds li-resolve against the kernel over the same directories, at
+the row's own paths and at every other path that the layers have.
 """
 
 from __future__ import annotations
@@ -74,14 +75,14 @@ def need_resolver() -> None:
         skipping.skip(f"{resolver.program()} is not built (VIEWFS_BUILD names the build directory)")
 
 
-def test_table_is_whole() -> None:
+def test_the_table_has_every_row() -> None:
     numbers = {int(case.ident.split("-")[1]) for case in CASES}
     assert numbers == set(range(1, ROWS + 1))
     assert len({case.ident for case in CASES}) == len(CASES)
 
 
 @EVERY_CASE
-def test_kernel(case: Case, layer_directory: Path) -> None:
+def test_the_kernel_does_what_the_row_says(case: Case, layer_directory: Path) -> None:
     with built(case, layer_directory) as layers:
         if case.unprivileged:
             wrong = namespace.in_user_namespace(
@@ -111,20 +112,24 @@ def check_view(
 
 
 @pytest.mark.parametrize("case", PRIVILEGED, ids=lambda case: case.ident)
-def test_view(case: Case, layer_directory: Path) -> None:
+def test_a_view_does_what_the_row_says(case: Case, layer_directory: Path) -> None:
     check_view(case, layer_directory)
 
 
 @pytest.mark.parametrize("error", ["ENOSYS", "EPERM"])
 @pytest.mark.parametrize("case", PRIVILEGED, ids=lambda case: case.ident)
-def test_view_without_openat2(case: Case, error: str, layer_directory: Path) -> None:
+def test_a_view_does_what_the_row_says_without_openat2(
+    case: Case, error: str, layer_directory: Path
+) -> None:
     check_view(case, layer_directory, wrapper=comparison.without_openat2(error))
 
 
 @pytest.mark.parametrize(
     "case", [case for case in PRIVILEGED if case.userxattr], ids=lambda case: case.ident
 )
-def test_view_in_a_user_namespace(case: Case, layer_directory: Path) -> None:
+def test_a_view_does_what_the_row_says_in_a_user_namespace(
+    case: Case, layer_directory: Path
+) -> None:
     check_view(case, layer_directory, within=comparison.in_user_namespace)
 
 
@@ -137,7 +142,7 @@ WITHOUT_PRIVILEGE = {
 
 @pytest.mark.parametrize("way", WITHOUT_PRIVILEGE)
 @pytest.mark.parametrize("case", UNPRIVILEGED, ids=lambda case: case.ident)
-def test_view_refuses_without_privilege(case: Case, way: str, layer_directory: Path) -> None:
+def test_trusted_marks_require_privilege(case: Case, way: str, layer_directory: Path) -> None:
     need_resolver()
     wrapper = WITHOUT_PRIVILEGE[way]
     with built(case, layer_directory) as layers:

@@ -181,7 +181,7 @@ ROWS = [
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: ascii(row.options)[2:-1])
-def test_row(row: Row, both: Both) -> None:
+def test_each_row_is_read_as_the_kernel_reads_it(row: Row, both: Both) -> None:
     both.ordered.make([b"a", b"b", b"c"])
     layers = row.kernel if isinstance(row.kernel, list) else []
     if row.ours is None or row.ours == row.kernel:
@@ -264,7 +264,7 @@ def agree(both: Both, ours: Layers, options: bytes | Settings, alone: Sequence[L
 
 @search.repeat(250)
 @given(options=option_strings.filter(is_tame))
-def test_any_string(both: Both, options: bytes) -> None:
+def test_any_option_string_is_read_as_the_kernel_reads_it(both: Both, options: bytes) -> None:
     alone = [both.typed(one) for one in split_options(options)]
     agree(both, both.typed(options), options, alone)
 
@@ -297,7 +297,9 @@ def meant(both: Both, options: Settings) -> Layers:
 
 @search.repeat(250)
 @given(options=settings_lists.filter(lambda options: all(value for _, value in options)))
-def test_any_settings(both: Both, options: list[tuple[bytes, bytes]]) -> None:
+def test_any_fsconfig_settings_are_read_as_the_kernel_reads_them(
+    both: Both, options: list[tuple[bytes, bytes]]
+) -> None:
     """By fsconfig(2), whose mounts mountinfo shows in another way."""
     decoded = [(key.decode(), value) for key, value in options]
     alone = [meant(both, [one]) for one in decoded]
@@ -328,7 +330,7 @@ def long_options(size: int) -> bytes:
     [(4095, {b"a", b"b", b"c", b"d"}), (4096, "EINVAL"), (4097, {b"a", b"b", b"c"})],
     ids=str,
 )
-def test_a_page_of_options(both: Both, size: int, kernel: str | set[bytes]) -> None:
+def test_options_beyond_a_page_are_not_cut(both: Both, size: int, kernel: str | set[bytes]) -> None:
     """mount(2) cuts the rest off without a word; for us there is no limit."""
     options = long_options(size)
     assert len(options) == size
@@ -339,7 +341,9 @@ def test_a_page_of_options(both: Both, size: int, kernel: str | set[bytes]) -> N
 
 @pytest.mark.parametrize(("size", "kernel"), [(255, {b"a", b"b"}), (256, "EINVAL")], ids=str)
 @pytest.mark.parametrize("key", ["lowerdir", "lowerdir+"])
-def test_a_value_of_fsconfig(both: Both, key: str, size: int, kernel: str | set[bytes]) -> None:
+def test_long_fsconfig_values_are_not_cut(
+    both: Both, key: str, size: int, kernel: str | set[bytes]
+) -> None:
     both.ordered.make([b"a", b"b"])
     if key == "lowerdir":
         options = [(key, b"b:" + padded(b"a", size - 2))]
@@ -353,7 +357,7 @@ def test_a_value_of_fsconfig(both: Both, key: str, size: int, kernel: str | set[
 
 @pytest.mark.parametrize("count", [500, 501])
 @pytest.mark.parametrize("key", ["lowerdir", "lowerdir+"])
-def test_five_hundred_layers(both: Both, key: str, count: int) -> None:
+def test_five_hundred_layers_are_read_in_order(both: Both, key: str, count: int) -> None:
     layers = [b"%d" % number for number in range(count)]
     one_by_one = [(key, layer) for layer in layers]
     typed = b"lowerdir=" + b":".join(layers)
@@ -415,7 +419,9 @@ def chunks(layers: list[bytes], spell: Any) -> Iterator[list[bytes]]:
 @pytest.mark.parametrize(
     "spell", [by_string, by_string_one_by_one, by_settings, by_settings_one_by_one]
 )
-def test_every_byte(both: Both, spell: Any, pattern: str) -> None:
+def test_every_byte_of_a_name_is_read_as_the_kernel_reads_it(
+    both: Both, spell: Any, pattern: str
+) -> None:
     layers = patterned(pattern)
     if spell is by_string_one_by_one:  # which has no way to say some
         layers = [one for one in layers if b"," not in one and not one.endswith(b"\\")]
@@ -427,7 +433,7 @@ def test_every_byte(both: Both, spell: Any, pattern: str) -> None:
 
 
 @pytest.mark.parametrize("spell", [by_string, by_settings_one_by_one])
-def test_every_byte_in_one_name(both: Both, spell: Any) -> None:
+def test_one_name_may_hold_every_byte(both: Both, spell: Any) -> None:
     for whole in (EVERY, EVERY[::-1]):
         some = [b"a", whole, b"b"]
         assert both.kernel(spell(some), some) == set(some)
@@ -442,7 +448,7 @@ any_name = st.one_of(
 
 @search.repeat(100)
 @given(layers=st.lists(any_name, min_size=2, max_size=3, unique=True))
-def test_any_name(both: Both, layers: list[bytes]) -> None:
+def test_any_name_is_read_as_the_kernel_reads_it(both: Both, layers: list[bytes]) -> None:
     typed = by_string(layers)
     assert both.typed(typed).below(both.base) == layers
     assert both.kernel(typed, layers) == set(layers)
@@ -481,7 +487,7 @@ def listed(both: Both, options: Sequence[bytes], shape: str, ascii_only: bool = 
     order=st.randoms(use_true_random=False),
     shape=st.sampled_from(sorted(SHAPES)),
 )
-def test_any_mount(
+def test_any_mount_of_containerd_is_read_as_typed(
     both: Both, layers: list[bytes], others: list[bytes], order: Any, shape: str
 ) -> None:
     """As containerd mounts it: the options are joined with commas, and no name is escaped."""
@@ -495,7 +501,7 @@ def test_any_mount(
 
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("pattern", PATTERNS)
-def test_every_byte_listed(both: Both, pattern: str, shape: str) -> None:
+def test_every_byte_survives_json(both: Both, pattern: str, shape: str) -> None:
     layers = patterned(pattern)
     assert listed(both, [by_string(layers)], shape).below(both.base) == layers
     one_by_one = [b"lowerdir+=" + one for one in layers if b"," not in one]
@@ -504,7 +510,7 @@ def test_every_byte_listed(both: Both, pattern: str, shape: str) -> None:
 
 
 @pytest.mark.parametrize("ascii_only", [False, True])
-def test_every_letter_listed(both: Both, ascii_only: bool) -> None:
+def test_every_letter_survives_json(both: Both, ascii_only: bool) -> None:
     """However JSON writes it; "\\u2028" and "<" are what Go escapes on its own."""
     for letters in ("äöü", "空間", "\U0001f600", "\u2028<>&", "\x7f\x80", "\u00a0"):
         layers = [letters.encode(), b"b"]

@@ -17,7 +17,9 @@ HISTORIES = 150
 
 
 @pytest.mark.parametrize("on", ["memory", "disk"])
-def test_any_history(private_mounts: None, on: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_index_never_gives_a_wrong_answer(
+    private_mounts: None, on: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     parent, reason = scratch.find()
     if parent is None:
         skipping.skip(f"nowhere to make layers: {reason}")

@@ -84,7 +84,9 @@ def raw_lines(path: str = "/proc/self/mountinfo") -> list[bytes]:
 # ---------------------------------------------------------------------------- what is mounted where
 
 
-def test_five_hundred_long_names(ordered: OrderedLayers, sources: Sources) -> None:
+def test_a_line_of_five_hundred_long_names_is_read(
+    ordered: OrderedLayers, sources: Sources
+) -> None:
     """A line of a hundred thousand bytes, more than any buffer would have."""
     names = [b"%03d" % number + b"n" * (150 - len(ordered.base)) for number in range(500)]
     ordered.make_stack(names)
@@ -96,7 +98,9 @@ def test_five_hundred_long_names(ordered: OrderedLayers, sources: Sources) -> No
 
 
 @pytest.mark.parametrize("base", [b"plain", *ODD], ids=ascii)
-def test_containerds_short_names(ordered: OrderedLayers, sources: Sources, base: bytes) -> None:
+def test_relative_names_of_containerd_are_found(
+    ordered: OrderedLayers, sources: Sources, base: bytes
+) -> None:
     """Relative to the snapshots, which only the upper directory tells."""
     snapshots = os.path.join(ordered.base, base, b"snapshots")
     names = [base + b"/snapshots/%d/fs" % number for number in (2, 1)]
@@ -119,7 +123,9 @@ def test_containerds_short_names(ordered: OrderedLayers, sources: Sources, base:
         namespace.unmount(ordered.at)
 
 
-def test_names_without_a_base(ordered: OrderedLayers, sources: Sources) -> None:
+def test_relative_names_without_a_base_are_not_applicable(
+    ordered: OrderedLayers, sources: Sources
+) -> None:
     ordered.make_stack([b"a", b"b"])
     with ordered.mounted(b"lowerdir=a:b"):
         found = sources.layers(ordered.at)
@@ -128,7 +134,9 @@ def test_names_without_a_base(ordered: OrderedLayers, sources: Sources) -> None:
 
 
 @pytest.mark.parametrize("name", [EVERY_BYTE, *ODD], ids=lambda name: ascii(name)[:20])
-def test_an_odd_mountpoint(ordered: OrderedLayers, sources: Sources, name: bytes) -> None:
+def test_a_mountpoint_with_any_name_is_found(
+    ordered: OrderedLayers, sources: Sources, name: bytes
+) -> None:
     layers = below(ordered.base, b"a", b"b")
     ordered.make([b"a", b"b"])
     at = os.path.join(ordered.base, name)
@@ -140,7 +148,7 @@ def test_an_odd_mountpoint(ordered: OrderedLayers, sources: Sources, name: bytes
         assert list(sources.layers(at + b"/alone").paths) == [at + b"/alone"]
 
 
-def test_mounts_on_one_another(ordered: OrderedLayers, sources: Sources) -> None:
+def test_the_topmost_of_stacked_mounts_counts(ordered: OrderedLayers, sources: Sources) -> None:
     """The topmost one is what is there."""
     ordered.make([b"a", b"b", b"c"])
     at, (a, b, c) = ordered.at, below(ordered.base, b"a", b"b", b"c")
@@ -156,7 +164,9 @@ def test_mounts_on_one_another(ordered: OrderedLayers, sources: Sources) -> None
     assert list(sources.layers(at).paths) == [at]
 
 
-def test_a_bind_of_an_overlay(ordered: OrderedLayers, sources: Sources) -> None:
+def test_a_bind_of_an_overlay_is_the_overlay_or_a_directory(
+    ordered: OrderedLayers, sources: Sources
+) -> None:
     """Of the whole it is the overlay; of a directory in it, that directory."""
     ordered.make([b"a", b"b"])
     layers, other = below(ordered.base, b"a", b"b"), ordered.base + b"/other"
@@ -168,7 +178,7 @@ def test_a_bind_of_an_overlay(ordered: OrderedLayers, sources: Sources) -> None:
             assert list(sources.layers(other).paths) == [other]
 
 
-def test_an_overlay_that_only_a_descriptor_holds(ordered: OrderedLayers) -> None:
+def test_an_overlay_without_a_path_is_not_mistaken(ordered: OrderedLayers) -> None:
     """It has no path; the one that the kernel shows is another directory's."""
     ordered.make([b"a", b"b"])
     with mounted(ordered.at, lowerdir(below(ordered.base, b"a", b"b"))):
@@ -212,7 +222,9 @@ def elsewhere(at: bytes, options: bytes) -> Iterator[int]:
             process.stdin.close()
 
 
-def test_another_namespace(ordered: OrderedLayers, sources: Sources) -> None:
+def test_a_mount_of_another_namespace_is_a_directory(
+    ordered: OrderedLayers, sources: Sources
+) -> None:
     ordered.make([b"a", b"b"])
     at, layers = ordered.at, below(ordered.base, b"a", b"b")
     with elsewhere(at, lowerdir(layers)) as process:
@@ -262,7 +274,7 @@ def namespaces() -> Iterator[str]:
                 yield process
 
 
-def test_lines_of_this_machine(readers: Readers) -> None:
+def test_the_lines_of_this_machine_are_read_as_libmount_reads_them(readers: Readers) -> None:
     found = set(raw_lines())
     for process in namespaces():
         with suppress(OSError):
@@ -272,7 +284,9 @@ def test_lines_of_this_machine(readers: Readers) -> None:
 
 
 @pytest.mark.parametrize("name", [EVERY_BYTE, *ODD], ids=lambda name: ascii(name)[:20])
-def test_lines_of_odd_mounts(ordered: OrderedLayers, readers: Readers, name: bytes) -> None:
+def test_the_lines_of_odd_mounts_are_read_as_libmount_reads_them(
+    ordered: OrderedLayers, readers: Readers, name: bytes
+) -> None:
     """With the name as source, mountpoint, root of a bind and layer, by both system calls."""
     ordered.make([name, b"a"])
     at, layers = ordered.at, below(ordered.base, name, b"a")
@@ -319,7 +333,7 @@ lines = _lines()
 
 @search.repeat(150)
 @given(line=lines.filter(lambda line: not line.endswith(b"\r")))  # libmount drops it
-def test_any_line(readers: Readers, line: bytes) -> None:
+def test_any_line_is_read_as_libmount_reads_it(readers: Readers, line: bytes) -> None:
     readers.agree(line)
 
 
@@ -348,7 +362,9 @@ NUMBERS = re.compile(rb"[0-9]+ [0-9]+ [0-9]+:[0-9]+ ")
 
 @search.repeat(250)
 @given(line=mutated())
-def test_any_broken_line(readers: Readers, line: bytes) -> None:
+def test_any_broken_line_is_rejected_or_read_as_libmount_reads_it(
+    readers: Readers, line: bytes
+) -> None:
     """We refuse it, or read what libmount reads."""
     ours, libmount = readers.read(line)
     assert ours is None or ours == libmount or is_strange(line)

@@ -157,7 +157,7 @@ def test_nothing_is_caught_without_a_mutant(
 
 
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)
-def test_mutant_is_caught(
+def test_each_mutant_is_caught(
     mutant: Mutant,
     table: list[Known],
     drawn: list[Known],
@@ -175,7 +175,7 @@ HISTORIES = 100
 
 
 @pytest.mark.parametrize("mutant", INDEX_MUTANTS, ids=lambda mutant: mutant.name)
-def test_index_mutant_is_caught(
+def test_each_mutant_of_the_index_is_caught(
     mutant: Mutant,
     directory: Path,
     compiler: list[str],

@@ -54,32 +54,38 @@ def tally(capsys: pytest.CaptureFixture[str]) -> Iterator[search.Tally]:
         print(f"\n{counted}")
 
 
-def test_any_stack(directory: Path, tally: search.Tally) -> None:
+def test_any_stack_is_merged_as_the_kernel_does(directory: Path, tally: search.Tally) -> None:
     compare = comparison.Comparer(directory, programs=True)
     search.search(compare, tally, search.chosen_stacks(STACKS))
 
 
-def test_any_stack_on_a_disk(layer_directory: Path, tally: search.Tally) -> None:
+def test_any_stack_on_a_disk_is_merged_as_the_kernel_does(
+    layer_directory: Path, tally: search.Tally
+) -> None:
     need_programs()
     compare = comparison.Comparer(layer_directory, programs=True)
     search.search(compare, tally, search.chosen_stacks(STACKS) // 20)
 
 
 @pytest.mark.parametrize("error", ["ENOSYS", "EPERM"])
-def test_any_stack_without_openat2(error: str, directory: Path, tally: search.Tally) -> None:
+def test_any_stack_is_merged_as_the_kernel_does_without_openat2(
+    error: str, directory: Path, tally: search.Tally
+) -> None:
     """As on an old kernel, and under a seccomp filter that does not know the call."""
     compare = comparison.Comparer(directory, wrapper=comparison.without_openat2(error))
     search.search(compare, tally, search.chosen_stacks(STACKS) // 10)
 
 
-def test_any_stack_in_a_user_namespace(directory: Path, tally: search.Tally) -> None:
+def test_any_stack_is_merged_as_the_kernel_does_in_a_user_namespace(
+    directory: Path, tally: search.Tally
+) -> None:
     """As a rootless containerd has it; of other owners, root reads there what anybody may."""
     compare = comparison.Comparer(directory, within=comparison.in_user_namespace)
     search.search(compare, tally, search.chosen_stacks(STACKS) // 10, userxattr=st.just(True))
 
 
 @pytest.mark.parametrize("kept", KEPT, ids=lambda kept: kept.name)
-def test_regression(kept: Kept, layer_directory: Path) -> None:
+def test_no_kept_mismatch_returns(kept: Kept, layer_directory: Path) -> None:
     need_programs()
     _, found = comparison.Comparer(layer_directory, programs=True)(kept.sample)
     assert not found, "\n".join(map(str, found))
@@ -88,7 +94,7 @@ def test_regression(kept: Kept, layer_directory: Path) -> None:
 @pytest.mark.parametrize(
     "kept", [kept for kept in KEPT if kept.sample.userxattr], ids=lambda kept: kept.name
 )
-def test_regression_in_a_user_namespace(kept: Kept, layer_directory: Path) -> None:
+def test_no_kept_mismatch_returns_in_a_user_namespace(kept: Kept, layer_directory: Path) -> None:
     need_programs()
     compare = comparison.Comparer(layer_directory, within=comparison.in_user_namespace)
     _, found = compare(kept.sample)
@@ -98,7 +104,7 @@ def test_regression_in_a_user_namespace(kept: Kept, layer_directory: Path) -> No
 # ------------------------------------------------------------------------------ the search itself
 
 
-def test_a_seed_is_a_run() -> None:
+def test_a_seed_repeats_a_run() -> None:
     assert search.collect(60, 7) == search.collect(60, 7)
     assert search.collect(60, 7) != search.collect(60, 8)
 
@@ -133,7 +139,7 @@ def test_both_modes_are_drawn() -> None:
     assert {sample.userxattr for sample in search.collect(60, 7)} == {False, True}
 
 
-def test_long_form(directory: Path) -> None:
+def test_the_long_form_prints_its_tally_and_seed(directory: Path) -> None:
     program = Path(__file__).with_name("long")
     line = f"oracle: 20 stacks, {{}} comparisons, 0 mismatches, seed 5\n"
     finished = subprocess.run(

@@ -21,7 +21,7 @@ VOCABULARY = {name: getattr(stack, name) for name in dir(stack)}
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.ident)
-def test_a_printed_stack_makes_it_again(case) -> None:
+def test_a_printed_stack_evaluates_to_the_same_stack(case) -> None:
     assert eval(repr(case.stack), dict(VOCABULARY)) == case.stack
 
 
@@ -51,7 +51,7 @@ def test_every_kind_can_have_the_longest_name(layer_directory: Path) -> None:
     assert [stat.S_IFMT(mode) for mode in modes] == formats
 
 
-def test_strange_layer_directories(layer_directory: Path) -> None:
+def test_layer_directories_may_have_any_name(layer_directory: Path) -> None:
     """Every character that the option string or mountinfo treats specially."""
     layers = []
     names = [b"a:b", b"a,b", b"a\\b", b"a b", b"a\nb", b"a=\t#\xff", b"\\", b":,"]
@@ -64,14 +64,14 @@ def test_strange_layer_directories(layer_directory: Path) -> None:
             assert kernel.resolve(b"f%d" % index).content == os.path.basename(root)
 
 
-def test_a_single_layer(layer_directory: Path) -> None:
+def test_a_single_layer_can_be_mounted(layer_directory: Path) -> None:
     layers = stack.Stack([{b"f": stack.File(b"x")}]).build(layer_directory)
     with overlay.Overlay(layers, layer_directory) as kernel:
         assert kernel.resolve(b"f").content == b"x"
         assert kernel.names(b"/") == {b"f"}
 
 
-def test_as_many_layers_as_the_kernel_takes(layer_directory: Path) -> None:
+def test_the_kernels_most_layers_can_be_mounted(layer_directory: Path) -> None:
     tower = stack.Stack([{b"f%d" % index: stack.File(b"x")} for index in range(500)])
     layers = tower.build(layer_directory)
     with overlay.Overlay(layers, layer_directory) as kernel:
@@ -110,7 +110,7 @@ def test_a_user_namespace_gives_its_result_and_its_errors(private_mounts: None) 
         namespace.in_user_namespace(lambda: 1 // 0)
 
 
-def test_li_resolve_lines() -> None:
+def test_lines_of_li_resolve_are_parsed() -> None:
     assert resolver.parse(b'{"error":"ENOENT"}') == Result(error="ENOENT")
     line = (
         b'{"type":"file","mode":420,"uid":1,"gid":2,"size":2,"mtime_ns":7,"rdev":[0,0],'
@@ -133,7 +133,7 @@ OPENAT2 += f"print(libc.syscall({overlay.SYS_OPENAT2}, -1, None, None, 0), ctype
 
 
 @pytest.mark.parametrize("error", ["ENOSYS", "EPERM"])
-def test_openat2_is_taken_away(error: str) -> None:
+def test_openat2_fails_as_asked(error: str) -> None:
     command = [*comparison.without_openat2(error), sys.executable, "-c", OPENAT2]
     if not os.access(command[0], os.X_OK):
         skipping.skip(f"{command[0]} is not built (VIEWFS_BUILD names the build directory)")
@@ -142,7 +142,9 @@ def test_openat2_is_taken_away(error: str) -> None:
 
 
 @pytest.mark.parametrize("must_run", ["", "1"])
-def test_skips(must_run: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_tool_fails_where_everything_must_run(
+    must_run: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A missing tool fails where everything must run; a missing kernel feature never does."""
     monkeypatch.setenv("VIEWFS_MUST_RUN", must_run)
     monkeypatch.setattr(skipping, "missing_in_kernel", [])

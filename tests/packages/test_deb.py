@@ -86,7 +86,9 @@ def installed(system: System, package: Path) -> Iterator[None]:
 
 
 @pytest.mark.parametrize("suite", SUITES)
-def test_a_release(roots: dict[str, tuple[Path, Path]], suite: str, place: Path) -> None:
+def test_the_package_works_on_each_release(
+    roots: dict[str, tuple[Path, Path]], suite: str, place: Path
+) -> None:
     """The package of this machine's own release keeps the contract with a shim, too."""
     building, fresh = roots[suite]
     built = build(building, suite, place / "build")

@@ -13,14 +13,14 @@ from support.examples import in_document
 from support.installation import FILES, USE, install, without_directories
 from support.system import System
 
-def test_what_lands_where(place: Path) -> None:
+def test_meson_installs_exactly_the_listed_files(place: Path) -> None:
     install(place)
     found = list(place.rglob("*"))
     assert without_directories(str(path.relative_to(place)) for path in found) == FILES
     assert [path for path in found if not path.exists()] == []
 
 
-def test_units(place: Path) -> None:
+def test_the_units_are_verified_by_systemd(place: Path) -> None:
     """systemd finds nothing to say about ours and the examples."""
     with System(place, Path("/")) as system:
         root = system.root
@@ -34,7 +34,7 @@ def test_units(place: Path) -> None:
         assert system.run("systemd-analyze", "verify", *paths) == ""
 
 
-def test_tmpfiles(place: Path) -> None:
+def test_tmpfiles_makes_the_run_directory(place: Path) -> None:
     with System(place, Path("/")) as system:
         install(system.root)
         script = "mount -t tmpfs tmpfs /run && systemd-tmpfiles --create urunc-viewfs.conf && "
@@ -53,7 +53,7 @@ def readme_commands() -> Iterator[str]:
             yield from example.text.splitlines()
 
 
-def test_the_readmes_way(building: Path, place: Path) -> None:
+def test_the_readmes_commands_install_the_programs(building: Path, place: Path) -> None:
     """Its commands, on a checkout in Debian 12, then the programs."""
     commands = list(readme_commands())
     assert commands[-1] == "meson install -C build"

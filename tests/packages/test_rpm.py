@@ -42,7 +42,7 @@ def package(place: Path) -> Path:
     return built
 
 
-def test_the_package(package: Path, place: Path) -> None:
+def test_the_package_holds_the_files_serves_and_is_removed(package: Path, place: Path) -> None:
     """Holds what meson installs, serves, and goes without a trace."""
     listed = set(output("rpm", "-qlp", package).splitlines())
     # brp-compress packs the manual.

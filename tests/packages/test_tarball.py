@@ -44,7 +44,7 @@ def read(at: str) -> bytes:
     return Path(at, KERNEL_PATH).read_bytes()
 
 
-def test_install_upgrade_and_uninstall(unpacked: Path, place: Path) -> None:
+def test_the_script_installs_upgrades_and_uninstalls(unpacked: Path, place: Path) -> None:
     """The view that runs goes on with the program that it began with."""
     with System(place, Path("/")) as system:
         (system.root / "package").mkdir()
@@ -76,13 +76,13 @@ def test_install_upgrade_and_uninstall(unpacked: Path, place: Path) -> None:
 
 
 @pytest.mark.parametrize("word", ["--prefix=", "--prefx=/", "now"])
-def test_a_wrong_word(word: str) -> None:
+def test_a_wrong_argument_is_a_usage_error(word: str) -> None:
     refused = run(SOURCE / "packaging/static/install", word)
     assert refused.status == 1
     assert refused.stderr.startswith("usage: ")
 
 
-def test_no_place_to_install(unpacked: Path, place: Path) -> None:
+def test_a_missing_prefix_is_an_error_and_is_not_made(unpacked: Path, place: Path) -> None:
     """Nothing half done."""
     refused = run(unpacked / "install", f"--prefix={place}/none")
     assert refused.status == 1

@@ -17,7 +17,7 @@ static int parse(const char *const words[], enum arguments_for what, struct argu
 	return arguments_parse(arguments, argc, argv, what, error);
 }
 
-static void test_errors(void **state)
+static void test_bad_arguments_are_named(void **state)
 {
 	static const struct {
 		const char *words[WORDS_MAX];
@@ -83,7 +83,7 @@ static void test_errors(void **state)
 	}
 }
 
-static void test_values(void **state)
+static void test_options_set_their_values(void **state)
 {
 	static const char *const words[] = {"src",	   "--mounts=-",   "-f",
 					    "dir",	   "--ready-fd=1", "--lifeline=0",
@@ -108,7 +108,7 @@ static void test_values(void **state)
 }
 
 /* -o again adds to what was said; --id and -o id= are one. */
-static void test_defaults_and_again(void **state)
+static void test_repeated_options_add_up_and_others_keep_their_defaults(void **state)
 {
 	static const char *const words[] = {"-o", "lowerdir+=a,id=one", "src",	    "dir",
 					    "-o", "lowerdir+=b",	"--id=two", NULL};
@@ -128,7 +128,7 @@ static void test_defaults_and_again(void **state)
 }
 
 /* Where to say what is wrong may stand behind it. */
-static void test_goes_on(void **state)
+static void test_reading_goes_on_after_an_error(void **state)
 {
 	static const char *const words[] = {
 		"--nonsense", "src", "dir", "-o", "bad", "--ready-fd=0", "--log-format=json", NULL};
@@ -142,7 +142,7 @@ static void test_goes_on(void **state)
 	assert_int_equal(arguments.log.format, LOG_FORMAT_JSON);
 }
 
-static void test_help_and_version(void **state)
+static void test_help_and_version_need_no_operands(void **state)
 {
 	static const char *const rows[][2] = {
 		{"-h", NULL}, {"--help", NULL}, {"-V", NULL}, {"--version", NULL}};
@@ -160,7 +160,7 @@ static void test_help_and_version(void **state)
 }
 
 /* viewfsctl resolve [SOURCE]: the same forms, and no mountpoint. */
-static void test_resolve(void **state)
+static void test_resolve_accepts_the_forms_without_a_mountpoint(void **state)
 {
 	static const struct {
 		const char *words[WORDS_MAX];
@@ -195,12 +195,12 @@ static void test_resolve(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_errors),
-		cmocka_unit_test(test_values),
-		cmocka_unit_test(test_defaults_and_again),
-		cmocka_unit_test(test_goes_on),
-		cmocka_unit_test(test_help_and_version),
-		cmocka_unit_test(test_resolve),
+		cmocka_unit_test(test_bad_arguments_are_named),
+		cmocka_unit_test(test_options_set_their_values),
+		cmocka_unit_test(test_repeated_options_add_up_and_others_keep_their_defaults),
+		cmocka_unit_test(test_reading_goes_on_after_an_error),
+		cmocka_unit_test(test_help_and_version_need_no_operands),
+		cmocka_unit_test(test_resolve_accepts_the_forms_without_a_mountpoint),
 	};
 
 	return cmocka_run_group_tests_name("arguments", tests, NULL, NULL);

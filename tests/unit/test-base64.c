@@ -4,7 +4,7 @@
 
 #include "tests/unit/fixture.h"
 
-static void test_decode(void **state)
+static void test_only_standard_base64_is_decoded(void **state)
 {
 	static const struct {
 		const char *text, *want; /* NULL: refused */
@@ -66,7 +66,7 @@ static void test_decode(void **state)
 	}
 }
 
-static void test_nul(void **state)
+static void test_a_nul_may_be_encoded(void **state)
 {
 	cleanup_free char *bytes = NULL;
 	size_t n;
@@ -80,8 +80,8 @@ static void test_nul(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_decode),
-		cmocka_unit_test(test_nul),
+		cmocka_unit_test(test_only_standard_base64_is_decoded),
+		cmocka_unit_test(test_a_nul_may_be_encoded),
 	};
 
 	return cmocka_run_group_tests_name("base64", tests, NULL, NULL);

@@ -41,7 +41,7 @@ static bool has_openat2(void)
 	return syscall(SYS_openat2, -1, "", NULL, 0) < 0 && errno != ENOSYS;
 }
 
-static void test_types(void **state)
+static void test_each_type_is_opened_or_refused_by_both_ways(void **state)
 {
 	static char too_long[256 + 1];
 	const struct {
@@ -90,7 +90,7 @@ static void test_self_is_a_copy(void **state)
 	assert_int_equal(fcntl(fd, F_GETFD), FD_CLOEXEC);
 }
 
-static void test_long_path(void **state)
+static void test_a_path_longer_than_path_max_is_opened(void **state)
 {
 	char name[255 + 1];
 	char path[LONG_NAMES * sizeof(name) + sizeof("f")];
@@ -120,7 +120,7 @@ static void test_long_path(void **state)
 	assert_int_equal(type_of(path, true), -ENOENT);
 }
 
-static void test_mounts(void **state)
+static void test_mounts_are_not_crossed(void **state)
 {
 	static const char *const paths[] = {"tmpfs", "tmpfs/f", "bind", "bind/f", "file"};
 
@@ -175,7 +175,7 @@ static int refused_eperm(void)
 	return refused(EPERM);
 }
 
-static void test_openat2_refused(void **state)
+static void test_a_refused_openat2_is_replaced(void **state)
 {
 	int r;
 
@@ -190,9 +190,11 @@ static void test_openat2_refused(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		scratch_test(test_types),	    scratch_test(test_self_is_a_copy),
-		scratch_test(test_long_path),	    scratch_test(test_mounts),
-		scratch_test(test_openat2_refused),
+		scratch_test(test_each_type_is_opened_or_refused_by_both_ways),
+		scratch_test(test_self_is_a_copy),
+		scratch_test(test_a_path_longer_than_path_max_is_opened),
+		scratch_test(test_mounts_are_not_crossed),
+		scratch_test(test_a_refused_openat2_is_replaced),
 	};
 
 	return cmocka_run_group_tests_name("beneath", tests, NULL, NULL);

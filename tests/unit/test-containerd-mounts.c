@@ -75,7 +75,7 @@ static const struct row {
 	{OVERLAY("\"lowerdir=/a\\u0000b\""), CODE_EUSAGE, NULL},
 };
 
-static void test_parse(void **state)
+static void test_each_form_of_mounts_gives_its_layers(void **state)
 {
 	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
@@ -91,7 +91,7 @@ static void test_parse(void **state)
 	}
 }
 
-static void test_options(void **state)
+static void test_the_options_of_a_mount_are_read(void **state)
 {
 	static const char text[] = OVERLAY("\"userxattr\",\"uidmap=0:1:2,3:4:5\",\"gidmap=6:7:8\","
 					   "\"upperdir=/s/3/fs\",\"lowerdir=2/fs\",\"volatile\"");
@@ -106,7 +106,7 @@ static void test_options(void **state)
 	assert_string_equal(overlay.upper, "/s/3/fs");
 }
 
-static void test_read(void **state)
+static void test_a_file_of_mounts_is_read(void **state)
 {
 	VIEW_ERROR(error);
 	cleanup_with(overlay_options_done) struct overlay_options overlay = {};
@@ -122,9 +122,9 @@ static void test_read(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_parse),
-		cmocka_unit_test(test_options),
-		scratch_test(test_read),
+		cmocka_unit_test(test_each_form_of_mounts_gives_its_layers),
+		cmocka_unit_test(test_the_options_of_a_mount_are_read),
+		scratch_test(test_a_file_of_mounts_is_read),
 	};
 
 	return cmocka_run_group_tests_name("source-mounts", tests, NULL, NULL);

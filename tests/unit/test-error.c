@@ -6,7 +6,7 @@
 #include "tests/unit/fixture.h"
 
 /* The contract: 0 ready, 1 EUSAGE, 2 ESYSTEM, 4 a bug of ours, 32 every other code. */
-static void test_codes(void **state)
+static void test_each_code_has_its_name_and_exit_status(void **state)
 {
 	static const struct {
 		enum view_code code;
@@ -34,7 +34,7 @@ static void test_codes(void **state)
 }
 
 /* A message can be shown on a terminal and put into JSON, whatever bytes a path has. */
-static void test_printable(void **state)
+static void test_messages_are_printable(void **state)
 {
 	static const struct {
 		const char *path, *want;
@@ -60,7 +60,7 @@ static void test_printable(void **state)
 	}
 }
 
-static void test_first_cause(void **state)
+static void test_the_first_cause_is_kept(void **state)
 {
 	VIEW_ERROR(error);
 
@@ -77,7 +77,7 @@ static void test_first_cause(void **state)
 }
 
 /* What is too long is cut, and still printable. */
-static void test_cut(void **state)
+static void test_a_long_message_is_cut(void **state)
 {
 	static char path[3 * MESSAGE_SIZE];
 
@@ -97,10 +97,10 @@ static void test_cut(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_codes),
-		cmocka_unit_test(test_printable),
-		cmocka_unit_test(test_first_cause),
-		cmocka_unit_test(test_cut),
+		cmocka_unit_test(test_each_code_has_its_name_and_exit_status),
+		cmocka_unit_test(test_messages_are_printable),
+		cmocka_unit_test(test_the_first_cause_is_kept),
+		cmocka_unit_test(test_a_long_message_is_cut),
 	};
 
 	return cmocka_run_group_tests_name("error", tests, NULL, NULL);

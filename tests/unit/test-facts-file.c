@@ -130,7 +130,7 @@ static void put32(struct bytes *bytes, size_t at, uint32_t value)
 	memcpy(bytes->data + at, &value, sizeof(value));
 }
 
-static void test_there_and_back(void **state)
+static void test_what_was_encoded_is_decoded(void **state)
 {
 	cleanup_with(bytes_done) struct bytes file = small_file();
 	cleanup_with(facts_done) struct facts facts = {};
@@ -145,7 +145,7 @@ static void test_there_and_back(void **state)
 }
 
 /* Byte by byte: files are read by other builds, on other machines. */
-static void test_layout(void **state)
+static void test_the_layout_is_fixed(void **state)
 {
 	/* Magic, version, zero, SipHash-2-4 of what follows the key, with that as a key. */
 	static const uint8_t prefix[PREFIX] = {'U',  'V',  'F',	 'X',  2,    0,	   0,	 0,
@@ -180,7 +180,7 @@ static void test_layout(void **state)
 }
 
 /* The checksum or the prefix's own rules find each. */
-static void test_every_byte_changed(void **state)
+static void test_every_changed_byte_is_found(void **state)
 {
 	cleanup_with(bytes_done) struct bytes file = small_file();
 
@@ -194,7 +194,7 @@ static void test_every_byte_changed(void **state)
 		}
 }
 
-static void test_every_length(void **state)
+static void test_every_shorter_file_is_rejected(void **state)
 {
 	cleanup_with(bytes_done) struct bytes file = small_file();
 
@@ -210,7 +210,7 @@ static void test_every_length(void **state)
 	}
 }
 
-static void test_versions(void **state)
+static void test_other_versions_are_told_from_damage(void **state)
 {
 	static const struct {
 		uint8_t prefix[AT_CHECKSUM];
@@ -234,7 +234,7 @@ static void test_versions(void **state)
 }
 
 /* Between what is right and what is not, for each number of the payload. */
-static void test_limits(void **state)
+static void test_each_number_has_its_limits(void **state)
 {
 	static const struct {
 		const char *name;
@@ -279,7 +279,7 @@ static void test_limits(void **state)
 	}
 }
 
-static void test_payload_sizes(void **state)
+static void test_every_shorter_payload_is_rejected(void **state)
 {
 	cleanup_with(bytes_done) struct bytes whole = small_file();
 	cleanup_with(bytes_done) struct bytes payload = unwrap(&whole);
@@ -292,7 +292,7 @@ static void test_payload_sizes(void **state)
 	}
 }
 
-static void test_strings_end(void **state)
+static void test_strings_must_end_with_a_nul(void **state)
 {
 	cleanup_with(bytes_done) struct bytes whole = small_file();
 	cleanup_with(bytes_done) struct bytes payload = unwrap(&whole);
@@ -315,7 +315,7 @@ static struct bytes with_tail(const struct bytes *file, const void *tail, size_t
 }
 
 /* Nothing may stand behind the strings, with or without a checksum that covers it. */
-static void test_what_follows(void **state)
+static void test_bytes_after_the_strings_are_rejected(void **state)
 {
 	cleanup_with(bytes_done) struct bytes file = small_file();
 	cleanup_with(bytes_done) struct bytes and_a_byte = with_tail(&file, "", 1);
@@ -330,7 +330,7 @@ static void test_what_follows(void **state)
 }
 
 /* An entry under another chain's key has another checksum: a copy to another name is damage. */
-static void test_key_counts(void **state)
+static void test_the_key_is_part_of_the_checksum(void **state)
 {
 	cleanup_with(bytes_done) struct bytes file = small_file();
 
@@ -354,7 +354,7 @@ static void fill_string(char *text, size_t n)
 }
 
 /* What can be encoded can be read, and nothing larger. */
-static void test_most(void **state)
+static void test_the_largest_file_is_decoded_and_no_larger_one_is_encoded(void **state)
 {
 	cleanup_with(facts_done) struct facts facts = {}, found = {};
 	static char text[FACTS_STRINGS_MAX / (FACTS_MAX + 1)];
@@ -378,7 +378,7 @@ static void test_most(void **state)
 	assert_true(are_equal(&found, &facts));
 }
 
-static void test_outputs_only_on_success(void **state)
+static void test_outputs_are_written_only_on_success(void **state)
 {
 	cleanup_with(bytes_done) struct bytes whole = small_file();
 	cleanup_with(bytes_done) struct bytes payload = unwrap(&whole);
@@ -398,18 +398,18 @@ static void test_outputs_only_on_success(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_there_and_back),
-		cmocka_unit_test(test_layout),
-		cmocka_unit_test(test_every_byte_changed),
-		cmocka_unit_test(test_every_length),
-		cmocka_unit_test(test_versions),
-		cmocka_unit_test(test_limits),
-		cmocka_unit_test(test_payload_sizes),
-		cmocka_unit_test(test_strings_end),
-		cmocka_unit_test(test_what_follows),
-		cmocka_unit_test(test_key_counts),
-		cmocka_unit_test(test_most),
-		cmocka_unit_test(test_outputs_only_on_success),
+		cmocka_unit_test(test_what_was_encoded_is_decoded),
+		cmocka_unit_test(test_the_layout_is_fixed),
+		cmocka_unit_test(test_every_changed_byte_is_found),
+		cmocka_unit_test(test_every_shorter_file_is_rejected),
+		cmocka_unit_test(test_other_versions_are_told_from_damage),
+		cmocka_unit_test(test_each_number_has_its_limits),
+		cmocka_unit_test(test_every_shorter_payload_is_rejected),
+		cmocka_unit_test(test_strings_must_end_with_a_nul),
+		cmocka_unit_test(test_bytes_after_the_strings_are_rejected),
+		cmocka_unit_test(test_the_key_is_part_of_the_checksum),
+		cmocka_unit_test(test_the_largest_file_is_decoded_and_no_larger_one_is_encoded),
+		cmocka_unit_test(test_outputs_are_written_only_on_success),
 	};
 
 	return cmocka_run_group_tests_name("facts-file", tests, NULL, NULL);

@@ -3,7 +3,7 @@
 
 #include "tests/unit/fixture.h"
 
-static void test_stamp(void **state)
+static void test_a_stamp_changes_with_each_field_that_counts(void **state)
 {
 	const struct stat known = {
 		.st_ino = 1,
@@ -31,7 +31,7 @@ static void test_stamp(void **state)
 }
 
 /* Times before 1970, and sizes and inodes of all 64 bits. */
-static void test_stamp_of_extremes(void **state)
+static void test_a_stamp_holds_extreme_values(void **state)
 {
 	const struct stat odd = {
 		.st_ino = UINT64_MAX,
@@ -46,7 +46,7 @@ static void test_stamp_of_extremes(void **state)
 	assert_true(stamp_matches(&stamp, &odd));
 }
 
-static void test_find(void **state)
+static void test_a_fact_is_found_by_its_path(void **state)
 {
 	cleanup_with(facts_done) struct facts facts = {};
 	const struct fact *found;
@@ -68,7 +68,7 @@ static void test_find(void **state)
 	assert_null(facts_find(&facts, "a/"));
 }
 
-static void test_most_facts(void **state)
+static void test_the_number_of_facts_is_limited(void **state)
 {
 	cleanup_with(facts_done) struct facts facts = {};
 	const struct fact fact = {.kind = FACT_ABSENT};
@@ -88,7 +88,7 @@ static void test_most_facts(void **state)
 	assert_int_equal(facts_add(&facts, "again", &fact), 0);
 }
 
-static void test_most_bytes(void **state)
+static void test_the_bytes_of_strings_are_limited(void **state)
 {
 	cleanup_with(facts_done) struct facts facts = {};
 	cleanup_free char *most = malloc(FACTS_STRINGS_MAX);
@@ -112,9 +112,11 @@ static void test_most_bytes(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_stamp),	   cmocka_unit_test(test_stamp_of_extremes),
-		cmocka_unit_test(test_find),	   cmocka_unit_test(test_most_facts),
-		cmocka_unit_test(test_most_bytes),
+		cmocka_unit_test(test_a_stamp_changes_with_each_field_that_counts),
+		cmocka_unit_test(test_a_stamp_holds_extreme_values),
+		cmocka_unit_test(test_a_fact_is_found_by_its_path),
+		cmocka_unit_test(test_the_number_of_facts_is_limited),
+		cmocka_unit_test(test_the_bytes_of_strings_are_limited),
 	};
 
 	return cmocka_run_group_tests_name("facts", tests, NULL, NULL);

@@ -16,7 +16,7 @@ static uint64_t fingerprint_of(const char *list, const char *binary, const char 
 	return view_fingerprint(&view, &options);
 }
 
-static void test_same_call(void **state)
+static void test_options_that_show_the_same_have_the_same_fingerprint(void **state)
 {
 	uint64_t first = fingerprint_of("", "/k", "/i");
 
@@ -28,7 +28,7 @@ static void test_same_call(void **state)
 		    fingerprint_of("uidmap=0:7:9", "/k", NULL));
 }
 
-static void test_other_calls(void **state)
+static void test_options_that_show_otherwise_have_other_fingerprints(void **state)
 {
 	static const struct {
 		const char *list, *binary, *initrd;
@@ -56,7 +56,7 @@ static void test_other_calls(void **state)
 }
 
 /* A layer is the directory itself, not its path. */
-static void test_layers(void **state)
+static void test_a_layer_is_its_directory_and_not_its_path(void **state)
 {
 	uint64_t first = fingerprint_of("", "/k", NULL);
 
@@ -72,9 +72,9 @@ static void test_layers(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		scratch_test(test_same_call),
-		scratch_test(test_other_calls),
-		scratch_test(test_layers),
+		scratch_test(test_options_that_show_the_same_have_the_same_fingerprint),
+		scratch_test(test_options_that_show_otherwise_have_other_fingerprints),
+		scratch_test(test_a_layer_is_its_directory_and_not_its_path),
 	};
 
 	return cmocka_run_group_tests_name("fingerprint", tests, NULL, NULL);

@@ -27,7 +27,7 @@ static bool are_equal(const struct identity *a, const struct identity *b)
 	return memcmp(a, b, sizeof(*a)) == 0;
 }
 
-static void test_what_it_is_made_of(void **state)
+static void test_an_identity_changes_with_each_field_that_counts(void **state)
 {
 	struct identity known = identity_of(&whole);
 	struct statx changed[] = {whole, whole, whole, whole, whole, whole, whole, whole};
@@ -55,7 +55,7 @@ static void test_what_it_is_made_of(void **state)
 }
 
 /* Once its last change is a tick of the clock ago. */
-static void test_when_it_is_settled(void **state)
+static void test_an_identity_is_stable_a_tick_after_the_last_change(void **state)
 {
 	static const struct {
 		struct timespec now;
@@ -73,7 +73,7 @@ static void test_when_it_is_settled(void **state)
 }
 
 /* Where the kernel or the filesystem leaves a part out there is none. */
-static void test_parts_that_are_missing(void **state)
+static void test_without_any_part_there_is_no_identity(void **state)
 {
 	static const unsigned needed[] = {STATX_INO, STATX_BTIME, STATX_CTIME, 0x4000};
 	struct identity identity = {{99}};
@@ -89,7 +89,7 @@ static void test_parts_that_are_missing(void **state)
 	assert_int_equal(identity.words[0], 99);
 }
 
-static void test_directories(void **state)
+static void test_directories_have_their_own_identities(void **state)
 {
 	struct identity first, again, other;
 
@@ -115,7 +115,7 @@ static void test_directories(void **state)
 }
 
 /* The same directory of the same filesystem, mounted once more. */
-static void test_mounts(void **state)
+static void test_each_mount_of_a_directory_has_its_own_identity(void **state)
 {
 	struct identity first, second, third;
 
@@ -155,7 +155,7 @@ static void assert_unlike(const struct chain_key *a, const struct chain_key *b)
 	assert_true(bits_that_differ(a, b) >= 24 && bits_that_differ(a, b) <= 104);
 }
 
-static void test_start(void **state)
+static void test_a_chain_starts_with_boot_and_marks(void **state)
 {
 	static const uint8_t boot[16] = {};
 	struct chain_key key = chain_key_start(boot, false);
@@ -175,7 +175,7 @@ static void test_start(void **state)
 	}
 }
 
-static void test_every_bit_counts(void **state)
+static void test_every_bit_of_an_identity_changes_the_key(void **state)
 {
 	static const uint8_t boot[16] = {1, 2, 3};
 	struct chain_key bottom = chain_key_start(boot, false);
@@ -201,7 +201,7 @@ static void test_every_bit_counts(void **state)
 	}
 }
 
-static void test_order(void **state)
+static void test_the_order_of_layers_changes_the_key(void **state)
 {
 	static const uint8_t boot[16] = {};
 	struct chain_key bottom = chain_key_start(boot, false);
@@ -228,7 +228,7 @@ static int compare_keys(const void *a, const void *b)
 }
 
 /* As the directories of a filesystem are: one inode after the other, and everything else alike. */
-static void test_many(void **state)
+static void test_keys_of_similar_directories_differ(void **state)
 {
 	static const uint8_t boot[16] = {};
 	static struct chain_key keys[MANY];
@@ -246,7 +246,7 @@ static void test_many(void **state)
 		assert_true(keys[i].words[0] != keys[i - 1].words[0]);
 }
 
-static void test_name(void **state)
+static void test_a_key_is_named_by_its_hex_digits(void **state)
 {
 	struct chain_key key = {{0x0123456789abcdef, 0xf}};
 	char name[CHAIN_KEY_NAME + 1];
@@ -259,16 +259,16 @@ static void test_name(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_what_it_is_made_of),
-		cmocka_unit_test(test_when_it_is_settled),
-		cmocka_unit_test(test_parts_that_are_missing),
-		scratch_test(test_directories),
-		scratch_test(test_mounts),
-		cmocka_unit_test(test_start),
-		cmocka_unit_test(test_every_bit_counts),
-		cmocka_unit_test(test_order),
-		cmocka_unit_test(test_many),
-		cmocka_unit_test(test_name),
+		cmocka_unit_test(test_an_identity_changes_with_each_field_that_counts),
+		cmocka_unit_test(test_an_identity_is_stable_a_tick_after_the_last_change),
+		cmocka_unit_test(test_without_any_part_there_is_no_identity),
+		scratch_test(test_directories_have_their_own_identities),
+		scratch_test(test_each_mount_of_a_directory_has_its_own_identity),
+		cmocka_unit_test(test_a_chain_starts_with_boot_and_marks),
+		cmocka_unit_test(test_every_bit_of_an_identity_changes_the_key),
+		cmocka_unit_test(test_the_order_of_layers_changes_the_key),
+		cmocka_unit_test(test_keys_of_similar_directories_differ),
+		cmocka_unit_test(test_a_key_is_named_by_its_hex_digits),
 	};
 
 	return cmocka_run_group_tests_name("identity", tests, NULL, NULL);

@@ -3,7 +3,7 @@
 
 #include "tests/unit/fixture.h"
 
-static void test_append(void **state)
+static void test_only_valid_ranges_are_appended(void **state)
 {
 	static const struct {
 		const char *range;
@@ -44,7 +44,7 @@ static void test_append(void **state)
 	}
 }
 
-static void test_append_many(void **state)
+static void test_the_number_of_ranges_is_limited(void **state)
 {
 	struct idmap map = {};
 
@@ -57,7 +57,7 @@ static void test_append_many(void **state)
 }
 
 /* On-disk owner C+i is shown as H+i, and an unmapped one as 65534. */
-static void test_apply(void **state)
+static void test_owners_are_mapped_or_shown_as_overflow(void **state)
 {
 	static const struct {
 		uint32_t id, want;
@@ -87,9 +87,9 @@ static void test_apply(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_append),
-		cmocka_unit_test(test_append_many),
-		cmocka_unit_test(test_apply),
+		cmocka_unit_test(test_only_valid_ranges_are_appended),
+		cmocka_unit_test(test_the_number_of_ranges_is_limited),
+		cmocka_unit_test(test_owners_are_mapped_or_shown_as_overflow),
 	};
 
 	return cmocka_run_group_tests_name("idmap", tests, NULL, NULL);

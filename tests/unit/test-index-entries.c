@@ -12,7 +12,7 @@ static void use(const char *path, time_t when, long ns)
 	assert_return_code(utimensat(AT_FDCWD, path, times, 0), errno);
 }
 
-static void test_order(void **state)
+static void test_entries_are_ordered_by_last_use(void **state)
 {
 	static const char *const want[] = {"c", "a", "d", "b"};
 	cleanup_with(index_entries_done) struct index_entries entries = {};
@@ -40,7 +40,7 @@ static void test_order(void **state)
 	assert_int_equal(entries.bytes, bytes);
 }
 
-static void test_many(void **state)
+static void test_three_hundred_entries_are_read(void **state)
 {
 	cleanup_with(index_entries_done) struct index_entries entries = {};
 	VIEW_ERROR(error);
@@ -57,7 +57,7 @@ static void test_many(void **state)
 	assert_int_equal(entries.count, 300);
 }
 
-static void test_directories(void **state)
+static void test_an_unsafe_or_missing_directory_is_reported(void **state)
 {
 	static const struct {
 		const char *path;
@@ -87,7 +87,7 @@ static void test_directories(void **state)
 	}
 }
 
-static void test_use(void **state)
+static void test_entries_out_of_use_are_useless(void **state)
 {
 	time_t now = time(NULL);
 	const struct {
@@ -118,10 +118,10 @@ static void test_use(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		scratch_test(test_order),
-		scratch_test(test_many),
-		scratch_test(test_directories),
-		cmocka_unit_test(test_use),
+		scratch_test(test_entries_are_ordered_by_last_use),
+		scratch_test(test_three_hundred_entries_are_read),
+		scratch_test(test_an_unsafe_or_missing_directory_is_reported),
+		cmocka_unit_test(test_entries_out_of_use_are_useless),
 	};
 
 	return cmocka_run_group_tests_name("cache-entries", tests, NULL, NULL);

@@ -112,7 +112,7 @@ static void use(const char *path, time_t when)
 	assert_return_code(utimensat(AT_FDCWD, path, times, AT_SYMLINK_NOFOLLOW), errno);
 }
 
-static void test_open(void **state)
+static void test_an_index_is_opened_or_made(void **state)
 {
 	struct li_index *index = NULL;
 	struct stat st;
@@ -137,7 +137,7 @@ static void test_open(void **state)
 	li_index_close(index);
 }
 
-static void test_whose_it_is(void **state)
+static void test_an_index_must_be_this_users_alone(void **state)
 {
 	static const struct {
 		const char *name;
@@ -163,7 +163,7 @@ static void test_whose_it_is(void **state)
 	}
 }
 
-static void test_publish(void **state)
+static void test_a_published_entry_replaces_the_old_one(void **state)
 {
 	cleanup_with(index_close) struct li_index *index = open_index();
 	struct stat first, second;
@@ -184,7 +184,7 @@ static void test_publish(void **state)
 }
 
 /* What has the name, and is none of ours: it is not believed, and replaced. */
-static void test_what_it_may_find(void **state)
+static void test_a_foreign_file_is_not_believed_and_is_replaced(void **state)
 {
 	static char zeros[FACTS_FILE_MAX + 1];
 	cleanup_with(index_close) struct li_index *index = open_index();
@@ -230,7 +230,7 @@ static void test_what_it_may_find(void **state)
 }
 
 /* Under another key than its own. */
-static void test_a_file_that_was_renamed(void **state)
+static void test_an_entry_under_another_key_is_damaged(void **state)
 {
 	static const struct chain_key other = {{1, 2}};
 	cleanup_with(index_close) struct li_index *index = open_index();
@@ -242,7 +242,7 @@ static void test_a_file_that_was_renamed(void **state)
 }
 
 /* Nothing is left of what could not be written. */
-static void test_a_full_disk(void **state)
+static void test_a_full_disk_leaves_no_file(void **state)
 {
 	static const char zeros[4096];
 	struct li_index *index;
@@ -281,7 +281,7 @@ static void ignore(const struct li_index_entry *entry, void *context)
 }
 
 /* Of those that are used the time is noted, though not each time; to look at them is no use. */
-static void test_use(void **state)
+static void test_a_use_is_noted_once_an_hour_and_a_look_is_none(void **state)
 {
 	cleanup_with(index_close) struct li_index *index = open_index();
 	time_t now = time(NULL);
@@ -319,7 +319,7 @@ static bool shows(const struct li_index *index, const char *part)
 	return strstr(lines, part);
 }
 
-static void test_entries(void **state)
+static void test_each_entry_is_shown_with_its_state(void **state)
 {
 	static const struct chain_key keys[] = {{{1ULL << 60}}, {{2ULL << 60}}};
 	cleanup_with(index_close) struct li_index *index = open_index();
@@ -352,7 +352,7 @@ static void test_entries(void **state)
 }
 
 /* A supervisor in another mount namespace sees the layers through other mounts. */
-static void test_entries_seen_from_elsewhere(void **state)
+static void test_another_mount_namespace_sees_the_entries_as_current(void **state)
 {
 	cleanup_with(index_close) struct li_index *index = open_index();
 
@@ -365,7 +365,7 @@ static void test_entries_seen_from_elsewhere(void **state)
 	assert_true(shows(index, "01234 current 9 1 layer|"));
 }
 
-static void test_remove(void **state)
+static void test_removing_a_missing_entry_succeeds(void **state)
 {
 	cleanup_with(index_close) struct li_index *index = open_index();
 
@@ -393,7 +393,7 @@ static void make_large(char digit, time_t when)
 	use(path, when);
 }
 
-static void test_trim(void **state)
+static void test_trimming_removes_the_oldest_entries_only(void **state)
 {
 	cleanup_with(index_close) struct li_index *index = open_index();
 	const char digits[] = "0123456789abcdef";
@@ -422,7 +422,7 @@ static void test_trim(void **state)
 }
 
 /* The directories that do not outlive the machine's run need not say which it was. */
-static void test_boot(void **state)
+static void test_only_a_lasting_directory_records_the_boot(void **state)
 {
 	static const uint8_t none[16];
 	struct li_index *index = open_index();
@@ -441,18 +441,18 @@ static void test_boot(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		scratch_test(test_open),
-		scratch_test(test_whose_it_is),
-		scratch_test(test_publish),
-		scratch_test(test_what_it_may_find),
-		scratch_test(test_a_file_that_was_renamed),
-		scratch_test(test_a_full_disk),
-		scratch_test(test_use),
-		scratch_test(test_entries),
-		scratch_test(test_entries_seen_from_elsewhere),
-		scratch_test(test_remove),
-		scratch_test(test_trim),
-		scratch_test(test_boot),
+		scratch_test(test_an_index_is_opened_or_made),
+		scratch_test(test_an_index_must_be_this_users_alone),
+		scratch_test(test_a_published_entry_replaces_the_old_one),
+		scratch_test(test_a_foreign_file_is_not_believed_and_is_replaced),
+		scratch_test(test_an_entry_under_another_key_is_damaged),
+		scratch_test(test_a_full_disk_leaves_no_file),
+		scratch_test(test_a_use_is_noted_once_an_hour_and_a_look_is_none),
+		scratch_test(test_each_entry_is_shown_with_its_state),
+		scratch_test(test_another_mount_namespace_sees_the_entries_as_current),
+		scratch_test(test_removing_a_missing_entry_succeeds),
+		scratch_test(test_trimming_removes_the_oldest_entries_only),
+		scratch_test(test_only_a_lasting_directory_records_the_boot),
 	};
 
 	return cmocka_run_group_tests_name("index", tests, NULL, NULL);

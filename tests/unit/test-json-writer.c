@@ -3,7 +3,7 @@
 
 #include "tests/unit/fixture.h"
 
-static void test_pieces(void **state)
+static void test_pieces_join_to_escaped_json(void **state)
 {
 	cleanup_with(json_writer_done) struct json_writer writer = {};
 	cleanup_free char *text = NULL;
@@ -18,7 +18,7 @@ static void test_pieces(void **state)
 }
 
 /* Whatever length it has when it must grow, and however little is left. */
-static void test_growth(void **state)
+static void test_a_text_grows_from_any_length(void **state)
 {
 	(void)state;
 	for (size_t n = 0; n < 1500; n++) {
@@ -40,8 +40,8 @@ static void test_growth(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_pieces),
-		cmocka_unit_test(test_growth),
+		cmocka_unit_test(test_pieces_join_to_escaped_json),
+		cmocka_unit_test(test_a_text_grows_from_any_length),
 	};
 
 	return cmocka_run_group_tests_name("writer", tests, NULL, NULL);

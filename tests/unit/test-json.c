@@ -20,7 +20,7 @@ static int parse(const char *text, size_t n, struct json_fault *fault)
 	return r;
 }
 
-static void test_strict(void **state)
+static void test_only_strict_json_is_parsed(void **state)
 {
 	static const struct {
 		const char *text;
@@ -91,7 +91,7 @@ static void test_strict(void **state)
 }
 
 /* Bytes beyond ASCII come out as they went in. */
-static void test_beyond_ascii(void **state)
+static void test_bytes_beyond_ascii_are_kept(void **state)
 {
 	static const char text[] = "{\"grüß\": \"\\u00fc ü \xff\"}";
 	cleanup_with(json_done) struct json_object *object = NULL;
@@ -103,7 +103,7 @@ static void test_beyond_ascii(void **state)
 }
 
 /* No beginning of a text is taken for the whole. */
-static void test_truncated(void **state)
+static void test_a_truncated_text_is_rejected(void **state)
 {
 	static const char sample[] = "{\"Mounts\": [{\"Type\": \"overlay\", \"n\": -1.5e3, \"b\": "
 				     "true, \"Options\": [\"lowerdir=/a\\u00fc\\\\,\", null]}]}";
@@ -116,7 +116,7 @@ static void test_truncated(void **state)
 }
 
 /* json-c would take a NUL for the end. */
-static void test_nul_byte(void **state)
+static void test_a_nul_byte_is_rejected(void **state)
 {
 	static const char after[] = "{}\0{}", inside[] = "{\"a\": \"b\0c\"}", before[] = "\0{}";
 	struct json_fault fault;
@@ -144,7 +144,7 @@ static int parse_nested(size_t depth, const char *open, const char *close)
 	return parse(text, (size_t)(end - text), &fault);
 }
 
-static void test_depth(void **state)
+static void test_the_depth_is_limited(void **state)
 {
 	(void)state;
 	/* A value in the deepest of them is a level of its own. */
@@ -173,7 +173,7 @@ static int parse_many(size_t n, struct json_fault *fault)
 }
 
 /* Each costs far more memory than text. A comma counts as much as what it is followed by. */
-static void test_many(void **state)
+static void test_the_number_of_values_is_limited(void **state)
 {
 	struct json_fault fault = {};
 
@@ -183,7 +183,7 @@ static void test_many(void **state)
 	assert_string_equal(fault.reason, "too many values");
 }
 
-static void test_string(void **state)
+static void test_only_a_string_is_taken_for_one(void **state)
 {
 	static const char text[] = "{\"a\": \"text\", \"b\": 1, \"c\": null, \"d\": \"\"}";
 	cleanup_with(json_done) struct json_object *object = NULL;
@@ -201,7 +201,7 @@ static void test_string(void **state)
 	assert_null(json_string(NULL, "a"));
 }
 
-static void test_read_all(void **state)
+static void test_a_file_is_read_whole_up_to_its_limit(void **state)
 {
 	static const size_t sizes[] = {0, 1, 4094, 4095, 4096, 9999, 10000, 10001, 50000};
 	static char bytes[50000];
@@ -227,7 +227,7 @@ static void test_read_all(void **state)
 }
 
 /* Whatever its size claims to be: /proc says 0, and /dev/zero never ends. */
-static void test_read_all_sizes(void **state)
+static void test_a_file_is_read_whatever_size_it_claims(void **state)
 {
 	cleanup_close int status = open("/proc/self/status", O_RDONLY | O_CLOEXEC);
 	cleanup_close int zero = open("/dev/zero", O_RDONLY | O_CLOEXEC);
@@ -246,11 +246,15 @@ static void test_read_all_sizes(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_strict),	       cmocka_unit_test(test_beyond_ascii),
-		cmocka_unit_test(test_truncated),      cmocka_unit_test(test_nul_byte),
-		cmocka_unit_test(test_depth),	       cmocka_unit_test(test_many),
-		cmocka_unit_test(test_string),	       scratch_test(test_read_all),
-		cmocka_unit_test(test_read_all_sizes),
+		cmocka_unit_test(test_only_strict_json_is_parsed),
+		cmocka_unit_test(test_bytes_beyond_ascii_are_kept),
+		cmocka_unit_test(test_a_truncated_text_is_rejected),
+		cmocka_unit_test(test_a_nul_byte_is_rejected),
+		cmocka_unit_test(test_the_depth_is_limited),
+		cmocka_unit_test(test_the_number_of_values_is_limited),
+		cmocka_unit_test(test_only_a_string_is_taken_for_one),
+		scratch_test(test_a_file_is_read_whole_up_to_its_limit),
+		cmocka_unit_test(test_a_file_is_read_whatever_size_it_claims),
 	};
 
 	return cmocka_run_group_tests_name("json", tests, NULL, NULL);

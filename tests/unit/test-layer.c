@@ -24,7 +24,7 @@ static const char *read_beneath(struct layer *layer, const char *path)
 	return text;
 }
 
-static void test_open(void **state)
+static void test_only_a_directory_is_opened_as_a_layer(void **state)
 {
 	static const struct {
 		const char *path;
@@ -51,7 +51,7 @@ static void test_open(void **state)
 	}
 }
 
-static void test_open_again(void **state)
+static void test_a_layer_that_was_replaced_is_not_opened_again(void **state)
 {
 	struct layer layer;
 
@@ -87,7 +87,7 @@ static void require_open_tree(void)
 }
 
 /* Mounts below a layer are not seen: what they cover is, as overlayfs's private clone shows it. */
-static void test_mount_inside(void **state)
+static void test_a_mount_inside_a_layer_is_not_seen(void **state)
 {
 	struct layer layer;
 
@@ -134,7 +134,7 @@ static int without_privilege(void)
 	return 0;
 }
 
-static void test_mount_inside_unprivileged(void **state)
+static void test_a_mount_inside_a_layer_is_not_entered_without_privilege(void **state)
 {
 	int r;
 
@@ -152,10 +152,10 @@ static void test_mount_inside_unprivileged(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		scratch_test(test_open),
-		scratch_test(test_open_again),
-		scratch_test(test_mount_inside),
-		scratch_test(test_mount_inside_unprivileged),
+		scratch_test(test_only_a_directory_is_opened_as_a_layer),
+		scratch_test(test_a_layer_that_was_replaced_is_not_opened_again),
+		scratch_test(test_a_mount_inside_a_layer_is_not_seen),
+		scratch_test(test_a_mount_inside_a_layer_is_not_entered_without_privilege),
 	};
 
 	return cmocka_run_group_tests_name("layer", tests, NULL, NULL);

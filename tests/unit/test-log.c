@@ -27,7 +27,7 @@ static const char *logged(enum log_level level, const char *text)
 	return written;
 }
 
-static void test_levels(void **state)
+static void test_lines_below_the_level_are_left_out(void **state)
 {
 	(void)state;
 	for (int least = LOG_LEVEL_ERROR; least <= LOG_LEVEL_DEBUG; least++) {
@@ -62,7 +62,7 @@ static const char *repeated(const char *what, size_t size)
 }
 
 /* As urunc's own log lines, and JSON whatever stands in it, up to the longest of all. */
-static void test_json(void **state)
+static void test_json_lines_hold_any_text(void **state)
 {
 	static const char *const pieces[] = {"m", "\"", "\\", "\xc3\xa4", "\xc3\xa4\"", "\x01\xff"};
 
@@ -93,7 +93,7 @@ static void test_json(void **state)
 	}
 }
 
-static void test_json_without_an_id(void **state)
+static void test_json_lines_without_an_id_leave_it_out(void **state)
 {
 	struct log_options options = {.level = LOG_LEVEL_ERROR, .format = LOG_FORMAT_JSON};
 
@@ -105,10 +105,10 @@ static void test_json_without_an_id(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		scratch_test(test_levels),
+		scratch_test(test_lines_below_the_level_are_left_out),
 		scratch_test(test_text_is_printable),
-		scratch_test(test_json),
-		scratch_test(test_json_without_an_id),
+		scratch_test(test_json_lines_hold_any_text),
+		scratch_test(test_json_lines_without_an_id_leave_it_out),
 	};
 
 	return cmocka_run_group_tests_name("log", tests, NULL, NULL);

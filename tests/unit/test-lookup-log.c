@@ -188,7 +188,7 @@ static const struct row rows[] = {
 	 {"d=d0 d/g=f0(102)"}},
 };
 
-static void test_what_follows(void **state)
+static void test_probes_give_the_facts_that_follow(void **state)
 {
 	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
@@ -212,7 +212,7 @@ static void test_what_follows(void **state)
 }
 
 /* What is there already stays as it is, and what has no room is left out. */
-static void test_into_what_is_there(void **state)
+static void test_known_facts_are_kept_and_surplus_ones_left_out(void **state)
 {
 	static const struct row row = {"", {{"a", "."}, {"b", "."}}, 1, {}, {}};
 	cleanup_with(facts_done) struct facts facts = {}, below = {};
@@ -235,7 +235,7 @@ static void test_into_what_is_there(void **state)
 	lookup_log_done(&log);
 }
 
-static void test_rows(void **state)
+static void test_the_number_of_probed_paths_is_limited(void **state)
 {
 	struct lookup_log log = {.layers = 3};
 	struct probe *first = lookup_log_probe(&log, "0");
@@ -261,9 +261,9 @@ static void test_rows(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_what_follows),
-		cmocka_unit_test(test_into_what_is_there),
-		cmocka_unit_test(test_rows),
+		cmocka_unit_test(test_probes_give_the_facts_that_follow),
+		cmocka_unit_test(test_known_facts_are_kept_and_surplus_ones_left_out),
+		cmocka_unit_test(test_the_number_of_probed_paths_is_limited),
 	};
 
 	return cmocka_run_group_tests_name("observed", tests, NULL, NULL);

@@ -4,7 +4,7 @@
 #include "tests/unit/fixture-stack.h"
 
 /* Down and up again: the parent is the merged directory, with all its layers. */
-static void test_positions(void **state)
+static void test_a_cursor_returns_to_the_merged_parent(void **state)
 {
 	struct li_stack *stack;
 	struct cursor at;
@@ -41,7 +41,7 @@ static void test_positions(void **state)
 }
 
 /* Never deeper than the layers of the parent: what hides a parent hides all that is beneath. */
-static void test_parents_limit(void **state)
+static void test_a_directory_is_no_deeper_than_its_parents_layers(void **state)
 {
 	static const struct {
 		const char *first, *second, *want;
@@ -79,8 +79,8 @@ static void test_parents_limit(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		scratch_test(test_positions),
-		scratch_test(test_parents_limit),
+		scratch_test(test_a_cursor_returns_to_the_merged_parent),
+		scratch_test(test_a_directory_is_no_deeper_than_its_parents_layers),
 	};
 
 	return cmocka_run_group_tests_name("merge", tests, NULL, NULL);

@@ -53,7 +53,7 @@ static void test_a_bad_line_is_skipped(void **state)
 	}
 }
 
-static void test_the_mounts_of_this_process(void **state)
+static void test_the_mounts_of_this_process_are_read(void **state)
 {
 	cleanup_with(mount_iter_done) struct libmnt_iter *iter = mnt_new_iter(MNT_ITER_FORWARD);
 	cleanup_with(mount_table_done) struct libmnt_table *table = NULL;
@@ -64,7 +64,7 @@ static void test_the_mounts_of_this_process(void **state)
 	assert_true(mount_table_next(table, iter, &entry));
 }
 
-static void test_no_such_file(void **state)
+static void test_a_missing_table_is_enoent(void **state)
 {
 	cleanup_with(mount_table_done) struct libmnt_table *table = NULL;
 
@@ -77,8 +77,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_a_bad_line_is_skipped),
-		cmocka_unit_test(test_the_mounts_of_this_process),
-		cmocka_unit_test(test_no_such_file),
+		cmocka_unit_test(test_the_mounts_of_this_process_are_read),
+		cmocka_unit_test(test_a_missing_table_is_enoent),
 	};
 
 	log_setup("test-mount-table", &(struct log_options){.level = LOG_LEVEL_ERROR});

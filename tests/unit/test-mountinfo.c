@@ -6,7 +6,7 @@
 
 #include "tests/unit/fixture.h"
 
-static void test_parse(void **state)
+static void test_each_field_of_a_line_is_read(void **state)
 {
 	const struct {
 		const char *line;
@@ -52,7 +52,7 @@ static void test_parse(void **state)
 	}
 }
 
-static void test_malformed(void **state)
+static void test_a_malformed_line_is_rejected(void **state)
 {
 	static const char whole[] =
 		"36 35 98:0 /mnt1 /mnt2 rw,noatime master:1 - ext3 /dev/root rw";
@@ -106,7 +106,7 @@ static int find(const char *path, struct mount_entry *entry, char **line)
 	return mountinfo_find(fd, entry, line);
 }
 
-static void test_find(void **state)
+static void test_the_topmost_mount_at_a_path_is_found(void **state)
 {
 	struct mount_entry entry;
 	cleanup_free char *line = NULL;
@@ -135,9 +135,9 @@ static void test_find(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_parse),
-		cmocka_unit_test(test_malformed),
-		scratch_test(test_find),
+		cmocka_unit_test(test_each_field_of_a_line_is_read),
+		cmocka_unit_test(test_a_malformed_line_is_rejected),
+		scratch_test(test_the_topmost_mount_at_a_path_is_found),
 	};
 
 	return cmocka_run_group_tests_name("mountinfo", tests, NULL, NULL);

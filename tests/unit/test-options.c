@@ -12,7 +12,7 @@ static int parse(const char *list, struct options *options, struct view_error *e
 	return options_parse(options, copy, error);
 }
 
-static void test_accepted(void **state)
+static void test_good_options_are_accepted(void **state)
 {
 	static const char *const rows[] = {
 		"",
@@ -66,7 +66,7 @@ static void test_accepted(void **state)
 	}
 }
 
-static void test_refused(void **state)
+static void test_bad_options_are_rejected_with_the_reason(void **state)
 {
 	static const struct {
 		const char *list, *message;
@@ -155,7 +155,7 @@ static void test_refused(void **state)
 	}
 }
 
-static void test_values(void **state)
+static void test_options_set_their_values(void **state)
 {
 	VIEW_ERROR(error);
 	cleanup_with(options_done) struct options options = OPTIONS_INIT;
@@ -194,7 +194,7 @@ static void test_values(void **state)
 	assert_true(options.overlay.userxattr);
 }
 
-static void test_id_length(void **state)
+static void test_the_length_of_an_id_is_limited(void **state)
 {
 	char list[sizeof("id=") + ID_MAX + 1] = "id=";
 
@@ -222,7 +222,7 @@ static void test_a_rejected_option_is_no_suggestion(void **state)
 }
 
 /* For mount(8)'s -s, which leaves out what is not known; what is refused is known. */
-static void test_know(void **state)
+static void test_rejected_options_count_as_known(void **state)
 {
 	static const char *const known[] = {"binary", "ro",    "remount", "user",  "lowerdir",
 					    "x-a",    "X-a.b", "0:1:2",	  "uidmap"};
@@ -238,12 +238,12 @@ static void test_know(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_accepted),
-		cmocka_unit_test(test_refused),
-		cmocka_unit_test(test_values),
-		cmocka_unit_test(test_id_length),
+		cmocka_unit_test(test_good_options_are_accepted),
+		cmocka_unit_test(test_bad_options_are_rejected_with_the_reason),
+		cmocka_unit_test(test_options_set_their_values),
+		cmocka_unit_test(test_the_length_of_an_id_is_limited),
 		cmocka_unit_test(test_a_rejected_option_is_no_suggestion),
-		cmocka_unit_test(test_know),
+		cmocka_unit_test(test_rejected_options_count_as_known),
 	};
 
 	return cmocka_run_group_tests_name("options", tests, NULL, NULL);

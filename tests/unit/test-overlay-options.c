@@ -27,7 +27,7 @@ static int parse(const char *list, struct overlay_options *overlay, size_t *unkn
 	return 0;
 }
 
-static void test_lowers(void **state)
+static void test_lowerdir_is_read_as_overlayfs_reads_it(void **state)
 {
 	static const struct {
 		const char *list;
@@ -98,7 +98,7 @@ static void test_lowers(void **state)
 }
 
 /* overlayfs itself stops at 500 layers, and mount(2) at 4095 bytes. */
-static void test_many_layers(void **state)
+static void test_six_hundred_layers_are_read(void **state)
 {
 	VIEW_ERROR(error);
 	cleanup_with(overlay_options_done) struct overlay_options overlay = {};
@@ -114,7 +114,7 @@ static void test_many_layers(void **state)
 	assert_string_equal(overlay.lowers.items[599], "/long/enough");
 }
 
-static void test_others(void **state)
+static void test_upperdir_and_userxattr_are_read_and_others_left(void **state)
 {
 	VIEW_ERROR(error);
 	cleanup_with(overlay_options_done) struct overlay_options overlay = {};
@@ -133,7 +133,7 @@ static void test_others(void **state)
 }
 
 /* Ranges after a comma belong to the map before them. */
-static void test_idmaps(void **state)
+static void test_ranges_after_a_comma_belong_to_the_map_before(void **state)
 {
 	static const struct {
 		const char *list;
@@ -181,10 +181,10 @@ static void test_a_range_is_told_from_a_name(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_lowers),
-		cmocka_unit_test(test_many_layers),
-		cmocka_unit_test(test_others),
-		cmocka_unit_test(test_idmaps),
+		cmocka_unit_test(test_lowerdir_is_read_as_overlayfs_reads_it),
+		cmocka_unit_test(test_six_hundred_layers_are_read),
+		cmocka_unit_test(test_upperdir_and_userxattr_are_read_and_others_left),
+		cmocka_unit_test(test_ranges_after_a_comma_belong_to_the_map_before),
 		cmocka_unit_test(test_a_range_is_told_from_a_name),
 	};
 

@@ -98,7 +98,7 @@ static void check_row(const struct row *row, size_t i)
 	same_int(name, found, row->found);
 }
 
-static void test_read(void **state)
+static void test_marks_are_read_as_overlayfs_reads_them(void **state)
 {
 	(void)state;
 	require_root();
@@ -106,7 +106,7 @@ static void test_read(void **state)
 		check_row(&rows[i], i);
 }
 
-static void test_visible(void **state)
+static void test_trusted_marks_are_visible_to_root(void **state)
 {
 	(void)state;
 	require_root();
@@ -122,7 +122,7 @@ static int in_user_namespace(void)
 	return overlay_xattrs_visible(false) == -EPERM && overlay_xattrs_visible(true) == 0 ? 0 : 1;
 }
 
-static void test_visible_in_user_namespace(void **state)
+static void test_only_user_marks_are_visible_in_a_user_namespace(void **state)
 {
 	int r = in_child(in_user_namespace);
 
@@ -152,7 +152,7 @@ static int without_proc(void)
 	return 0;
 }
 
-static void test_without_proc(void **state)
+static void test_marks_without_proc_are_an_error(void **state)
 {
 	int r;
 
@@ -167,10 +167,10 @@ static void test_without_proc(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		scratch_test(test_read),
-		cmocka_unit_test(test_visible),
-		cmocka_unit_test(test_visible_in_user_namespace),
-		scratch_test(test_without_proc),
+		scratch_test(test_marks_are_read_as_overlayfs_reads_them),
+		cmocka_unit_test(test_trusted_marks_are_visible_to_root),
+		cmocka_unit_test(test_only_user_marks_are_visible_in_a_user_namespace),
+		scratch_test(test_marks_without_proc_are_an_error),
 	};
 
 	return cmocka_run_group_tests_name("marks", tests, NULL, NULL);

@@ -28,7 +28,7 @@ struct reply {
 	uint32_t flags2, max_stack_depth, unused[6];
 };
 
-static void test_negotiation(void **state)
+static void test_passthrough_is_asked_for_only_when_offered(void **state)
 {
 	static const struct {
 		const char *name;
@@ -66,7 +66,7 @@ static void test_negotiation(void **state)
 }
 
 /* Either may be shorter, of an old kernel or libfuse: what is not there is not read or set. */
-static void test_short_ones(void **state)
+static void test_short_structures_are_neither_read_nor_written_past_their_end(void **state)
 {
 	const struct init init = {.flags = INIT_EXT_BIT, .flags2 = PASSTHROUGH_BIT};
 	const size_t init_size = offsetof(struct init, unused);
@@ -92,7 +92,7 @@ static void test_short_ones(void **state)
 }
 
 /* A descriptor that is no connection knows no such request: not to be taken for a yes. */
-static void test_not_allowed(void **state)
+static void test_a_descriptor_that_is_no_connection_is_not_allowed(void **state)
 {
 	cleanup_close int null = open("/dev/null", O_RDWR | O_CLOEXEC);
 
@@ -105,9 +105,9 @@ static void test_not_allowed(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_negotiation),
-		cmocka_unit_test(test_short_ones),
-		cmocka_unit_test(test_not_allowed),
+		cmocka_unit_test(test_passthrough_is_asked_for_only_when_offered),
+		cmocka_unit_test(test_short_structures_are_neither_read_nor_written_past_their_end),
+		cmocka_unit_test(test_a_descriptor_that_is_no_connection_is_not_allowed),
 	};
 
 	return cmocka_run_group_tests_name("passthrough", tests, NULL, NULL);

@@ -9,7 +9,7 @@
 	"\"sandboxed\":"                                                                    \
 	"\"5f\"}"
 
-static void test_parse(void **state)
+static void test_a_title_gives_the_facts_of_the_view(void **state)
 {
 	static const char text[] = PROCTITLE_PREFIX "{\"ready\":true,\"id\":\"web-1\"," FACTS "}";
 	cleanup_with(json_done) struct json_object *ready = NULL;
@@ -27,7 +27,7 @@ static void test_parse(void **state)
 }
 
 /* Whatever a process may have for a command line. */
-static void test_others(void **state)
+static void test_other_command_lines_are_no_titles(void **state)
 {
 	static const char *const rows[] = {
 		"",
@@ -73,7 +73,7 @@ static void test_others(void **state)
 }
 
 /* Two arguments are no title, even where they look like one together. */
-static void test_two_strings(void **state)
+static void test_two_arguments_are_no_title(void **state)
 {
 	static const char text[] = PROCTITLE_PREFIX "{" FACTS "\0}";
 	struct json_object *ready = NULL;
@@ -104,7 +104,7 @@ static void set(const char *id)
 }
 
 /* A short one after a long one, too; and the process goes on as it was. */
-static void test_set(void **state)
+static void test_a_title_may_be_replaced_by_one_of_any_length(void **state)
 {
 	const char *home = getenv("PATH");
 	const char *ids[] = {"a", NULL, "b"};
@@ -148,10 +148,10 @@ static void test_set(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_parse),
-		cmocka_unit_test(test_others),
-		cmocka_unit_test(test_two_strings),
-		cmocka_unit_test(test_set),
+		cmocka_unit_test(test_a_title_gives_the_facts_of_the_view),
+		cmocka_unit_test(test_other_command_lines_are_no_titles),
+		cmocka_unit_test(test_two_arguments_are_no_title),
+		cmocka_unit_test(test_a_title_may_be_replaced_by_one_of_any_length),
 	};
 
 	return cmocka_run_group_tests_name("title", tests, NULL, NULL);

@@ -23,7 +23,7 @@ static struct json_object *member(struct json_object *object, const char *key)
 	return json_object_object_get(object, key);
 }
 
-static void test_ready_line(void **state)
+static void test_a_ready_line_lists_the_ready_artifacts(void **state)
 {
 	struct view view = {
 		.artifact_count = 3,
@@ -60,7 +60,7 @@ static void test_ready_line(void **state)
 }
 
 /* A lazy view has no artifacts yet, and a view need not have an id. */
-static void test_ready_line_lazy(void **state)
+static void test_a_lazy_ready_line_has_no_artifacts(void **state)
 {
 	struct view view = {.artifact_count = 1, .artifacts = {{.path = (char *)"/urunc.json"}}};
 	cleanup_free char *line = report_ready_line(&view, NULL, "/run/v", false, 1);
@@ -71,7 +71,7 @@ static void test_ready_line_lazy(void **state)
 				  "\"passthrough\":false,\"elapsed_us\":1}");
 }
 
-static void test_failure_line(void **state)
+static void test_a_failure_line_holds_any_path(void **state)
 {
 	static const char *const paths[] = {"/a\"\\\xff\n", "/gr\xc3\xbc\xc3\x9f", ""};
 
@@ -93,7 +93,7 @@ static void test_failure_line(void **state)
 }
 
 /* The longest of sentences, with what takes the most room. */
-static void test_failure_line_long(void **state)
+static void test_the_longest_failure_line_fits(void **state)
 {
 	static const char fill[] = {'p', '"', '\\', '\xff'};
 
@@ -139,7 +139,7 @@ static int pass_on(const struct view_error *error, const char *ready, struct rep
 	return r;
 }
 
-static void test_pass_on(void **state)
+static void test_a_report_of_any_size_is_passed_on(void **state)
 {
 	static const size_t sizes[] = {0, 1, 100, 65535, 65536, 200000};
 	static struct report ready, failed;
@@ -178,7 +178,7 @@ static int receive_bytes(const char *bytes, size_t n)
 	return r;
 }
 
-static void test_no_outcome(void **state)
+static void test_a_report_without_a_valid_outcome_is_epipe(void **state)
 {
 	static const char bug[] = {CODE_BUG, 'b', '\n'}, beyond[] = {CODE_BUG + 1, 'b', '\n'};
 
@@ -194,7 +194,7 @@ static void test_no_outcome(void **state)
 	assert_int_equal(receive_bytes(bug, sizeof(bug) - 1), -EPIPE);
 }
 
-static void test_deadline_and_interrupt(void **state)
+static void test_receiving_ends_at_the_deadline_or_interrupt(void **state)
 {
 	static struct report report;
 	int outcome[2], interrupt[2];
@@ -220,13 +220,13 @@ static void test_deadline_and_interrupt(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_ready_line),
-		cmocka_unit_test(test_ready_line_lazy),
-		cmocka_unit_test(test_failure_line),
-		cmocka_unit_test(test_failure_line_long),
-		cmocka_unit_test(test_pass_on),
-		cmocka_unit_test(test_no_outcome),
-		cmocka_unit_test(test_deadline_and_interrupt),
+		cmocka_unit_test(test_a_ready_line_lists_the_ready_artifacts),
+		cmocka_unit_test(test_a_lazy_ready_line_has_no_artifacts),
+		cmocka_unit_test(test_a_failure_line_holds_any_path),
+		cmocka_unit_test(test_the_longest_failure_line_fits),
+		cmocka_unit_test(test_a_report_of_any_size_is_passed_on),
+		cmocka_unit_test(test_a_report_without_a_valid_outcome_is_epipe),
+		cmocka_unit_test(test_receiving_ends_at_the_deadline_or_interrupt),
 	};
 
 	return cmocka_run_group_tests_name("report", tests, NULL, NULL);

@@ -59,7 +59,7 @@ static void make_tree(void)
 	make_file("T/over/l/x", "");
 }
 
-static void test_walk(void **state)
+static void test_each_path_leads_where_the_merged_tree_says(void **state)
 {
 	static const struct {
 		const char *path;
@@ -143,7 +143,7 @@ static char *repeated(char c, size_t n, const char *end)
 	return text;
 }
 
-static void test_limits(void **state)
+static void test_links_names_and_paths_are_limited(void **state)
 {
 	cleanup_free char *links = links_path(LI_LINKS_MAX, "f");
 	cleanup_free char *links_more = links_path(LI_LINKS_MAX + 1, "f");
@@ -176,7 +176,7 @@ static void test_limits(void **state)
 	li_stack_close(stack);
 }
 
-static void test_refused_marks(void **state)
+static void test_redirects_and_metacopies_are_rejected(void **state)
 {
 	struct li_stack *stack;
 
@@ -200,7 +200,7 @@ static void test_refused_marks(void **state)
 	li_stack_close(stack);
 }
 
-static void test_open(void **state)
+static void test_a_resolved_file_is_opened_if_it_is_regular(void **state)
 {
 	cleanup_with(li_file_done) struct li_file file = LI_FILE_INIT;
 	cleanup_with(li_file_done) struct li_file other = LI_FILE_INIT;
@@ -234,10 +234,10 @@ static void test_open(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		scratch_test(test_walk),
-		scratch_test(test_limits),
-		scratch_test(test_refused_marks),
-		scratch_test(test_open),
+		scratch_test(test_each_path_leads_where_the_merged_tree_says),
+		scratch_test(test_links_names_and_paths_are_limited),
+		scratch_test(test_redirects_and_metacopies_are_rejected),
+		scratch_test(test_a_resolved_file_is_opened_if_it_is_regular),
 	};
 
 	return cmocka_run_group_tests_name("resolve", tests, NULL, NULL);

@@ -30,7 +30,7 @@ static void hash(enum sha256_engine engine, const uint8_t *bytes, size_t n, size
 	sha256_finish(&hash, ret);
 }
 
-static void test_published_vectors(void **state)
+static void test_published_vectors_match(void **state)
 {
 	static const struct {
 		const char *input, *want;
@@ -55,7 +55,7 @@ static void test_published_vectors(void **state)
 }
 
 /* Every length up to some blocks, in parts that end anywhere, at any alignment. */
-static void test_same_as_libmd(void **state)
+static void test_each_length_and_split_has_libmds_digest(void **state)
 {
 	static const size_t parts[] = {1, 3, 55, 56, 63, 64, 65, 127, 1024};
 	uint8_t bytes[600];
@@ -85,7 +85,7 @@ static void test_same_as_libmd(void **state)
 }
 
 /* More bits than 32 bits count. */
-static void test_long_input(void **state)
+static void test_an_input_of_more_than_32_bits_is_counted(void **state)
 {
 	static const uint8_t zeros[1 << 20];
 	uint8_t digest[SHA256_BYTES];
@@ -103,7 +103,7 @@ static void test_long_input(void **state)
 }
 
 /* What the kernel says that the processor has is found, and nothing else. */
-static void test_detection(void **state)
+static void test_an_engine_is_detected_as_the_kernel_says(void **state)
 {
 	const char *preload = getenv("LD_PRELOAD");
 	cleanup_free char *line = NULL;
@@ -127,7 +127,7 @@ static void test_detection(void **state)
 }
 
 /* The fastest is chosen. */
-static void test_default_engine(void **state)
+static void test_the_fastest_engine_is_chosen(void **state)
 {
 	struct sha256 chosen, portable;
 
@@ -141,9 +141,11 @@ static void test_default_engine(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_published_vectors), cmocka_unit_test(test_same_as_libmd),
-		cmocka_unit_test(test_long_input),	  cmocka_unit_test(test_detection),
-		cmocka_unit_test(test_default_engine),
+		cmocka_unit_test(test_published_vectors_match),
+		cmocka_unit_test(test_each_length_and_split_has_libmds_digest),
+		cmocka_unit_test(test_an_input_of_more_than_32_bits_is_counted),
+		cmocka_unit_test(test_an_engine_is_detected_as_the_kernel_says),
+		cmocka_unit_test(test_the_fastest_engine_is_chosen),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -44,7 +44,7 @@ static void print(char *to, const uint64_t *words, size_t n)
 		sprintf(to + 16 * i, "%016jx", (uintmax_t)htobe64(htole64(words[i])));
 }
 
-static void test_published_vectors(void **state)
+static void test_published_vectors_match(void **state)
 {
 	uint8_t bytes[64], key_bytes[16];
 	struct siphash_key key;
@@ -105,7 +105,7 @@ static void test_every_bit_counts(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_published_vectors),
+		cmocka_unit_test(test_published_vectors_match),
 		cmocka_unit_test(test_alignment_does_not_matter),
 		cmocka_unit_test(test_every_bit_counts),
 	};

@@ -138,7 +138,7 @@ static void check_row(const struct row *row)
 	}
 }
 
-static void test_find(void **state)
+static void test_each_form_gives_its_layers(void **state)
 {
 	(void)state;
 	make_dir("directory");
@@ -152,7 +152,7 @@ static void test_find(void **state)
 }
 
 /* Typed beside another form, id maps take the place of its own, and userxattr adds up. */
-static void test_idmaps(void **state)
+static void test_typed_idmaps_replace_those_of_the_form(void **state)
 {
 	static const char *const options[WORDS_MAX] = {"--mounts=mounts.json", "-o",
 						       "uidmap=0:100:1"};
@@ -171,7 +171,7 @@ static void test_idmaps(void **state)
 }
 
 /* The layers of a mounted overlay, with the names that its two layers of escapes were made for. */
-static void test_mounted(void **state)
+static void test_the_layers_of_a_mounted_overlay_are_found_by_their_names(void **state)
 {
 	static const char *const none[WORDS_MAX] = {NULL};
 	static const char *const based[WORDS_MAX] = {"-o", "basedir=."};
@@ -209,7 +209,7 @@ static void test_mounted(void **state)
 }
 
 /* A path through one of the caller's descriptors, which it may close once we are started. */
-static void test_descriptor_path(void **state)
+static void test_a_path_through_a_descriptor_outlives_the_descriptor(void **state)
 {
 	cleanup_free char *here = expanded("HERE/directory");
 	cleanup_close int fd = -EBADF;
@@ -234,7 +234,7 @@ static void test_descriptor_path(void **state)
 	}
 }
 
-static void test_open(void **state)
+static void test_a_layer_that_cannot_be_opened_has_the_code_of_its_origin(void **state)
 {
 	static const struct {
 		const char *second;
@@ -277,9 +277,11 @@ static void test_open(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		scratch_test(test_find),    scratch_test(test_idmaps),
-		scratch_test(test_mounted), scratch_test(test_descriptor_path),
-		scratch_test(test_open),
+		scratch_test(test_each_form_gives_its_layers),
+		scratch_test(test_typed_idmaps_replace_those_of_the_form),
+		scratch_test(test_the_layers_of_a_mounted_overlay_are_found_by_their_names),
+		scratch_test(test_a_path_through_a_descriptor_outlives_the_descriptor),
+		scratch_test(test_a_layer_that_cannot_be_opened_has_the_code_of_its_origin),
 	};
 
 	return cmocka_run_group_tests_name("source", tests, NULL, NULL);

@@ -48,7 +48,7 @@ static void make_layers(void)
 	wait_tick();
 }
 
-static void test_the_same_layers(void **state)
+static void test_the_same_layers_are_known(void **state)
 {
 	struct li_index *index = open_index();
 	struct li_stack *stack;
@@ -79,7 +79,7 @@ static void test_the_same_layers(void **state)
 	li_index_close(index);
 }
 
-static void test_a_shared_base(void **state)
+static void test_a_shared_base_is_known(void **state)
 {
 	struct li_index *index = open_index();
 	struct li_stack *stack;
@@ -102,7 +102,7 @@ static void test_a_shared_base(void **state)
 }
 
 /* Wherever the layers lie, and however that is written, they are what their paths lead to. */
-static void test_how_paths_are_written(void **state)
+static void test_a_known_layer_may_be_written_in_any_way(void **state)
 {
 	static const struct {
 		const char *top, *bottom;
@@ -138,7 +138,7 @@ static void test_how_paths_are_written(void **state)
 }
 
 /* A file that is not the one that it was is looked for afresh, and the next view knows that. */
-static void test_a_file_that_changed(void **state)
+static void test_a_changed_file_is_looked_for_afresh(void **state)
 {
 	struct li_index *index = open_index();
 	struct li_stack *stack;
@@ -165,7 +165,7 @@ static void test_a_file_that_changed(void **state)
 }
 
 /* A layer that is not the one that it was. */
-static void test_a_layer_that_was_replaced(void **state)
+static void test_a_replaced_layer_is_not_known(void **state)
 {
 	struct li_index *index = open_index();
 	struct li_stack *stack;
@@ -184,7 +184,7 @@ static void test_a_layer_that_was_replaced(void **state)
 	li_index_close(index);
 }
 
-static void test_a_damaged_entry(void **state)
+static void test_a_damaged_entry_is_reported_and_replaced(void **state)
 {
 	struct li_index *index = open_index();
 	struct li_stack *stack;
@@ -210,7 +210,7 @@ static void test_a_damaged_entry(void **state)
 }
 
 /* It is replaced, and nothing is said of it. */
-static void test_an_entry_of_another_version(void **state)
+static void test_an_entry_of_another_version_is_replaced_silently(void **state)
 {
 	struct li_index *index = open_index();
 	struct li_stack *stack;
@@ -237,7 +237,7 @@ static void test_an_entry_of_another_version(void **state)
 }
 
 /* Should a layer change once more in the tick in which it was looked at, nobody could tell. */
-static void test_a_layer_of_this_tick(void **state)
+static void test_a_layer_changed_in_this_tick_is_not_indexed(void **state)
 {
 	struct timespec before, after;
 	struct li_index *index = open_index();
@@ -264,7 +264,7 @@ static void test_a_layer_of_this_tick(void **state)
 }
 
 /* Somebody else's layers, where only root's and one's own will do. */
-static void test_whose_layers(void **state)
+static void test_layers_of_other_users_are_not_indexed_when_own_is_asked(void **state)
 {
 	struct li_index *index = open_index();
 	struct li_stack *stack;
@@ -287,15 +287,15 @@ static void test_whose_layers(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		scratch_test(test_the_same_layers),
-		scratch_test(test_a_shared_base),
-		scratch_test(test_how_paths_are_written),
-		scratch_test(test_a_file_that_changed),
-		scratch_test(test_a_layer_that_was_replaced),
-		scratch_test(test_a_damaged_entry),
-		scratch_test(test_an_entry_of_another_version),
-		scratch_test(test_a_layer_of_this_tick),
-		scratch_test(test_whose_layers),
+		scratch_test(test_the_same_layers_are_known),
+		scratch_test(test_a_shared_base_is_known),
+		scratch_test(test_a_known_layer_may_be_written_in_any_way),
+		scratch_test(test_a_changed_file_is_looked_for_afresh),
+		scratch_test(test_a_replaced_layer_is_not_known),
+		scratch_test(test_a_damaged_entry_is_reported_and_replaced),
+		scratch_test(test_an_entry_of_another_version_is_replaced_silently),
+		scratch_test(test_a_layer_changed_in_this_tick_is_not_indexed),
+		scratch_test(test_layers_of_other_users_are_not_indexed_when_own_is_asked),
 	};
 
 	return cmocka_run_group_tests_name("stack-index", tests, NULL, NULL);

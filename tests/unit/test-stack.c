@@ -7,7 +7,7 @@
 
 enum { MANY = 600 }; /* more layers than are kept open */
 
-static void test_open_errors(void **state)
+static void test_a_layer_that_cannot_be_opened_is_named(void **state)
 {
 	static char *const paths[] = {(char *)"a", (char *)"b", (char *)"missing", (char *)"file"};
 	static char *many[LI_LAYERS_MAX + 1];
@@ -38,7 +38,7 @@ static void test_open_errors(void **state)
 	li_stack_close(stack);
 }
 
-static void test_most_layers(void **state)
+static void test_the_most_layers_can_be_opened(void **state)
 {
 	static char *many[LI_LAYERS_MAX];
 	struct li_stack *stack = NULL;
@@ -124,7 +124,7 @@ static void look_in_many(struct li_stack *stack)
 	cursor_done(&at);
 }
 
-static void test_open_layers(void **state)
+static void test_the_number_of_open_layers_is_limited(void **state)
 {
 	size_t before = count_descriptors();
 	struct li_stack *stack = NULL;
@@ -140,7 +140,7 @@ static void test_open_layers(void **state)
 }
 
 /* Where the process has few descriptors to give, the layers take turns. */
-static void test_few_descriptors(void **state)
+static void test_layers_take_turns_when_descriptors_are_few(void **state)
 {
 	cleanup_close int last = dup(STDIN_FILENO);
 	struct rlimit limit, low;
@@ -161,7 +161,7 @@ static void test_few_descriptors(void **state)
 }
 
 /* A layer that was changed underfoot, once it has to be opened anew. */
-static void test_replaced_layer(void **state)
+static void test_a_replaced_layer_is_estale(void **state)
 {
 	struct li_stack *stack = NULL;
 	struct cursor at;
@@ -183,9 +183,12 @@ static void test_replaced_layer(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		scratch_test(test_open_errors),		  scratch_test(test_most_layers),
-		scratch_test(test_marks_must_be_visible), scratch_test(test_open_layers),
-		scratch_test(test_few_descriptors),	  scratch_test(test_replaced_layer),
+		scratch_test(test_a_layer_that_cannot_be_opened_is_named),
+		scratch_test(test_the_most_layers_can_be_opened),
+		scratch_test(test_marks_must_be_visible),
+		scratch_test(test_the_number_of_open_layers_is_limited),
+		scratch_test(test_layers_take_turns_when_descriptors_are_few),
+		scratch_test(test_a_replaced_layer_is_estale),
 	};
 
 	return cmocka_run_group_tests_name("stack", tests, NULL, NULL);

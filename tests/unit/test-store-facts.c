@@ -71,7 +71,7 @@ static void sign(uint8_t *file, size_t n)
 	memcpy(file + n - CHECKSUM, &sum, sizeof(sum));
 }
 
-static void test_there_and_back(void **state)
+static void test_what_was_encoded_is_decoded(void **state)
 {
 	cleanup_with(li_store_facts_done) struct li_store_facts facts = {};
 	cleanup_free uint8_t *file = NULL, *again = NULL;
@@ -109,7 +109,7 @@ static void test_there_and_back(void **state)
 }
 
 /* Byte for byte: what one program wrote another one must read. */
-static void test_bytes(void **state)
+static void test_the_layout_is_fixed(void **state)
 {
 	cleanup_free uint8_t *file = NULL;
 	size_t n;
@@ -128,7 +128,7 @@ static void test_bytes(void **state)
 			    38);
 }
 
-static void test_the_largest(void **state)
+static void test_the_largest_facts_are_encoded_and_decoded(void **state)
 {
 	cleanup_with(li_store_facts_done) struct li_store_facts got = {};
 	static char paths[LI_STORE_PATHS_MAX][LI_PATH_MAX + 1];
@@ -151,7 +151,7 @@ static void test_the_largest(void **state)
 	assert_int_equal(store_facts_encode(&facts, &(void *){NULL}, &n), -EINVAL);
 }
 
-static void test_cut_off_anywhere(void **state)
+static void test_a_file_cut_anywhere_is_rejected(void **state)
 {
 	cleanup_free uint8_t *file = NULL;
 	size_t n;
@@ -173,7 +173,7 @@ static void test_cut_off_anywhere(void **state)
 	}
 }
 
-static void test_any_bit_changed(void **state)
+static void test_any_changed_bit_is_found(void **state)
 {
 	cleanup_free uint8_t *file = NULL;
 	size_t n;
@@ -191,7 +191,7 @@ static void test_any_bit_changed(void **state)
 }
 
 /* What no encoder writes is refused, whatever its checksum. */
-static void test_rules(void **state)
+static void test_what_no_encoder_writes_is_rejected(void **state)
 {
 	static const struct {
 		const char *name;
@@ -248,7 +248,7 @@ static void test_rules(void **state)
 	}
 }
 
-static void test_the_same_path_twice(void **state)
+static void test_the_same_path_twice_is_rejected(void **state)
 {
 	struct li_store_facts facts = sample;
 	void *file = NULL;
@@ -260,7 +260,7 @@ static void test_the_same_path_twice(void **state)
 	assert_null(file);
 }
 
-static void test_manifest_from_a_table(void **state)
+static void test_a_manifest_may_come_from_a_table_of_contents(void **state)
 {
 	struct li_store_facts facts = sample;
 	cleanup_free uint8_t *file = NULL;
@@ -273,7 +273,7 @@ static void test_manifest_from_a_table(void **state)
 	assert_int_equal(decode(file, n), 0);
 }
 
-static void test_digest_text(void **state)
+static void test_a_digest_is_parsed_and_printed(void **state)
 {
 	static const char hex[] =
 		"0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
@@ -301,15 +301,15 @@ static void test_digest_text(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_there_and_back),
-		cmocka_unit_test(test_bytes),
-		cmocka_unit_test(test_the_largest),
-		cmocka_unit_test(test_cut_off_anywhere),
-		cmocka_unit_test(test_any_bit_changed),
-		cmocka_unit_test(test_rules),
-		cmocka_unit_test(test_the_same_path_twice),
-		cmocka_unit_test(test_manifest_from_a_table),
-		cmocka_unit_test(test_digest_text),
+		cmocka_unit_test(test_what_was_encoded_is_decoded),
+		cmocka_unit_test(test_the_layout_is_fixed),
+		cmocka_unit_test(test_the_largest_facts_are_encoded_and_decoded),
+		cmocka_unit_test(test_a_file_cut_anywhere_is_rejected),
+		cmocka_unit_test(test_any_changed_bit_is_found),
+		cmocka_unit_test(test_what_no_encoder_writes_is_rejected),
+		cmocka_unit_test(test_the_same_path_twice_is_rejected),
+		cmocka_unit_test(test_a_manifest_may_come_from_a_table_of_contents),
+		cmocka_unit_test(test_a_digest_is_parsed_and_printed),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

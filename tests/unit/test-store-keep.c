@@ -32,7 +32,7 @@ static void fill(const struct li_store *store)
 	same_int("filled", count_files("store"), 7);
 }
 
-static void test_nothing_to_evict(void **state)
+static void test_nothing_is_evicted_within_the_limits(void **state)
 {
 	cleanup_with(close_store) struct li_store *store = open_store("store");
 	struct li_store_evicted evicted;
@@ -46,7 +46,7 @@ static void test_nothing_to_evict(void **state)
 	assert_int_equal(count_files("store"), 7);
 }
 
-static void test_evicted_by_age(void **state)
+static void test_images_out_of_use_for_too_long_are_evicted(void **state)
 {
 	cleanup_with(close_store) struct li_store *store = open_store("store");
 	struct li_store_evicted evicted;
@@ -65,7 +65,7 @@ static void test_evicted_by_age(void **state)
 }
 
 /* The one that was not used for longest goes first. */
-static void test_evicted_by_size(void **state)
+static void test_the_least_recently_used_image_is_evicted_first(void **state)
 {
 	cleanup_with(close_store) struct li_store *store = open_store("store");
 	struct li_store_evicted evicted;
@@ -178,7 +178,7 @@ static void test_left_files_are_removed(void **state)
 }
 
 /* A last use in the future is one of now. */
-static void test_a_clock_that_was_set_back(void **state)
+static void test_a_last_use_in_the_future_counts_as_now(void **state)
 {
 	cleanup_with(close_store) struct li_store *store = open_store("store");
 
@@ -191,7 +191,7 @@ static void test_a_clock_that_was_set_back(void **state)
 }
 
 /* A limit holds when something is added; what was just used is not what goes. */
-static void test_room_is_made(void **state)
+static void test_an_addition_evicts_others_and_not_itself(void **state)
 {
 	cleanup_with(close_store) struct li_store *store = open_store("store");
 	struct li_store_limits limits = {.age = INT64_MAX};
@@ -210,7 +210,7 @@ static void test_room_is_made(void **state)
 }
 
 /* A tenth stays free, and what cannot be filed leaves nothing. */
-static void test_a_small_filesystem(void **state)
+static void test_a_tenth_of_the_filesystem_stays_free(void **state)
 {
 	enum { MIB = 1 << 20 };
 	cleanup_with(close_store) struct li_store *store = NULL;
@@ -300,7 +300,7 @@ static void rot(const char *content)
 	close(fd);
 }
 
-static void test_list_and_verify(void **state)
+static void test_images_are_listed_and_damage_is_found(void **state)
 {
 	cleanup_with(close_store) struct li_store *store = open_store("store");
 	cleanup_close int fd = -EBADF;
@@ -334,7 +334,7 @@ static void test_list_and_verify(void **state)
 	must_hold(store, 2, "/kernel", "content 2");
 }
 
-static void test_clear(void **state)
+static void test_clear_removes_all_and_open_files_stay(void **state)
 {
 	cleanup_with(close_store) struct li_store *store = open_store("store");
 	cleanup_close int fd = -EBADF;
@@ -382,7 +382,7 @@ static void look(const struct li_store *store, const char *one, const char *othe
 }
 
 /* Two writers, one of which is killed in each round, anywhere; a reader sees nothing wrong. */
-static void test_writers_that_are_killed(void **state)
+static void test_killed_writers_leave_a_store_that_readers_can_use(void **state)
 {
 	static const char one[] = "the one artifact", other[] = "another artifact";
 	cleanup_with(close_store) struct li_store *store = open_store("store");
@@ -434,18 +434,18 @@ static void test_writers_that_are_killed(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		scratch_test(test_nothing_to_evict),
-		scratch_test(test_evicted_by_age),
-		scratch_test(test_evicted_by_size),
+		scratch_test(test_nothing_is_evicted_within_the_limits),
+		scratch_test(test_images_out_of_use_for_too_long_are_evicted),
+		scratch_test(test_the_least_recently_used_image_is_evicted_first),
 		scratch_test(test_a_dry_run_removes_nothing),
 		scratch_test(test_what_is_in_use_stays),
 		scratch_test(test_left_files_are_removed),
-		scratch_test(test_a_clock_that_was_set_back),
-		scratch_test(test_room_is_made),
-		scratch_test(test_list_and_verify),
-		scratch_test(test_clear),
-		scratch_test(test_writers_that_are_killed),
-		scratch_test(test_a_small_filesystem),
+		scratch_test(test_a_last_use_in_the_future_counts_as_now),
+		scratch_test(test_an_addition_evicts_others_and_not_itself),
+		scratch_test(test_images_are_listed_and_damage_is_found),
+		scratch_test(test_clear_removes_all_and_open_files_stay),
+		scratch_test(test_killed_writers_leave_a_store_that_readers_can_use),
+		scratch_test(test_a_tenth_of_the_filesystem_stays_free),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

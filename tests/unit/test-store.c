@@ -44,7 +44,7 @@ static void test_what_is_added_is_found(void **state)
 }
 
 /* The same, where a file must have a temporary name. */
-static void test_without_nameless_files(void **state)
+static void test_files_are_added_without_nameless_files(void **state)
 {
 	cleanup_with(close_store) struct li_store *store = open_store("store");
 
@@ -82,7 +82,7 @@ static void test_a_second_answer_changes_nothing(void **state)
 	assert_int_equal(count_files("store/objects"), 1);
 }
 
-static void test_sixteen_answers(void **state)
+static void test_an_image_has_at_most_sixteen_answers(void **state)
 {
 	cleanup_with(close_store) struct li_store *store = open_store("store");
 	char path[] = "/a";
@@ -96,7 +96,7 @@ static void test_sixteen_answers(void **state)
 }
 
 /* What breaks a rule is refused, and nothing is filed. */
-static void test_refused_additions(void **state)
+static void test_an_addition_that_breaks_a_rule_is_rejected(void **state)
 {
 	cleanup_with(close_store) struct li_store *store = open_store("store");
 	struct li_store_facts image = {.key = chain_of(1)};
@@ -143,7 +143,7 @@ static void chmod_or_fail(const char *path, mode_t mode)
 }
 
 /* A store that others can reach into is not used. */
-static void test_owner_and_mode_of_directories(void **state)
+static void test_a_store_that_others_can_reach_is_not_used(void **state)
 {
 	static const char *const names[] = {"store", "store/objects", "store/chains",
 					    "store/images"};
@@ -234,7 +234,7 @@ static void damage_link(const char *path)
 }
 
 /* A damaged object is a miss, and the next addition repairs it. */
-static void test_damaged_objects(void **state)
+static void test_a_damaged_object_is_a_miss_and_is_repaired(void **state)
 {
 	static const struct {
 		const char *name;
@@ -264,7 +264,7 @@ static void test_damaged_objects(void **state)
 	assert_int_equal(open_filed(store, 1, "/kernel"), -ENOENT);
 }
 
-static void test_damaged_facts(void **state)
+static void test_damaged_facts_are_a_miss_and_are_repaired(void **state)
 {
 	cleanup_with(close_store) struct li_store *store = open_store("store");
 	char path[128], other[128];
@@ -293,7 +293,7 @@ static void test_damaged_facts(void **state)
 }
 
 /* Facts are touched when they were used more than an hour ago, and after a clock that jumped. */
-static void test_last_use(void **state)
+static void test_a_use_is_noted_once_an_hour(void **state)
 {
 	static const struct {
 		time_t ago;
@@ -317,7 +317,7 @@ static void test_last_use(void **state)
 }
 
 /* Removal of all of it under a reader and a writer: misses, and what is open stays. */
-static void test_removed_while_in_use(void **state)
+static void test_a_removed_store_is_a_miss_and_open_files_stay(void **state)
 {
 	cleanup_with(close_store) struct li_store *store = open_store("store");
 	cleanup_with(close_store) struct li_store *anew = NULL;
@@ -336,7 +336,7 @@ static void test_removed_while_in_use(void **state)
 	must_hold(anew, 1, "/kernel", "bytes");
 }
 
-static void test_read_only_store(void **state)
+static void test_a_read_only_store_is_read(void **state)
 {
 	struct li_store *store;
 
@@ -373,7 +373,7 @@ static int wait_for_chain(void)
 	return r == -ETIMEDOUT ? 1 : r < 0 ? 2 : 0;
 }
 
-static void test_lock_has_one_holder(void **state)
+static void test_a_lock_has_one_holder(void **state)
 {
 	cleanup_with(close_store) struct li_store *store = open_store("store");
 	struct li_store_key key = chain_of(1), other = chain_of(2), manifest = chain_of(1);
@@ -422,7 +422,7 @@ static int fill_as_one_of_many(void)
 }
 
 /* One of many writers does the work. */
-static void test_many_writers_at_once(void **state)
+static void test_one_of_many_writers_does_the_work(void **state)
 {
 	cleanup_with(close_store) struct li_store *store = open_store("store");
 	enum { WRITERS = 20 };
@@ -453,20 +453,20 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		scratch_test(test_what_is_added_is_found),
-		scratch_test(test_without_nameless_files),
+		scratch_test(test_files_are_added_without_nameless_files),
 		scratch_test(test_images_share_an_object),
 		scratch_test(test_a_second_answer_changes_nothing),
-		scratch_test(test_sixteen_answers),
-		scratch_test(test_refused_additions),
-		scratch_test(test_owner_and_mode_of_directories),
+		scratch_test(test_an_image_has_at_most_sixteen_answers),
+		scratch_test(test_an_addition_that_breaks_a_rule_is_rejected),
+		scratch_test(test_a_store_that_others_can_reach_is_not_used),
 		scratch_test(test_opening_makes_nothing_unless_asked),
-		scratch_test(test_damaged_objects),
-		scratch_test(test_damaged_facts),
-		scratch_test(test_last_use),
-		scratch_test(test_removed_while_in_use),
-		scratch_test(test_lock_has_one_holder),
-		scratch_test(test_many_writers_at_once),
-		scratch_test(test_read_only_store),
+		scratch_test(test_a_damaged_object_is_a_miss_and_is_repaired),
+		scratch_test(test_damaged_facts_are_a_miss_and_are_repaired),
+		scratch_test(test_a_use_is_noted_once_an_hour),
+		scratch_test(test_a_removed_store_is_a_miss_and_open_files_stay),
+		scratch_test(test_a_lock_has_one_holder),
+		scratch_test(test_one_of_many_writers_does_the_work),
+		scratch_test(test_a_read_only_store_is_read),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -3,7 +3,7 @@
 
 #include "tests/unit/fixture.h"
 
-static void test_strings(void **state)
+static void test_a_list_of_strings_grows_and_owns_them(void **state)
 {
 	struct strings list = {};
 
@@ -23,7 +23,7 @@ static void test_strings(void **state)
 	strings_clear(&list);
 }
 
-static void test_number(void **state)
+static void test_only_numbers_within_the_limit_are_parsed(void **state)
 {
 	static const struct {
 		const char *text;
@@ -64,7 +64,7 @@ static void test_number(void **state)
 }
 
 /* Both are of the same rules: valid UTF-8 is shown as it is, unless it is a control character. */
-static void test_utf8(void **state)
+static void test_only_printable_utf8_is_shown_unescaped(void **state)
 {
 	static const struct {
 		const char *bytes;
@@ -117,7 +117,7 @@ static void test_utf8(void **state)
 }
 
 /* Cut between characters, with room for the NUL. */
-static void test_print_cut(void **state)
+static void test_text_is_cut_between_characters(void **state)
 {
 	static const struct {
 		const char *text;
@@ -148,7 +148,7 @@ static void test_print_cut(void **state)
 	}
 }
 
-static void test_json_string(void **state)
+static void test_a_json_string_is_escaped_and_cut(void **state)
 {
 	static const struct {
 		const char *text;
@@ -177,7 +177,7 @@ static void test_json_string(void **state)
 	}
 }
 
-static void test_decode_octal(void **state)
+static void test_octal_escapes_are_decoded_once(void **state)
 {
 	static const struct {
 		const char *text, *want;
@@ -210,9 +210,12 @@ static void test_decode_octal(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_strings),	    cmocka_unit_test(test_number),
-		cmocka_unit_test(test_utf8),	    cmocka_unit_test(test_print_cut),
-		cmocka_unit_test(test_json_string), cmocka_unit_test(test_decode_octal),
+		cmocka_unit_test(test_a_list_of_strings_grows_and_owns_them),
+		cmocka_unit_test(test_only_numbers_within_the_limit_are_parsed),
+		cmocka_unit_test(test_only_printable_utf8_is_shown_unescaped),
+		cmocka_unit_test(test_text_is_cut_between_characters),
+		cmocka_unit_test(test_a_json_string_is_escaped_and_cut),
+		cmocka_unit_test(test_octal_escapes_are_decoded_once),
 	};
 
 	return cmocka_run_group_tests_name("text", tests, NULL, NULL);

@@ -3,7 +3,7 @@
 
 #include "tests/unit/fixture.h"
 
-static void test_kill_mode(void **state)
+static void test_kill_mode_is_read_as_systemd_reads_it(void **state)
 {
 	static const struct {
 		const char *text, *want;
@@ -37,7 +37,7 @@ static void test_kill_mode(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_kill_mode),
+		cmocka_unit_test(test_kill_mode_is_read_as_systemd_reads_it),
 	};
 
 	return cmocka_run_group_tests_name("unit-file", tests, NULL, NULL);

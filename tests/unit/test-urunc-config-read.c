@@ -85,7 +85,7 @@ static void check_row(const struct row *row)
 	same_str(row->name, boot.initrd, row->initrd);
 }
 
-static void test_read(void **state)
+static void test_urunc_json_is_read_from_the_layers(void **state)
 {
 	(void)state;
 	require_root();
@@ -93,7 +93,7 @@ static void test_read(void **state)
 		check_row(&rows[i]);
 }
 
-static void test_size(void **state)
+static void test_a_urunc_json_above_the_limit_is_rejected(void **state)
 {
 	static const struct row too_large = {
 		"too large", "x", NULL, "", CODE_ECONFIG, NULL, NULL,
@@ -119,8 +119,8 @@ static void test_size(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		scratch_test(test_read),
-		scratch_test(test_size),
+		scratch_test(test_urunc_json_is_read_from_the_layers),
+		scratch_test(test_a_urunc_json_above_the_limit_is_rejected),
 	};
 
 	return cmocka_run_group_tests_name("boot-read", tests, NULL, NULL);

@@ -11,7 +11,7 @@
 #define BINARY	       KEY("binary") "\"L2s=\"" /* /k */
 #define CONFIG(BINARY) "{" REST BINARY "}"
 
-static void test_path_fault(void **state)
+static void test_only_clean_paths_are_allowed(void **state)
 {
 	static const struct {
 		const char *path, *fault; /* NULL: allowed */
@@ -61,7 +61,7 @@ static void test_path_fault(void **state)
 	}
 }
 
-static void test_path_length(void **state)
+static void test_the_length_of_a_path_is_limited(void **state)
 {
 	char path[ARTIFACT_PATH_MAX + 2] = "/";
 
@@ -140,7 +140,7 @@ static const struct row {
 	{"\"text\"", DECODE_STRICT, NULL, NULL, "not an object"},
 };
 
-static void test_parse(void **state)
+static void test_each_urunc_json_gives_its_paths_or_error(void **state)
 {
 	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
@@ -159,9 +159,9 @@ static void test_parse(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_path_fault),
-		cmocka_unit_test(test_path_length),
-		cmocka_unit_test(test_parse),
+		cmocka_unit_test(test_only_clean_paths_are_allowed),
+		cmocka_unit_test(test_the_length_of_a_path_is_limited),
+		cmocka_unit_test(test_each_urunc_json_gives_its_paths_or_error),
 	};
 
 	return cmocka_run_group_tests_name("boot", tests, NULL, NULL);

@@ -25,7 +25,7 @@ static uint32_t node_at(const struct view *view, const char *path)
 	return node;
 }
 
-static void test_nodes(void **state)
+static void test_nodes_are_found_by_name_and_listed(void **state)
 {
 	VIEW_ERROR(error);
 	cleanup_with(view_done) struct view view = {};
@@ -54,7 +54,7 @@ static void test_nodes(void **state)
 	assert_int_equal(view_lookup(&view, node_at(&view, "urunc.json"), "x"), 0);
 }
 
-static void test_roles(void **state)
+static void test_each_artifact_has_its_roles(void **state)
 {
 	static const struct {
 		const char *binary, *initrd;
@@ -86,7 +86,7 @@ static void test_roles(void **state)
 	}
 }
 
-static void test_refused_paths(void **state)
+static void test_conflicting_and_unclean_paths_are_rejected(void **state)
 {
 	static const struct {
 		const char *binary, *initrd, *message;
@@ -133,7 +133,7 @@ static void make_layers(void)
 	make_mark("T/meta", "trusted.overlay.metacopy", "", 0);
 }
 
-static void test_resolve(void **state)
+static void test_an_artifact_is_resolved_or_has_its_error(void **state)
 {
 	static const struct {
 		const char *binary;
@@ -184,7 +184,7 @@ static void test_resolve(void **state)
 }
 
 /* All of them; a config that nothing was read from may be missing. */
-static void test_resolve_all(void **state)
+static void test_all_artifacts_are_resolved_except_an_unused_config(void **state)
 {
 	VIEW_ERROR(error);
 	cleanup_with(view_done) struct view whole = {}, broken = {};
@@ -207,7 +207,7 @@ static void test_resolve_all(void **state)
 }
 
 /* What nobody could find is lost with the layers, and nothing else. */
-static void test_release_layers(void **state)
+static void test_unresolved_artifacts_are_lost_with_the_layers(void **state)
 {
 	VIEW_ERROR(error);
 	cleanup_with(view_done) struct view view = {};
@@ -224,7 +224,7 @@ static void test_release_layers(void **state)
 	assert_int_equal(artifact_at(&view, "/link")->state, ARTIFACT_LOST);
 }
 
-static void test_attributes(void **state)
+static void test_attributes_are_the_layers_without_write_bits(void **state)
 {
 	static const struct {
 		const char *options;
@@ -281,10 +281,13 @@ static void test_attributes(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		scratch_test(test_nodes),	  scratch_test(test_roles),
-		scratch_test(test_refused_paths), scratch_test(test_resolve),
-		scratch_test(test_resolve_all),	  scratch_test(test_release_layers),
-		scratch_test(test_attributes),
+		scratch_test(test_nodes_are_found_by_name_and_listed),
+		scratch_test(test_each_artifact_has_its_roles),
+		scratch_test(test_conflicting_and_unclean_paths_are_rejected),
+		scratch_test(test_an_artifact_is_resolved_or_has_its_error),
+		scratch_test(test_all_artifacts_are_resolved_except_an_unused_config),
+		scratch_test(test_unresolved_artifacts_are_lost_with_the_layers),
+		scratch_test(test_attributes_are_the_layers_without_write_bits),
 	};
 
 	return cmocka_run_group_tests_name("view", tests, NULL, NULL);

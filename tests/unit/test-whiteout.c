@@ -4,7 +4,7 @@
 
 #include "tests/unit/fixture.h"
 
-static void test_marks_wanted(void **state)
+static void test_only_marks_that_can_count_are_read(void **state)
 {
 	static const struct {
 		const char *name;
@@ -43,7 +43,7 @@ static void test_marks_wanted(void **state)
 			 rows[i].want);
 }
 
-static void test_classify(void **state)
+static void test_each_kind_of_entry_is_classified(void **state)
 {
 	const struct {
 		const char *name;
@@ -84,8 +84,8 @@ static void test_classify(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_marks_wanted),
-		cmocka_unit_test(test_classify),
+		cmocka_unit_test(test_only_marks_that_can_count_are_read),
+		cmocka_unit_test(test_each_kind_of_entry_is_classified),
 	};
 
 	return cmocka_run_group_tests_name("whiteout", tests, NULL, NULL);

@@ -50,7 +50,9 @@ def inside(request: pytest.FixtureRequest, roots: dict[str, Path], place: Path) 
 
 
 @pytest.mark.parametrize("inside", SUITES, indirect=True)
-def test_a_release(inside: Inside, request: pytest.FixtureRequest) -> None:
+def test_each_release_builds_tests_and_serves(
+    inside: Inside, request: pytest.FixtureRequest
+) -> None:
     """Builds without a warning, passes the unit tests, and serves; the static build too."""
     wanted = SUITES[request.node.callspec.params["inside"]]
     libfuse = inside.run("pkg-config", "--modversion", "fuse3").strip()

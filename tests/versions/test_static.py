@@ -36,7 +36,7 @@ def static() -> Iterator[Path]:
         yield directory / PROGRAM
 
 
-def test_it_is_linked_statically(static: Path) -> None:
+def test_the_program_is_linked_statically(static: Path) -> None:
     """Nothing is loaded at run time, and no loader is asked for."""
     assert run("ldd", static).stdout.strip() == "statically linked"
     assert "static" in run("file", "-b", static).stdout
@@ -45,7 +45,7 @@ def test_it_is_linked_statically(static: Path) -> None:
     assert "NEEDED" not in run("readelf", "-dW", static).stdout
 
 
-def test_it_says_what_it_is(static: Path) -> None:
+def test_the_version_says_that_the_program_is_static(static: Path) -> None:
     version = run(static, "--version")
     assert (version.status, version.stderr) == (0, "")
     assert version.stdout.startswith("urunc-viewfs ")
@@ -65,10 +65,10 @@ TESTS = [
     "integration/test_unprivileged.py",
     "hostile/test_sandbox.py",
 ]
-OF_GLIBC = ["loop", "long-link", "without_descriptors", "nobody_can_watch", "could_not_be_found"]
+OF_GLIBC = ["loop", "long-link", "too_few_descriptors", "cannot_be_watched", "could_not_be_found"]
 
 
-def test_the_programs_tests(static: Path, place: Path) -> None:
+def test_the_static_program_passes_the_programs_tests(static: Path, place: Path) -> None:
     """They pass with it in the place of the program that they were written for."""
     for name in ("fuse", "tests"):
         shutil.copytree(build_directory() / name, place / name, symlinks=True)
@@ -147,7 +147,9 @@ SOURCES = [typed, mounts_file, mounts_stdin, bundle, overlay_mountpoint, directo
 
 
 @pytest.mark.parametrize("source", SOURCES, ids=lambda source: source.__name__)
-def test_on_a_bare_root(bare: Path, source: Callable[[ExitStack], View]) -> None:
+def test_the_static_program_serves_on_a_bare_root(
+    bare: Path, source: Callable[[ExitStack], View]
+) -> None:
     """Every form that layers come in."""
 
     def attempt() -> tuple[bool, set[bytes], list[str]]:
