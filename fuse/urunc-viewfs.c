@@ -50,9 +50,9 @@ static void print_help(void)
 int main(int argc, char **argv)
 {
 	cleanup_with(arguments_done) struct arguments arguments = ARGUMENTS_INIT;
+	struct launch_call call = {.view.start_us = now_us()};
 	/* Not on the stack, of which a page of every view's memory would be left. */
 	static struct view_error error;
-	uint64_t start_us = now_us();
 	int r;
 
 	memory_populate_program();
@@ -62,7 +62,7 @@ int main(int argc, char **argv)
 	r = arguments_parse(&arguments, argc, argv, FOR_VIEW, &error);
 	log_setup("urunc-viewfs", &arguments.log);
 	if (r < 0) {
-		r = launch_failed(&arguments, &error);
+		r = launch_failed(arguments.ready_fd, &error);
 		if (arguments.log.format == LOG_FORMAT_TEXT && error.code == CODE_EUSAGE)
 			fputs("Try 'urunc-viewfs --help' for more information.\n", stderr);
 		return r;
@@ -75,5 +75,11 @@ int main(int argc, char **argv)
 		version_print("urunc-viewfs");
 		return output_finish(0);
 	}
-	return launch(&arguments, start_us, &error);
+	call.view.from = &arguments.from;
+	call.view.options = &arguments.options;
+	call.view.mountpoint = arguments.mountpoint;
+	call.view.foreground = arguments.foreground;
+	call.ready_fd = arguments.ready_fd;
+	call.lifeline = arguments.lifeline;
+	return launch(&call, &error);
 }

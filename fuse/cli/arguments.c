@@ -33,8 +33,8 @@ static const struct argument_rule {
 	char words[24];	       /* the words that the value may be */
 } rules[] = {
 	{"foreground", 'f', ARGUMENT_FLAG, IN(foreground), OF_VIEW, ""},
-	{"mounts", 0, ARGUMENT_STRING, IN(mounts), OF_VIEW | OF_RESOLVE, ""},
-	{"bundle", 0, ARGUMENT_STRING, IN(bundle), OF_VIEW | OF_RESOLVE, ""},
+	{"mounts", 0, ARGUMENT_STRING, IN(from.mounts), OF_VIEW | OF_RESOLVE, ""},
+	{"bundle", 0, ARGUMENT_STRING, IN(from.bundle), OF_VIEW | OF_RESOLVE, ""},
 	{"ready-fd", 0, ARGUMENT_DESCRIPTOR, IN(ready_fd), OF_VIEW, ""},
 	{"lifeline", 0, ARGUMENT_DESCRIPTOR, IN(lifeline), OF_VIEW, ""},
 	{"log-format", 0, ARGUMENT_WORD, IN(log.format), OF_VIEW, "text|json"},
@@ -178,7 +178,7 @@ static int set_operands(struct arguments *arguments, int n, char **operands,
 			enum arguments_for what, struct view_error *error)
 {
 	int most = what == FOR_VIEW ? 2 : 1;
-	bool labelled = arguments->mounts || arguments->bundle ||
+	bool labelled = arguments->from.mounts || arguments->from.bundle ||
 			arguments->options.overlay.lowers.count > 0;
 
 	if (n > most)
@@ -192,7 +192,7 @@ static int set_operands(struct arguments *arguments, int n, char **operands,
 	for (int i = 0; i < n; i++)
 		if (!*operands[i])
 			return view_fail(error, MSG_EMPTY, i == 0 ? "SOURCE" : "MOUNTPOINT");
-	arguments->source = n > 0 ? operands[0] : "none";
+	arguments->from.source = n > 0 ? operands[0] : "none";
 	arguments->mountpoint = n > 1 ? operands[1] : NULL;
 	return 0;
 }

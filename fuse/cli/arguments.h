@@ -7,14 +7,13 @@
 
 #include "fuse/base/error.h"
 #include "fuse/base/log.h"
+#include "fuse/cli/layers-from.h"
 #include "fuse/cli/options.h"
 
 struct arguments {
 	struct options options;
-	const char *source;	/* SOURCE; borrowed from argv like all below */
-	const char *mountpoint; /* MOUNTPOINT, urunc-viewfs only */
-	const char *mounts;	/* --mounts=FILE, "-" is stdin */
-	const char *bundle;	/* --bundle=DIR */
+	struct layers_from from;
+	const char *mountpoint; /* MOUNTPOINT, urunc-viewfs only; borrowed from argv */
 	bool foreground;
 	bool json, digest; /* viewfsctl resolve */
 	int ready_fd;	   /* -1: none */

@@ -161,13 +161,15 @@ static void resolve_the_rest(struct view *view)
 /* Resolves what can be, and shows that; the first that cannot is the error. */
 static int resolve(struct arguments *arguments, struct view_error *error)
 {
+	struct options *options = &arguments->options;
 	cleanup_with(source_done) struct source source = {};
 	cleanup_with(view_done) struct view view = {};
 	struct row rows[ARTIFACTS_MAX] = {};
 	size_t n = 0;
 
-	if (source_find(arguments, &source, error) == 0 &&
-	    view_prepare(&arguments->options, &source, false, &view, error) == 0 &&
+	if (source_find(&arguments->from, &options->overlay, options->basedir, &source, error) ==
+		    0 &&
+	    view_prepare(options, &source, false, &view, error) == 0 &&
 	    view_resolve(&view, error) < 0)
 		resolve_the_rest(&view);
 	for (size_t i = 0; i < view.artifact_count; i++)

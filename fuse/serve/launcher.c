@@ -27,24 +27,23 @@
 #include "fuse/serve/supervisor.h"
 
 /* Writes one line into --ready-fd. */
-static void tell_ready_fd(const struct arguments *arguments, char *line, size_t n)
+static void tell_ready_fd(int ready_fd, char *line, size_t n)
 {
-	if (arguments->ready_fd < 0)
+	if (ready_fd < 0)
 		return;
 	line[n++] = '\n';
 	while (n > 0) {
-		ssize_t written = write(arguments->ready_fd, line, n);
+		ssize_t written = write(ready_fd, line, n);
 
 		if (written < 0)
 			break;
 		line += written;
 		n -= (size_t)written;
 	}
-	close(arguments->ready_fd);
+	close(ready_fd);
 }
 
-__attribute__((noinline)) int launch_failed(const struct arguments *arguments,
-					    const struct view_error *error)
+__attribute__((noinline)) int launch_failed(int ready_fd, const struct view_error *error)
 {
 	char line[FAILURE_LINE_SIZE + 1];
 
@@ -52,7 +51,7 @@ __attribute__((noinline)) int launch_failed(const struct arguments *arguments,
 	report_failure_line(line, error);
 	log_to_stderr();
 	log_error("%s", error->message);
-	tell_ready_fd(arguments, line, strlen(line));
+	tell_ready_fd(ready_fd, line, strlen(line));
 	return view_code_exit(error->code);
 }
 
@@ -113,7 +112,7 @@ static const char *death(pid_t pid)
 static void remove_mount(const struct server_call *call)
 {
 	if (call->progress->mounting)
-		mountpoint_detach_if_dead(call->arguments->mountpoint);
+		mountpoint_detach_if_dead(call->view.mountpoint);
 }
 
 /* Ends a server that is not ready, and its mount. It may not even die. */
@@ -129,8 +128,8 @@ static void abandon(pid_t pid, const struct server_call *call)
 static int wait_ready(const struct server_call *call, pid_t pid, int report_fd, int signals,
 		      struct report *ret, struct view_error *error)
 {
-	unsigned timeout = call->arguments->options.timeout;
-	uint64_t deadline_us = call->start_us + timeout * UINT64_C(1000000);
+	unsigned timeout = call->view.options->timeout;
+	uint64_t deadline_us = call->view.start_us + timeout * UINT64_C(1000000);
 	int r = report_receive(report_fd, signals, deadline_us, ret);
 
 	switch (r) {
@@ -153,17 +152,16 @@ static int wait_ready(const struct server_call *call, pid_t pid, int report_fd, 
 }
 
 /* With somebody who stays, there will be two processes for long, and they share nothing. */
-static bool has_supervisor(const struct arguments *arguments)
+static bool has_supervisor(const struct launch_call *call)
 {
-	return arguments->foreground || arguments->lifeline >= 0;
+	return call->view.foreground || call->lifeline >= 0;
 }
 
-int launch(struct arguments *arguments, uint64_t start_us, struct view_error *error)
+int launch(const struct launch_call *call, struct view_error *error)
 {
-	bool share = spawn_can_share() && !has_supervisor(arguments);
+	bool share = spawn_can_share() && !has_supervisor(call);
 	struct start start = {
-		.call.arguments = arguments,
-		.call.start_us = start_us,
+		.call.view = call->view,
 		.call.argv_top = share ? program_invocation_name : NULL,
 		.launcher = getpid(),
 	};
@@ -176,11 +174,11 @@ int launch(struct arguments *arguments, uint64_t start_us, struct view_error *er
 
 	if (progress == MAP_FAILED) {
 		view_fail(error, MSG_NO_MEMORY);
-		return launch_failed(arguments, error);
+		return launch_failed(call->ready_fd, error);
 	}
 	if (signals < 0 || pipe2(ends, O_CLOEXEC) < 0) {
 		view_fail(error, MSG_SYSTEM, "pipe", strerror(errno));
-		return launch_failed(arguments, error);
+		return launch_failed(call->ready_fd, error);
 	}
 	start.call.report_fd = ends[1];
 	start.call.progress = progress;
@@ -188,14 +186,15 @@ int launch(struct arguments *arguments, uint64_t start_us, struct view_error *er
 	close(ends[1]);
 	if (pid < 0) {
 		view_fail(error, MSG_SYSTEM, "fork", strerror(-pid));
-		return launch_failed(arguments, error);
+		return launch_failed(call->ready_fd, error);
 	}
 	/* From here on the server may be using this process's memory: see spawn(). */
 	if (wait_ready(&start.call, pid, ends[0], signals, &report, error) < 0)
-		_exit(launch_failed(arguments, error));
-	tell_ready_fd(arguments, report.text, strlen(report.text));
-	if (!has_supervisor(arguments))
+		_exit(launch_failed(call->ready_fd, error));
+	tell_ready_fd(call->ready_fd, report.text, strlen(report.text));
+	if (!has_supervisor(call))
 		_exit(0);
 	close(ends[0]);
-	return supervise(arguments, progress->served_by ? progress->served_by : pid, signals);
+	return supervise(call->view.mountpoint, call->lifeline, call->view.foreground,
+			 progress->served_by ? progress->served_by : pid, signals);
 }

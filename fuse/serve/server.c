@@ -55,7 +55,7 @@ DEFINE_CLEANUP(struct startup, startup_done)
 /* Mounts, and comes back when the kernel has been answered; a mount that fails there is undone. */
 static int mount_view(struct startup *startup, struct view_error *error)
 {
-	const struct arguments *arguments = startup->call->arguments;
+	const struct view_call *call = &startup->call->view;
 	int fd;
 
 	startup->call->progress->mounting = true;
@@ -64,11 +64,11 @@ static int mount_view(struct startup *startup, struct view_error *error)
 	 * gone shows when it is to be told. Nothing below waits for a layer.
 	 */
 	prctl(PR_SET_PDEATHSIG, 0);
-	fd = mountpoint_mount(startup->mountpoint, arguments->source, error);
+	fd = mountpoint_mount(startup->mountpoint, call->from->source, error);
 	if (fd < 0)
 		return fd;
-	if (session_start(&startup->view, &arguments->options, fd, startup->mountpoint,
-			  &startup->session, error) < 0) {
+	if (session_start(&startup->view, call->options, fd, startup->mountpoint, &startup->session,
+			  error) < 0) {
 		mountpoint_detach(startup->mountpoint);
 		return -ECANCELED;
 	}
@@ -78,7 +78,7 @@ static int mount_view(struct startup *startup, struct view_error *error)
 /* Mounts the view, unless it is there already. */
 static int mount_or_reuse(struct startup *startup, struct view_error *error)
 {
-	const struct options *options = &startup->call->arguments->options;
+	const struct options *options = startup->call->view.options;
 	dev_t live;
 	int r;
 
@@ -122,14 +122,15 @@ static int check_sandbox(const struct options *options, struct view_error *error
  */
 static int read_call(struct startup *startup, struct source *source, struct view_error *error)
 {
-	struct arguments *arguments = startup->call->arguments;
+	const struct view_call *call = &startup->call->view;
+	struct options *options = call->options;
 	int r;
 
-	if (source_find(arguments, source, error) < 0)
+	if (source_find(call->from, &options->overlay, options->basedir, source, error) < 0)
 		return -ECANCELED;
-	startup->mountpoint = mountpoint_path(arguments->mountpoint);
+	startup->mountpoint = mountpoint_path(call->mountpoint);
 	if (!startup->mountpoint)
-		return mountpoint_fail(arguments->mountpoint, -errno, error);
+		return mountpoint_fail(call->mountpoint, -errno, error);
 	r = fds_close(STDERR_FILENO + 1, &startup->call->report_fd, 1);
 	return r < 0 ? view_fail(error, MSG_SYSTEM, "close_range", strerror(-r)) : 0;
 }
@@ -149,7 +150,7 @@ static int resolve_first(struct view *view, const struct options *options, struc
 static int start_view(struct startup *startup, struct view_error *error)
 {
 	cleanup_with(source_done) struct source source = {};
-	const struct options *options = &startup->call->arguments->options;
+	const struct options *options = startup->call->view.options;
 
 	if (check_sandbox(options, error) < 0 || read_call(startup, &source, error) < 0 ||
 	    view_prepare(options, &source, true, &startup->view, error) < 0 ||
@@ -161,7 +162,7 @@ static int start_view(struct startup *startup, struct view_error *error)
 /* The ready line, of what is known by now; owned, or NULL without memory. */
 static char *ready_line(const struct startup *startup)
 {
-	return report_ready_line(&startup->view, startup->call->arguments->options.id,
+	return report_ready_line(&startup->view, startup->call->view.options->id,
 				 startup->mountpoint, session_has_passthrough(startup->session),
 				 startup->elapsed_us);
 }
@@ -176,7 +177,7 @@ static int publish(struct startup *startup, char **ret_ready, struct view_error 
 
 	if (r < 0)
 		return mountpoint_fail(startup->mountpoint, r, error);
-	startup->elapsed_us = now_us() - startup->call->start_us;
+	startup->elapsed_us = now_us() - startup->call->view.start_us;
 	*ret_ready = ready_line(startup);
 	if (!*ret_ready)
 		return view_fail(error, MSG_NO_MEMORY);
@@ -194,13 +195,13 @@ static int notify_ready(struct startup *startup, struct view_error *error)
 
 	if (publish(startup, &ready, error) < 0)
 		return -ECANCELED;
-	r = daemonize_detach(call->arguments->foreground);
+	r = daemonize_detach(call->view.foreground);
 	if (r < 0)
 		return view_fail(error, MSG_SYSTEM, "/dev/null", strerror(-r));
-	if (!call->arguments->foreground)
+	if (!call->view.foreground)
 		log_to_syslog();
 	/* A view outlives its caller, but for one who stays in the foreground. */
-	if (call->arguments->foreground)
+	if (call->view.foreground)
 		prctl(PR_SET_PDEATHSIG, SIGTERM);
 	r = report_send(call->report_fd, error, ready);
 	return r < 0 ? view_fail(error, MSG_SYSTEM, "launcher", strerror(-r)) : 0;
@@ -226,7 +227,7 @@ static void update_title(const struct startup *startup)
 static int serve(struct startup *startup)
 {
 	const struct server_call *call = startup->call;
-	bool insist = call->arguments->options.sandbox == SANDBOX_REQUIRE;
+	bool insist = call->view.options->sandbox == SANDBOX_REQUIRE;
 	unsigned sandboxed;
 	int r;
 

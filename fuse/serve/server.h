@@ -6,7 +6,8 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-#include "fuse/cli/arguments.h"
+#include "fuse/cli/layers-from.h"
+#include "fuse/cli/options.h"
 
 /*
  * What the launcher must know of a server whose outcome it does not hear, or that is not the one
@@ -17,10 +18,18 @@ struct progress {
 	pid_t served_by; /* the process that serves the view, if it was there already; else 0 */
 };
 
-struct server_call {
-	struct arguments *arguments;
+/* The view that is asked for. */
+struct view_call {
+	const struct layers_from *from;
+	struct options *options; /* its overlay is moved into the view */
+	const char *mountpoint;
+	bool foreground;
 	uint64_t start_us; /* when the call began, for the ready line */
-	int report_fd;	   /* where the outcome goes */
+};
+
+struct server_call {
+	struct view_call view;
+	int report_fd; /* where the outcome goes */
 	struct progress *progress;
 	/* The first of the caller's words, above the launcher's whole stack. What lies below, the
 	 * arguments too, is garbage once the launcher has ended and the view needs no more of the

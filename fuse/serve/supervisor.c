@@ -15,6 +15,7 @@
 #include "fuse/mount/mountpoint.h"
 #include "fuse/process/daemonize.h"
 #include "fuse/process/fds.h"
+#include "layerindex/cleanup.h"
 
 /* Whether a lifeline has closed; what is written into it is of no interest. */
 static bool has_closed(int fd, short events)
@@ -59,13 +60,13 @@ static void end_view(const char *mountpoint, pid_t pid, int server)
 }
 
 /* What cannot be watched is as good as let go. *pid* is a child here: nobody else has its id. */
-static int give_up(const struct arguments *arguments, pid_t pid, const char *mountpoint)
+static int give_up(const char *mountpoint, pid_t pid)
 {
 	VIEW_ERROR(error);
 
 	view_fail(&error, MSG_NOT_WATCHED, strerror(errno));
 	log_error("%s", error.message);
-	end_view(mountpoint ? mountpoint : arguments->mountpoint, pid, -EBADF);
+	end_view(mountpoint, pid, -EBADF);
 	return view_code_exit(error.code);
 }
 
@@ -88,26 +89,25 @@ static int let_caller_go(int server, int signals, int *lifeline)
 	return r;
 }
 
-int supervise(const struct arguments *arguments, pid_t pid, int signals)
+int supervise(const char *mountpoint, int lifeline, bool foreground, pid_t pid, int signals)
 {
-	cleanup_free char *mountpoint = mountpoint_path(arguments->mountpoint);
+	cleanup_free char *absolute = mountpoint_path(mountpoint);
 	/* What comes last has said in errno why it failed. */
-	cleanup_close int server = mountpoint ? pidfd_open(pid, 0) : -EBADF;
-	int lifeline = arguments->lifeline;
+	cleanup_close int server = absolute ? pidfd_open(pid, 0) : -EBADF;
 	bool let_go = true;
 
 	if (server < 0)
-		return give_up(arguments, pid, mountpoint);
-	if (!arguments->foreground) {
+		return give_up(absolute ? absolute : mountpoint, pid);
+	if (!foreground) {
 		pid_t supervisor = fork();
 
 		if (supervisor < 0)
-			return give_up(arguments, pid, mountpoint);
+			return give_up(absolute ? absolute : mountpoint, pid);
 		if (supervisor > 0)
 			return 0;
 		let_go = let_caller_go(server, signals, &lifeline) == 0;
 	}
 	if (!let_go || wait_for_end(server, signals, lifeline))
-		end_view(mountpoint, pid, server);
+		end_view(absolute, pid, server);
 	return 0;
 }

@@ -5,14 +5,13 @@
  */
 #pragma once
 
+#include <stdbool.h>
 #include <sys/types.h>
-
-#include "fuse/cli/arguments.h"
 
 /*
  * Keeps the view that process *server* serves until it ends, a signal arrives at *signals*, or the
- * lifeline closes. Without --foreground the caller is let go at once and a process of its own does
+ * lifeline closes. Without *foreground* the caller is let go at once and a process of its own does
  * the waiting.
  * Returns: the exit status.
  */
-int supervise(const struct arguments *arguments, pid_t server, int signals);
+int supervise(const char *mountpoint, int lifeline, bool foreground, pid_t server, int signals);

@@ -13,18 +13,15 @@
 #include "fuse/source/layer-path.h"
 #include "fuse/source/mounted-overlay.h"
 
-static bool is_explicit(const struct arguments *arguments)
+static bool is_explicit(const struct overlay_options *typed)
 {
-	const struct overlay_options *overlay = &arguments->options.overlay;
-
-	return overlay->lowerdir_seen || overlay->has_data_layers || overlay->lowers.count > 0;
+	return typed->lowerdir_seen || typed->has_data_layers || typed->lowers.count > 0;
 }
 
-static int refuse_two_kinds(const struct arguments *arguments, struct view_error *error)
+static int refuse_two_kinds(const struct layers_from *from, bool explicit, struct view_error *error)
 {
-	const char *kinds[] = {is_explicit(arguments) ? "-o lowerdir=" : NULL,
-			       arguments->mounts ? "--mounts" : NULL,
-			       arguments->bundle ? "--bundle" : NULL};
+	const char *kinds[] = {explicit ? "-o lowerdir=" : NULL, from->mounts ? "--mounts" : NULL,
+			       from->bundle ? "--bundle" : NULL};
 	const char *chosen = NULL;
 
 	for (size_t i = 0; i < sizeof(kinds) / sizeof(*kinds); i++) {
@@ -36,29 +33,29 @@ static int refuse_two_kinds(const struct arguments *arguments, struct view_error
 }
 
 /* Reads the kind into *ret*; returns the name for messages, owned, or NULL with *error. */
-static char *read_kind(struct arguments *arguments, struct source *source,
+static char *read_kind(const struct layers_from *from, struct source *source,
 		       struct overlay_options *ret, struct view_error *error)
 {
 	char *name = NULL;
 	int r = 0;
 
-	if (arguments->mounts)
-		r = asprintf(&name, "--mounts=%s", arguments->mounts);
-	else if (arguments->bundle)
-		r = asprintf(&name, "bundle '%s'", arguments->bundle);
+	if (from->mounts)
+		r = asprintf(&name, "--mounts=%s", from->mounts);
+	else if (from->bundle)
+		r = asprintf(&name, "bundle '%s'", from->bundle);
 	else
-		r = asprintf(&name, "'%s'", arguments->source);
+		r = asprintf(&name, "'%s'", from->source);
 	if (r < 0) {
 		view_fail(error, MSG_NO_MEMORY);
 		return NULL;
 	}
-	if (arguments->mounts) {
-		r = mounts_read(arguments->mounts, name, ret, error);
-	} else if (arguments->bundle) {
-		r = bundle_read(arguments->bundle, ret, &source->annotations, error);
+	if (from->mounts) {
+		r = mounts_read(from->mounts, name, ret, error);
+	} else if (from->bundle) {
+		r = bundle_read(from->bundle, ret, &source->annotations, error);
 		source->from_mount = true;
 	} else {
-		r = mounted_read(arguments->source, ret, error);
+		r = mounted_read(from->source, ret, error);
 		source->from_mount = r > 0;
 	}
 	if (r < 0)
@@ -88,17 +85,19 @@ static char *upper_base(const char *upper)
 	return TAKE_PTR(base);
 }
 
-/* What relative paths of this kind are relative to, owned; NULL where nothing says. */
-static int find_base(const struct arguments *arguments, const struct overlay_options *overlay,
-		     bool explicit, char **ret, struct view_error *error)
+/*
+ * What relative paths are relative to, owned; NULL where nothing says: *given* (basedir=), else the
+ * working directory if they were typed, else the overlay's upper directory.
+ */
+static int find_base(const char *given, const char *upper, bool explicit, char **ret,
+		     struct view_error *error)
 {
-	const char *given = arguments->options.basedir;
 	cleanup_free char *cwd = NULL;
 	int r;
 
 	*ret = NULL;
 	if (!given && !explicit) {
-		*ret = upper_base(overlay->upper);
+		*ret = upper_base(upper);
 		return 0;
 	}
 	if (given && *given == '/') {
@@ -148,9 +147,9 @@ static int make_absolute(struct strings *layers, const char *base, const char *n
 	return 0;
 }
 
-/* Moves what the overlay says into the source, where all paths are absolute. */
-static int take_overlay(const struct arguments *arguments, struct source *source,
-			struct overlay_options *overlay, bool explicit, struct view_error *error)
+/* Moves the layers and id maps of *overlay* into the source, where all paths are absolute. */
+static int move_layers(struct source *source, struct overlay_options *overlay, const char *basedir,
+		       bool explicit, struct view_error *error)
 {
 	cleanup_free char *base = NULL;
 
@@ -159,7 +158,7 @@ static int take_overlay(const struct arguments *arguments, struct source *source
 	if (overlay->lowers.count == 0)
 		return view_fail(error, MSG_NO_LAYERS, source->origin_label);
 	if (any_relative(&overlay->lowers) &&
-	    find_base(arguments, overlay, explicit, &base, error) < 0)
+	    find_base(basedir, overlay->upper, explicit, &base, error) < 0)
 		return -ECANCELED;
 	if (make_absolute(&overlay->lowers, base, source->origin_label, error) < 0)
 		return -ECANCELED;
@@ -170,38 +169,34 @@ static int take_overlay(const struct arguments *arguments, struct source *source
 	return 0;
 }
 
-/* uidmap= and gidmap= typed beside another kind take the place of its own. */
-static void override_idmaps(struct options *options, struct overlay_options *found)
+/* An id map that was typed beside another kind replaces that kind's own. */
+static void override_idmap(struct idmap *found, struct idmap *typed)
 {
-	if (options->overlay.uids.count > 0) {
-		idmap_done(&found->uids);
-		found->uids = TAKE(options->overlay.uids, ((struct idmap){}));
-	}
-	if (options->overlay.gids.count > 0) {
-		idmap_done(&found->gids);
-		found->gids = TAKE(options->overlay.gids, ((struct idmap){}));
-	}
+	if (typed->count == 0)
+		return;
+	idmap_done(found);
+	*found = TAKE(*typed, ((struct idmap){}));
 }
 
-int source_find(struct arguments *arguments, struct source *ret, struct view_error *error)
+int source_find(const struct layers_from *from, struct overlay_options *typed, const char *basedir,
+		struct source *ret, struct view_error *error)
 {
+	cleanup_with(overlay_options_done) struct overlay_options own =
+		TAKE(*typed, ((struct overlay_options){}));
 	cleanup_with(overlay_options_done) struct overlay_options found = {};
-	struct overlay_options *typed = &arguments->options.overlay;
+	bool explicit = is_explicit(&own);
 
-	if (refuse_two_kinds(arguments, error) < 0)
+	if (refuse_two_kinds(from, explicit, error) < 0)
 		return -ECANCELED;
-	ret->userxattr = typed->userxattr;
-	if (is_explicit(arguments)) {
-		ret->origin_label = strdup("lowerdir");
-		if (!ret->origin_label)
-			return view_fail(error, MSG_NO_MEMORY);
-		return take_overlay(arguments, ret, typed, true, error);
-	}
-	ret->origin_label = read_kind(arguments, ret, &found, error);
+	ret->userxattr = own.userxattr;
+	ret->origin_label = explicit ? strdup("lowerdir") : read_kind(from, ret, &found, error);
 	if (!ret->origin_label)
-		return -ECANCELED;
-	override_idmaps(&arguments->options, &found);
-	return take_overlay(arguments, ret, &found, false, error);
+		return view_fail(error, MSG_NO_MEMORY);
+	if (explicit)
+		return move_layers(ret, &own, basedir, true, error);
+	override_idmap(&found.uids, &own.uids);
+	override_idmap(&found.gids, &own.gids);
+	return move_layers(ret, &found, basedir, false, error);
 }
 
 int source_open(const struct source *source, const struct li_index *index, unsigned flags,

@@ -7,8 +7,9 @@
 
 #include "fuse/base/error.h"
 #include "fuse/base/text.h"
-#include "fuse/cli/arguments.h"
 #include "fuse/cli/idmap.h"
+#include "fuse/cli/layers-from.h"
+#include "fuse/cli/overlay-options.h"
 #include "layerindex/layerindex.h"
 
 struct source {
@@ -20,8 +21,13 @@ struct source {
 	bool from_mount;    /* read off a mount: where they lead nowhere, no view is applicable */
 };
 
-/* Finds out where the layers are, without touching them. Returns: 0, or < 0 with *error. */
-int source_find(struct arguments *arguments, struct source *ret, struct view_error *error);
+/*
+ * Finds out where the layers are, without touching them. Takes ownership of all that *typed* holds,
+ * on failure too: it is empty afterwards. *basedir*, or NULL, is what relative paths are relative
+ * to. Returns: 0, or < 0 with *error; *ret* is released by source_done() either way.
+ */
+int source_find(const struct layers_from *from, struct overlay_options *typed, const char *basedir,
+		struct source *ret, struct view_error *error);
 
 /*
  * Opens the layers; *index*, borrowed until the stack is closed, or NULL, is what may be known of

@@ -58,7 +58,8 @@ static void answer(int argc, char **argv)
 	VIEW_ERROR(error);
 
 	if (arguments_parse(&arguments, argc, argv, FOR_RESOLVE, &error) == 0 &&
-	    source_find(&arguments, &source, &error) == 0) {
+	    source_find(&arguments.from, &arguments.options.overlay, arguments.options.basedir,
+			&source, &error) == 0) {
 		struct json_object *layers = json_object_new_array();
 
 		for (size_t i = 0; i < source.layers.count; i++)

@@ -94,10 +94,10 @@ static void test_options_set_their_values(void **state)
 
 	(void)state;
 	assert_int_equal(parse(words, FOR_VIEW, &arguments, &error), 0);
-	assert_string_equal(arguments.source, "src");
+	assert_string_equal(arguments.from.source, "src");
 	assert_string_equal(arguments.mountpoint, "dir");
-	assert_string_equal(arguments.mounts, "-");
-	assert_null(arguments.bundle);
+	assert_string_equal(arguments.from.mounts, "-");
+	assert_null(arguments.from.bundle);
 	assert_true(arguments.foreground);
 	assert_int_equal(arguments.ready_fd, 1);
 	assert_int_equal(arguments.lifeline, 0);
@@ -188,7 +188,7 @@ static void test_resolve_accepts_the_forms_without_a_mountpoint(void **state)
 		const char *row = rows[i].words[0] ? rows[i].words[0] : "nothing";
 
 		same_error(row, r, &error, rows[i].source ? CODE_NONE : CODE_EUSAGE, NULL);
-		same_str(row, rows[i].source ? arguments.source : NULL, rows[i].source);
+		same_str(row, rows[i].source ? arguments.from.source : NULL, rows[i].source);
 	}
 }
 

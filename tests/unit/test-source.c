@@ -2,6 +2,7 @@
 /* From a command line to the layers: which form counts, and what relative layers start from. */
 #include "fuse/source/source.h"
 
+#include "fuse/cli/arguments.h"
 #include "tests/unit/fixture-view.h"
 
 enum { WORDS_MAX = 6 };
@@ -98,7 +99,8 @@ static int find(const char *const options[], const char *label, struct arguments
 	argv[argc++] = (char *)label;
 	argv[argc++] = (char *)"mountpoint";
 	same_int(label, arguments_parse(arguments, argc, argv, FOR_VIEW, error), 0);
-	return source_find(arguments, source, error);
+	return source_find(&arguments->from, &arguments->options.overlay,
+			   arguments->options.basedir, source, error);
 }
 
 /* *text* with the working directory in place of "HERE". */
