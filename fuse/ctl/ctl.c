@@ -3,7 +3,6 @@
 
 #include <getopt.h>
 #include <stdio.h>
-#include <string.h>
 
 #include "fuse/base/log.h"
 #include "fuse/base/messages.h"
@@ -12,62 +11,51 @@
 
 enum { OPT_JSON = 256, OPT_DRY_RUN };
 
-/* The options that a command knows, as getopt_long(3) wants them. */
-static void list_known(const struct ctl_usage *words, struct option ret[static 5])
+/* The options that *command* knows, as getopt_long(3) wants them. */
+static void list_known(const struct ctl_command *command, struct option ret[static 5])
 {
-	if (words->json)
+	if (command->json)
 		*ret++ = (struct option){"json", no_argument, NULL, OPT_JSON};
-	if (words->dry_run)
+	if (command->dry_run)
 		*ret++ = (struct option){"dry-run", no_argument, NULL, OPT_DRY_RUN};
 	*ret++ = (struct option){"help", no_argument, NULL, 'h'};
 	*ret++ = (struct option){"version", no_argument, NULL, 'V'};
 	*ret = (struct option){};
 }
 
-/* Returns: as ctl_parse(). */
-static int parse(int argc, char **argv, const struct ctl_usage *words, struct ctl_call *ret,
-		 struct view_error *error)
+/* Returns: > 0: run the command; 0: --help or --version is answered; < 0 with *error*. */
+static int parse(const struct ctl_command *command, struct ctl_call *call, struct view_error *error)
 {
 	static const char letters[] = ":hV";
 	struct option known[5];
 	int option;
 
-	list_known(words, known);
+	list_known(command, known);
 	optind = 1;
 	opterr = 0;
-	while ((option = getopt_long(argc, argv, letters, known, NULL)) >= 0) {
-		if (option == 'h') {
-			words->print_help();
-			return 0;
+	while ((option = getopt_long(call->argc, call->argv, letters, known, NULL)) >= 0) {
+		switch (option) {
+		case 'h': command->print_help(); return 0;
+		case 'V': version_print("viewfsctl"); return 0;
+		case OPT_JSON: call->json = true; break;
+		case OPT_DRY_RUN: call->dry_run = true; break;
+		default: return arguments_refuse(call->argv, letters, known, error);
 		}
-		if (option == 'V') {
-			version_print("viewfsctl");
-			return 0;
-		}
-		if (option == OPT_JSON)
-			ret->json = true;
-		else if (option == OPT_DRY_RUN)
-			ret->dry_run = true;
-		else
-			return arguments_refuse(argv, letters, known, error);
 	}
-	ret->operands = argv + optind;
-	if (words->operands && optind == argc)
-		return view_fail(error, MSG_NO_OPERAND, words->operands);
-	if (!words->operands && optind < argc)
-		return view_fail(error, MSG_TOO_MANY, argv[optind]);
-	return -1;
+	call->operands = call->argv + optind;
+	if (command->operands && optind == call->argc)
+		return view_fail(error, MSG_NO_OPERAND, command->operands);
+	if (!command->operands && optind < call->argc)
+		return view_fail(error, MSG_TOO_MANY, call->argv[optind]);
+	return 1;
 }
 
-int ctl_parse(int argc, char **argv, const struct ctl_usage *words, struct ctl_call *ret)
+int ctl_run(const struct ctl_command *command, int argc, char **argv, struct view_error *error)
 {
-	VIEW_ERROR(error);
-	int r;
+	struct ctl_call call = {.argc = argc, .argv = argv};
+	int r = command->parses ? 1 : parse(command, &call, error);
 
-	log_setup("viewfsctl", &(struct log_options){.level = LOG_LEVEL_INFO});
-	*ret = (struct ctl_call){};
-	r = parse(argc, argv, words, ret, &error);
-	return error.code == CODE_NONE ? r : ctl_fail(argv[0], &error);
+	return r > 0 ? command->run(&call, error) : r;
 }
 
 int ctl_fail(const char *command, const struct view_error *error)
@@ -79,10 +67,9 @@ int ctl_fail(const char *command, const struct view_error *error)
 	return view_code_exit(error->code);
 }
 
-int ctl_fail_errno(const char *what, int r)
+void ctl_goes_on(const struct view_error *error, int *status)
 {
-	VIEW_ERROR(error);
-
-	view_fail(&error, MSG_SYSTEM, what, strerror(-r));
-	return ctl_fail(NULL, &error);
+	log_error("%s", error->message);
+	if (*status == 0)
+		*status = view_code_exit(error->code);
 }

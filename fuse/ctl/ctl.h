@@ -1,35 +1,42 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The commands of viewfsctl. Each takes its own name as argv[0] and returns the exit status. */
+/* The commands of viewfsctl. */
 #pragma once
 
 #include <stdbool.h>
 
 #include "fuse/base/error.h"
 
-int ctl_index(int argc, char **argv);
-int ctl_doctor(int argc, char **argv);
-int ctl_gc(int argc, char **argv);
-int ctl_list(int argc, char **argv);
-int ctl_resolve(int argc, char **argv);
-int ctl_umount(int argc, char **argv);
-
-/* What the commands that name no source of layers can be told. */
+/* What a command was told. */
 struct ctl_call {
+	int argc; /* with the command's name as argv[0] */
+	char **argv;
 	bool json, dry_run;
-	char **operands; /* borrowed from argv, ended by NULL */
+	char **operands; /* of argv, ended by NULL */
 };
 
-struct ctl_usage {
-	bool json, dry_run;   /* which of them the command knows */
-	const char *operands; /* what they are called, where it takes some and needs one */
+struct ctl_command {
+	const char *name;
+	const char *summary; /* one line of viewfsctl's --help */
 	void (*print_help)(void);
+	/* Returns: the exit status, or < 0 with *error*. */
+	int (*run)(const struct ctl_call *call, struct view_error *error);
+	bool json, dry_run;   /* which of them the command knows */
+	const char *operands; /* what they are called, where the command requires one; or NULL */
+	bool parses;	      /* all of argv, --help too: ctl_run() does not */
 };
 
-/* Parses a command's arguments. Returns: -1: run the command; else the exit status. */
-int ctl_parse(int argc, char **argv, const struct ctl_usage *words, struct ctl_call *ret);
+extern const struct ctl_command ctl_index;
+extern const struct ctl_command ctl_doctor;
+extern const struct ctl_command ctl_gc;
+extern const struct ctl_command ctl_list;
+extern const struct ctl_command ctl_resolve;
+extern const struct ctl_command ctl_umount;
+
+/* Parses the command's arguments and runs it. Returns: the exit status, or < 0 with *error*. */
+int ctl_run(const struct ctl_command *command, int argc, char **argv, struct view_error *error);
 
 /* Says what went wrong in *command*, or NULL. Returns: the exit status. */
 int ctl_fail(const char *command, const struct view_error *error);
 
-/* The same for *r*, the -errno of *what*. */
-int ctl_fail_errno(const char *what, int r);
+/* Says a failure that does not end the command. *status* keeps the first one's exit status. */
+void ctl_goes_on(const struct view_error *error, int *status);

@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include "fuse/base/json.h"
+#include "fuse/base/messages.h"
 #include "fuse/ctl/ctl.h"
 #include "fuse/ctl/doctor-findings.h"
 #include "fuse/ctl/table.h"
@@ -78,29 +79,32 @@ static int print_json(const struct findings *findings)
 	return 0;
 }
 
-int ctl_doctor(int argc, char **argv)
+static int doctor_run(const struct ctl_call *call, struct view_error *error)
 {
 	static void (*const checks[])(struct findings *) = {
 		check_kernel,	 check_device,	 check_privilege, check_passthrough,
 		check_openat2,	 check_program,	 check_fuse3,	  check_containerd,
 		check_snapshots, check_apparmor, check_selinux,	  check_views,
 	};
-	static const struct ctl_usage words = {.json = true, .print_help = print_help};
 	cleanup_with(findings_done) struct findings findings = {};
 	enum severity worst = SEVERITY_OK;
-	struct ctl_call call;
-	int r = ctl_parse(argc, argv, &words, &call);
 
-	if (r >= 0)
-		return r;
 	for (size_t i = 0; i < sizeof(checks) / sizeof(*checks); i++)
 		checks[i](&findings);
 	for (size_t i = 0; i < findings.count; i++)
 		if (findings.items[i].severity > worst)
 			worst = findings.items[i].severity;
-	if (call.json && print_json(&findings) < 0)
+	if (call->json && print_json(&findings) < 0)
 		findings.no_memory = true;
-	if (!call.json)
+	if (!call->json)
 		print_findings(&findings);
-	return findings.no_memory ? ctl_fail_errno("doctor", -ENOMEM) : severities[worst].status;
+	return findings.no_memory ? view_fail(error, MSG_NO_MEMORY) : severities[worst].status;
 }
+
+const struct ctl_command ctl_doctor = {
+	.name = "doctor",
+	.summary = "what on this machine is not as views need it, and the fix",
+	.print_help = print_help,
+	.run = doctor_run,
+	.json = true,
+};

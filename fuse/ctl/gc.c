@@ -4,7 +4,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "fuse/base/log.h"
 #include "fuse/base/messages.h"
 #include "fuse/base/text.h"
 #include "fuse/ctl/ctl.h"
@@ -46,60 +45,57 @@ static int remove_dead(void *argument)
 	return -mountpoint_detach_fd(fd);
 }
 
-/* Returns: < 0: it was, or would be, removed; 0: there is nothing to do; > 0: the exit status. */
-static int collect(struct view_mount *mount, bool dry_run)
+/* Removes a dead view, if it is still one, and says so. Returns: 0, or < 0 with *error*. */
+static int collect_view(struct view_mount *mount, bool dry_run, size_t *removed,
+			struct view_error *error)
 {
 	cleanup_free char *shown = text_printable(mount->entry.mountpoint);
-	VIEW_ERROR(error);
 	int r;
 
 	if (!shown)
-		return ctl_fail_errno("gc", -ENOMEM);
-	if (dry_run) {
-		printf("would remove dead view '%s'\n", shown);
-		return -1;
-	}
-	r = run_with_timeout(remove_dead, mount, PLACE_SECONDS);
+		return view_fail(error, MSG_NO_MEMORY);
+	r = dry_run ? 0 : run_with_timeout(remove_dead, mount, PLACE_SECONDS);
 	/* Gone, or replaced by a live one meanwhile. */
 	if (r == ESTALE || r == ENOENT || r == EINVAL)
 		return 0;
-	if (r != 0) {
-		view_fail(&error, MSG_UNMOUNT, mount->entry.mountpoint, strerror(r < 0 ? -r : r));
-		return ctl_fail("gc", &error);
-	}
-	printf("removed dead view '%s'\n", shown);
-	return -1;
+	if (r != 0)
+		return view_fail(error, MSG_UNMOUNT, mount->entry.mountpoint,
+				 strerror(r < 0 ? -r : r));
+	printf("%s dead view '%s'\n", dry_run ? "would remove" : "removed", shown);
+	++*removed;
+	return 0;
 }
 
-/* Returns: as collect(), for all of them. */
-static int collect_once(bool dry_run)
+/* All that can be seen of them now. Returns: 0, or < 0 with *error*. */
+static int collect_views_once(bool dry_run, size_t *removed, int *status, struct view_error *error)
 {
 	cleanup_with(views_done) struct views views = {};
 	int r = views_read(&views);
-	int result = 0;
 
 	if (r < 0)
-		return ctl_fail_errno("gc", r);
+		return view_fail(error, MSG_SYSTEM, "gc", strerror(-r));
 	/* From the topmost on. */
 	for (size_t i = views.count; i > 0; i--) {
-		if (views.items[i - 1].state != MOUNT_DEAD)
-			continue;
-		r = collect(&views.items[i - 1], dry_run);
-		result = r > result || result == 0 ? r : result;
+		VIEW_ERROR(failure);
+
+		if (views.items[i - 1].state == MOUNT_DEAD &&
+		    collect_view(&views.items[i - 1], dry_run, removed, &failure) < 0)
+			ctl_goes_on(&failure, status);
 	}
-	return result;
+	return 0;
 }
 
-/* Returns: the exit status. */
-static int collect_views(bool dry_run)
+static int collect_views(bool dry_run, int *status, struct view_error *error)
 {
+	size_t removed;
 	int r;
 
 	/* What another one covers cannot be asked whether it is dead before that is gone. */
-	do
-		r = collect_once(dry_run);
-	while (r < 0 && !dry_run);
-	return r < 0 ? 0 : r;
+	do {
+		removed = 0;
+		r = collect_views_once(dry_run, &removed, status, error);
+	} while (r == 0 && removed > 0 && *status == 0 && !dry_run);
+	return r;
 }
 
 /* Returns: 0, or < 0 with *error*. */
@@ -119,37 +115,51 @@ static int collect_entry(const struct li_index *index, const char *directory,
 	return 0;
 }
 
-/* Of this user's own index. Returns: the exit status. */
-static int collect_entries(bool dry_run)
+/* Of this user's own index. */
+static int collect_entries(bool dry_run, int *status, struct view_error *error)
 {
 	cleanup_with(index_entries_done) struct index_entries entries = {};
 	cleanup_free char *directory = index_default_directory();
-	VIEW_ERROR(error);
 
 	/* Without an index there is nothing to do. */
-	if (!directory || index_entries_read(directory, &entries, &error) < 0)
-		return directory ? ctl_fail("gc", &error) : 0;
-	for (size_t i = 0; i < entries.count; i++)
-		if (index_entry_is_useless(&entries.items[i]))
-			collect_entry(entries.index, directory, &entries.items[i], dry_run, &error);
-	return error.code == CODE_NONE ? 0 : ctl_fail("gc", &error);
-}
+	if (!directory)
+		return 0;
+	if (index_entries_read(directory, &entries, error) < 0)
+		return -ECANCELED;
+	for (size_t i = 0; i < entries.count; i++) {
+		VIEW_ERROR(failure);
 
-int ctl_gc(int argc, char **argv)
-{
-	/* What can be collected; each says what it does, and returns an exit status. */
-	static int (*const collectors[])(bool dry_run) = {collect_views, collect_entries};
-	static const struct ctl_usage words = {.dry_run = true, .print_help = print_help};
-	struct ctl_call call;
-	int failed = ctl_parse(argc, argv, &words, &call);
-
-	if (failed >= 0)
-		return failed;
-	failed = 0;
-	for (size_t i = 0; i < sizeof(collectors) / sizeof(*collectors); i++) {
-		int r = collectors[i](call.dry_run);
-
-		failed = failed ? failed : r;
+		if (index_entry_is_useless(&entries.items[i]) &&
+		    collect_entry(entries.index, directory, &entries.items[i], dry_run, &failure) <
+			    0)
+			ctl_goes_on(&failure, status);
 	}
-	return failed;
+	return 0;
 }
+
+/* Failures are said as they come: one does not keep the rest from being collected. */
+static int gc_run(const struct ctl_call *call, struct view_error *error)
+{
+	static int (*const collectors[])(bool dry_run, int *status, struct view_error *error) = {
+		collect_views,
+		collect_entries,
+	};
+	int status = 0;
+
+	(void)error;
+	for (size_t i = 0; i < sizeof(collectors) / sizeof(*collectors); i++) {
+		VIEW_ERROR(failure);
+
+		if (collectors[i](call->dry_run, &status, &failure) < 0)
+			ctl_goes_on(&failure, &status);
+	}
+	return status;
+}
+
+const struct ctl_command ctl_gc = {
+	.name = "gc",
+	.summary = "remove dead views, and what is kept of layers that are gone",
+	.print_help = print_help,
+	.run = gc_run,
+	.dry_run = true,
+};

@@ -89,18 +89,10 @@ static int print_json(const struct job *job)
 	if (!object || json_add(object, "entries", list) < 0 ||
 	    json_add(object, "directory", json_printable(job->directory)) < 0)
 		return -ENOMEM;
-	for (size_t i = 0; i < job->entries.count; i++) {
-		const struct li_index_entry *entry = &job->entries.items[i];
-		struct json_object *described = NULL;
-
-		if (!is_shown(job, entry))
-			continue;
-		described = describe(entry);
-		if (!described || json_object_array_add(list, described) < 0) {
-			json_object_put(described);
+	for (size_t i = 0; i < job->entries.count; i++)
+		if (is_shown(job, &job->entries.items[i]) &&
+		    json_append(list, describe(&job->entries.items[i])) < 0)
 			return -ENOMEM;
-		}
-	}
 	json_print(object);
 	return 0;
 }
@@ -275,19 +267,11 @@ static int index_run(const struct ctl_call *call, struct view_error *error)
 	return refuse_action(action, error);
 }
 
-int ctl_index(int argc, char **argv)
-{
-	static const struct ctl_usage words = {
-		.json = true,
-		.operands = "list, verify or clear",
-		.print_help = print_help,
-	};
-	VIEW_ERROR(error);
-	struct ctl_call call;
-	int r = ctl_parse(argc, argv, &words, &call);
-
-	if (r >= 0)
-		return r;
-	r = index_run(&call, &error);
-	return r < 0 ? ctl_fail("index", &error) : r;
-}
+const struct ctl_command ctl_index = {
+	.name = "index",
+	.summary = "the layer index: list, verify or clear it",
+	.print_help = print_help,
+	.run = index_run,
+	.json = true,
+	.operands = "list, verify or clear",
+};

@@ -9,6 +9,7 @@
 
 #include "fuse/base/io.h"
 #include "fuse/base/json.h"
+#include "fuse/base/messages.h"
 #include "fuse/base/text.h"
 #include "fuse/ctl/ctl.h"
 #include "fuse/ctl/table.h"
@@ -266,17 +267,20 @@ static int print_json(const struct views *views)
 	return 0;
 }
 
-int ctl_list(int argc, char **argv)
+static int list_run(const struct ctl_call *call, struct view_error *error)
 {
-	static const struct ctl_usage words = {.json = true, .print_help = print_help};
 	cleanup_with(views_done) struct views views = {};
-	struct ctl_call call;
-	int r = ctl_parse(argc, argv, &words, &call);
+	int r = views_read(&views);
 
-	if (r >= 0)
-		return r;
-	r = views_read(&views);
 	if (r == 0)
-		r = call.json ? print_json(&views) : print_table(&views);
-	return r < 0 ? ctl_fail_errno("list", r) : 0;
+		r = call->json ? print_json(&views) : print_table(&views);
+	return r < 0 ? view_fail(error, MSG_SYSTEM, "list", strerror(-r)) : 0;
 }
+
+const struct ctl_command ctl_list = {
+	.name = "list",
+	.summary = "the views that are mounted here, dead or alive",
+	.print_help = print_help,
+	.run = list_run,
+	.json = true,
+};

@@ -8,14 +8,12 @@
 #include <unistd.h>
 
 #include "fuse/base/json.h"
-#include "fuse/base/log.h"
 #include "fuse/base/messages.h"
 #include "fuse/cli/arguments.h"
 #include "fuse/cli/version.h"
 #include "fuse/ctl/ctl.h"
 #include "fuse/ctl/table.h"
 #include "fuse/process/sandbox.h"
-#include "fuse/serve/ready-line.h"
 #include "fuse/view/view.h"
 
 enum { DIGEST_SIZE = sizeof("sha256:") + SHA256_DIGEST_LENGTH * 2 };
@@ -116,12 +114,28 @@ static int print_table(const struct row *rows, size_t n, bool digests)
 /* Owned, or NULL without memory. */
 static struct json_object *describe(const struct row *row)
 {
-	cleanup_with(json_done) struct json_object *object = NULL;
-	cleanup_free char *text = report_artifact(row->artifact);
-	struct json_fault fault;
+	cleanup_with(json_done) struct json_object *object = json_object_new_object();
+	const struct artifact *artifact = row->artifact;
+	const char *role = roles_name(artifact->roles);
 
-	if (!text || json_parse(text, strlen(text), &object, &fault) < 0 ||
+	if (!object || json_add(object, "role", json_object_new_string(role)) < 0 ||
+	    json_add(object, "path", json_printable(artifact->path)) < 0 ||
+	    json_add(object, "layer", json_object_new_uint64(artifact->layer)) < 0 ||
+	    json_add(object, "origin", json_printable(artifact->origin)) < 0 ||
+	    json_add(object, "size", json_object_new_int64(artifact->st.st_size)) < 0 ||
 	    (*row->digest && json_add(object, "digest", json_object_new_string(row->digest)) < 0))
+		return NULL;
+	return TAKE_PTR(object);
+}
+
+/* The "error" of a failure; owned, or NULL without memory. */
+static struct json_object *describe_error(const struct view_error *error)
+{
+	cleanup_with(json_done) struct json_object *object = json_object_new_object();
+	const char *code = view_code_name(error->code);
+
+	if (!object || json_add(object, "code", json_object_new_string(code)) < 0 ||
+	    json_add(object, "message", json_object_new_string(error->message)) < 0)
 		return NULL;
 	return TAKE_PTR(object);
 }
@@ -141,7 +155,7 @@ static int print_json(const struct row *rows, size_t n, const struct view *view,
 	for (size_t i = 0; i < n; i++)
 		if (json_append(artifacts, describe(&rows[i])) < 0)
 			return -ENOMEM;
-	if (!bootable && json_add(object, "error", report_error(error)) < 0)
+	if (!bootable && json_add(object, "error", describe_error(error)) < 0)
 		return -ENOMEM;
 	json_print(object);
 	return 0;
@@ -183,25 +197,26 @@ static int resolve(struct arguments *arguments, struct view_error *error)
 	return error->code == CODE_NONE ? 0 : -ECANCELED;
 }
 
-int ctl_resolve(int argc, char **argv)
+static int resolve_run(const struct ctl_call *call, struct view_error *error)
 {
 	cleanup_with(arguments_done) struct arguments arguments = ARGUMENTS_INIT;
-	VIEW_ERROR(error);
-	int r;
 
 	sandbox_early();
-	r = arguments_parse(&arguments, argc, argv, FOR_RESOLVE, &error);
-	if (r == 0 && arguments.help) {
+	if (arguments_parse(&arguments, call->argc, call->argv, FOR_RESOLVE, error) < 0)
+		return -ECANCELED;
+	if (arguments.help)
 		print_help();
-		return 0;
-	}
-	if (r == 0 && arguments.version) {
+	else if (arguments.version)
 		version_print("viewfsctl");
-		return 0;
-	}
-	if (r == 0)
-		r = resolve(&arguments, &error);
-	if (r == 0)
-		return 0;
-	return ctl_fail("resolve", &error);
+	else
+		return resolve(&arguments, error);
+	return 0;
 }
+
+const struct ctl_command ctl_resolve = {
+	.name = "resolve",
+	.summary = "what a view of a source would hold, and from which layer",
+	.print_help = print_help,
+	.run = resolve_run,
+	.parses = true,
+};

@@ -152,45 +152,42 @@ static int umount_one(void *argument)
 	return unmount(place->directory, &place->error) < 0;
 }
 
-/* One DIR, in bounded time. Returns: the exit status. */
+/* One DIR, in bounded time. Returns: 0, or < 0 with place->error. */
 static int unmount_with_timeout(struct place *place, const char *directory)
 {
-	VIEW_ERROR(error);
 	int r;
 
 	*place = (struct place){.directory = directory};
 	r = run_with_timeout(umount_one, place, PLACE_SECONDS);
-	if (r == 0)
-		return 0;
-	if (r > 0)
-		return ctl_fail("umount", &place->error);
 	if (r == -ETIMEDOUT)
-		view_fail(&error, MSG_UNMOUNT_TIMEOUT, directory, PLACE_SECONDS);
-	else
-		view_fail(&error, MSG_UNMOUNT, directory, strerror(-r));
-	return ctl_fail("umount", &error);
+		return view_fail(&place->error, MSG_UNMOUNT_TIMEOUT, directory, PLACE_SECONDS);
+	if (r < 0)
+		return view_fail(&place->error, MSG_UNMOUNT, directory, strerror(-r));
+	return r > 0 ? -ECANCELED : 0;
 }
 
-int ctl_umount(int argc, char **argv)
+static int umount_run(const struct ctl_call *call, struct view_error *error)
 {
-	static const struct ctl_usage words = {.operands = "DIR", .print_help = print_help};
-	struct place *place;
-	struct ctl_call call;
-	int status = ctl_parse(argc, argv, &words, &call);
+	/* Shared with the process that does it. */
+	struct place *place = mmap(NULL, sizeof(*place), PROT_READ | PROT_WRITE,
+				   MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	int failed = 0, done = 0;
 
-	if (status >= 0)
-		return status;
-	/* Shared with the process that does it. */
-	place = mmap(NULL, sizeof(*place), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1,
-		     0);
 	if (place == MAP_FAILED)
-		return ctl_fail_errno("umount", -errno);
-	for (char **directory = call.operands; *directory; directory++) {
-		int r = unmount_with_timeout(place, *directory);
-
-		failed = failed ? failed : r;
-		done += r == 0;
+		return view_fail(error, MSG_NO_MEMORY);
+	for (char **directory = call->operands; *directory; directory++) {
+		if (unmount_with_timeout(place, *directory) < 0)
+			ctl_goes_on(&place->error, &failed);
+		else
+			done++;
 	}
 	return failed && done ? 64 : failed;
 }
+
+const struct ctl_command ctl_umount = {
+	.name = "umount",
+	.summary = "unmount views, dead or alive, and end their processes",
+	.print_help = print_help,
+	.run = umount_run,
+	.operands = "DIR",
+};

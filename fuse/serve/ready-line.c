@@ -12,7 +12,6 @@
 
 #include "fuse/base/clock.h"
 #include "fuse/base/json-writer.h"
-#include "fuse/base/json.h"
 #include "fuse/base/text.h"
 
 static void write_artifact(struct json_writer *writer, const struct artifact *artifact)
@@ -22,14 +21,6 @@ static void write_artifact(struct json_writer *writer, const struct artifact *ar
 	json_writer_print(writer, ",\"layer\":%zu,\"origin\":", artifact->layer);
 	json_writer_string(writer, artifact->origin);
 	json_writer_print(writer, ",\"size\":%jd}", (intmax_t)artifact->st.st_size);
-}
-
-char *report_artifact(const struct artifact *artifact)
-{
-	cleanup_with(json_writer_done) struct json_writer writer = {};
-
-	write_artifact(&writer, artifact);
-	return json_writer_take(&writer);
 }
 
 /* Those that are ready, once all have been looked for. */
@@ -68,17 +59,6 @@ char *report_ready_line(const struct view *view, const char *id, const char *mou
 	write_artifacts(&writer, view);
 	json_writer_print(&writer, "}");
 	return json_writer_take(&writer);
-}
-
-struct json_object *report_error(const struct view_error *error)
-{
-	cleanup_with(json_done) struct json_object *object = json_object_new_object();
-
-	if (!object ||
-	    json_add(object, "code", json_object_new_string(view_code_name(error->code))) < 0 ||
-	    json_add(object, "message", json_object_new_string(error->message)) < 0)
-		return NULL;
-	return TAKE_PTR(object);
 }
 
 void report_failure_line(char line[static FAILURE_LINE_SIZE], const struct view_error *error)

@@ -20,15 +20,6 @@ enum { FAILURE_LINE_SIZE = 2 * MESSAGE_SIZE + 128 };
 /* The same for a failure. Takes no memory. */
 void report_failure_line(char line[static FAILURE_LINE_SIZE], const struct view_error *error);
 
-/* The "error" of that line; owned, or NULL. */
-struct json_object *report_error(const struct view_error *error);
-
-/*
- * One resolved artifact as the ready line and `viewfsctl resolve --json` show it, as JSON; owned,
- * or NULL.
- */
-char *report_artifact(const struct artifact *artifact);
-
 /*
  * An outcome on its way through a pipe: the code, then the ready line (CODE_NONE) or the sentence,
  * then a newline, which neither holds. The size is far beyond what paths allow.

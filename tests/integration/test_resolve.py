@@ -268,6 +268,10 @@ def test_an_answer_that_cannot_be_written_is_an_error(
     assert finished.stderr == f"{words[0]}: stdout: No space left on device\n"
 
 
+def test_viewfsctl_without_arguments_prints_its_commands() -> None:
+    assert run(program("viewfsctl")) == run(program("viewfsctl"), "--help")
+
+
 def test_help_names_every_option() -> None:
     text = run(program(), "--help").stdout
     for word in (
@@ -283,7 +287,7 @@ def test_help_names_every_option() -> None:
     [
         (["urunc-viewfs", "--colour"], "unknown argument '--colour'", "urunc-viewfs"),
         (["urunc-viewfs"], "SOURCE and MOUNTPOINT are missing", "urunc-viewfs"),
-        (["viewfsctl"], "COMMAND is missing", "viewfsctl"),
+        (["viewfsctl", ""], "unknown command ''", "viewfsctl"),
         (["viewfsctl", "paint"], "unknown command 'paint'", "viewfsctl"),
         (["viewfsctl", "lsit"], "unknown command 'lsit': did you mean 'list'?", "viewfsctl"),
         (["viewfsctl", "x" * 5000], f"unknown command '{'x' * 4078}", "viewfsctl"),
