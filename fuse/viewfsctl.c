@@ -26,7 +26,7 @@ static void print_help(void)
 	puts("\n"
 	     "'cache' is an alias of 'index'.\n"
 	     "\n"
-	     "  -h, --help       this text; after a command, that command's\n"
+	     "  -h, --help       this text, or the text of a command after the command\n"
 	     "  -V, --version    the version, and what this build and this kernel can do");
 }
 

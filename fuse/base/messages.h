@@ -1,35 +1,35 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Everything a person is told when a view cannot be made: for view_fail(), a code and the format
- * of one sentence each, which names the thing and, where that is known, says what to do.
+ * The messages that a user reads when a view cannot be made: for view_fail(), a code and the format
+ * of one sentence each. A sentence names the object and, where that is known, says what to do.
  */
 #pragma once
 
-/* The call's words. */
+/* Usage errors. */
 #define MSG_UNKNOWN_OPTION	CODE_EUSAGE, "unknown mount option '%s'"
 #define MSG_UNKNOWN_OPTION_NEAR CODE_EUSAGE, "unknown mount option '%s': did you mean '%s'?"
 #define MSG_OPTION_REFUSED	CODE_EUSAGE, "mount option '%s': %s"
-#define MSG_OPTION_NEEDS_VALUE	CODE_EUSAGE, "mount option '%s' needs a value: %s=…"
-#define MSG_OPTION_NO_VALUE	CODE_EUSAGE, "mount option '%s' takes no value"
+#define MSG_OPTION_NEEDS_VALUE	CODE_EUSAGE, "mount option '%s' requires a value: %s=…"
+#define MSG_OPTION_NO_VALUE	CODE_EUSAGE, "mount option '%s' does not accept a value"
 #define MSG_OPTION_VALUE	CODE_EUSAGE, "mount option '%s': '%s' is not %s"
 #define MSG_ARGUMENT_VALUE	CODE_EUSAGE, "--%s: '%s' is not %s"
 #define MSG_ARGUMENT_EMPTY	CODE_EUSAGE, "--%s must not be empty"
 #define MSG_ARGUMENT_TWICE	CODE_EUSAGE, "--%s may be given only once"
 #define MSG_ARGUMENT		CODE_EUSAGE, "unknown argument '%s'"
 #define MSG_ARGUMENT_NEAR	CODE_EUSAGE, "unknown argument '%s': did you mean '--%s'?"
-#define MSG_ARGUMENT_NO_VALUE	CODE_EUSAGE, "'%.*s' takes no value"
+#define MSG_ARGUMENT_NO_VALUE	CODE_EUSAGE, "'%.*s' does not accept a value"
 #define MSG_COMMAND		CODE_EUSAGE, "unknown command '%s'"
 #define MSG_COMMAND_NEAR	CODE_EUSAGE, "unknown command '%s': did you mean '%s'?"
-#define MSG_ARGUMENT_NEEDS	CODE_EUSAGE, "'%s' needs a value"
+#define MSG_ARGUMENT_NEEDS	CODE_EUSAGE, "'%s' requires a value"
 #define MSG_NO_SOURCE		CODE_EUSAGE, "SOURCE and MOUNTPOINT are missing"
 #define MSG_NO_OPERAND		CODE_EUSAGE, "%s is missing"
 #define MSG_NO_LAYER_SOURCE	CODE_EUSAGE, "SOURCE is missing"
 #define MSG_NO_MOUNTPOINT	CODE_EUSAGE, "MOUNTPOINT is missing"
 #define MSG_TOO_MANY		CODE_EUSAGE, "unexpected argument '%s'"
 #define MSG_EMPTY		CODE_EUSAGE, "%s must not be empty"
-#define MSG_TWO_KINDS		CODE_EUSAGE, "the layers come from one place: both %s and %s were given"
+#define MSG_TWO_KINDS		CODE_EUSAGE, "only one source of layers is allowed: both %s and %s were given"
 #define MSG_DESCRIPTOR		CODE_EUSAGE, "--%s=%d: %s"
-#define MSG_LOWERDIR_EMPTY_PART CODE_EUSAGE, "%s: a layer without a name in 'lowerdir=%s'"
+#define MSG_LOWERDIR_EMPTY_PART CODE_EUSAGE, "%s: empty layer path in 'lowerdir=%s'"
 #define MSG_LOWERDIR_ORDER	CODE_EUSAGE, "%s: 'lowerdir+=' cannot follow 'lowerdir='"
 #define MSG_JSON_SYNTAX		CODE_EUSAGE, "%s is not JSON: %s at byte %zu"
 #define MSG_JSON_READ		CODE_EUSAGE, "%s: %s"
@@ -37,28 +37,32 @@
 #define MSG_MOUNTS_SHAPE	CODE_EUSAGE, "%s: %s"
 
 #define MSG_INDEX_OPEN CODE_EUSAGE, "mount option 'cache': '%s': %s"
-#define MSG_INDEX_DIR_UNSAFE \
-	CODE_EUSAGE, "mount option 'cache': '%s' is another user's, or others may write in it"
+#define MSG_INDEX_DIR_UNSAFE                                                                   \
+	CODE_EUSAGE, "mount option 'cache': '%s' belongs to another user, or other users may " \
+		     "write to it"
 
-/* Fine, but nothing for a view. */
+/* Valid input that a view cannot serve. */
 #define MSG_NO_LAYERS	 CODE_ENOTAPPLICABLE, "%s holds no layers"
 #define MSG_MOUNT_TYPE	 CODE_ENOTAPPLICABLE, "%s: mounts of type '%s' have no layer directories"
-#define MSG_MANY_MOUNTS	 CODE_ENOTAPPLICABLE, "%s: %zu mounts, and a view can serve one"
-#define MSG_MOUNT_TARGET CODE_ENOTAPPLICABLE, "%s: the mount goes to '%s', not to the root"
-#define MSG_DATA_LAYERS	 CODE_ENOTAPPLICABLE, "%s: data-only layers are not served"
-#define MSG_RELATIVE_LAYER \
-	CODE_ENOTAPPLICABLE, "%s: layer '%s' is relative, and nothing says to what (-o basedir=…)"
-#define MSG_LAYER_GONE \
-	CODE_ENOTAPPLICABLE, "%s: layer %zu '%s' leads nowhere: %s (made in another namespace?)"
+#define MSG_MANY_MOUNTS	 CODE_ENOTAPPLICABLE, "%s: %zu mounts, but a view can serve only one"
+#define MSG_MOUNT_TARGET CODE_ENOTAPPLICABLE, "%s: the mount's target is '%s', not the root"
+#define MSG_DATA_LAYERS	 CODE_ENOTAPPLICABLE, "%s: data-only layers are not supported"
+#define MSG_RELATIVE_LAYER   \
+	CODE_ENOTAPPLICABLE, \
+		"%s: layer '%s' is relative, but its base is unknown (give -o basedir=…)"
+#define MSG_LAYER_GONE       \
+	CODE_ENOTAPPLICABLE, \
+		"%s: layer %zu '%s' cannot be opened: %s (mounted in another namespace?)"
 #define MSG_BUNDLE_NOT_MOUNTED CODE_ENOTAPPLICABLE, "bundle '%s': nothing is mounted at '%s'"
-#define MSG_BUNDLE_WHOLE_FS \
-	CODE_ENOTAPPLICABLE, "bundle '%s': '%s' is a whole %s filesystem, not layer directories"
+#define MSG_BUNDLE_WHOLE_FS                                                              \
+	CODE_ENOTAPPLICABLE, "bundle '%s': '%s' is a %s filesystem, which has no layer " \
+			     "directories"
 #define MSG_NOT_A_UNIKERNEL CODE_ENOTAPPLICABLE, "no /urunc.json in %s, and no binary= was given"
 
 /* Layers. */
 #define MSG_LAYER	   CODE_ELAYER, "layer %zu '%s': %s"
-#define MSG_LAYERS_MANY	   CODE_ELAYER, "%zu layers are more than %d"
-#define MSG_SOURCE	   CODE_ELAYER, "SOURCE '%s': %s (a directory, or a label with -o lowerdir=…)"
+#define MSG_LAYERS_MANY	   CODE_ELAYER, "%zu layers, but a view can have at most %d"
+#define MSG_SOURCE	   CODE_ELAYER, "SOURCE '%s': %s (give a directory, or a label with -o lowerdir=…)"
 #define MSG_ARTIFACT_LAYER CODE_ELAYER, "%s '%s': a layer failed: %s"
 
 /* Configuration. */
@@ -80,15 +84,15 @@
 /* The mountpoint. */
 #define MSG_MOUNTPOINT	    CODE_EMOUNT, "mountpoint '%s': %s"
 #define MSG_LIVE_VIEW	    CODE_EMOUNT, "mountpoint '%s': a live view is mounted there already"
-#define MSG_NOT_A_VIEW	    CODE_EMOUNT, "'%s': what is mounted there is no view, but of type %s"
+#define MSG_NOT_A_VIEW	    CODE_EMOUNT, "'%s' is not a view: a filesystem of type %s is mounted there"
 #define MSG_UNMOUNT	    CODE_EMOUNT, "unmount '%s': %s"
 #define MSG_UNMOUNT_TIMEOUT CODE_EMOUNT, "unmount '%s': timed out after %d s looking up the path"
-#define MSG_GOES_ON \
-	CODE_EMOUNT, "unmount '%s': it is unmounted, but its process %d does not end: %s"
-#define MSG_MOUNT     CODE_EMOUNT, "mount on '%s': %s"
-#define MSG_HANDSHAKE CODE_EMOUNT, "mount on '%s': FUSE handshake failed: %s"
+#define MSG_GOES_ON	    CODE_EMOUNT, "unmount '%s': unmounted, but its process %d has not ended: %s"
+#define MSG_MOUNT	    CODE_EMOUNT, "mount on '%s': %s"
+#define MSG_HANDSHAKE	    CODE_EMOUNT, "mount on '%s': FUSE handshake failed: %s"
 
-#define MSG_NO_PASSTHROUGH CODE_EMOUNT, "mount on '%s': passthrough=on, but there is none: %s"
+#define MSG_NO_PASSTHROUGH \
+	CODE_EMOUNT, "mount on '%s': passthrough=on, but passthrough is not available: %s"
 #define MSG_NO_PASSTHROUGH_OF \
 	CODE_EMOUNT, "mount on '%s': passthrough=on, but '%s' cannot be passed through: %s"
 
@@ -104,12 +108,12 @@
 #define MSG_NAMESPACE                                                                         \
 	CODE_ESYSTEM, "%s: urunc-viewfs cannot run in that namespace: %s (are its libraries " \
 		      "there?)"
-#define MSG_NO_SANDBOX CODE_ESYSTEM, "sandbox=require, but %s cannot be had: %s"
+#define MSG_NO_SANDBOX CODE_ESYSTEM, "sandbox=require, but %s is not available: %s"
 #define MSG_NO_PROC    CODE_ESYSTEM, "/proc is not mounted"
 #define MSG_TIMEOUT    CODE_ESYSTEM, "not ready after %u s (-o timeout=…)"
 #define MSG_INDEX      CODE_ESYSTEM, "layer index '%s': %s"
 #define MSG_INDEX_UNSAFE \
-	CODE_ESYSTEM, "layer index '%s' is another user's, or others may write in it"
+	CODE_ESYSTEM, "layer index '%s' belongs to another user, or other users may write to it"
 #define MSG_INDEX_REMOVE CODE_ESYSTEM, "layer index '%s': entry %s: %s"
 #define MSG_INTERRUPTED	 CODE_ESYSTEM, "interrupted"
 #define MSG_NOT_WATCHED	 CODE_ESYSTEM, "the view cannot be watched: %s"

@@ -25,7 +25,7 @@ enum option_kind {
 
 /* Of fstab: mount(8) would start the helper as the user, who cannot read the layers' marks. */
 #define NOT_FOR_USERS \
-	"fstab's views are root's, users mount their own with urunc-viewfs -o userxattr"
+	"views in fstab belong to root; users mount their own with urunc-viewfs -o userxattr"
 
 #define IN(member) offsetof(struct options, member)
 
@@ -46,11 +46,12 @@ static const struct option_rule {
 	{"binary", OPTION_STRING, IN(binary), "PATH", "the unikernel, in place of the image's own"},
 	{"initrd", OPTION_STRING, IN(initrd), "PATH", "the initrd, in place of the image's own"},
 	{"timeout", OPTION_SECONDS, IN(timeout), "SECONDS",
-	 "give up mounting after that long (10)"},
+	 "give up mounting after this time (10)"},
 	{"resolve", OPTION_WORD, IN(resolve), "lazy|ready",
-	 "find the artifacts when they are wanted, or before the mount is announced (lazy)"},
+	 "find the artifacts on first use, or before the mount is announced (lazy)"},
 	{"passthrough", OPTION_WORD, IN(passthrough), "auto|on|off",
-	 "let the kernel read the layer's file itself; on fails the mount where it cannot (auto)"},
+	 "let the kernel read the layer's file directly; on fails the mount where it cannot "
+	 "(auto)"},
 	{"sandbox", OPTION_WORD, IN(sandbox), "auto|require",
 	 "drop what serving does not require if this kernel can, or fail (auto)"},
 	{"decode", OPTION_WORD, IN(decode), "strict|auto",
@@ -58,11 +59,10 @@ static const struct option_rule {
 	{"uid", OPTION_OWNER, IN(uid), "UID", "force the owner of the artifacts"},
 	{"gid", OPTION_OWNER, IN(gid), "GID", "force the group of the artifacts"},
 	{"mode", OPTION_MODE, IN(mode), "OCTAL",
-	 "force their permission bits; write bits are masked"},
+	 "force the permission bits of the artifacts; write bits are masked"},
 	{"cache", OPTION_STRING, IN(cache), "DIR|none",
-	 "where facts about layers are kept (for containerd's: /run/urunc-viewfs/.index)"},
-	{"basedir", OPTION_STRING, IN(basedir), "DIR",
-	 "directory that relative layer paths start from"},
+	 "directory of the layer index (for containerd's layers: /run/urunc-viewfs/.index)"},
+	{"basedir", OPTION_STRING, IN(basedir), "DIR", "base directory of relative layer paths"},
 	{"id", OPTION_ID, IN(id), "ID", "container id for logs and listings"},
 	{"uidmap", OPTION_OVERLAY, 0, "C:H:N", "on-disk ids C to C+N-1 appear as H to H+N-1"},
 	{"gidmap", OPTION_OVERLAY, 0, "C:H:N", "the same for groups"},

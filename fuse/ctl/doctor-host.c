@@ -37,7 +37,8 @@ void check_program(struct findings *findings)
 			     path, strerror(errno));
 	else
 		findings_add(findings, SEVERITY_ERROR, "program",
-			     "run it by hand: it says what it lacks", "%s does not start", path);
+			     "run the program by hand: it reports what is missing",
+			     "%s does not start", path);
 }
 
 static bool is_installed(const char *name)
@@ -63,14 +64,14 @@ void check_fuse3(struct findings *findings)
 
 	if (!by_containerd)
 		findings_add(findings, SEVERITY_NOTE, "fuse3", fix,
-			     "there is no mount.fuse3, by which containerd mounts the type "
-			     "fuse3.urunc-viewfs");
+			     "mount.fuse3 is missing; containerd mounts the type "
+			     "fuse3.urunc-viewfs with it");
 	if (!by_users)
 		findings_add(findings, SEVERITY_NOTE, "fuse3", fix,
-			     "there is no fusermount3, by which users who are not root mount");
+			     "fusermount3 is missing; users other than root mount with it");
 	if (by_containerd && by_users)
 		findings_add(findings, SEVERITY_OK, "fuse3", NULL,
-			     "mount.fuse3 and fusermount3 are there");
+			     "mount.fuse3 and fusermount3 are installed");
 }
 
 void check_containerd(struct findings *findings)
@@ -83,12 +84,11 @@ void check_containerd(struct findings *findings)
 		findings_add(findings, SEVERITY_OK, "containerd", NULL,
 			     "KillMode=process: views outlive a restart of containerd");
 	else
-		findings_add(
-			findings, SEVERITY_WARNING, "containerd",
-			"systemctl edit containerd: KillMode=process in [Service]",
-			"KillMode=%s: stopping containerd.service ends every view that was made "
-			"from it",
-			mode);
+		findings_add(findings, SEVERITY_WARNING, "containerd",
+			     "systemctl edit containerd: KillMode=process in [Service]",
+			     "KillMode=%s: stopping containerd.service ends every view that was "
+			     "mounted from it",
+			     mode);
 }
 
 #define SNAPSHOTS "/var/lib/containerd/io.containerd.snapshotter.v1.overlayfs"
@@ -114,17 +114,16 @@ void check_snapshots(struct findings *findings)
 
 	if (r == ON_DISK)
 		findings_add(findings, SEVERITY_OK, "snapshots", NULL,
-			     SNAPSHOTS " can be stacked upon");
+			     SNAPSHOTS " is not on a stacked filesystem");
 	else if (r == ON_OVERLAY || r == ON_FUSE)
 		findings_add(findings, SEVERITY_NOTE, "snapshots",
-			     "put containerd's root on the filesystem of a disk",
-			     SNAPSHOTS
-			     " lies on %s: a view of it can be no layer of an overlay, and "
-			     "may go without passthrough",
+			     "move containerd's root to a disk filesystem",
+			     SNAPSHOTS " is on %s: a view of it cannot be a layer of an overlay, "
+				       "and may have no passthrough",
 			     r == ON_OVERLAY ? "an overlay" : "FUSE");
 	else if (r == -ETIMEDOUT)
 		findings_add(findings, SEVERITY_WARNING, "snapshots",
-			     "look after the filesystem it lies on", SNAPSHOTS " does not answer");
+			     "check the filesystem that holds it", SNAPSHOTS " does not answer");
 }
 
 static bool is_set(const char *path, char value)
@@ -140,15 +139,15 @@ void check_apparmor(struct findings *findings)
 	    access("/etc/apparmor.d/fusermount3", F_OK) == 0)
 		findings_add(findings, SEVERITY_NOTE, "apparmor",
 			     "add mountpoints in /etc/apparmor.d/local/fusermount3",
-			     "users who are not root mount only where the profile of fusermount3 "
+			     "users other than root mount only where the profile of fusermount3 "
 			     "allows it");
 }
 
 void check_selinux(struct findings *findings)
 {
 	if (is_set("/sys/fs/selinux/enforce", '1'))
-		findings_add(
-			findings, SEVERITY_NOTE, "selinux",
-			"setsebool -P virt_sandbox_use_fusefs on, and virt_use_fusefs on",
-			"SELinux is enforcing: a confined monitor may be kept from reading a view");
+		findings_add(findings, SEVERITY_NOTE, "selinux",
+			     "setsebool -P virt_sandbox_use_fusefs on, and virt_use_fusefs on",
+			     "SELinux is enforcing: a confined monitor may not be allowed to read "
+			     "a view");
 }

@@ -75,14 +75,14 @@ void check_privilege(struct findings *findings)
 	if (!may_mount())
 		findings_add(
 			findings, SEVERITY_WARNING, "privilege", "run as root",
-			"without CAP_SYS_ADMIN nothing can be mounted but by fusermount3, without "
+			"without CAP_SYS_ADMIN only fusermount3 can mount views, and they have no "
 			"passthrough");
 	else if (!is_in_initial_namespace())
 		findings_add(
 			findings, SEVERITY_WARNING, "privilege",
-			"mount views outside of the user namespace, or with -o userxattr",
-			"in a user namespace trusted.overlay.* marks cannot be read, and nothing "
-			"is passed through");
+			"mount views outside the user namespace, or with -o userxattr",
+			"in a user namespace trusted.overlay.* marks cannot be read, and there "
+			"is no passthrough");
 	else
 		findings_add(findings, SEVERITY_OK, "privilege", NULL,
 			     "CAP_SYS_ADMIN in the initial user namespace");
@@ -133,32 +133,31 @@ void check_passthrough(struct findings *findings)
 {
 	int r = may_mount() ? run_with_timeout(try_mount, NULL, TRIAL_SECONDS) : -EPERM;
 
-	/* What keeps it from being tried, or used, is said elsewhere. */
+	/* Other checks report what prevents the trial, or its use. */
 	if (r == TRIAL_OFFERED && is_in_initial_namespace())
 		findings_add(findings, SEVERITY_OK, "passthrough", NULL,
-			     "the kernel reads artifacts itself");
+			     "the kernel reads artifacts directly");
 	else if (r == TRIAL_NOT_OFFERED)
 		findings_add(
 			findings, SEVERITY_NOTE, "passthrough",
-			"take Linux 6.9 or newer, with CONFIG_FUSE_PASSTHROUGH",
-			"there is none: artifacts are read through the view's process, several "
+			"use Linux 6.9 or newer, with CONFIG_FUSE_PASSTHROUGH",
+			"not supported: artifacts are read through the view's process, several "
 			"times slower");
 	else if (r > TRIAL_FAILED && access("/dev/fuse", R_OK | W_OK) == 0)
 		findings_add(
 			findings, SEVERITY_ERROR, "mount",
 			"see the kernel's log; a seccomp profile or a security module may forbid "
-			"it",
+			"the mount",
 			"a FUSE filesystem cannot be mounted: %s", strerror(r - TRIAL_FAILED));
 }
 
 void check_openat2(struct findings *findings)
 {
 	if (kernel_has_openat2())
-		findings_add(findings, SEVERITY_OK, "openat2", NULL,
-			     "paths are walked by the kernel");
+		findings_add(findings, SEVERITY_OK, "openat2", NULL, "the kernel walks paths");
 	else
 		findings_add(
 			findings, SEVERITY_NOTE, "openat2",
 			"allow openat2(2) in the seccomp profile",
-			"openat2(2) is forbidden: paths are walked name by name, which is slower");
+			"openat2(2) is forbidden: views walk paths name by name, which is slower");
 }

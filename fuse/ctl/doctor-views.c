@@ -30,7 +30,7 @@ void check_views(struct findings *findings)
 
 	if (r < 0) {
 		findings_add(findings, SEVERITY_WARNING, "views", "mount /proc",
-			     "they cannot be listed: %s", strerror(-r));
+			     "views cannot be listed: %s", strerror(-r));
 		return;
 	}
 	findings_add_state(findings, &views, MOUNT_ALIVE, SEVERITY_OK, NULL);
@@ -38,5 +38,5 @@ void check_views(struct findings *findings)
 			   "kill -CONT the process that 'viewfsctl list' shows");
 	findings_add_state(findings, &views, MOUNT_DEAD, SEVERITY_WARNING, "viewfsctl gc");
 	findings_add_state(findings, &views, MOUNT_UNKNOWN, SEVERITY_NOTE,
-			   "look where its process runs, in another pid namespace perhaps");
+			   "look for its process, perhaps in another pid namespace");
 }

@@ -103,7 +103,7 @@ static int doctor_run(const struct ctl_call *call, struct view_error *error)
 
 const struct ctl_command ctl_doctor = {
 	.name = "doctor",
-	.summary = "what on this machine is not as views need it, and the fix",
+	.summary = "what on this machine prevents views or slows them down, and the fix",
 	.print_help = print_help,
 	.run = doctor_run,
 	.json = true,

@@ -19,12 +19,12 @@ static void print_help(void)
 {
 	puts("Usage: viewfsctl gc [--dry-run]\n"
 	     "\n"
-	     "Removes dead views: mounts whose process is gone; and entries of the layer index "
-	     "that\n"
-	     "are useless: entries of layers that are gone, damaged entries, and temporary files\n"
-	     "of writers that died. Prints what it removed. Keeps every view whose process is\n"
-	     "alive or not visible from here, and every entry that a view may use. May run at any\n"
-	     "time, also by a timer.\n"
+	     "Removes dead views (mounts whose process is gone) and useless index entries: "
+	     "entries\n"
+	     "of removed layers, damaged entries, and temporary files of writers that died. "
+	     "Prints\n"
+	     "what it removed. Keeps every view whose process is alive or not visible from here,\n"
+	     "and every entry that a view may use. May run at any time, also from a timer.\n"
 	     "\n"
 	     "      --dry-run  only print what would be removed\n"
 	     "  -h, --help     this text\n"
@@ -158,7 +158,7 @@ static int gc_run(const struct ctl_call *call, struct view_error *error)
 
 const struct ctl_command ctl_gc = {
 	.name = "gc",
-	.summary = "remove dead views, and what is kept of layers that are gone",
+	.summary = "remove dead views, and index entries of removed layers",
 	.print_help = print_help,
 	.run = gc_run,
 	.dry_run = true,

@@ -22,40 +22,39 @@ static void print_help(void)
 {
 	puts("Usage: viewfsctl index list|verify|clear [--json] [DIR]\n"
 	     "\n"
-	     "Looks after the layer index in DIR: what was found out about layers, for the next\n"
-	     "view. Without DIR it is /run/urunc-viewfs/.index, and for other users than root\n"
-	     "$XDG_RUNTIME_DIR/urunc-viewfs/.index. That it is missing is no error.\n"
+	     "Lists, verifies or clears the layer index in DIR, which keeps what views found in\n"
+	     "layers for later views. The default of DIR is /run/urunc-viewfs/.index, and for\n"
+	     "users other than root $XDG_RUNTIME_DIR/urunc-viewfs/.index. A missing index is not\n"
+	     "an error.\n"
 	     "\n"
-	     "  list           its entries, those used last first. LAYERS and PATHS are how many "
-	     "an\n"
-	     "                 entry speaks of, SIZE is what it takes on the disk. STATE is "
+	     "  list           the entries, most recently used first. LAYERS and PATHS are their\n"
+	     "                 numbers in an entry, SIZE is its size on the disk. STATE is "
 	     "current;\n"
-	     "                 stale, when its topmost layer is gone or another one; damaged, "
-	     "also\n"
-	     "                 when it is of another version; or temporary, when it is being "
-	     "written\n"
-	     "                 or its writer died\n"
-	     "  verify         those that are of no use: stale or damaged ones, and temporary "
-	     "ones\n"
-	     "                 older than a minute. 'viewfsctl gc' removes them\n"
-	     "  clear          remove all of them, and nothing else that lies there\n"
+	     "                 stale, if its topmost layer is gone or was replaced; damaged, "
+	     "which\n"
+	     "                 includes entries of other versions; or temporary, if the entry is\n"
+	     "                 being written or its writer died\n"
+	     "  verify         the useless entries: stale or damaged ones, and temporary ones "
+	     "older\n"
+	     "                 than a minute. 'viewfsctl gc' removes them\n"
+	     "  clear          remove all entries, and no other file in DIR\n"
 	     "\n"
 	     "      --json     one JSON object:\n"
 	     "                 {\"directory\", \"entries\":[{\"name\", \"state\", \"layers\", "
 	     "\"paths\", \"bytes\",\n"
-	     "                 \"used\" (seconds since 1970), \"layer\"}]}; of clear "
+	     "                 \"used\" (seconds since 1970), \"layer\"}]}; for clear "
 	     "{\"directory\", \"removed\"}\n"
 	     "  -h, --help     this text\n"
 	     "  -V, --version  the version, and what this build and this kernel can do\n"
 	     "\n"
-	     "Exit status: 0, 1 usage, 2 system, 32 verify found entries that are of no use.");
+	     "Exit status: 0, 1 usage, 2 system, 32 verify found useless entries.");
 }
 
 /* An index, and the action on it. */
 struct job {
 	const char *directory;
 	struct index_entries entries;
-	bool useless; /* only those are shown */
+	bool useless; /* show only useless entries */
 	bool json;
 };
 
@@ -182,7 +181,7 @@ static int verify(struct job *job, struct view_error *error)
 		useless += index_entry_is_useless(&job->entries.items[i]);
 	if (!job->json) {
 		print_count(job->entries.count);
-		printf(", %zu of no use\n", useless);
+		printf(", %zu useless\n", useless);
 	}
 	return useless > 0 ? STATUS_NOT_WELL : 0;
 }

@@ -326,10 +326,10 @@ unsigned sandbox_possible(void)
 const char *sandbox_lack(enum sandbox_measure measure)
 {
 	if (SANITIZED)
-		return "this build is for a sanitizer";
+		return "this build has a sanitizer";
 	if (measure == SANDBOX_SECCOMP && !MACHINE)
-		return "not for this machine";
-	return "this kernel has none, or it is denied";
+		return "not supported on this architecture";
+	return "this kernel does not support or permit it";
 }
 
 unsigned sandbox(const int *keep, size_t n)

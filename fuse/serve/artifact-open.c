@@ -40,8 +40,7 @@ static void tell_once(struct artifact_opener *opener, const char *reason)
 /* The -errno of passthrough_register() in words. */
 static const char *reason(int r)
 {
-	return r == -ELOOP ? "its layer lies on too many filesystems, one above the other"
-			   : strerror(-r);
+	return r == -ELOOP ? "its layer is on too many stacked filesystems" : strerror(-r);
 }
 
 /* Returns: 0, or why the kernel does not pass the artifact through (-errno). */

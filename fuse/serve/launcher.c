@@ -98,13 +98,13 @@ static int run_server(void *argument)
 	return server_run(&start->call);
 }
 
-/* What a server died of that had nothing to say. */
+/* Why a server ended that reported no error. */
 static const char *death(pid_t pid)
 {
 	int status;
 
 	if (waitpid(pid, &status, 0) != pid)
-		return "it is gone";
+		return "its status is unknown";
 	return WIFSIGNALED(status) ? strsignal(WTERMSIG(status)) : "no error was reported";
 }
 

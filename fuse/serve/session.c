@@ -138,9 +138,9 @@ static int answer_init(struct session *session, int connection, int answers, boo
 		return -errno;
 	session->opener.passthrough = negotiated.passthrough && passthrough_is_allowed(connection);
 	if (!negotiated.passthrough)
-		session->opener.why_not = want ? "this kernel has none" : NULL;
+		session->opener.why_not = want ? "this kernel does not support it" : NULL;
 	else if (!session->opener.passthrough)
-		session->opener.why_not = "that takes CAP_SYS_ADMIN in the initial user namespace";
+		session->opener.why_not = "it requires CAP_SYS_ADMIN in the initial user namespace";
 	return 0;
 }
 

@@ -89,8 +89,8 @@ static void open_default(bool make, struct li_index **ret)
 		r = li_index_open(path, true, ret);
 	}
 	if (r == -EPERM)
-		log_warn("layer index '%s' is not used: it is another user's, or others may write "
-			 "in it",
+		log_warn("layer index '%s' is not used: it belongs to another user, or other "
+			 "users may write to it",
 			 path);
 	else if (r < 0)
 		log_debug("no layer index: %s", strerror(-r));
@@ -114,7 +114,7 @@ void index_policy_report(const struct li_stack *stack)
 	const char *entry = li_stack_damaged_entry(stack);
 
 	if (entry)
-		log_warn("layer index: entry %s is damaged, and is replaced", entry);
+		log_warn("layer index: entry %s is damaged and will be replaced", entry);
 }
 
 void index_policy_publish(struct li_stack *stack)
@@ -122,5 +122,5 @@ void index_policy_publish(struct li_stack *stack)
 	int r = stack ? li_stack_publish(stack) : 0;
 
 	if (r < 0)
-		log_warn("layer index: nothing was kept: %s", strerror(-r));
+		log_warn("layer index: no entry was written: %s", strerror(-r));
 }

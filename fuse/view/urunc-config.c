@@ -43,7 +43,7 @@ const char *urunc_path_fault(const char *path)
 	if (path[strspn(path, allowed)])
 		return "the path may hold only A-Z a-z 0-9 . _ / -";
 	if (*path == '-' || strncmp(path, "..", 2) == 0)
-		return "the path may not begin with '-' or '..'";
+		return "the path must not begin with '-' or '..'";
 	if (!*part)
 		return "the path names no file";
 	while (*part) {
@@ -53,7 +53,7 @@ const char *urunc_path_fault(const char *path)
 			return "the path is not clean (no '.', '..' or '//' in it)";
 		part += n;
 		if (*part && !*++part)
-			return "the path may not end in '/'";
+			return "the path must not end in '/'";
 	}
 	return NULL;
 }

@@ -17,7 +17,7 @@ from support.view import View, call, refused
 
 # Larger than all that the daemon reads of its own.
 KERNEL = image.noise(2_000_003, "large")
-TOO_DEEP = "its layer lies on too many filesystems, one above the other"
+TOO_DEEP = "its layer is on too many stacked filesystems"
 FALLBACK = f"^urunc-viewfs: no passthrough, reading through this process: {TOO_DEEP}"
 
 LAYER: dict[bytes, File] = {

@@ -395,7 +395,7 @@ def test_a_missing_measure_fails_sandbox_require_only(
     finished = call(
         "-o", lowerdir(layers) + b",sandbox=require", "none", place / "view", wrapper=wrapper
     )
-    refused(finished, "ESYSTEM", 2, f"sandbox=require.*{measure} cannot be had")
+    refused(finished, "ESYSTEM", 2, f"sandbox=require.*{measure} is not available")
     assert f"without {measure}" in run(*wrapper, program(), "--version").stdout
     with View(place / "view", "-o", lowerdir(layers), wrapper=wrapper) as view:
         daemon = view.wait_sandboxed()

@@ -119,7 +119,7 @@ def test_list_as_json_describes_each_entry(place: Path, index: Path) -> None:
 
 def test_a_missing_index_is_empty_and_is_not_made(index: Path) -> None:
     assert cache("list", index) == Finished(0, f"0 entries, 0 kB {LIMIT}\n", "")
-    assert cache("verify", index) == Finished(0, "0 entries, 0 of no use\n", "")
+    assert cache("verify", index) == Finished(0, "0 entries, 0 useless\n", "")
     assert cache("clear", index) == Finished(0, "removed 0 entries\n", "")
     assert entries(index) == []
     assert json.loads(cache("verify", "--json", index).stdout) == {
@@ -130,18 +130,18 @@ def test_a_missing_index_is_empty_and_is_not_made(index: Path) -> None:
 
 def test_verify_names_damaged_stale_and_left_entries(place: Path, index: Path) -> None:
     layers = learn(place, index)
-    assert cache("verify", index) == Finished(0, "3 entries, 0 of no use\n", "")
+    assert cache("verify", index) == Finished(0, "3 entries, 0 useless\n", "")
     # Somebody may be writing it.
     writing = leave(index, 0)
     assert states(index)[writing] == "temporary"
-    assert cache("verify", index) == Finished(0, "4 entries, 0 of no use\n", "")
+    assert cache("verify", index) == Finished(0, "4 entries, 0 useless\n", "")
     left, damaged = leave(index, 90), damage(index)
     shutil.rmtree(os.fsdecode(layers[0]))
     (stale,) = (entry["name"] for entry in entries(index) if entry["layers"] == 3)
     finished = cache("verify", index)
     assert (finished.status, finished.stderr) == (32, "")
     _, *rows, total = finished.stdout.splitlines()
-    assert total == "5 entries, 3 of no use"
+    assert total == "5 entries, 3 useless"
     assert {tuple(row.split()[:2]) for row in rows} == {
         (left[:12], "temporary"), (damaged[:12], "damaged"), (stale[:12], "stale"),
     }  # fmt: skip
@@ -206,7 +206,7 @@ def test_an_unsafe_directory_is_rejected_and_left_as_it_is(index: Path, action: 
     index.mkdir()
     index.chmod(0o777)
     (index / ("a" * 32)).touch()
-    said = f"viewfsctl: layer index '{index}' is another user's, or others may write in it\n"
+    said = f"viewfsctl: layer index '{index}' belongs to another user, or other users may write to it\n"
     assert cache(action, index) == Finished(2, "", said)
     assert os.listdir(index) == ["a" * 32]
     file = index / ("a" * 32)
@@ -272,7 +272,7 @@ def test_the_default_index_is_that_of_the_user(place: Path, own: Path) -> None:
         "viewfsctl: without $XDG_RUNTIME_DIR, DIR is missing\n"
     )
     own.chmod(0o755)
-    said = f"viewfsctl: layer index '{own}' is another user's, or others may write in it\n"
+    said = f"viewfsctl: layer index '{own}' belongs to another user, or other users may write to it\n"
     assert cache("list", own, user="nobody") == Finished(2, "", said)
 
 
@@ -323,7 +323,7 @@ def test_gc_rejects_an_unsafe_index(own: Path) -> None:
     own.mkdir(parents=True)
     own.chmod(0o777)
     damage(own)
-    said = f"viewfsctl: layer index '{own}' is another user's, or others may write in it\n"
+    said = f"viewfsctl: layer index '{own}' belongs to another user, or other users may write to it\n"
     assert gc() == Finished(2, "", said)
     assert gc(env={"XDG_RUNTIME_DIR": ""}, user="nobody") == Finished(0, "", "")
     assert len(os.listdir(own)) == 1

@@ -46,7 +46,7 @@ def found(findings: Sequence[Finding], subject: str) -> Finding:
 def expect(
     findings: Sequence[Finding], subject: str, severity: str, text: str, fix: str | None
 ) -> None:
-    """That there is one of that SUBJECT; TEXT and MEND are regular expressions."""
+    """That there is one of that SUBJECT; TEXT and FIX are regular expressions."""
     finding = found(findings, subject)
     assert finding["severity"] == severity, finding
     assert re.search(text, finding["finding"]), finding
@@ -100,7 +100,7 @@ def test_a_suitable_machine_has_no_errors() -> None:
     expect(findings, "kernel", "ok", rf"^Linux {re.escape(os.uname().release)}$", None)
     expect(findings, "device", "ok", "/dev/fuse can be opened", None)
     expect(findings, "privilege", "ok", "CAP_SYS_ADMIN in the initial user namespace", None)
-    expect(findings, "openat2", "ok", "walked by the kernel", None)
+    expect(findings, "openat2", "ok", "the kernel walks paths", None)
     expect(findings, "program", "ok", rf"{program()} starts \(built with libfuse 3\.", None)
     assert found(findings, "passthrough")["severity"] in ("ok", "note")
 
@@ -182,12 +182,12 @@ def hidden(name: str) -> ExitStack:
 
 
 @pytest.mark.parametrize(
-    "name, why", [("mount.fuse3", "containerd"), ("fusermount3", "users who are not root")]
+    "name, why", [("mount.fuse3", "containerd"), ("fusermount3", "users other than root")]
 )
 def test_a_missing_fuse3_is_a_note(name: str, why: str) -> None:
     with hidden(name):
-        expect(doctor(), "fuse3", "note", f"no {name}.*{why}", "install fuse3")
-    expect(doctor(), "fuse3", "ok", "are there", None)
+        expect(doctor(), "fuse3", "note", f"{name} is missing; .*{why}", "install fuse3")
+    expect(doctor(), "fuse3", "ok", "are installed", None)
 
 
 @pytest.mark.parametrize(
@@ -223,15 +223,15 @@ SNAPSHOTS = "/var/lib/containerd/io.containerd.snapshotter.v1.overlayfs"
 def test_snapshots_on_an_overlay_are_a_note(place: Path) -> None:
     with covered("/var/lib"):
         os.makedirs(SNAPSHOTS)
-        expect(doctor(), "snapshots", "ok", "can be stacked upon", None)
+        expect(doctor(), "snapshots", "ok", "is not on a stacked filesystem", None)
         for name in ("lower", "upper", "work"):
             (place / name).mkdir()
         options = f"lowerdir={place}/lower,upperdir={place}/upper,workdir={place}/work"
         namespace.mount("overlay", SNAPSHOTS, "overlay", 0, options)
-        expect(doctor(), "snapshots", "note", "lies on an overlay", "filesystem of a disk")
+        expect(doctor(), "snapshots", "note", "is on an overlay", "disk filesystem")
         namespace.unmount(SNAPSHOTS)
         with machine.silent_fuse(Path(SNAPSHOTS)):
-            expect(doctor(), "snapshots", "warning", "does not answer", "look after")
+            expect(doctor(), "snapshots", "warning", "does not answer", "check the filesystem")
 
 
 def test_an_apparmor_profile_of_fusermount3_is_a_note(place: Path) -> None:

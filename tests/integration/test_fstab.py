@@ -177,7 +177,7 @@ def test_user_options_are_rejected(
     line(at, option, word)
     refused = run(*wrapper, "mount", at)
     assert refused.status == 1
-    assert f"mount option '{word.decode()}': fstab's views are root's" in refused.stderr
+    assert f"mount option '{word.decode()}': views in fstab belong to root" in refused.stderr
     assert machine.mounts() == []
 
 

@@ -171,7 +171,7 @@ def test_a_directory_that_others_can_write_is_not_used(place: Path, index: Path,
     option = lowerdir(layers) + b",cache=" + os.fsencode(index)
     (place / "view").mkdir()
     finished = call("-o", option, "none", place / "view")
-    refused(finished, "EUSAGE", 1, f"'{index}' is another user's, or others may write in it")
+    refused(finished, "EUSAGE", 1, f"'{index}' belongs to another user, or other users may write to it")
 
 
 def test_a_directory_of_another_user_is_not_used(place: Path, index: Path) -> None:
@@ -280,7 +280,7 @@ def test_an_unwritable_index_is_one_warning_and_a_working_view(
         else:
             namespace.mount("", str(index), None, namespace.MS_REMOUNT | namespace.MS_RDONLY)
         reason = os.strerror(errno.ENOSPC if how == "full" else errno.EROFS)
-        look(place, "-o", lowerdir(snapshots(place)), expected=[f"nothing was kept: {reason}"])
+        look(place, "-o", lowerdir(snapshots(place)), expected=[f"no entry was written: {reason}"])
         assert sorted(os.listdir(index)) == (["ballast"] if how == "full" else [])
 
 

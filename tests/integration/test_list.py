@@ -285,7 +285,7 @@ def test_help_and_version_go_to_stdout(words: list[str]) -> None:
         (["list", "x"], "unexpected argument 'x'"),
         (["list", "--dry-run"], "unknown argument '--dry-run'"),
         (["list", "-x"], "unknown argument '-x'"),
-        (["list", "--json=1"], "'--json' takes no value"),
+        (["list", "--json=1"], "'--json' does not accept a value"),
         (["list", "--jsno"], "unknown argument '--jsno': did you mean '--json'?"),
         # An option of other commands is no suggestion.
         (["list", "--dry-rum"], "unknown argument '--dry-rum'"),

@@ -460,7 +460,7 @@ def overlay(lower: list[bytes | Path], at: Path) -> Iterator[bytes]:
         namespace.unmount(str(at), 0)
 
 
-TOO_DEEP = "too many filesystems"
+TOO_DEEP = "too many stacked filesystems"
 
 
 def test_layers_on_one_overlay_pass_through_and_on_two_do_not(

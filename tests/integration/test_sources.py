@@ -354,7 +354,7 @@ def test_layers_that_lead_nowhere_are_not_applicable(place: Path) -> None:
     (place / "view").mkdir()
     with overlay(place / "overlay", layers) as source:
         os.rename(place / "layers/1", place / "layers/gone")
-        refused(call(source, place / "view"), "ENOTAPPLICABLE", 32, "layers/1' leads nowhere")
+        refused(call(source, place / "view"), "ENOTAPPLICABLE", 32, "layers/1' cannot be opened")
 
 
 def test_the_topmost_mount_is_what_counts(place: Path) -> None:
@@ -495,7 +495,7 @@ def test_a_bundle_with_a_whole_filesystem_is_not_applicable(place: Path) -> None
     (place / "view").mkdir()
     with namespace.tmpfs(str(bundle / "rootfs")):
         finished = call(f"--bundle={bundle}", "none", place / "view")
-        refused(finished, "ENOTAPPLICABLE", 32, "whole tmpfs filesystem")
+        refused(finished, "ENOTAPPLICABLE", 32, "is a tmpfs filesystem, which has no layer directories")
 
 
 # Which form
@@ -513,7 +513,7 @@ def test_a_bundle_with_a_whole_filesystem_is_not_applicable(place: Path) -> None
 )
 def test_two_forms_at_once_are_a_usage_error(place: Path, forms: list[str]) -> None:
     (place / "view").mkdir()
-    refused(call(*forms, "none", place / "view"), "EUSAGE", 1, "one place: both")
+    refused(call(*forms, "none", place / "view"), "EUSAGE", 1, "only one source of layers is allowed: both")
 
 
 def test_source_is_a_label_of_the_other_forms(place: Path) -> None:

@@ -117,7 +117,7 @@ def test_a_filesystem_below_a_view_stays(place: Path, option: bytes) -> None:
         finished = umount(place / "view")
         assert finished.status == 32
         assert finished.stderr == (
-            f"viewfsctl: '{place}/view': what is mounted there is no view, but of type tmpfs\n"
+            f"viewfsctl: '{place}/view' is not a view: a filesystem of type tmpfs is mounted there\n"
         )
         assert os.listdir(place / "view") == ["file"]
 
@@ -126,7 +126,7 @@ def test_the_status_says_whether_some_or_all_failed(place: Path, option: bytes) 
     with View(place / "view", "-o", option) as view:
         finished = umount("/proc", view.root)
         assert (finished.status, finished.stderr.count("\n")) == (64, 1)
-        assert "'/proc': what is mounted there is no view, but of type proc" in finished.stderr
+        assert "'/proc' is not a view: a filesystem of type proc is mounted there" in finished.stderr
         ended(view)
     assert umount("/proc", "/proc").status == 32
     finished = umount("", "/proc")

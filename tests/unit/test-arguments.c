@@ -37,9 +37,9 @@ static void test_bad_arguments_are_named(void **state)
 		{{"", "dir"}, "SOURCE must not be empty"},
 		{{"src", ""}, "MOUNTPOINT must not be empty"},
 		/* Values. */
-		{{"src", "dir", "-o"}, "'-o' needs a value"},
-		{{"src", "dir", "--id"}, "'--id' needs a value"},
-		{{"src", "dir", "--mounts"}, "'--mounts' needs a value"},
+		{{"src", "dir", "-o"}, "'-o' requires a value"},
+		{{"src", "dir", "--id"}, "'--id' requires a value"},
+		{{"src", "dir", "--mounts"}, "'--mounts' requires a value"},
 		{{"src", "dir", "--id="}, "--id must not be empty"},
 		{{"src", "dir", "--mounts="}, "--mounts must not be empty"},
 		{{"src", "dir", "--bundle="}, "--bundle must not be empty"},
@@ -57,7 +57,7 @@ static void test_bad_arguments_are_named(void **state)
 		/* Unknown, by name. */
 		{{"src", "dir", "--nonsense"}, "unknown argument '--nonsense'"},
 		{{"src", "dir", "--nonsense=1"}, "unknown argument '--nonsense=1'"},
-		{{"src", "dir", "--foreground=1"}, "'--foreground' takes no value"},
+		{{"src", "dir", "--foreground=1"}, "'--foreground' does not accept a value"},
 		{{"src", "dir", "-x"}, "unknown argument '-x'"},
 		{{"src", "dir", "-fx"}, "unknown argument '-x'"},
 		{{"src", "dir", "-xf"}, "unknown argument '-x'"},

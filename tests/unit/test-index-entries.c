@@ -66,7 +66,8 @@ static void test_an_unsafe_or_missing_directory_is_reported(void **state)
 	} rows[] = {
 		{"index", CODE_NONE, NULL},
 		{"missing", CODE_NONE, NULL},
-		{"open", CODE_ESYSTEM, "layer index 'open' is another user's, or others may"},
+		{"open", CODE_ESYSTEM,
+		 "layer index 'open' belongs to another user, or other users may"},
 		{"file", CODE_ESYSTEM, "layer index 'file': Not a directory"},
 	};
 

@@ -69,9 +69,21 @@ static const struct row {
 	{{"-o", "lowerdir=/a::/b"}, "label", NULL, CODE_ENOTAPPLICABLE, "data-only"},
 	{{"-o", "datadir+=/b"}, "directory", NULL, CODE_ENOTAPPLICABLE, "data-only"},
 	/* Two forms at once. */
-	{{"--mounts=mounts.json", "--bundle=directory"}, "label", "[]", CODE_EUSAGE, "one place"},
-	{{"--mounts=mounts.json", "-o", "lowerdir=/a"}, "label", "[]", CODE_EUSAGE, "one place"},
-	{{"--bundle=directory", "-o", "lowerdir+=/a"}, "label", NULL, CODE_EUSAGE, "one place"},
+	{{"--mounts=mounts.json", "--bundle=directory"},
+	 "label",
+	 "[]",
+	 CODE_EUSAGE,
+	 "only one source"},
+	{{"--mounts=mounts.json", "-o", "lowerdir=/a"},
+	 "label",
+	 "[]",
+	 CODE_EUSAGE,
+	 "only one source"},
+	{{"--bundle=directory", "-o", "lowerdir+=/a"},
+	 "label",
+	 NULL,
+	 CODE_EUSAGE,
+	 "only one source"},
 	/* SOURCE itself. */
 	{{NULL}, "directory", NULL, CODE_NONE, "HERE/directory"},
 	{{NULL}, "link", NULL, CODE_NONE, "HERE/directory"},
@@ -248,8 +260,8 @@ static void test_a_layer_that_cannot_be_opened_has_the_code_of_its_origin(void *
 		{"missing", false, CODE_ELAYER, "layer 1 'missing': No such file or directory"},
 		{"file", false, CODE_ELAYER, "layer 1 'file': Not a directory"},
 		/* Read off a mount that another namespace may have made. */
-		{"missing", true, CODE_ENOTAPPLICABLE, "layer 1 'missing' leads nowhere"},
-		{"file", true, CODE_ENOTAPPLICABLE, "layer 1 'file' leads nowhere"},
+		{"missing", true, CODE_ENOTAPPLICABLE, "layer 1 'missing' cannot be opened"},
+		{"file", true, CODE_ENOTAPPLICABLE, "layer 1 'file' cannot be opened"},
 		{"loop", true, CODE_ELAYER, "layer 1 'loop': Too many levels"},
 	};
 
