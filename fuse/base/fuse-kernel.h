@@ -13,6 +13,8 @@ enum {
 	FLAGS2_PASSTHROUGH = 1 << (37 - 32),
 };
 
+enum { OPCODE_TMPFILE = 51 };
+
 #define INIT_EXT (1U << 30)
 
 struct init_in {

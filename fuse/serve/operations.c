@@ -1,18 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The kernel may cache every answer without limit, absence too. What changes something is EROFS,
- * also where mount(2) took the read-only flag away. Operations that are not here (xattr,
- * lseek, flush, ...) libfuse answers with ENOSYS, and the kernel stops asking.
+ * The kernel may cache every answer without limit, absence too. libfuse answers requests that have
+ * no operation here (getxattr, lseek, flush, ...) with ENOSYS, and the kernel stops asking.
  */
 #include "fuse/serve/operations.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/fuse.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
 
+#include "fuse/base/fuse-kernel.h"
 #include "fuse/serve/artifact-open.h"
 #include "fuse/serve/passthrough.h"
 
@@ -294,85 +295,27 @@ static void op_statfs(fuse_req_t req, fuse_ino_t ino)
 	fuse_reply_statfs(req, &st);
 }
 
-/* Operations that would change something. fuse_reply_err is a valid reply of each. */
-static void refuse_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int to_set,
-			   struct fuse_file_info *fi)
+bool operation_changes(uint32_t opcode)
 {
-	(void)ino, (void)attr, (void)to_set, (void)fi;
-	fuse_reply_err(req, EROFS);
-}
-
-static void refuse_mknod(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode,
-			 dev_t rdev)
-{
-	(void)parent, (void)name, (void)mode, (void)rdev;
-	fuse_reply_err(req, EROFS);
-}
-
-static void refuse_mkdir(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode)
-{
-	(void)parent, (void)name, (void)mode;
-	fuse_reply_err(req, EROFS);
-}
-
-/* unlink and rmdir */
-static void refuse_name(fuse_req_t req, fuse_ino_t parent, const char *name)
-{
-	(void)parent, (void)name;
-	fuse_reply_err(req, EROFS);
-}
-
-static void refuse_symlink(fuse_req_t req, const char *link, fuse_ino_t parent, const char *name)
-{
-	(void)link, (void)parent, (void)name;
-	fuse_reply_err(req, EROFS);
-}
-
-static void refuse_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_ino_t newparent,
-			  const char *newname, unsigned flags)
-{
-	(void)parent, (void)name, (void)newparent, (void)newname, (void)flags;
-	fuse_reply_err(req, EROFS);
-}
-
-static void refuse_link(fuse_req_t req, fuse_ino_t ino, fuse_ino_t newparent, const char *newname)
-{
-	(void)ino, (void)newparent, (void)newname;
-	fuse_reply_err(req, EROFS);
-}
-
-static void refuse_write(fuse_req_t req, fuse_ino_t ino, const char *bytes, size_t size,
-			 off_t offset, struct fuse_file_info *fi)
-{
-	(void)ino, (void)bytes, (void)size, (void)offset, (void)fi;
-	fuse_reply_err(req, EROFS);
-}
-
-static void refuse_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode,
-			  struct fuse_file_info *fi)
-{
-	(void)parent, (void)name, (void)mode, (void)fi;
-	fuse_reply_err(req, EROFS);
-}
-
-static void refuse_setxattr(fuse_req_t req, fuse_ino_t ino, const char *name, const char *value,
-			    size_t size, int flags)
-{
-	(void)ino, (void)name, (void)value, (void)size, (void)flags;
-	fuse_reply_err(req, EROFS);
-}
-
-static void refuse_removexattr(fuse_req_t req, fuse_ino_t ino, const char *name)
-{
-	(void)ino, (void)name;
-	fuse_reply_err(req, EROFS);
-}
-
-static void refuse_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t offset, off_t length,
-			     struct fuse_file_info *fi)
-{
-	(void)ino, (void)mode, (void)offset, (void)length, (void)fi;
-	fuse_reply_err(req, EROFS);
+	switch (opcode) {
+	case FUSE_SETATTR:
+	case FUSE_SYMLINK:
+	case FUSE_MKNOD:
+	case FUSE_MKDIR:
+	case FUSE_UNLINK:
+	case FUSE_RMDIR:
+	case FUSE_RENAME:
+	case FUSE_LINK:
+	case FUSE_WRITE:
+	case FUSE_SETXATTR:
+	case FUSE_REMOVEXATTR:
+	case FUSE_CREATE:
+	case FUSE_FALLOCATE:
+	case FUSE_RENAME2:
+	case FUSE_COPY_FILE_RANGE:
+	case OPCODE_TMPFILE: return true;
+	default: return false;
+	}
 }
 
 const struct fuse_lowlevel_ops view_operations = {
@@ -385,18 +328,4 @@ const struct fuse_lowlevel_ops view_operations = {
 	.readdir = op_readdir,
 	.readdirplus = op_readdirplus,
 	.statfs = op_statfs,
-
-	.setattr = refuse_setattr,
-	.mknod = refuse_mknod,
-	.mkdir = refuse_mkdir,
-	.unlink = refuse_name,
-	.rmdir = refuse_name,
-	.symlink = refuse_symlink,
-	.rename = refuse_rename,
-	.link = refuse_link,
-	.write = refuse_write,
-	.create = refuse_create,
-	.setxattr = refuse_setxattr,
-	.removexattr = refuse_removexattr,
-	.fallocate = refuse_fallocate,
 };

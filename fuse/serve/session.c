@@ -13,7 +13,7 @@
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/sysmacros.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include "fuse/base/log.h"
@@ -35,8 +35,11 @@ enum {
 struct session {
 	struct artifact_opener opener;
 	struct fuse_session *fuse;
-	/* What of it is never read into costs nothing. */
-	_Alignas(struct fuse_in_header) char request[REQUEST_MAX];
+	union {
+		struct fuse_in_header header;
+		/* What of it is never read into costs nothing. */
+		char request[REQUEST_MAX];
+	};
 };
 
 static void log_libfuse(enum fuse_log_level level, const char *format, va_list args)
@@ -96,11 +99,28 @@ static ssize_t receive(struct session *session, int connection)
 	return n < (ssize_t)sizeof(struct fuse_in_header) ? -EIO : n;
 }
 
+/* Answers a request that changes something. */
+static void refuse(const struct session *session)
+{
+	struct fuse_out_header reply = {
+		.len = sizeof(reply),
+		.error = -EROFS,
+		.unique = session->header.unique,
+	};
+	/* The sandbox knows no other call that writes. A request that was interrupted is gone. */
+	ssize_t n = writev(session->opener.connection, &(struct iovec){&reply, sizeof(reply)}, 1);
+
+	(void)n;
+}
+
 static void process(struct session *session, ssize_t size)
 {
 	struct fuse_buf request = {.mem = session->request, .size = (size_t)size};
 
-	fuse_session_process_buf(session->fuse, &request);
+	if (operation_changes(session->header.opcode))
+		refuse(session);
+	else
+		fuse_session_process_buf(session->fuse, &request);
 }
 
 /*
