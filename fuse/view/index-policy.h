@@ -11,7 +11,7 @@
 
 enum {
 	/* Fewer layers are asked in less time than an index is read: tests/bench index. */
-	INDEX_LAYERS_MIN = 8,
+	INDEX_LAYERS_MIN = 32,
 };
 
 /*

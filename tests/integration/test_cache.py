@@ -19,6 +19,10 @@ from support.view import Finished, View
 from support.waiting import wait_until
 
 HOUR = 3600
+LAYERS = 32
+"""So many have an index."""
+CHAINS = 16
+"""Of the topmost layers that many are filed."""
 MS_REMOUNT, MS_RDONLY = 0x20, 0x1
 LIMIT = "of at most 16384 kB"
 
@@ -281,7 +285,7 @@ def test_the_default_index_is_that_of_the_user(place: Path, own: Path) -> None:
 
 def snapshots(place: Path) -> list[bytes]:
     """Layers that have an index of their own accord."""
-    return image.snapshots(place, image.crowded(8, 1))
+    return image.snapshots(place, image.crowded(LAYERS, 1))
 
 
 def gc(*words: str, **how: Any) -> Finished:
@@ -294,18 +298,19 @@ def test_gc_removes_useless_entries_and_no_other_file(place: Path, own: Path) ->
     assert not own.exists()
     layers = snapshots(place)
     with View(place / "view", "-o", lowerdir(layers)) as view:
-        wait_until(lambda: own.exists() and len(os.listdir(own)) == 8, "the layers to be filed")
+        wait_until(lambda: own.exists() and len(os.listdir(own)) == CHAINS, "the layers to be filed")
         assert gc() == nothing
         (own / "README").write_text("somebody else's")
         writing = leave(own, 0)
         assert gc() == nothing
         left, damaged = leave(own, 90), damage(own)
-        shutil.rmtree(place / "snapshots/1")
-        (stale,) = (entry["name"] for entry in entries(own) if entry["layers"] == 1)
+        lowest = LAYERS - CHAINS + 1
+        shutil.rmtree(place / f"snapshots/{lowest}")
+        (stale,) = (entry["name"] for entry in entries(own) if entry["layers"] == lowest)
         said = [
             f"temporary index entry {left}",
             f"damaged index entry {damaged}",
-            f"stale index entry {stale} of '{place}/snapshots/1/fs'",
+            f"stale index entry {stale} of '{place}/snapshots/{lowest}/fs'",
         ]
         before = set(os.listdir(own))
         for would in (True, True, False):

@@ -19,7 +19,7 @@ from support.view import View, call, program, refused, run
 from support.waiting import SECONDS, wait_until
 
 MS_BIND = namespace.MS_BIND
-LAYERS = 20
+LAYERS = 32
 ENTRY = re.compile(r"[0-9a-f]{32}")
 ARTIFACTS = 3
 
@@ -132,10 +132,10 @@ def test_layers_that_another_user_may_change_are_not_indexed(place: Path, index:
     assert not entries(index)
 
 
-def test_fewer_than_eight_layers_are_not_indexed(place: Path, index: Path) -> None:
-    look(place, "-o", lowerdir(snapshots(place, 7)))
+def test_fewer_than_32_layers_are_not_indexed(place: Path, index: Path) -> None:
+    look(place, "-o", lowerdir(snapshots(place, 31)))
     assert not index.exists()
-    look(place, "-o", lowerdir(snapshots(place, 8, first=50)))
+    look(place, "-o", lowerdir(snapshots(place, 32, first=50)))
     assert entries(index)
 
 
