@@ -161,3 +161,9 @@ def test_the_packages_have_the_version_of_meson_build() -> None:
     assert re.findall(r"^Version: +(\S+)$", spec, re.MULTILINE) == [wanted]
     assert re.findall(r"^\* .* - (\S+)-\d+$", spec, re.MULTILINE)[0] == wanted
     assert wanted in re.findall(r"^## (\S+) - \d{4}-\d\d-\d\d$", news, re.MULTILINE)
+
+
+def test_the_picture_of_the_demonstration_shows_each_line_whole() -> None:
+    text = (SOURCE / "tests/e2e/demo.svg").read_text()
+    assert text.count("/snapshots/") >= 3
+    assert "…" not in text
