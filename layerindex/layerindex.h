@@ -90,7 +90,7 @@ enum li_stack_flags {
  * Returns: 0, with the stack in *ret, owned by the caller (li_stack_close()).
  *	-EINVAL: no layer.
  *	-E2BIG: more than LI_LAYERS_MAX.
- *	-EPERM: trusted.overlay.* marks cannot be read (that takes CAP_SYS_ADMIN in the initial user
+ *	-EPERM: trusted.overlay.* marks cannot be read (this requires CAP_SYS_ADMIN in the initial user
  *	namespace; without it deleted files would reappear) and LI_STACK_USERXATTR was not given.
  *	-ENOSYS: /proc is not mounted, and marks cannot be read without it.
  *	Any other: opening the layer failed whose index is then in *ret_layer (-ENOENT, -ENOTDIR,

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Whether the kernel offers passthrough it says only to who mounts: so something is mounted, where
- * nobody sees it.
+ * The kernel tells only a FUSE server whether it offers passthrough: a trial mount in a private
+ * mount namespace asks for it.
  */
 #include "fuse/ctl/doctor-findings.h"
 

@@ -195,7 +195,7 @@ static int print_table(const struct views *views)
 	return 0;
 }
 
-/* Adds what is known: *value*, or null where that is NULL by itself. */
+/* Adds *value*, or null if it is NULL. */
 static int add_known(struct json_object *object, const char *key, bool known,
 		     struct json_object *value)
 {

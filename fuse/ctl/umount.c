@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * viewfsctl umount: no view is left at a place, and nobody waits for one. Unmounting alone does not
+ * viewfsctl umount: leaves no view at a place, and waits for none. Unmounting alone does not
  * end a view: another mount namespace, or a file of it that is bound somewhere, keeps a copy.
  */
 #include <errno.h>
@@ -116,7 +116,7 @@ static int unmount_topmost(const char *path, bool again, struct view_error *erro
 	if (strcmp(mount.type, VIEW_TYPE) != 0)
 		return view_fail(error, MSG_NOT_A_VIEW, path, mount.type);
 	r = mountpoint_detach_fd(fd);
-	/* EINVAL: somebody else was faster. */
+	/* EINVAL: another process was faster. */
 	if (r < 0 && r != -EINVAL)
 		return view_fail(error, MSG_UNMOUNT, path, strerror(-r));
 	/* As long as the descriptor is open no other view gets this one's number. */

@@ -67,15 +67,15 @@ static int remove_dead(const char *path, int *ret_fd, dev_t *ret_live)
 			return occupant;
 		}
 		r = mountpoint_detach_fd(fd);
-		/* EINVAL: somebody else was faster. */
+		/* EINVAL: another process was faster. */
 		if (r < 0 && r != -EINVAL)
 			return r;
 	}
 }
 
 /*
- * Waits until nobody else is about to mount on a directory. Not for ever: whoever may read it may
- * hold it. Returns: the claim's descriptor, or -EBADF.
+ * Waits until no other process is about to mount on a directory. The wait has a limit, because any
+ * user who may read the directory may lock it. Returns: the claim's descriptor, or -EBADF.
  */
 static int claim_directory(const char *path)
 {

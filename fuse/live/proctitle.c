@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The kernel reads a command line out of the process's own memory, from where it was told of.
- * PR_SET_MM_MAP tells it of another place at once, and takes no privilege as PR_SET_MM_ARG_START
- * does; but everything else that the kernel knows of this memory is to be said again.
+ * PR_SET_MM_MAP names another place in one call, and requires no privilege, as PR_SET_MM_ARG_START
+ * does; but it sets all that the kernel knows of this memory, so the rest must be repeated.
  */
 #include "fuse/live/proctitle.h"
 
@@ -68,7 +68,7 @@ void proctitle_set(const char *ready, const struct proctitle *title)
 	/* Without the brace that closes the object. */
 	int length = (int)strlen(ready) - 1;
 	size_t size = sizeof(PROCTITLE_PREFIX) + (size_t)length + FACTS_SIZE;
-	/* Of its own: everybody may read a command line, and nothing else must lie there. */
+	/* Pages of its own: any process may read them, so no other data may be in them. */
 	char *memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	int n, end;
 

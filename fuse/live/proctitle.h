@@ -34,8 +34,8 @@ void proctitle_set(const char *ready, const struct proctitle *title);
 void proctitle_sandboxed(unsigned measures);
 
 /*
- * Takes a command line of *n* bytes apart, which a NUL must follow. It may be anybody's: all that
- * is in *ret_ready is what its process says.
+ * Parses a command line of *n* bytes, which a NUL must follow. Any process may have written it: all
+ * that is in *ret_ready is a claim of its process.
  * Returns: 0, with *ret and an owned object in *ret_ready, which is the ready line; -EINVAL: it is
  *	no title; -ENOMEM.
  */

@@ -92,8 +92,8 @@ static bool is_trusted(int proc)
 }
 
 /*
- * Whether a descriptor is /dev/fuse, by its name: asking the file itself might take for ever.
- * Returns: > 0, 0, or -errno: -EACCES to who may list descriptors and not look at them.
+ * Whether a descriptor is /dev/fuse, by its name: a call on the file itself might never return.
+ * Returns: > 0, 0, or -errno: -EACCES if the caller may list descriptors but not read their links.
  */
 static int check_fuse_fd(int fds, const char *number)
 {

@@ -3,8 +3,8 @@
  * The processes that serve views. Which connection a process serves the kernel says (since Linux
  * 6.16, to a process that may look at the process's descriptors); else its title does.
  *
- * Anybody may run a process that looks like a process. So titles, which also lie in memory that a
- * stranger could make one wait for, are only taken of processes that are root's or the caller's.
+ * Any user may run a process with the title of a view, and can make a reader of the title wait for
+ * the memory that holds it. So only titles of processes of root or of the caller count.
  */
 #pragma once
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Alive is a view that a process serves. Of one whose process cannot be seen, as in another pid
- * namespace, only the kernel knows, and says so in the answer to statfs(2), for which one may wait
- * for ever: processes of their own ask, all at once.
+ * namespace, only the kernel knows: its answer to statfs(2) tells, but may never come. So processes
+ * of their own ask, all at once.
  */
 #include "fuse/live/views.h"
 

@@ -42,7 +42,7 @@ static int open_file(int fd, const char *name, int flags)
 	char path[64];
 	int r;
 
-	/* Without a bit in the mask, FUSE answers this to everybody, and asks nobody. */
+	/* Without a bit in the mask FUSE itself answers, to any user, and sends no request. */
 	if (statx(fd, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, 0, &stx) < 0)
 		return -errno;
 	/* The devices of filesystems without a disk have major 0, and fusectl shows the minor. */

@@ -15,7 +15,7 @@
 int fusermount_mount(const char *path, const char *label, struct view_error *error);
 
 /*
- * Has the mount at *path* taken away, in use or not, dead or alive. Takes no memory: the caller's
+ * Has the mount at *path* removed, in use or not, dead or alive. Allocates no memory: the caller's
  * may be in any state. Returns: 0 or -errno.
  */
 int fusermount_detach(const char *path);

@@ -27,8 +27,7 @@ int mountpoint_fail(const char *path, int r, struct view_error *error);
 int mountpoint_mount(const char *path, const char *label, struct view_error *error);
 
 /*
- * Takes the mount that the caller's *path* leads to away if nobody answers on it any more. Takes no
- * memory.
+ * Removes the mount at the caller's *path* if its connection is dead. Allocates no memory.
  */
 void mountpoint_detach_if_dead(const char *path);
 
@@ -47,7 +46,7 @@ int mountpoint_open(const char *path);
  */
 bool mountpoint_is_dead(int fd);
 
-/* Takes the topmost mount away from *path*, in use or not, dead or alive. Returns: 0 or -errno. */
+/* Removes the topmost mount from *path*, in use or not, dead or alive. Returns: 0 or -errno. */
 int mountpoint_detach(const char *path);
 
 /* The same for exactly the mount of which *fd* is the root, wherever it stands by now. */

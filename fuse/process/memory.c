@@ -62,7 +62,7 @@ __attribute__((noinline)) void memory_release_stack(void)
 
 void memory_release_heap(void)
 {
-	/* musl has no such call: what is free there is kept, or given back, by itself. */
+	/* musl has no such call: its allocator decides which free pages it returns. */
 #ifdef __GLIBC__
 	malloc_trim(0);
 #endif

@@ -14,8 +14,8 @@ void memory_populate_below(void *end, size_t size);
 void memory_populate_program(void);
 
 /*
- * Drops what lies below *address* on the stack it is on, up to 128 KiB. Nobody may be running there
- * any more, but for the caller in frames above.
+ * Drops the pages below *address* on its stack, up to 128 KiB. No frame there may be in use except
+ * the caller's, which are above.
  */
 void memory_release_below(const void *address);
 

@@ -62,7 +62,7 @@ int run_with_timeout_finish(pid_t pid, uint64_t deadline_us)
 	int status;
 
 	if (r <= 0) {
-		/* It may be where not even that reaches it; nobody waits for it there. */
+		/* The signal may not reach the process there; no process waits for it. */
 		kill(pid, SIGKILL);
 		return r < 0 ? r : -ETIMEDOUT;
 	}

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Work that may wait for ever, for a filesystem that nobody serves any more: it is done by a
- * process of its own, which is given up in time.
+ * Work that may wait without end, for a filesystem whose server is gone: a process of its own does
+ * it, and the caller gives up that process in time.
  */
 #pragma once
 

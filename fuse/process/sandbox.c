@@ -4,10 +4,10 @@
  *
  *   /dev/fuse             requests are read from it, and answers written to it
  *   artifacts, to read    only those that the kernel does not pass through (opener.c): what they
- *                         hold is what anybody sees in the view
+ *                         hold is visible in the view anyway
  *   the system calls      in the table `kept` below
  *   MEMORY_MAX            of address space: several times what it has by now; serving takes no more
- *   its user and group    root's: as somebody else it could be signalled by whoever else he is
+ *   its user and group    root's: processes of any other user could signal it
  *   its mount namespace   a copy would hold the host's other mounts for a moment, while their
  *                         owners unmount them
  *   signals               none is handled: SIGTERM ends it at once
@@ -142,7 +142,7 @@ static int take_landlock(const struct keep_fds *held)
 static int take_dump(const struct keep_fds *held)
 {
 	(void)held;
-	/* A property of the memory, which nobody shares any more. */
+	/* A property of the memory, which no other process shares now. */
 	return prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0 ? -errno : 0;
 }
 
@@ -227,7 +227,7 @@ static const struct {
 	/* Requests, and their answers. */
 	{SYS_read, false},
 	{SYS_writev, false},
-	/* What is in the artifacts; and letting go of them at the end. */
+	/* The content of the artifacts, and closing them at the end. */
 	{SYS_pread64, true},
 	{SYS_close, true},
 	/* malloc(3)'s. With mmap(2), but for memory that can be executed. */

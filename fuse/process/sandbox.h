@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What a view's process gives up: whoever takes it over finds nothing in it to go on with. A kernel
- * that lacks one of the measures still gives the others.
+ * What a view's process gives up, so that an attacker who takes it over gains only the view. On a
+ * kernel that lacks one of the measures the others still apply.
  */
 #pragma once
 
@@ -34,14 +34,14 @@ void sandbox_early(void);
 /* The measures that this build and this kernel have. Changes nothing. */
 unsigned sandbox_possible(void);
 
-/* Why one of them cannot be had. */
+/* Why one of them is not available. */
 const char *sandbox_lack(enum sandbox_measure measure);
 
 /* The version of Landlock that this kernel has; 0: none. */
 int sandbox_landlock_abi(void);
 
 /*
- * Takes every measure that can be had, for good. Of the descriptors it leaves the *n* in *keep*:
+ * Takes every available measure; none can be undone. It leaves the *n* descriptors in *keep* open:
  * the connection, and, if there are more, files that are read with pread(2).
  * Returns: the measures that are in force.
  */

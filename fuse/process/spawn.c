@@ -30,7 +30,7 @@ enum {
 #define SHARING_IS_TRACKED 0
 #endif
 
-/* A stack for the child, which is never given back: the child may live for ever. */
+/* A stack for the child. It is never freed: the child may never end. */
 static char *new_stack(void)
 {
 	char *stack = mmap(NULL, STACK_SIZE, PROT_READ | PROT_WRITE,

@@ -8,9 +8,9 @@
  *
  * One thread. A second one let one reader be 2 to 4 % faster and two at once 16 % (64 MiB each, two
  * processors), and takes 1 MiB more of private memory, 1.2 to 2.2 MB. What it is for is a layer
- * that does not answer: without it whoever reads the other artifact waits as long. But a view has
+ * that does not answer: without it a reader of the other artifact waits as long. But a view has
  * one reader, its container's monitor, which boots when it has read both; other containers' views
- * are other processes. With passthrough nobody waits for this process at all.
+ * are other processes. With passthrough no reader waits for this process.
  */
 #include "fuse/serve/artifact-open.h"
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A view is made in a process of its own, for two reasons: a layer on a dead filesystem may hold a
- * process for ever, and the caller is waiting; and the caller must not be told that the view is
- * ready before it is, but then be let go.
+ * process without end while the caller waits; and the caller must return when the view is ready,
+ * and not before.
  */
 #include "fuse/serve/launcher.h"
 
@@ -151,7 +151,7 @@ static int wait_ready(const struct server_call *call, pid_t pid, int report_fd, 
 	return -ECANCELED;
 }
 
-/* With somebody who stays, there will be two processes for long, and they share nothing. */
+/* A supervisor stays beside the view: the two processes share nothing. */
 static bool has_supervisor(const struct launch_call *call)
 {
 	return call->view.foreground || call->lifeline >= 0;

@@ -60,8 +60,8 @@ static int mount_view(struct startup *startup, struct view_error *error)
 
 	startup->call->progress->mounting = true;
 	/*
-	 * Not to be killed from here on, with a mount that nobody would remove: that the caller is
-	 * gone shows when it is to be told. Nothing below waits for a layer.
+	 * A kill from here on would leave a mount that no process removes. If the caller is gone,
+	 * the attempt to report to it shows that. Nothing below waits for a layer.
 	 */
 	prctl(PR_SET_PDEATHSIG, 0);
 	fd = mountpoint_mount(startup->mountpoint, call->from->source, error);
@@ -168,8 +168,8 @@ static char *ready_line(const struct startup *startup)
 }
 
 /*
- * Says what the view is, to its caller (*ret_ready*, owned) and in the title to everybody else:
- * whoever waits for the claim finds it there.
+ * Describes the view to its caller (*ret_ready*, owned), and in the title to all other processes:
+ * a process that waits for the claim finds the title.
  */
 static int publish(struct startup *startup, char **ret_ready, struct view_error *error)
 {

@@ -11,7 +11,7 @@
 
 /*
  * What the launcher must know of a server whose outcome it does not hear, or that is not the one
- * that serves: in memory that both share, so that to say it takes nobody's time.
+ * that serves. The memory is shared, so writing to it blocks no process.
  */
 struct progress {
 	bool mounting;	 /* there may be a mount to clean up if the server is killed */

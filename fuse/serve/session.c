@@ -26,7 +26,7 @@
 enum {
 	INIT_SIZE_MAX = 512, /* the header and struct fuse_init_in: 104 bytes, and growing */
 	REQUEST_MAX = READ_MAX + 0x1000, /* the kernel insists on room for a WRITE and its header */
-	PAUSE_MS = 5,			 /* between two that come to look, or nobody is there */
+	PAUSE_MS = 5,			 /* between two requests, or none comes */
 	FIRST_MAX = 64,			 /* requests that all else waits for */
 	READAHEAD_KB =
 		1024, /* of what is read through this process: as much as one request holds */

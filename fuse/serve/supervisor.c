@@ -59,7 +59,7 @@ static void end_view(const char *mountpoint, pid_t pid, int server)
 		kill(pid, SIGTERM);
 }
 
-/* What cannot be watched is as good as let go. *pid* is a child here: nobody else has its id. */
+/* A lifeline that cannot be watched counts as closed. *pid* is a child: its id is not reused. */
 static int give_up(const char *mountpoint, pid_t pid)
 {
 	VIEW_ERROR(error);
@@ -71,7 +71,7 @@ static int give_up(const char *mountpoint, pid_t pid)
 }
 
 /*
- * The process that stays when its caller must be let go. The lifeline may have stdio's number, and
+ * The process that stays when its caller returns. The lifeline may have stdio's number, and
  * gets another one then. Returns: 0 or -errno.
  */
 static int let_caller_go(int server, int signals, int *lifeline)

@@ -34,8 +34,8 @@ static void close_stream(DIR **stream)
 DEFINE_CLEANUP(DIR *, close_stream)
 
 /*
- * Calls *visit* for each file that has a name of an index's; what else lies there is somebody
- * else's. Returns: 0, or -errno.
+ * Calls *visit* for each file with the name of an entry. Other files do not belong to the
+ * index. Returns: 0, or -errno.
  */
 static int each_name(const struct li_index *index,
 		     void (*visit)(const char *name, const struct stat *st, void *context),

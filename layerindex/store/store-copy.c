@@ -97,7 +97,7 @@ int store_new_link(const struct store_new *file, int at, const char *name, bool 
 	return 0;
 }
 
-static bool is_shortage(int error)
+static bool is_resource_error(int error)
 {
 	return error == ENOSPC || error == EDQUOT || error == EIO || error == EFBIG ||
 	       error == EROFS;
@@ -150,12 +150,12 @@ static int copy_bytes(int from, int to, uint64_t size)
 	if (ioctl(to, FICLONE, from) == 0)
 		return 0;
 	/* All of it at once: faster, and what there is no room for fails here. */
-	if (size > 0 && fallocate(to, 0, 0, (off_t)size) < 0 && is_shortage(errno))
+	if (size > 0 && fallocate(to, 0, 0, (off_t)size) < 0 && is_resource_error(errno))
 		return -errno;
 	while ((uint64_t)at < size) {
 		ssize_t n = copy_file_range(from, &at, to, NULL, (size_t)(size - (uint64_t)at), 0);
 
-		if (n < 0 && is_shortage(errno))
+		if (n < 0 && is_resource_error(errno))
 			return -errno;
 		/* Some filesystems say 0 where they cannot. */
 		if (n <= 0)
