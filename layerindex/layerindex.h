@@ -135,7 +135,7 @@ struct li_root li_stack_root(const struct li_stack *stack, size_t layer);
 bool li_stack_is_stacked(const struct li_stack *stack);
 
 /*
- * Whether every layer is held open, so that resolving takes no layer's path any more. Where it is
+ * Whether every layer is held open, so that resolving no longer uses a layer's path. Where it is
  * false a mount over a directory that leads to a layer comes between. What the index speaks for is
  * not held.
  */

@@ -51,7 +51,7 @@ struct options {
 char *options_next(char **rest);
 
 /*
- * Takes a comma-separated list, as mount(8) hands it on; *list* is changed.
+ * Reads a comma-separated list, as mount(8) hands it on; *list* is changed.
  * Returns: 0, or < 0 with *error*.
  */
 int options_parse(struct options *options, char *list, struct view_error *error);

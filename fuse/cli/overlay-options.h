@@ -31,7 +31,7 @@ char *overlay_options_next(char **rest);
 void overlay_unescape(char *value);
 
 /*
- * Takes one option. *value* is NULL when there is no "="; it is changed. *where* names the input
+ * Reads one option. *value* is NULL when there is no "="; it is changed. *where* names the input
  * in messages.
  * Returns: > 0: it is one of those above; 0: it is not, and *overlay* is as before; < 0: *error*.
  */

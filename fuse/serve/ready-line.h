@@ -17,7 +17,7 @@ char *report_ready_line(const struct view *view, const char *id, const char *mou
 
 enum { FAILURE_LINE_SIZE = 2 * MESSAGE_SIZE + 128 };
 
-/* The same for a failure. Takes no memory. */
+/* The same for a failure. Allocates no memory. */
 void report_failure_line(char line[static FAILURE_LINE_SIZE], const struct view_error *error);
 
 /*

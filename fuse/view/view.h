@@ -81,14 +81,14 @@ DEFINE_CLEANUP(struct view, view_done)
 
 /*
  * Opens the layers, and reads what boots from them. Nothing is mounted, and no artifact resolved.
- * Takes the id maps out of *source*. *make_index*: what is learned will be kept, in an index that
+ * Moves the id maps out of *source*. *make_index*: what is learned will be kept, in an index that
  * is made where it is missing. Returns: 0, or < 0 with *error*; view_done() in both cases.
  */
 int view_prepare(const struct options *options, struct source *source, bool make_index,
 		 struct view *ret, struct view_error *error);
 
 /*
- * Takes the urunc.json that was read as the config artifact, unless *config* is empty. Returns: 0,
+ * Uses the urunc.json that was read as the config artifact, unless *config* is empty. Returns: 0,
  * or < 0 with *error*.
  */
 int view_take_config(struct view *view, struct image_file *config, struct view_error *error);

@@ -150,7 +150,7 @@ static uint64_t checksum(const uint8_t *payload, size_t n)
 	return siphash64(&key, payload + KEY_SIZE, n - KEY_SIZE);
 }
 
-/* Takes the payload apart; *n* is its size. */
+/* Parses the payload; *n* is its size. */
 static int parse(const uint8_t *payload, size_t n, struct chain *ret_chain, struct facts *ret)
 {
 	struct reader cursor = {payload};

@@ -22,7 +22,7 @@ struct chain {
 };
 
 /*
- * Takes a file apart, which may hold anything.
+ * Parses a file, which may hold any bytes.
  * Returns: 0, with *ret_chain* and *ret*, owned by the caller; -EPROTO: it is of another version;
  *	-EINVAL: damaged, or none of ours; -ENOMEM.
  */

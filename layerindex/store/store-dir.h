@@ -43,7 +43,7 @@ int store_file_open(int at, const char *name, struct stat *st);
 int store_object_file(const struct li_store *store, const struct li_digest *digest,
 		      struct stat *st);
 
-/* Opens facts and takes them apart, whatever key they are filed under; *st* is the file's. */
+/* Opens and parses facts, whatever key they are filed under; *st* is the file's. */
 int store_facts_read(int list, const char *name, struct li_store_facts *ret, struct stat *st);
 
 enum { OBJECT_MODE = 0400, FACTS_MODE = 0600 };

@@ -137,7 +137,7 @@ static int read_object(int directory, const char *name, void *context)
 	return 0;
 }
 
-/* Takes note of the objects that an image names, each of them once. */
+/* Records the objects that an image names, each of them once. */
 static void count_objects(struct eviction *eviction, struct image *image,
 			  const struct li_store_facts *facts)
 {

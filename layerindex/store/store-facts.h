@@ -89,7 +89,7 @@ const struct li_store_answer *li_store_facts_find(const struct li_store_facts *f
 bool store_path_is_sound(const char *path);
 
 /*
- * Takes a file apart, which may hold anything.
+ * Parses a file, which may hold any bytes.
  * Returns: 0, with *ret*, owned by the caller; -EPROTO: it is of another version; -EINVAL: damaged,
  *	or none of ours; -ENOMEM.
  */

@@ -5,7 +5,7 @@
  *
  * It is a cache. All of it may be removed at any time, also while it is used: a reader then finds
  * nothing, and keeps what it has open. Any number of processes may use it at
- * once. Readers take no locks. A writer that is killed leaves nothing wrong, and nothing that
+ * once. Readers hold no locks. A writer that is killed leaves nothing wrong, and nothing that
  * li_store_evict() does not remove.
  *
  * Errors: 0 or -errno, outputs are written only on success. A store is used by one
