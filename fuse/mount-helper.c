@@ -26,9 +26,9 @@
 
 struct call {
 	struct libmnt_context *context; /* the flags and the namespace to mount in; owned */
-	const char *spec, *directory;
-	const char *in_namespace; /* its file, for messages, or NULL */
-	struct strings options;	  /* one a list, as it was given */
+	char *spec, *directory;		/* of argv */
+	const char *in_namespace;	/* its file, for messages, or NULL */
+	struct strings options;		/* one a list, as it was given */
 	bool help;
 };
 
@@ -188,8 +188,8 @@ static char **new_words(const struct call *call)
 		words[n++] = call->options.items[i];
 	}
 	words[n++] = end;
-	words[n++] = (char *)call->spec;
-	words[n] = (char *)call->directory;
+	words[n++] = call->spec;
+	words[n] = call->directory;
 	return words;
 }
 

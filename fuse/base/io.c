@@ -35,7 +35,7 @@ int read_all(int fd, size_t max, char **ret, size_t *ret_size)
 			return -errno;
 		if (n == 0)
 			break;
-		size += n;
+		size += (size_t)n;
 		if (size > max)
 			return -EFBIG;
 	}

@@ -142,12 +142,13 @@ int json_parse(const char *text, size_t n, struct json_object **ret, struct json
 
 	/* json-c takes a NUL for the end. */
 	if (nul || n > INT_MAX - 1) {
-		*fault = (struct json_fault){nul ? "a NUL byte" : "too long", nul ? nul - text : 0};
+		*fault = (struct json_fault){nul ? "a NUL byte" : "too long",
+					     nul ? (size_t)(nul - text) : 0};
 		return -EINVAL;
 	}
 	unfit = find_unfit(text, &values, &reason);
 	if (unfit) {
-		*fault = (struct json_fault){reason, unfit - text};
+		*fault = (struct json_fault){reason, (size_t)(unfit - text)};
 		return -EINVAL;
 	}
 	if (!has_memory(values, n))

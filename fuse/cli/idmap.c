@@ -33,7 +33,8 @@ int idmap_append(struct idmap *map, const char *range)
 	if (!ranges)
 		return -ENOMEM;
 	map->ranges = ranges;
-	map->ranges[map->count++] = (struct idmap_range){numbers[0], numbers[1], numbers[2]};
+	map->ranges[map->count++] = (struct idmap_range){(uint32_t)numbers[0], (uint32_t)numbers[1],
+							 (uint32_t)numbers[2]};
 	return 0;
 }
 

@@ -25,7 +25,7 @@ static void print_sandbox(void)
 	int abi = sandbox_landlock_abi();
 
 	printf("  sandbox      %s", possible == SANDBOX_ALL ? "full" : "without");
-	for (int i = 0; i < SANDBOX_COUNT; i++)
+	for (unsigned i = 0; i < SANDBOX_COUNT; i++)
 		if (!(possible & 1U << i))
 			printf(" %s (%s)", sandbox_names[i], sandbox_lack(i));
 	printf("\n  landlock     ");

@@ -126,7 +126,7 @@ static int read_connection(int proc, const char *number, dev_t *ret)
 	if (parse_uint(value, 10, UINT32_MAX, &device) < 0)
 		return -ENOENT;
 	/* As the kernel packs it for itself (include/linux/kdev_t.h). */
-	*ret = makedev(device >> 20, device & 0xfffff);
+	*ret = makedev((unsigned)(device >> 20), (unsigned)(device & 0xfffff));
 	return 0;
 }
 

@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -165,7 +166,7 @@ int fusermount_mount(const char *path, const char *label, struct view_error *err
 			     "fsname=%s%s",
 			     escaped, others[i]) < 0)
 			return view_fail(error, MSG_NO_MEMORY);
-		fd = mount_with((char *)path, options, words);
+		fd = mount_with((char *)(uintptr_t)path, options, words);
 	}
 	if (fd >= 0)
 		return fd;
@@ -176,7 +177,8 @@ int fusermount_mount(const char *path, const char *label, struct view_error *err
 
 int fusermount_detach(const char *path)
 {
-	char *argv[] = {(char[]){PROGRAM}, (char[]){"-uz"}, (char[]){"--"}, (char *)path, NULL};
+	char *argv[] = {(char[]){PROGRAM}, (char[]){"-uz"}, (char[]){"--"}, (char *)(uintptr_t)path,
+			NULL};
 	char words[WORDS_SIZE];
 
 	return fusermount_run(argv, -EBADF, words);

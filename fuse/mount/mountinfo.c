@@ -54,7 +54,7 @@ int device_parse(const char *text, dev_t *ret)
 	if (parse_uint(digits, 10, UINT32_MAX, &major) < 0 ||
 	    parse_uint(text + length + 1, 10, UINT32_MAX, &minor) < 0)
 		return -EINVAL;
-	*ret = makedev(major, minor);
+	*ret = makedev((unsigned)major, (unsigned)minor);
 	return 0;
 }
 

@@ -153,10 +153,16 @@ static bool has_limits(void)
 	return !SANITIZED;
 }
 
+#ifdef __GLIBC__
+typedef __rlimit_resource_t limit_kind;
+#else
+typedef int limit_kind;
+#endif
+
 static int take_limits(const struct keep_fds *held)
 {
 	static const struct {
-		int resource;
+		limit_kind kind;
 		rlim_t max;
 	} limits[] = {
 		{RLIMIT_CORE, 0},  {RLIMIT_FSIZE, 0},	    {RLIMIT_NOFILE, 0},
@@ -167,12 +173,12 @@ static int take_limits(const struct keep_fds *held)
 	for (size_t i = 0; i < sizeof(limits) / sizeof(*limits); i++) {
 		struct rlimit limit;
 
-		if (getrlimit(limits[i].resource, &limit) < 0)
+		if (getrlimit(limits[i].kind, &limit) < 0)
 			return -errno;
 		if (limit.rlim_max > limits[i].max)
 			limit.rlim_max = limits[i].max;
 		limit.rlim_cur = limit.rlim_max;
-		if (setrlimit(limits[i].resource, &limit) < 0)
+		if (setrlimit(limits[i].kind, &limit) < 0)
 			return -errno;
 	}
 	return 0;
@@ -245,7 +251,7 @@ static const struct {
  * does; the attacker does not get the errno to try the next one with, and their attempt shows,
  * as SIGSYS, to the audit log. Who has an artifact open that is passed through reads on.
  */
-enum { REFUSED = (int)SECCOMP_RET_KILL_PROCESS };
+#define REFUSED SECCOMP_RET_KILL_PROCESS
 
 /* The lower half of a system call's argument: both machines have it first. */
 #define ARGUMENT(n) offsetof(struct seccomp_data, args[n])

@@ -55,7 +55,7 @@ static void keep_to_this_processor(void)
 	if (cpu < 0 || sched_getaffinity(0, sizeof(allowed), &allowed) < 0)
 		return;
 	CPU_ZERO(&this);
-	CPU_SET(cpu, &this);
+	CPU_SET((size_t)cpu, &this);
 	sched_setaffinity(0, sizeof(this), &this);
 }
 

@@ -67,7 +67,7 @@ static int node_want(struct artifact_opener *opener, uint32_t node)
 static void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 {
 	struct view *view = the_view(req);
-	uint32_t node = view_lookup(view, parent, name);
+	uint32_t node = view_lookup(view, (uint32_t)parent, name);
 	struct fuse_entry_param entry;
 	int r = node ? node_want(the_opener(req), node) : -ENOENT;
 
@@ -84,7 +84,7 @@ static void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 static void op_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
 	struct view *view = the_view(req);
-	struct stat st = view_attributes(view, ino);
+	struct stat st = view_attributes(view, (uint32_t)ino);
 
 	(void)fi;
 	fuse_reply_attr(req, &st, FOREVER);
@@ -249,8 +249,8 @@ static void list(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset, bool
 	int r = 0;
 
 	listing.capacity = size < sizeof(listing.bytes) ? size : sizeof(listing.bytes);
-	if (list_dots(&listing, view, ino, offset))
-		r = list_children(&listing, the_opener(req), ino, offset);
+	if (list_dots(&listing, view, (uint32_t)ino, offset))
+		r = list_children(&listing, the_opener(req), (uint32_t)ino, offset);
 	if (r < 0 && listing.size == 0)
 		fuse_reply_err(req, -r);
 	else
@@ -290,7 +290,8 @@ static void op_statfs(fuse_req_t req, fuse_ino_t ino)
 			continue;
 		st.f_files++;
 		if (view->nodes[i].artifact)
-			st.f_blocks += (view->nodes[i].artifact->st.st_size + 4095) / 4096;
+			st.f_blocks +=
+				(fsblkcnt_t)(view->nodes[i].artifact->st.st_size + 4095) / 4096;
 	}
 	fuse_reply_statfs(req, &st);
 }

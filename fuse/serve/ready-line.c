@@ -75,7 +75,8 @@ int report_send(int fd, const struct view_error *error, const char *ready)
 {
 	const char *text = error->code == CODE_NONE ? ready : error->message;
 	unsigned char code = (unsigned char)error->code;
-	struct iovec parts[] = {{&code, 1}, {(void *)text, strlen(text)}, {(char[]){"\n"}, 1}};
+	struct iovec parts[] = {
+		{&code, 1}, {(void *)(uintptr_t)text, strlen(text)}, {(char[]){"\n"}, 1}};
 	/* A pipe takes it all, waiting for the reader where it is longer than the pipe holds. */
 	ssize_t n = writev(fd, parts, 3);
 

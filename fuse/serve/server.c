@@ -110,7 +110,7 @@ static int check_sandbox(const struct options *options, struct view_error *error
 	if (options->sandbox != SANDBOX_REQUIRE)
 		return 0;
 	missing = SANDBOX_ALL & ~sandbox_possible();
-	for (int i = 0; i < SANDBOX_COUNT; i++)
+	for (unsigned i = 0; i < SANDBOX_COUNT; i++)
 		if (missing & 1U << i)
 			return view_fail(error, MSG_NO_SANDBOX, sandbox_names[i], sandbox_lack(i));
 	return 0;

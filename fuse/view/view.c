@@ -97,7 +97,7 @@ static void add_nodes(struct view *view, struct artifact *artifact)
 		uint32_t child = find_child(view, parent, name, length);
 
 		if (!child) {
-			child = view->node_count++;
+			child = (uint32_t)view->node_count++;
 			view->nodes[child] =
 				(struct node){.parent = parent, .name = name, .length = length};
 		}

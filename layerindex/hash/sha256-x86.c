@@ -33,13 +33,13 @@ add_block(__m128i *abef, __m128i *cdgh, const uint8_t *block)
 	__m128i w[4];
 
 #pragma GCC unroll 16
-	for (int i = 0; i < 16; i++) {
+	for (size_t i = 0; i < 16; i++) {
 		__m128i *now = &w[i % 4];
-		const __m128i *constants = (const __m128i *)(sha256_constants + (size_t)4 * i);
+		const __m128i *constants = (const __m128i *)(sha256_constants + 4 * i);
 		__m128i words;
 
 		if (i < 4) {
-			words = _mm_loadu_si128((const __m128i *)(block + (size_t)16 * i));
+			words = _mm_loadu_si128((const __m128i *)(block + 16 * i));
 			*now = _mm_shuffle_epi8(words, big_endian);
 		} else {
 			words = _mm_alignr_epi8(w[(i + 3) % 4], w[(i + 2) % 4], 4);

@@ -59,7 +59,7 @@ static void test_it_ends_the_connection_of_the_descriptor_and_no_other(void **st
 static void test_the_host_need_not_have_fusectl_mounted(void **state)
 {
 	pid_t pid = fork();
-	int status;
+	int status = 0;
 
 	(void)state;
 	if (pid == 0) {
