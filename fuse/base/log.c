@@ -38,6 +38,11 @@ void log_setup(const char *program, const struct log_options *options)
 	logger.options = *options;
 }
 
+bool log_is_json(void)
+{
+	return logger.options.format == LOG_FORMAT_JSON;
+}
+
 void log_to_syslog(void)
 {
 	openlog(logger.program, LOG_PID, LOG_DAEMON);

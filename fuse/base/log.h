@@ -6,6 +6,8 @@
  */
 #pragma once
 
+#include <stdbool.h>
+
 enum log_level { LOG_LEVEL_ERROR, LOG_LEVEL_WARN, LOG_LEVEL_INFO, LOG_LEVEL_DEBUG };
 
 enum log_format {
@@ -20,6 +22,8 @@ struct log_options {
 };
 
 void log_setup(const char *program, const struct log_options *options);
+
+bool log_is_json(void);
 
 /* From now on stderr is not ours any more: syslog(3). */
 void log_to_syslog(void);

@@ -42,8 +42,16 @@
 		     "write to it"
 
 /* Valid input that a view cannot serve. */
-#define MSG_NO_LAYERS	 CODE_ENOTAPPLICABLE, "%s holds no layers"
-#define MSG_MOUNT_TYPE	 CODE_ENOTAPPLICABLE, "%s: mounts of type '%s' have no layer directories"
+#define MSG_NO_LAYERS CODE_ENOTAPPLICABLE, "%s holds no layers"
+#define MSG_MOUNT_TYPE                                                                       \
+	CODE_ENOTAPPLICABLE, "%s: a mount of type '%s' is not served, only 'overlay' and a " \
+			     "read-only 'bind'"
+#define MSG_BIND_WRITABLE                                                                 \
+	CODE_ENOTAPPLICABLE, "%s: the bind of '%s' is writable: a container's own tree, " \
+			     "not an image"
+#define MSG_DISK_WRITABLE                                                                     \
+	CODE_ENOTAPPLICABLE, "SOURCE '%s': a writable %s filesystem on a block device, such " \
+			     "as a container's own disk, is not an image"
 #define MSG_MANY_MOUNTS	 CODE_ENOTAPPLICABLE, "%s: %zu mounts, but a view can serve only one"
 #define MSG_MOUNT_TARGET CODE_ENOTAPPLICABLE, "%s: the mount's target is '%s', not the root"
 #define MSG_DATA_LAYERS	 CODE_ENOTAPPLICABLE, "%s: data-only layers are not supported"

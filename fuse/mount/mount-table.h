@@ -28,7 +28,7 @@ int mount_table_read(const char *path, struct libmnt_table **ret);
 
 /*
  * The next mount, the topmost one of a place last; its strings are borrowed from the table, and the
- * filesystem's own options are not given.
+ * filesystem's own options are not given, nor whether anything is read-only.
  * Returns: whether there is one.
  */
 bool mount_table_next(struct libmnt_table *table, struct libmnt_iter *iter,

@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <stdbool.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
@@ -41,6 +40,12 @@ static bool is_there(const char *field)
 	return field && *field;
 }
 
+/* Of a list of options that the kernel prints: it begins with "ro" or "rw". */
+static bool begins_with_ro(const char *options)
+{
+	return strncmp(options, "ro", 2) == 0 && (!options[2] || options[2] == ',');
+}
+
 int device_parse(const char *text, dev_t *ret)
 {
 	size_t length = strcspn(text, ":");
@@ -73,6 +78,7 @@ int mount_entry_parse(char *line, struct mount_entry *ret)
 	    !is_there(ret->mountpoint) || !is_there(field) ||
 	    parse_uint(id, 10, INT_MAX, &ret->id) < 0 || device_parse(device, &ret->device) < 0)
 		return -EINVAL;
+	ret->read_only = begins_with_ro(field);
 	/* Optional fields, as many as there are, then a dash. */
 	do
 		field = next_field(&line);
@@ -80,7 +86,10 @@ int mount_entry_parse(char *line, struct mount_entry *ret)
 	ret->type = next_decoded(&line);
 	ret->source = next_decoded(&line);
 	ret->super = next_field(&line);
-	return is_there(ret->type) && is_there(ret->super) ? 0 : -EINVAL;
+	if (!is_there(ret->type) || !is_there(ret->super))
+		return -EINVAL;
+	ret->filesystem_read_only = begins_with_ro(ret->super);
+	return 0;
 }
 
 int mountinfo_open(struct mountinfo *ret)

@@ -5,6 +5,7 @@
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <sys/types.h>
@@ -20,6 +21,8 @@ struct mount_entry {
 	const char *type;	/* decoded; with its subtype, as in "fuse.urunc-viewfs" */
 	const char *source;	/* decoded */
 	char *super;		/* the filesystem's own options, still escaped */
+	bool read_only;		/* this mount of the filesystem */
+	bool filesystem_read_only;
 };
 
 /* Parses *line*, which is changed, without its newline. Returns: 0 or -EINVAL. */

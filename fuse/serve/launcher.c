@@ -43,6 +43,17 @@ static void tell_ready_fd(int ready_fd, char *line, size_t n)
 	close(ready_fd);
 }
 
+/*
+ * At which level a failure is logged. The caller falls back quietly where no view is applicable,
+ * and reads the reason in the ready line. A person reads it on stderr alone.
+ */
+static enum log_level failure_level(int ready_fd, enum view_code code)
+{
+	bool quiet = ready_fd >= 0 || log_is_json();
+
+	return code == CODE_ENOTAPPLICABLE && quiet ? LOG_LEVEL_DEBUG : LOG_LEVEL_ERROR;
+}
+
 __attribute__((noinline)) int launch_failed(int ready_fd, const struct view_error *error)
 {
 	char line[FAILURE_LINE_SIZE + 1];
@@ -50,7 +61,7 @@ __attribute__((noinline)) int launch_failed(int ready_fd, const struct view_erro
 	signal(SIGPIPE, SIG_IGN);
 	report_failure_line(line, error);
 	log_to_stderr();
-	log_error("%s", error->message);
+	log_message(failure_level(ready_fd, error->code), "%s", error->message);
 	tell_ready_fd(ready_fd, line, strlen(line));
 	return view_code_exit(error->code);
 }

@@ -104,6 +104,8 @@ static int take_rootfs(const char *directory, const char *rootfs, struct overlay
 		return view_fail(error, MSG_BUNDLE_NOT_MOUNTED, directory, rootfs);
 	if (strcmp(mount.root, "/") == 0)
 		return view_fail(error, MSG_BUNDLE_WHOLE_FS, directory, rootfs, mount.type);
+	if (!mount.read_only && !mount.filesystem_read_only)
+		return view_fail(error, MSG_BIND_WRITABLE, directory, rootfs);
 	return directory_read(rootfs, ret, error);
 }
 

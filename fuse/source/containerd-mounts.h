@@ -10,8 +10,9 @@
 enum { MOUNTS_JSON_SIZE_MAX = 16 << 20 };
 
 /*
- * containerd's JSON array of mounts, from *file* ("-" is stdin): one overlay, or one bind, whose
- * source becomes the only layer. *name* is what messages call it.
+ * containerd's JSON array of mounts, or an object with one, from *file* ("-" is stdin): one
+ * overlay, or one bind that is read-only, whose source becomes the only layer. Messages call the
+ * input *name*.
  */
 int mounts_read(const char *file, const char *name, struct overlay_options *ret,
 		struct view_error *error);

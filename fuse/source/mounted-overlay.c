@@ -5,6 +5,8 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
 
 #include "fuse/base/io.h"
 #include "fuse/base/messages.h"
@@ -55,6 +57,24 @@ int directory_read(const char *path, struct overlay_options *ret, struct view_er
 	return 0;
 }
 
+/*
+ * Whether *mount*, of which *fd* is the root, is all of a filesystem on a block device that is
+ * written to, or may be through another mount of it. A subvolume of btrfs, whose root always has
+ * that inode number, is one: a snapshot that a container writes to.
+ */
+static bool is_writable_disk(int fd, const struct mount_entry *mount)
+{
+	enum { BTRFS_SUBVOLUME_INO = 256 };
+	bool on_block = major(mount->device) != 0 || strncmp(mount->source, "/dev/", 5) == 0;
+	struct stat st;
+
+	if (mount->filesystem_read_only || !on_block)
+		return false;
+	return strcmp(mount->root, "/") == 0 ||
+	       (strcmp(mount->type, "btrfs") == 0 && fstat(fd, &st) == 0 &&
+		st.st_ino == BTRFS_SUBVOLUME_INO);
+}
+
 int mounted_read(const char *path, struct overlay_options *ret, struct view_error *error)
 {
 	cleanup_close int fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
@@ -65,5 +85,9 @@ int mounted_read(const char *path, struct overlay_options *ret, struct view_erro
 	if (fd < 0)
 		return view_fail(error, MSG_SOURCE, path, strerror(errno));
 	r = mounted_overlay_read(fd, path, ret, &mount, &line, error);
-	return r == 0 ? directory_read(path, ret, error) : r;
+	if (r != 0)
+		return r;
+	if (line && is_writable_disk(fd, &mount))
+		return view_fail(error, MSG_DISK_WRITABLE, path, mount.type);
+	return directory_read(path, ret, error);
 }

@@ -709,10 +709,14 @@ def test_a_name_that_is_not_one_directory_is_rejected(example: Example, of: str,
 # A layer that never answers
 
 
+def silent_rootfs(silent: Path) -> list[dict[str, Any]]:
+    return [{"Type": "bind", "Source": str(silent), "Options": ["rbind", "ro"]}]
+
+
 def test_a_call_ends_at_its_timeout_and_leaves_nothing(shim: Shim, place: Path) -> None:
     with machine.silent_fuse(place / "silent") as silent:
         start = time.monotonic()
-        made = shim.make(BOX, [{"Type": "bind", "Source": str(silent)}], seconds=1)
+        made = shim.make(BOX, silent_rootfs(silent), seconds=1)
         assert 0.9 < time.monotonic() - start < PATIENCE
         assert made.ready is None
         assert made.code == ("ESYSTEM" if isinstance(shim, Direct) else "")
@@ -749,7 +753,7 @@ def test_nothing_is_left_when_a_waiting_shim_dies_with_its_processes(
 ) -> None:
     with machine.silent_fuse(place / "silent") as silent:
         with HelperProcess() as host:
-            host.tell(shim.make, BOX, [{"Type": "bind", "Source": str(silent)}])
+            host.tell(shim.make, BOX, silent_rootfs(silent))
             wait_until(lambda: len(machine.processes()) == 2, "the server to start")
         wait_until(lambda: not machine.processes(), "its processes to go")
         assert machine.mounts() == []
@@ -761,7 +765,7 @@ def test_nothing_is_left_when_a_waiting_shim_dies_alone(example: Example, place:
         # Longer than anybody here waits.
         with example.command("create", "default", BOX, "timeout=600") as process:
             assert process.stdin
-            process.stdin.write(json.dumps([{"Type": "bind", "Source": str(silent)}]).encode())
+            process.stdin.write(json.dumps(silent_rootfs(silent)).encode())
             process.stdin.close()
             wait_until(lambda: len(machine.processes()) == 2, "the server to start")
             process.kill()

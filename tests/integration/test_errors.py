@@ -20,7 +20,7 @@ from support import image, machine, namespace
 from support.image import KERNEL, KERNEL_PATH, lowerdir, with_file
 from support.injection import injecting
 from support.stack import Chr, Dir, Entry, Fifo, File, Socket, Stack, Symlink, Whiteout
-from support.view import View, call, program, refused
+from support.view import View, call, program, refused, run
 from support.waiting import wait_until
 
 # A caller must be back this soon after the time that it set.
@@ -131,6 +131,7 @@ JSON: dict[str, tuple[bytes, str]] = {
     "after-the-end": (b"[] x", "is not JSON"),
     "nul": (b'[{"Type"\0: ""}]', "a NUL byte at byte 8"),
     "not-an-array": (b'"x"', "not an array"),
+    "object-with-nothing": (b"{}", "without 'mounts' and without 'rootfs'"),
     "mounts-not-an-array": (b'{"Mounts": {}}', "not an array"),
     "mount-not-an-object": (b"[1]", "not an object"),
     "type-not-a-string": (b'[{"Type": 1}]', "not a string"),
@@ -169,16 +170,32 @@ def test_a_missing_mounts_file_is_a_usage_error(at: Path) -> None:
 NOT_APPLICABLE: dict[str, tuple[Any, str]] = {
     "null": (None, "holds no layers"),
     "empty": ([], "holds no layers"),
-    "object-with-nothing": ({}, "holds no layers"),
     "null-mounts": ({"Mounts": None}, "holds no layers"),
+    "null-rootfs": ({"id": "web-1", "rootfs": None}, "holds no layers"),
     "no-lowerdir": ([{"Type": "overlay", "Options": None}], "holds no layers"),
-    "block": ([{"Type": "ext4", "Source": "/dev/dm-1"}], "mounts of type 'ext4'"),
+    "block": ([{"Type": "ext4", "Source": "/dev/dm-1"}], "a mount of type 'ext4' is not served"),
+    "block-of-a-request": (
+        {"rootfs": [{"type": "ext4", "source": "/dev/dm-1"}]},
+        "a mount of type 'ext4' is not served",
+    ),
+    "fuse": (
+        [{"Type": "fuse3.fuse-overlayfs", "Options": ["lowerdir=/a:/b"]}],
+        "type 'fuse3.fuse-overlayfs' is not served, only 'overlay' and a read-only 'bind'",
+    ),
+    "writable-bind": (
+        [{"Type": "bind", "Source": "/a", "Options": ["rbind", "rw"]}],
+        "the bind of '/a' is writable: a container's own tree, not an image",
+    ),
+    "writable-at-last": ([{"Type": "bind", "Source": "/a", "Options": ["ro,rw"]}], "is writable"),
+    "writable-untold": ([{"Type": "bind", "Source": "/a"}], "is writable"),
     "several": ([{"Type": "bind", "Source": "/a"}] * 2, "2 mounts"),
     "elsewhere": ([{"Type": "bind", "Source": "/a", "Target": "/mnt"}], "target is '/mnt'"),
     "relative": ([{"Type": "overlay", "Options": ["lowerdir=1/fs:2/fs"]}], "'1/fs' is relative"),
-    "relative-bind": ([{"Type": "bind", "Source": "fs"}], "'fs' is relative"),
+    "relative-bind": (
+        [{"Type": "bind", "Source": "fs", "Options": ["ro"]}], "'fs' is relative",
+    ),
     "data-only": ([{"Type": "overlay", "Options": ["lowerdir=/a::/b"]}], "data-only"),
-}
+}  # fmt: skip
 
 
 @pytest.mark.parametrize(("mounts", "naming"), NOT_APPLICABLE.values(), ids=NOT_APPLICABLE.keys())
@@ -187,6 +204,32 @@ def test_mounts_that_no_view_can_serve_are_not_applicable(
 ) -> None:
     finished = call("--mounts=-", "none", at, stdin=json.dumps(mounts).encode())
     refused(finished, "ENOTAPPLICABLE", 32, naming)
+
+
+LOGGED_AT_DEBUG = ["--log-format=json", "--log-level=debug"]
+
+
+@pytest.mark.parametrize("options", [[], ["--log-format=json"], LOGGED_AT_DEBUG], ids=" ".join)
+@pytest.mark.parametrize("ready_fd", [False, True], ids=["no-ready-fd", "ready-fd"])
+def test_not_applicable_is_loud_only_where_a_person_reads(
+    at: Path, options: list[str], ready_fd: bool
+) -> None:
+    """A block snapshotter's container is no error: it is logged at debug."""
+    words = [*options, "--mounts=-", "none", at]
+    finished = call(*words, stdin=b"[]") if ready_fd else run(program(), *words, stdin=b"[]")
+    assert finished.status == 32
+    if options == LOGGED_AT_DEBUG:
+        line = json.loads(finished.stderr)
+        assert (line["level"], line["msg"]) == ("debug", "--mounts=- holds no layers")
+    elif options or ready_fd:
+        assert finished.stderr == ""
+    else:
+        assert finished.stderr == "urunc-viewfs: --mounts=- holds no layers\n"
+
+
+def test_other_failures_are_errors_beside_a_ready_line(at: Path) -> None:
+    finished = call("--log-format=json", "-o", "lowerdir=/nowhere", "none", at)
+    assert json.loads(finished.stderr)["level"] == "error"
 
 
 @pytest.mark.parametrize(
@@ -218,7 +261,7 @@ def test_a_layer_that_is_a_file_is_elayer(place: Path, at: Path) -> None:
 
 
 def test_a_missing_layer_of_mounts_is_elayer(place: Path, at: Path) -> None:
-    mounts = [{"Type": "bind", "Source": f"{place}/gone"}]
+    mounts = [{"Type": "bind", "Source": f"{place}/gone", "Options": ["ro"]}]
     finished = call("--mounts=-", "none", at, stdin=json.dumps(mounts).encode())
     refused(finished, "ELAYER", 32, f"layer 0 '{place}/gone': No such file or directory")
 

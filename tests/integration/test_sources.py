@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support import image, namespace, newmount, skipping
+from support import filesystems, image, namespace, newmount, skipping
 from support.image import INITRD_PATH, KERNEL, KERNEL_PATH, lowerdir
 from support.overlay import escape
 from support.stack import Dir, File, Layer, Stack, Whiteout, build_layer
@@ -274,7 +274,28 @@ def test_relative_layers_of_mounts_may_have_a_basedir(place: Path) -> None:
         assert_usual(view)
 
 
+def test_mounts_of_a_request_are_accepted(place: Path) -> None:
+    """As containerd's shims receive it."""
+    mount = overlay_mount(build_named(place))
+    rootfs = [{key.lower(): value for key, value in mount.items()}]
+    text = json.dumps({"id": "web-1", "bundle": "/b", "rootfs": rootfs}).encode()
+    with ready(place, "--mounts=-", stdin=text) as view:
+        assert_usual(view)
+
+
 # SOURCE is mounted
+
+
+@contextmanager
+def bind(directory: bytes, at: Path, read_only: bool = False) -> Iterator[None]:
+    namespace.mount(directory, str(at), None, namespace.MS_BIND)
+    try:
+        if read_only:
+            flags = namespace.MS_BIND | namespace.MS_REMOUNT | namespace.MS_RDONLY
+            namespace.mount("none", str(at), None, flags)
+        yield
+    finally:
+        namespace.unmount(str(at))
 
 
 @contextmanager
@@ -385,6 +406,72 @@ def test_a_directory_is_one_layer(place: Path, how: str) -> None:
         assert view.mount.source == os.fsencode(written)
 
 
+@contextmanager
+def disk(place: Path, fstype: str, options: str) -> Iterator[Path]:
+    """A container's disk with an image on it, mounted with OPTIONS."""
+    image_file, at = place / "disk.img", place / "disk"
+    with open(image_file, "wb") as file:
+        file.truncate(128 << 20)
+    filesystems.need_filesystem(fstype)
+    filesystems.run(f"mkfs.{fstype}", "-q", image_file)
+    with filesystems.mounted(image_file, at, fstype):
+        build_layer(image.with_file(File(KERNEL)).layers[0], os.fsencode(at))
+    with filesystems.mounted(image_file, at, fstype, options):
+        yield at
+
+
+@pytest.mark.parametrize("fstype", ["ext4", "btrfs"])
+@pytest.mark.parametrize("options", ["loop", "loop,noexec", "bind-ro"])
+def test_a_disk_that_is_mounted_writable_is_no_image(
+    place: Path, fstype: str, options: str
+) -> None:
+    """Nor is a mount of it that alone is read-only: another may be written to."""
+    (place / "view").mkdir()
+    with disk(place, fstype, "loop" if options == "bind-ro" else options) as source:
+        if options == "bind-ro":
+            flags = namespace.MS_BIND | namespace.MS_REMOUNT | namespace.MS_RDONLY
+            namespace.mount("none", str(source), None, flags)
+        finished = call(source, place / "view")
+        refused(finished, "ENOTAPPLICABLE", 32, f"a writable {fstype} filesystem on a block device")
+
+
+def test_a_subvolume_that_is_mounted_writable_is_no_image(place: Path) -> None:
+    (place / "view").mkdir()
+    (place / "at").mkdir()
+    with disk(place, "btrfs", "loop") as whole:
+        filesystems.run("btrfs", "subvolume", "snapshot", whole, whole / "snapshot")
+        with bind(bytes(whole / "snapshot"), place / "at"):
+            finished = call(place / "at", place / "view")
+            refused(finished, "ENOTAPPLICABLE", 32, "a writable btrfs filesystem")
+
+
+def test_a_disk_that_is_mounted_read_only_is_a_directory(place: Path) -> None:
+    with disk(place, "ext4", "loop,ro") as source, ready(place, source=source) as view:
+        assert (view.root / KERNEL_PATH).read_bytes() == KERNEL
+
+
+def test_a_directory_of_a_writable_disk_is_a_directory(place: Path) -> None:
+    """Mounted or not."""
+    (place / "at").mkdir()
+    with disk(place, "ext4", "loop") as whole:
+        os.rename(whole / "unikernel", whole / "k")
+        build_layer(image.with_file(File(KERNEL)).layers[0], os.fsencode(whole / "layer"))
+        with ready(place, source=whole / "layer") as view:
+            assert (view.root / KERNEL_PATH).read_bytes() == KERNEL
+        with bind(bytes(whole / "layer"), place / "at"), ready(place, source=place / "at") as view:
+            assert (view.root / KERNEL_PATH).read_bytes() == KERNEL
+
+
+def test_a_filesystem_in_memory_is_a_directory(place: Path) -> None:
+    (place / "at").mkdir()
+    with namespace.tmpfs(str(place / "at")):
+        build_layer(image.with_file(File(KERNEL)).layers[0], os.fsencode(place / "at/layer"))
+        for name in os.listdir(place / "at/layer"):
+            os.rename(place / "at/layer" / name, place / "at" / name)
+        with ready(place, source=place / "at") as view:
+            assert (view.root / KERNEL_PATH).read_bytes() == KERNEL
+
+
 # --bundle
 
 
@@ -422,10 +509,30 @@ def test_a_bundle_with_a_bind_is_one_layer(place: Path) -> None:
     bundle = make_bundle(place)
     stack = Stack([{b"urunc.json": image.urunc_json("/k"), b"k": File(KERNEL)}])
     (layer,) = stack.build(place / "layers")
-    namespace.mount(layer, str(bundle / "rootfs"), None, 0x1000)
-    with ready(place, f"--bundle={bundle}") as view:
-        assert (view.root / "k").read_bytes() == KERNEL
-    namespace.unmount(str(bundle / "rootfs"))
+    with bind(layer, bundle / "rootfs", read_only=True):
+        with ready(place, f"--bundle={bundle}") as view:
+            assert (view.root / "k").read_bytes() == KERNEL
+
+
+def test_a_bundle_with_a_writable_bind_is_not_applicable(place: Path) -> None:
+    """A container's own tree, whichever option says that it is written to."""
+    bundle = make_bundle(place)
+    (layer,) = Stack([{b"urunc.json": image.urunc_json("/k"), b"k": File(KERNEL)}]).build(place)
+    (place / "view").mkdir()
+    with bind(layer, bundle / "rootfs"):
+        finished = call(f"--bundle={bundle}", "none", place / "view")
+        refused(finished, "ENOTAPPLICABLE", 32, "is writable: a container's own tree")
+
+
+def test_a_bundle_with_a_bind_of_a_read_only_filesystem_is_one_layer(place: Path) -> None:
+    """The mount's own options say rw then."""
+    bundle = make_bundle(place)
+    layer = image.with_file(File(KERNEL)).layers[0]
+    with filesystems.filesystem("squashfs", place, {b"layer/" + n: e for n, e in layer.items()},
+                                "packed") as packed:  # fmt: skip
+        with bind(bytes(packed / "layer"), bundle / "rootfs"):
+            with ready(place, f"--bundle={bundle}") as view:
+                assert (view.root / KERNEL_PATH).read_bytes() == KERNEL
 
 
 def test_complete_annotations_replace_urunc_json(place: Path) -> None:

@@ -6,6 +6,9 @@
 
 #define OVERLAY(OPTIONS) "[{\"Type\":\"overlay\",\"Source\":\"overlay\",\"Options\":[" OPTIONS "]}]"
 
+#define BIND(SOURCE, OPTIONS) \
+	"[{\"type\":\"bind\",\"source\":\"" SOURCE "\",\"options\":[" OPTIONS "]}]"
+
 static const struct row {
 	const char *text;
 	enum view_code code;
@@ -32,15 +35,27 @@ static const struct row {
 	/* A single layer is a bind of it. */
 	{"[{\"Type\":\"bind\",\"Source\":\"/l/1/fs\",\"Options\":[\"rbind\",\"ro\"]}]", CODE_NONE,
 	 "/l/1/fs"},
-	{"[{\"Type\":\"bind\",\"Source\":\"/a:b,c\",\"Options\":null}]", CODE_NONE, "/a:b,c"},
-	{"[{\"type\":\"bind\",\"source\":\"/a\"}]", CODE_NONE, "/a"},
+	{BIND("/a:b,c", "\"ro\""), CODE_NONE, "/a:b,c"},
+	{BIND("/a", "\"rbind,nosuid,ro\""), CODE_NONE, "/a"},
+	{BIND("/a", "\"rw\",\"ro\""), CODE_NONE, "/a"},
+	/* A request of containerd's, whose rootfs counts. */
+	{"{\"id\":\"x\",\"bundle\":\"/b\",\"rootfs\":" OVERLAY("\"lowerdir=/a\"") "}", CODE_NONE,
+	 "/a"},
+	{"{\"Rootfs\":" OVERLAY("\"lowerdir=/a\"") ",\"Mounts\":[]}", CODE_NONE, "/a"},
+	{"{\"Rootfs\":null,\"Mounts\":" OVERLAY("\"lowerdir=/a\"") "}", CODE_NONE, "/a"},
 
 	/* Fine, and nothing for a view. */
 	{"[]", CODE_ENOTAPPLICABLE, NULL},
 	{"null", CODE_ENOTAPPLICABLE, NULL},
 	{"{\"Mounts\":[]}", CODE_ENOTAPPLICABLE, NULL},
 	{"{\"Mounts\":null}", CODE_ENOTAPPLICABLE, NULL},
-	{"{}", CODE_ENOTAPPLICABLE, NULL},
+	{"{\"rootfs\":[]}", CODE_ENOTAPPLICABLE, NULL},
+	/* A container's own tree. */
+	{"[{\"Type\":\"bind\",\"Source\":\"/a\",\"Options\":null}]", CODE_ENOTAPPLICABLE, NULL},
+	{"[{\"type\":\"bind\",\"source\":\"/a\"}]", CODE_ENOTAPPLICABLE, NULL},
+	{BIND("/a", "\"rbind\",\"rw\""), CODE_ENOTAPPLICABLE, NULL},
+	{BIND("/a", "\"ro\",\"rbind,rw\""), CODE_ENOTAPPLICABLE, NULL},
+	{BIND("/a", "\"ro=1\",\"row\",\"RO\""), CODE_ENOTAPPLICABLE, NULL},
 	{"[{\"Type\":\"ext4\",\"Source\":\"/dev/dm-1\",\"Options\":[\"ro\"]}]", CODE_ENOTAPPLICABLE,
 	 NULL},
 	{"[{\"Type\":\"fuse3.nydus\",\"Source\":\"x\"}]", CODE_ENOTAPPLICABLE, NULL},
@@ -57,6 +72,9 @@ static const struct row {
 	{"1", CODE_EUSAGE, NULL},
 	{"\"overlay\"", CODE_EUSAGE, NULL},
 	{"{\"Mounts\":{}}", CODE_EUSAGE, NULL},
+	{"{}", CODE_EUSAGE, NULL},
+	{"{\"mount\":[]}", CODE_EUSAGE, NULL},
+	{"{\"rootfs\":\"/r\",\"mounts\":[]}", CODE_EUSAGE, NULL},
 	{"[null]", CODE_EUSAGE, NULL},
 	{"[[]]", CODE_EUSAGE, NULL},
 	{"[{\"Type\":1}]", CODE_EUSAGE, NULL},

@@ -18,21 +18,26 @@ static void test_each_field_of_a_line_is_read(void **state)
 		 {424, makedev(0, 78), (char *)"/", (char *)"/lab/m", (char *)"overlay",
 		  (char *)"overlay",
 		  (char *)"ro,lowerdir=/lab/sp\\040ace:/lab/co\\134\\054mma:/lab/co\\134:lon,"
-			  "redirect_dir=on"}},
+			  "redirect_dir=on",
+		  true, true}},
 		/* Any number of optional fields. */
 		{"36 35 98:0 /mnt1 /mnt2 rw,noatime master:1 shared:2 - ext3 /dev/root rw",
 		 {36, makedev(98, 0), (char *)"/mnt1", (char *)"/mnt2", (char *)"ext3",
-		  (char *)"/dev/root", (char *)"rw"}},
+		  (char *)"/dev/root", (char *)"rw", false, false}},
 		{"36 35 98:0 /a\\040b /c\\011d\\012e\\134f rw - fuse.a\\040b my\\040label ro",
 		 {36, makedev(98, 0), (char *)"/a b", (char *)"/c\td\ne\\f", (char *)"fuse.a b",
-		  (char *)"my label", (char *)"ro"}},
+		  (char *)"my label", (char *)"ro", false, true}},
 		/* fsconfig(2) leaves the source "none", and mount(2) may leave it empty. */
 		{"1 2 0:3 / /m rw - overlay none ro,lowerdir+=/q/co\\054mma,lowerdir+=/q/co:lon",
 		 {1, makedev(0, 3), (char *)"/", (char *)"/m", (char *)"overlay", (char *)"none",
-		  (char *)"ro,lowerdir+=/q/co\\054mma,lowerdir+=/q/co:lon"}},
+		  (char *)"ro,lowerdir+=/q/co\\054mma,lowerdir+=/q/co:lon", false, true}},
 		{"1 2 0:3 / /m rw - tmpfs  rw",
 		 {1, makedev(0, 3), (char *)"/", (char *)"/m", (char *)"tmpfs", (char *)"",
-		  (char *)"rw"}},
+		  (char *)"rw", false, false}},
+		/* A bind that is read-only, and an option that only begins like that. */
+		{"1 2 8:1 /b /m ro - ext4 /dev/sda1 rom=1",
+		 {1, makedev(8, 1), (char *)"/b", (char *)"/m", (char *)"ext4", (char *)"/dev/sda1",
+		  (char *)"rom=1", true, false}},
 	};
 
 	(void)state;
@@ -49,6 +54,9 @@ static void test_each_field_of_a_line_is_read(void **state)
 		same_str(rows[i].line, entry.type, rows[i].want.type);
 		same_str(rows[i].line, entry.source, rows[i].want.source);
 		same_str(rows[i].line, entry.super, rows[i].want.super);
+		same_int(rows[i].line, entry.read_only, rows[i].want.read_only);
+		same_int(rows[i].line, entry.filesystem_read_only,
+			 rows[i].want.filesystem_read_only);
 	}
 }
 

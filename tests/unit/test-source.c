@@ -57,7 +57,7 @@ static const struct row {
 	 "layer '2/fs' is relative"},
 	{{"--mounts=mounts.json"},
 	 "label",
-	 "[{\"Type\":\"bind\",\"Source\":\"x\"}]",
+	 "[{\"Type\":\"bind\",\"Source\":\"x\",\"Options\":[\"ro\"]}]",
 	 CODE_ENOTAPPLICABLE,
 	 "layer 'x' is relative"},
 	/* No layers, or some that are not served. */
