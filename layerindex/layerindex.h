@@ -120,13 +120,21 @@ size_t li_stack_size(const struct li_stack *stack);
 /* The path of a layer as it was given; borrowed until the stack is closed. */
 const char *li_stack_path(const struct li_stack *stack, size_t layer);
 
-/* Which directory a layer is, whatever its path leads to by now. */
+/*
+ * Which directory a layer is, whatever its path leads to by now. A filesystem gives the inode's
+ * number of a directory that was removed to another one: the times tell them apart. They are zero
+ * where the filesystem does not tell them.
+ */
 struct li_root {
-	dev_t dev;
-	ino_t ino;
+	dev_t device;
+	ino_t inode;
+	struct timespec birth, change;
 };
 
 struct li_root li_stack_root(const struct li_stack *stack, size_t layer);
+
+/* Whether its overlay marks are user.overlay.* (LI_STACK_USERXATTR). */
+bool li_stack_is_userxattr(const struct li_stack *stack);
 
 /*
  * Whether a layer lies on a filesystem that is made of others, overlayfs or FUSE: the kernel limits

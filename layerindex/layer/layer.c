@@ -6,6 +6,7 @@
 #include <linux/mount.h>
 #include <string.h>
 #include <sys/syscall.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include "layerindex/cleanup.h"
@@ -28,6 +29,27 @@ static int clone_root(struct layer *layer)
 	return 0;
 }
 
+struct li_root root_of(const struct statx *stx)
+{
+	struct li_root root = {
+		.device = makedev(stx->stx_dev_major, stx->stx_dev_minor),
+		.inode = stx->stx_ino,
+	};
+
+	if (stx->stx_mask & STATX_BTIME)
+		root.birth = (struct timespec){stx->stx_btime.tv_sec, stx->stx_btime.tv_nsec};
+	if (stx->stx_mask & STATX_CTIME)
+		root.change = (struct timespec){stx->stx_ctime.tv_sec, stx->stx_ctime.tv_nsec};
+	return root;
+}
+
+/* A number that was given again comes with another birth, where the filesystem tells it. */
+static bool is_same_directory(const struct li_root *a, const struct li_root *b)
+{
+	return a->device == b->device && a->inode == b->inode &&
+	       a->birth.tv_sec == b->birth.tv_sec && a->birth.tv_nsec == b->birth.tv_nsec;
+}
+
 struct layer layer_of(const char *path)
 {
 	return (struct layer){.path = path, .fd = -EBADF};
@@ -36,7 +58,8 @@ struct layer layer_of(const char *path)
 int layer_open(struct layer *layer)
 {
 	cleanup_close int fd = -EBADF;
-	struct stat st;
+	struct li_root root;
+	struct statx stx;
 
 	if (layer->fd >= 0)
 		return 0;
@@ -44,15 +67,13 @@ int layer_open(struct layer *layer)
 	fd = openat(AT_FDCWD, layer->path, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (fd < 0)
 		return -errno;
-	if (fstat(fd, &st) < 0)
+	if (statx(fd, "", AT_EMPTY_PATH, LAYER_ROOT_MASK, &stx) < 0)
 		return -errno;
-	/* Inode 0 is none: the first time. */
-	if (layer->ino == 0) {
-		layer->dev = st.st_dev;
-		layer->ino = st.st_ino;
-	} else if (layer->dev != st.st_dev || layer->ino != st.st_ino) {
+	root = root_of(&stx);
+	if (layer->root.inode == 0)
+		layer->root = root;
+	else if (!is_same_directory(&layer->root, &root))
 		return -ESTALE;
-	}
 	layer->fd = TAKE_FD(fd);
 	return 0;
 }

@@ -5,12 +5,18 @@
 #include <stdbool.h>
 #include <sys/stat.h>
 
+#include "layerindex/layerindex.h"
+
 struct layer {
-	const char *path; /* as it was given; its stack's */
-	int fd;		  /* O_PATH of its root while it is kept open */
-	dev_t dev;	  /* identity of its root, fixed when the layer was first opened */
-	ino_t ino;
+	const char *path;    /* as it was given; its stack's */
+	int fd;		     /* O_PATH of its root while it is kept open */
+	struct li_root root; /* fixed when the layer was first opened; inode 0: it was not yet */
 };
+
+/* What statx(2) must be asked for, for root_of(). */
+enum { LAYER_ROOT_MASK = STATX_TYPE | STATX_INO | STATX_BTIME | STATX_CTIME };
+
+struct li_root root_of(const struct statx *stx);
 
 /* Of *path*, which must outlive it. */
 struct layer layer_of(const char *path);

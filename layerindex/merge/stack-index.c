@@ -5,7 +5,6 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/sysmacros.h>
 #include <unistd.h>
 
 /* The length of the directory, with its slash, that all layers lie in; 0: there is none. */
@@ -44,20 +43,22 @@ static int identify(struct li_stack *stack, size_t i, int base, size_t length, s
 {
 	struct layer *layer = &stack->layers[i];
 	const char *name = layer->path + length;
+	bool below = base >= 0;
 	struct statx stx;
 
-	/* One more slash would lead to the root; and a layer that is that directory itself has no
-	 * name in it. */
-	name += strspn(name, "/");
-	if (statx(base < 0 || !*name ? AT_FDCWD : base, *name ? name : layer->path,
-		  AT_STATX_DONT_SYNC, identity_mask(), &stx) < 0)
+	/* Without a directory the path is as it was given. In it, one more slash would lead to the
+	 * root; and a layer that is that directory itself has no name in it. */
+	if (below)
+		name += strspn(name, "/");
+	below = below && *name;
+	if (statx(below ? base : AT_FDCWD, below ? name : layer->path, AT_STATX_DONT_SYNC,
+		  identity_mask() | LAYER_ROOT_MASK, &stx) < 0)
 		return -errno;
 	if (!S_ISDIR(stx.stx_mode))
 		return -ENOTDIR;
 	if (stack->index_own && stx.stx_uid != 0 && stx.stx_uid != geteuid())
 		return -EPERM;
-	layer->dev = makedev(stx.stx_dev_major, stx.stx_dev_minor);
-	layer->ino = stx.stx_ino;
+	layer->root = root_of(&stx);
 	return identity_of_directory(&stx, ret);
 }
 

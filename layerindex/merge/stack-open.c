@@ -28,7 +28,7 @@ static int note_filesystem(struct li_stack *stack, size_t i)
 	struct statfs fs;
 	int r;
 
-	if (i > 0 && layer->dev == stack->layers[i - 1].dev)
+	if (i > 0 && layer->root.device == stack->layers[i - 1].root.device)
 		return 0;
 	r = layer->fd < 0 ? statfs(layer->path, &fs) : fstatfs(layer->fd, &fs);
 	if (r < 0)

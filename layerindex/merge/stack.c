@@ -35,6 +35,11 @@ void stack_release(struct li_stack *stack, struct layer *layer)
 	stack->open--;
 }
 
+bool li_stack_is_userxattr(const struct li_stack *stack)
+{
+	return stack->userxattr;
+}
+
 bool li_stack_is_stacked(const struct li_stack *stack)
 {
 	return stack->stacked;
@@ -57,7 +62,7 @@ const char *li_stack_path(const struct li_stack *stack, size_t layer)
 
 struct li_root li_stack_root(const struct li_stack *stack, size_t layer)
 {
-	return (struct li_root){stack->layers[layer].dev, stack->layers[layer].ino};
+	return stack->layers[layer].root;
 }
 
 void entry_done(struct entry *entry)

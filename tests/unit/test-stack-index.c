@@ -127,13 +127,40 @@ static void test_a_known_layer_may_be_written_in_any_way(void **state)
 		stack = open_indexed(index, 0, 2, top, bottom);
 		assert_non_null(stack->index);
 		assert_return_code(stat(top, &st), errno);
-		same_int(rows[i].top, stack->layers[0].ino, st.st_ino);
+		same_int(rows[i].top, stack->layers[0].root.inode, st.st_ino);
 		assert_return_code(stat(bottom, &st), errno);
-		same_int(rows[i].bottom, stack->layers[1].ino, st.st_ino);
+		same_int(rows[i].bottom, stack->layers[1].root.inode, st.st_ino);
 		li_stack_close(stack);
 		free(top);
 		free(bottom);
 	}
+	li_index_close(index);
+}
+
+/* Two directories with one name, of which one lies where a path without its slash would lead. */
+static void test_a_path_without_a_directory_of_its_own_is_as_it_was_given(void **state)
+{
+	struct li_index *index = open_index();
+	struct li_stack *stack;
+	char here[64], *top;
+	struct stat st;
+
+	(void)state;
+	make_layers();
+	make_file("l/top/name", "here");
+	assert_non_null(getcwd(here, sizeof(here)));
+	assert_true(asprintf(&top, "%s/l/top", here) > 0);
+	make_dir(top + 1);
+	assert_return_code(stat(top, &st), errno);
+	/* A layer that is one directory, and layers that no directory has in common. */
+	for (size_t n = 1; n <= 2; n++) {
+		stack = open_indexed(index, 0, n, top, "l/middle");
+		assert_non_null(stack->index);
+		assert_int_equal(stack->layers[0].root.inode, st.st_ino);
+		assert_string_equal(read_file(stack, "name"), "0 here");
+		li_stack_close(stack);
+	}
+	free(top);
 	li_index_close(index);
 }
 
@@ -290,6 +317,7 @@ int main(void)
 		scratch_test(test_the_same_layers_are_known),
 		scratch_test(test_a_shared_base_is_known),
 		scratch_test(test_a_known_layer_may_be_written_in_any_way),
+		scratch_test(test_a_path_without_a_directory_of_its_own_is_as_it_was_given),
 		scratch_test(test_a_changed_file_is_looked_for_afresh),
 		scratch_test(test_a_replaced_layer_is_not_known),
 		scratch_test(test_a_damaged_entry_is_reported_and_replaced),
