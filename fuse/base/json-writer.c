@@ -2,6 +2,7 @@
 #include "fuse/base/json-writer.h"
 
 #include <stdarg.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -44,19 +45,32 @@ void json_writer_print(struct json_writer *writer, const char *format, ...)
 	}
 }
 
-void json_writer_string(struct json_writer *writer, const char *text)
+bool json_writer_name(struct json_writer *writer, const char *name, size_t max)
 {
-	cleanup_free char *shown = text_printable(text);
-	size_t most = shown ? 2 * strlen(shown) + 2 : 0;
+	static const char ellipsis[] = "\u2026";
+	cleanup_free char *shown = name_printable(name);
+	size_t length = shown ? strlen(shown) : 0;
+	bool whole = length <= max;
+	size_t most = 2 * (whole ? length : max) + sizeof(ellipsis) + 2;
 
 	if (!shown || !reserve(writer, most)) {
 		writer->no_memory = true;
-		return;
+		return true;
 	}
+	if (!whole)
+		escape_name(shown, max + 1, name);
 	writer->text[writer->length++] = '"';
 	writer->length += text_json(writer->text + writer->length, most, shown);
+	if (!whole)
+		writer->length += (size_t)sprintf(writer->text + writer->length, "%s", ellipsis);
 	writer->text[writer->length++] = '"';
 	writer->text[writer->length] = '\0';
+	return whole;
+}
+
+void json_writer_string(struct json_writer *writer, const char *name)
+{
+	json_writer_name(writer, name, SIZE_MAX / 4);
 }
 
 void json_writer_done(struct json_writer *writer)

@@ -19,8 +19,14 @@ struct json_writer {
 void json_writer_print(struct json_writer *writer, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
 
-/* A JSON string, quotes and all, of any bytes (escape_unprintable()). */
-void json_writer_string(struct json_writer *writer, const char *text);
+/* A name of any bytes as a JSON string, quotes and all (name_printable()). */
+void json_writer_string(struct json_writer *writer, const char *name);
+
+/*
+ * The same, of at most *max* bytes as it is shown; what is longer is cut between characters, and
+ * ends in an ellipsis. Returns: whether it is whole.
+ */
+bool json_writer_name(struct json_writer *writer, const char *name, size_t max);
 
 void json_writer_done(struct json_writer *writer);
 DEFINE_CLEANUP(struct json_writer, json_writer_done)

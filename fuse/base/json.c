@@ -177,7 +177,7 @@ int json_append(struct json_object *array, struct json_object *value)
 
 struct json_object *json_printable(const char *text)
 {
-	cleanup_free char *shown = text_printable(text);
+	cleanup_free char *shown = name_printable(text);
 
 	return shown ? json_object_new_string(shown) : NULL;
 }

@@ -39,7 +39,7 @@ int json_add(struct json_object *object, const char *key, struct json_object *va
 int json_append(struct json_object *array, struct json_object *value);
 
 /*
- * A string of any bytes, as JSON can hold it (escape_unprintable()); owned, or NULL without
+ * A name of any bytes, as JSON can hold it (name_printable()); owned, or NULL without
  * memory.
  */
 struct json_object *json_printable(const char *text);

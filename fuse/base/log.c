@@ -74,7 +74,7 @@ static void format_json(char *line, size_t size, enum log_level level, const cha
 	if (logger.options.id) {
 		char shown[4 * 256];
 
-		escape_unprintable(shown, sizeof(shown), logger.options.id);
+		escape_name(shown, sizeof(shown), logger.options.id);
 		text_json(id, sizeof(id), shown);
 	}
 	snprintf(line, size,

@@ -84,38 +84,74 @@ static bool is_control(const unsigned char *s)
 	return s[0] < 0x20 || s[0] == 0x7f || (s[0] == 0xc2 && s[1] < 0xa0);
 }
 
-size_t escape_unprintable(char *out, size_t size, const char *text)
+/*
+ * Line and paragraph separator (U+2028, U+2029), and what changes the direction of text: U+061C,
+ * U+200E, U+200F, U+202A to U+202E, U+2066 to U+2069 (Unicode Standard Annex 9).
+ */
+static bool is_layout(const unsigned char *s)
+{
+	if (s[0] == 0xd8)
+		return s[1] == 0x9c;
+	if (s[0] != 0xe2)
+		return false;
+	if (s[1] == 0x80)
+		return s[2] == 0x8e || s[2] == 0x8f || (s[2] >= 0xa8 && s[2] <= 0xae);
+	return s[1] == 0x81 && s[2] >= 0xa6 && s[2] <= 0xa9;
+}
+
+/* *backslash*: it is escaped, too. Returns: as escape_unprintable(). */
+static size_t escape(char *out, size_t size, const char *text, bool backslash)
 {
 	size_t left = strlen(text), done = 0;
 
 	while (left > 0) {
 		const unsigned char *s = (const unsigned char *)text;
-		size_t length = utf8_sequence(s, left);
-		bool shown = length > 0 && !is_control(s);
+		size_t length = utf8_sequence(s, left), bytes = length > 0 ? length : 1;
+		bool shown =
+			length > 0 && !is_control(s) && !is_layout(s) && !(backslash && *s == '\\');
 
-		if (done + (shown ? length : 4) >= size)
+		if (done + (shown ? bytes : 4 * bytes) >= size)
 			break;
 		if (shown)
-			memcpy(out + done, text, length);
-		else
-			sprintf(out + done, "\\%03o", s[0]);
-		done += shown ? length : 4;
-		length = shown ? length : 1;
-		text += length;
-		left -= length;
+			memcpy(out + done, text, bytes);
+		for (size_t i = 0; !shown && i < bytes; i++)
+			sprintf(out + done + 4 * i, "\\%03o", s[i]);
+		done += shown ? bytes : 4 * bytes;
+		text += bytes;
+		left -= bytes;
 	}
 	out[done] = '\0';
 	return done;
 }
 
-char *text_printable(const char *text)
+size_t escape_unprintable(char *out, size_t size, const char *text)
+{
+	return escape(out, size, text, false);
+}
+
+size_t escape_name(char *out, size_t size, const char *name)
+{
+	return escape(out, size, name, true);
+}
+
+static char *printable(const char *text, bool backslash)
 {
 	size_t size = 4 * strlen(text) + 1;
 	char *shown = malloc(size);
 
 	if (shown)
-		escape_unprintable(shown, size, text);
+		escape(shown, size, text, backslash);
 	return shown;
+}
+
+char *text_printable(const char *text)
+{
+	return printable(text, false);
+}
+
+char *name_printable(const char *name)
+{
+	return printable(name, true);
 }
 
 size_t text_json(char *out, size_t size, const char *text)
@@ -136,13 +172,19 @@ static bool is_octal(char c)
 	return c >= '0' && c <= '7';
 }
 
+/* Not of a NUL: it would hide the rest. */
+static bool is_escape(const char *text)
+{
+	return text[0] == '\\' && text[1] >= '0' && text[1] <= '3' && is_octal(text[2]) &&
+	       is_octal(text[3]) && strncmp(text + 1, "000", 3) != 0;
+}
+
 void text_decode_octal(char *text)
 {
 	char *out = text;
 
 	while (*text) {
-		if (text[0] == '\\' && is_octal(text[1]) && is_octal(text[2]) &&
-		    is_octal(text[3])) {
+		if (is_escape(text)) {
 			*out++ = (char)((text[1] - '0') << 6 | (text[2] - '0') << 3 |
 					(text[3] - '0'));
 			text += 4;

@@ -32,17 +32,25 @@ bool utf8_is_valid(const char *bytes, size_t n);
 
 /*
  * Writes *text* into *out*, of *size* bytes, as it can be shown to a person on a terminal and put
- * into JSON: control characters and bytes that are not UTF-8 become \ooo, as in mountinfo. What
- * does not fit is cut off, between characters.
+ * into JSON: control characters, separators of lines and paragraphs, marks that change the
+ * direction of text, and bytes that are not UTF-8 become \ooo, as in mountinfo. What does not fit
+ * is cut off, between characters. A text that was escaped before stays as it is.
  * Returns: the length written, without the NUL.
  */
 size_t escape_unprintable(char *out, size_t size, const char *text);
 
-/* The same as an owned string, or NULL when there is no memory. */
+/*
+ * The same for a name, where a backslash becomes \134: two names are never shown alike, and
+ * text_decode_octal() gives the name back.
+ */
+size_t escape_name(char *out, size_t size, const char *name);
+
+/* Both as an owned string, or NULL when there is no memory. */
 char *text_printable(const char *text);
+char *name_printable(const char *name);
 
 /* Writes printable text as the inside of a JSON string: quotes and backslashes are escaped. */
 size_t text_json(char *out, size_t size, const char *text);
 
-/* Drops the octal escapes \ooo of mountinfo from *text*, in place. */
+/* Replaces the octal escapes \ooo of mountinfo in *text*, but for \000, in place. */
 void text_decode_octal(char *text);

@@ -49,7 +49,7 @@ static int remove_dead(void *argument)
 static int collect_view(struct view_mount *mount, bool dry_run, size_t *removed,
 			struct view_error *error)
 {
-	cleanup_free char *shown = text_printable(mount->entry.mountpoint);
+	cleanup_free char *shown = name_printable(mount->entry.mountpoint);
 	int r;
 
 	if (!shown)
@@ -102,7 +102,7 @@ static int collect_views(bool dry_run, int *status, struct view_error *error)
 static int collect_entry(const struct li_index *index, const char *directory,
 			 const struct li_index_entry *entry, bool dry_run, struct view_error *error)
 {
-	cleanup_free char *layer = text_printable(entry->layer);
+	cleanup_free char *layer = name_printable(entry->layer);
 	int r = layer ? 0 : -ENOMEM;
 
 	if (r == 0 && !dry_run)

@@ -130,7 +130,7 @@ static int add_row(struct table *table, const struct li_index_entry *entry)
 	    table_add(table, PLAIN, known ? "%zu" : "-", entry->paths) < 0 ||
 	    table_add(table, PLAIN, "%" PRIu64 " kB", entry->bytes / 1024) < 0 ||
 	    table_add(table, PLAIN, "%s", used) < 0 ||
-	    table_add(table, PLAIN, "%s", known ? entry->layer : "-") < 0)
+	    table_add_name(table, PLAIN, known ? entry->layer : "-") < 0)
 		return -ENOMEM;
 	return 0;
 }

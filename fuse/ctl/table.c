@@ -34,6 +34,13 @@ int table_add(struct table *table, enum colour colour, const char *format, ...)
 	return 0;
 }
 
+int table_add_name(struct table *table, enum colour colour, const char *name)
+{
+	cleanup_free char *shown = name_printable(name);
+
+	return shown ? table_add(table, colour, "%s", shown) : -ENOMEM;
+}
+
 void table_done(struct table *table)
 {
 	for (size_t i = 0; i < table->count; i++)

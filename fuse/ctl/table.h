@@ -33,6 +33,9 @@ struct table {
 int table_add(struct table *table, enum colour colour, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
 
+/* The same for a name as it is: name_printable(). */
+int table_add_name(struct table *table, enum colour colour, const char *name);
+
 /* Prints it to stdout, with its titles. */
 void table_print(const struct table *table);
 

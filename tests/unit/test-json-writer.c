@@ -13,7 +13,7 @@ static void test_pieces_join_to_escaped_json(void **state)
 	json_writer_string(&writer, "a\"b\\c\n\xff\xc3\xbc");
 	json_writer_print(&writer, "}");
 	text = json_writer_take(&writer);
-	assert_string_equal(text, "{\"n\":7,\"s\":\"a\\\"b\\\\c\\\\012\\\\377\xc3\xbc\"}");
+	assert_string_equal(text, "{\"n\":7,\"s\":\"a\\\"b\\\\134c\\\\012\\\\377\xc3\xbc\"}");
 	assert_null(writer.text);
 }
 

@@ -100,16 +100,29 @@ static void test_only_printable_utf8_is_shown_unescaped(void **state)
 		{"\x7f", true, "\\177"},
 		{"\xc2\x80\xc2\x9b\xc2\x9f", true, "\\302\\200\\302\\233\\302\\237"},
 		{"\xc2\xa0", true, "\xc2\xa0"},
-		{"back\\slash", true, "back\\slash"},
+		{"back\\slash", true, "back\\134slash"},
+		/* Separators, and marks that change the direction of text; and their neighbours. */
+		{"\u2027\u2028\u2029", true, "\u2027\\342\\200\\250\\342\\200\\251"},
+		{"\u202a\u202e\u202f", true, "\\342\\200\\252\\342\\200\\256\u202f"},
+		{"\u2065\u2066\u2069\u206a", true, "\u2065\\342\\201\\246\\342\\201\\251\u206a"},
+		{"\u200d\u200e\u200f\u2010", true, "\u200d\\342\\200\\216\\342\\200\\217\u2010"},
+		{"\u061b\u061c", true, "\u061b\\330\\234"},
 	};
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
-		cleanup_free char *shown = text_printable(rows[i].bytes);
+		cleanup_free char *shown = name_printable(rows[i].bytes);
+		cleanup_free char *again = shown ? text_printable(shown) : NULL;
+		cleanup_free char *name = shown ? strdup(shown) : NULL;
 
 		same_int(rows[i].shown, utf8_is_valid(rows[i].bytes, strlen(rows[i].bytes)),
 			 rows[i].valid);
 		same_str(rows[i].shown, shown, rows[i].shown);
+		/* What is shown can be shown again, and is nothing but that name. */
+		same_str(rows[i].shown, again, shown);
+		assert_non_null(name);
+		text_decode_octal(name);
+		same_str(rows[i].shown, name, rows[i].bytes);
 	}
 	assert_true(utf8_is_valid("a\0b", 3));
 	/* Not a byte beyond the length. */
