@@ -45,6 +45,23 @@ int read_all(int fd, size_t max, char **ret, size_t *ret_size)
 	return 0;
 }
 
+int read_whole(int fd, void *ret, size_t n)
+{
+	char *at = ret;
+
+	while (n > 0) {
+		ssize_t some = read(fd, at, n);
+
+		if (some < 0 && errno == EINTR)
+			continue;
+		if (some <= 0)
+			return some < 0 ? -errno : -EPIPE;
+		at += some;
+		n -= (size_t)some;
+	}
+	return 0;
+}
+
 char *file_text(const char *path)
 {
 	cleanup_close int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);

@@ -11,5 +11,8 @@
  */
 int read_all(int fd, size_t max, char **ret, size_t *ret_size);
 
+/* Reads exactly *n* bytes. Returns: 0; -EPIPE: there are fewer; or what read(2) failed with. */
+int read_whole(int fd, void *ret, size_t n);
+
 /* The text of a file of this machine's own, of at most 1 MiB; owned, or NULL. */
 char *file_text(const char *path);

@@ -90,7 +90,9 @@
 #define MSG_ARTIFACT_BELOW CODE_EARTIFACT, "%s '%s' lies below '%s', which is a file"
 
 /* The mountpoint. */
-#define MSG_MOUNTPOINT	    CODE_EMOUNT, "mountpoint '%s': %s"
+#define MSG_MOUNTPOINT CODE_EMOUNT, "mountpoint '%s': %s"
+#define MSG_VIEW_HANGS \
+	CODE_EMOUNT, "mountpoint '%s': the view that is mounted there does not answer"
 #define MSG_LIVE_VIEW	    CODE_EMOUNT, "mountpoint '%s': a live view is mounted there already"
 #define MSG_NOT_A_VIEW	    CODE_EMOUNT, "'%s' is not a view: a filesystem of type %s is mounted there"
 #define MSG_UNMOUNT	    CODE_EMOUNT, "unmount '%s': %s"

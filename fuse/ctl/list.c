@@ -235,7 +235,8 @@ static struct json_object *describe(const struct row *row)
 	    json_add(object, "state", json_object_new_string(mount_state_name(mount->state))) < 0 ||
 	    add_known(object, "pid", process, process ? json_object_new_int(process->pid) : NULL) <
 		    0 ||
-	    add_known(object, "id", row->id, row->id ? json_printable(row->id) : NULL) < 0 ||
+	    add_known(object, "id", row->id, row->id ? json_object_new_string(row->id) : NULL) <
+		    0 ||
 	    add_known(object, "passthrough", row->passthrough, json_object_get(row->passthrough)) <
 		    0 ||
 	    add_known(object, "layers", titled,

@@ -77,10 +77,8 @@ void proctitle_set(const char *ready, const struct proctitle *title)
 	if (memory == MAP_FAILED)
 		return;
 	n = snprintf(memory, size,
-		     PROCTITLE_PREFIX "%.*s,\"view\":{\"device\":\"%u:%u\",\"layers\":%" PRIu64
-				      ",\"fingerprint\":\"%016" PRIx64 "\"",
-		     length, ready, major(title->device), minor(title->device), title->layers,
-		     title->fingerprint);
+		     PROCTITLE_PREFIX "%.*s,\"view\":{\"device\":\"%u:%u\",\"layers\":%" PRIu64,
+		     length, ready, major(title->device), minor(title->device), title->layers);
 	end = n < 0 ? n
 		    : n + snprintf(memory + n, size - (size_t)n, SANDBOXED_FORMAT,
 				   title->sandboxed);
@@ -107,17 +105,14 @@ void proctitle_sandboxed(unsigned measures)
 static int parse_facts(struct json_object *facts, struct proctitle *ret)
 {
 	const char *device = json_string(facts, "device");
-	const char *fingerprint = json_string(facts, "fingerprint");
 	const char *sandboxed = json_string(facts, "sandboxed");
 	struct json_object *layers;
 
-	if (!device || device_parse(device, &ret->device) < 0 || !fingerprint ||
-	    strspn(fingerprint, "0123456789abcdef") != 16 || fingerprint[16] || !sandboxed ||
+	if (!device || device_parse(device, &ret->device) < 0 || !sandboxed ||
 	    strspn(sandboxed, "0123456789abcdef") != 2 || sandboxed[2] ||
 	    !json_object_object_get_ex(facts, "layers", &layers) ||
 	    !json_object_is_type(layers, json_type_int))
 		return -EINVAL;
-	ret->fingerprint = strtoull(fingerprint, NULL, 16);
 	ret->layers = json_object_get_uint64(layers);
 	ret->sandboxed = (unsigned)strtoul(sandboxed, NULL, 16);
 	return 0;

@@ -19,8 +19,7 @@ enum { PROCTITLE_SIZE_MAX = 256 << 10 }; /* bytes; far beyond what paths allow *
 struct proctitle {
 	dev_t device; /* of the mount */
 	uint64_t layers;
-	uint64_t fingerprint; /* view_fingerprint() */
-	unsigned sandboxed;   /* the measures of its sandbox that are in force (sandbox.h) */
+	unsigned sandboxed; /* the measures of its sandbox that are in force (sandbox.h) */
 };
 
 /*

@@ -3,67 +3,150 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <stdbool.h>
 #include <string.h>
+#include <unistd.h>
 
+#include "fuse/base/clock.h"
 #include "fuse/base/json.h"
 #include "fuse/base/messages.h"
-#include "fuse/base/text.h"
+#include "fuse/live/ask.h"
+#include "fuse/live/view-answer.h"
 #include "fuse/live/view-process.h"
+#include "fuse/mount/mountinfo.h"
 #include "fuse/mount/mountpoint.h"
+#include "fuse/process/sandbox.h"
 
-enum { TELL_WAIT_MS = 1000, TELL_PAUSE_MS = 5 };
+enum { SETTLE_MS = 2000, PAUSE_MS = 5 };
 
-/* The one that has told what it serves, or NULL. */
-static const struct view_process *find_titled(const struct view_processes *processes)
+/* Whether a view is what was asked for. NOT_YET: it is not known as long as it has not settled. */
+enum match { IS_OTHER, IS_SAME, NOT_YET };
+
+/* What was looked up, and found. */
+struct reuse {
+	const struct options *options;
+	const char *fingerprint;
+	struct question question;
+	struct view_answer answer;
+};
+
+static void reuse_done(struct reuse *reuse)
 {
-	for (size_t i = 0; i < processes->count; i++)
-		if (processes->items[i].titled)
-			return &processes->items[i];
-	return NULL;
+	view_answer_done(&reuse->answer);
+	free(reuse->question.answer);
+}
+DEFINE_CLEANUP(struct reuse, reuse_done)
+
+/* Asks the view. Returns: 0 or -errno. */
+static int reuse_ask(struct reuse *reuse)
+{
+	struct question *question = &reuse->question;
+	int r;
+
+	view_answer_done(&reuse->answer);
+	free(TAKE_PTR(question->answer));
+	r = ask_all(question, 1, now_us() + SETTLE_MS * UINT64_C(1000));
+	if (r == 0)
+		r = question->result;
+	if (r == 0)
+		r = view_answer_parse(question->answer, question->length, &reuse->answer);
+	return r;
 }
 
-/* Ids are told as they can be printed. Returns: > 0, 0, or -ENOMEM. */
-static int match_id(struct json_object *ready, const char *id)
+static struct json_object *member(const struct reuse *reuse, const char *key)
 {
-	const char *told = json_string(ready, "id");
-	cleanup_free char *shown = id ? text_printable(id) : NULL;
-
-	if (id && !shown)
-		return -ENOMEM;
-	return told && shown ? strcmp(told, shown) == 0 : !told && !shown;
+	return json_object_object_get(reuse->answer.ready, key);
 }
 
-/* Returns: > 0, with what reuse_find() returns; 0: it is another view; < 0: -errno. */
-static int compare(const struct view_process *process, const char *id, uint64_t fingerprint,
-		   char **ret_ready, pid_t *ret_pid)
+/* Whether what the options insist on holds of the view. */
+static enum match compare_promises(const struct reuse *reuse)
 {
-	int r = match_id(process->ready, id);
+	const struct options *options = reuse->options;
+	bool sandbox = options->sandbox == SANDBOX_REQUIRE;
+	bool passthrough = options->passthrough == PASSTHROUGH_ON;
 
-	if (r <= 0 || process->title.fingerprint != fingerprint)
-		return r < 0 ? r : 0;
-	*ret_ready = json_line(process->ready);
-	*ret_pid = process->pid;
-	return *ret_ready ? 1 : -ENOMEM;
+	if (sandbox || passthrough || options->resolve == RESOLVE_READY) {
+		if (!member(reuse, "artifacts"))
+			return NOT_YET;
+		if (member(reuse, "missing"))
+			return IS_OTHER;
+	}
+	if (passthrough && !json_object_get_boolean(member(reuse, "passthrough")))
+		return IS_OTHER;
+	if (sandbox && !reuse->answer.sandboxed)
+		return NOT_YET;
+	return sandbox && reuse->answer.sandboxed != SANDBOX_ALL ? IS_OTHER : IS_SAME;
 }
 
-int reuse_find(const char *path, dev_t device, const char *id, uint64_t fingerprint,
+static enum match compare(const struct reuse *reuse)
+{
+	if (strcmp(reuse->answer.fingerprint, reuse->fingerprint) != 0)
+		return IS_OTHER;
+	return compare_promises(reuse);
+}
+
+/* Asks until the answer decides it. Returns: enum match, or -errno. */
+static int reuse_decide(struct reuse *reuse)
+{
+	uint64_t deadline_us = now_us() + SETTLE_MS * UINT64_C(1000);
+
+	for (;;) {
+		int r = reuse_ask(reuse);
+
+		if (r < 0)
+			return r;
+		r = compare(reuse);
+		if (r != NOT_YET || now_us() > deadline_us)
+			return r;
+		poll(NULL, 0, PAUSE_MS);
+	}
+}
+
+/* Whose view it is. Returns: > 0: root's or the caller's; 0: a stranger's; < 0: -errno. */
+static int is_trusted(int live, dev_t *ret_device)
+{
+	cleanup_free char *line = NULL;
+	struct mount_entry mount;
+	uid_t owner;
+	gid_t group;
+	int r = mountinfo_find(live, &mount, &line);
+
+	if (r <= 0)
+		return r;
+	*ret_device = mount.device;
+	return mount_entry_owner(mount.super, &owner, &group) == 0 &&
+	       (owner == 0 || owner == geteuid());
+}
+
+/* The process that a view named, if it is one that serves it as far as can be seen; else 0. */
+static pid_t known_process(const struct view_answer *answer, dev_t device)
+{
+	cleanup_close int pidfd = answer->pid ? view_process_open(answer->pid, device) : -ESRCH;
+
+	return pidfd < 0 ? 0 : answer->pid;
+}
+
+int reuse_find(const char *path, int live, const struct options *options, const char *fingerprint,
 	       char **ret_ready, pid_t *ret_pid, struct view_error *error)
 {
-	int r = 0;
+	cleanup_with(reuse_done) struct reuse reuse = {
+		.options = options,
+		.fingerprint = fingerprint,
+		.question = {.fd = live},
+	};
+	dev_t device;
+	int r = is_trusted(live, &device);
 
-	for (int ms = 0; ms < TELL_WAIT_MS; ms += TELL_PAUSE_MS) {
-		cleanup_with(view_processes_done) struct view_processes processes = {};
-		const struct view_process *process;
-
-		r = view_processes_find(device, &processes);
-		process = r == 0 ? find_titled(&processes) : NULL;
-		if (process)
-			r = compare(process, id, fingerprint, ret_ready, ret_pid);
-		if (r != 0 || process)
-			break;
-		poll(NULL, 0, TELL_PAUSE_MS);
+	if (r > 0) {
+		r = reuse_decide(&reuse);
+		if (r == -ETIMEDOUT)
+			return view_fail(error, MSG_VIEW_HANGS, path);
 	}
-	if (r < 0)
+	if (r < 0 && is_resource_error(r))
 		return mountpoint_fail(path, r, error);
-	return r > 0 ? 0 : view_fail(error, MSG_LIVE_VIEW, path);
+	if (r != IS_SAME)
+		return view_fail(error, MSG_LIVE_VIEW, path);
+	*ret_ready = json_line(reuse.answer.ready);
+	*ret_pid = known_process(&reuse.answer, device);
+	return *ret_ready ? 0 : view_fail(error, MSG_NO_MEMORY);
 }

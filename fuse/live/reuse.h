@@ -2,17 +2,18 @@
 /* A call for what is there already: made twice, or twice at once, it succeeds twice. */
 #pragma once
 
-#include <stdint.h>
 #include <sys/types.h>
 
 #include "fuse/base/error.h"
+#include "fuse/cli/options.h"
 
 /*
- * Compares the live view on *device*, mounted at *path*, with the one that the caller asks for: it
- * must have the same *id* (NULL equals NULL) and the same *fingerprint*. Waits a bounded time for a
- * view that has no title yet.
- * Returns: 0, with its ready line, owned by the caller, and its process; < 0 with *error*: it is
- *	another view, or has no title.
+ * Asks the live view whose root *live* is (O_PATH), mounted at *path*, whether it is the one that
+ * the caller wants: with the same *fingerprint* (view_fingerprint()), and with all that *options*
+ * insist on. Waits a bounded time for what a view that was just mounted does not know yet. Only
+ * root's view or the caller's own is asked.
+ * Returns: 0, with its ready line, owned by the caller, and its process, 0 where that is not seen
+ *	from here; < 0 with *error*: it is another view, or does not answer.
  */
-int reuse_find(const char *path, dev_t device, const char *id, uint64_t fingerprint,
+int reuse_find(const char *path, int live, const struct options *options, const char *fingerprint,
 	       char **ret_ready, pid_t *ret_pid, struct view_error *error);

@@ -63,6 +63,44 @@ int device_parse(const char *text, dev_t *ret)
 	return 0;
 }
 
+/* Parses the number of an option. Returns: 0 or -EINVAL. */
+static int find_number(const char *options, const char *name, uint32_t *ret)
+{
+	size_t length = strlen(name);
+	char digits[16];
+	uint64_t number;
+
+	for (const char *at = options; at; at = strchr(at, ',')) {
+		size_t n;
+
+		at += *at == ',';
+		if (strncmp(at, name, length) != 0)
+			continue;
+		n = strcspn(at + length, ",");
+		if (n >= sizeof(digits))
+			return -EINVAL;
+		memcpy(digits, at + length, n);
+		digits[n] = '\0';
+		if (parse_uint(digits, 10, UINT32_MAX, &number) < 0)
+			return -EINVAL;
+		*ret = (uint32_t)number;
+		return 0;
+	}
+	return -EINVAL;
+}
+
+int mount_entry_owner(const char *super, uid_t *ret_user, gid_t *ret_group)
+{
+	uint32_t user, group;
+
+	if (find_number(super, "user_id=", &user) < 0 ||
+	    find_number(super, "group_id=", &group) < 0)
+		return -EINVAL;
+	*ret_user = user;
+	*ret_group = group;
+	return 0;
+}
+
 /* The id is an int in the kernel, struct mount's mnt_id. */
 int mount_entry_parse(char *line, struct mount_entry *ret)
 {

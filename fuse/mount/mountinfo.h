@@ -28,6 +28,12 @@ struct mount_entry {
 /* Parses *line*, which is changed, without its newline. Returns: 0 or -EINVAL. */
 int mount_entry_parse(char *line, struct mount_entry *ret);
 
+/*
+ * Parses the owner of a FUSE mount from the filesystem's own options: its user_id= and group_id=,
+ * which the kernel wrote. Returns: 0, or -EINVAL: there are none.
+ */
+int mount_entry_owner(const char *super, uid_t *ret_user, gid_t *ret_group);
+
 /* Parses "MAJOR:MINOR". Returns: 0 or -EINVAL. */
 int device_parse(const char *text, dev_t *ret);
 

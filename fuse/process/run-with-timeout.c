@@ -14,29 +14,33 @@
 #include "fuse/process/fds.h"
 #include "layerindex/cleanup.h"
 
-static bool let_go_of_everything(void)
+static bool let_go_of_everything(const int *keep, size_t n)
 {
 	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
 
 	for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
 		if (null < 0 || dup2(null, fd) < 0)
 			return false;
-	fds_close(STDERR_FILENO + 1, NULL, 0);
+	fds_close(STDERR_FILENO + 1, keep, n);
 	return true;
 }
 
-pid_t run_with_timeout_start(int (*run)(void *argument), void *argument)
+pid_t run_apart(int (*run)(void *argument), void *argument, const int *keep, size_t n)
 {
-	pid_t pid;
+	pid_t pid = fork();
 
-	pid = fork();
 	if (pid == 0) {
 		/* A process that waits for the end of a pipe does not wait for this one. */
-		if (!let_go_of_everything())
+		if (!let_go_of_everything(keep, n))
 			_exit(RUN_WITH_TIMEOUT_FAILED);
 		_exit(run(argument));
 	}
 	return pid < 0 ? -errno : pid;
+}
+
+pid_t run_with_timeout_start(int (*run)(void *argument), void *argument)
+{
+	return run_apart(run, argument, NULL, 0);
 }
 
 /* Returns: > 0: the process has ended; 0: it has not; < 0: -errno. */

@@ -5,10 +5,18 @@
  */
 #pragma once
 
+#include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
 
 enum { RUN_WITH_TIMEOUT_FAILED = 255 };
+
+/*
+ * Starts *run*(*argument*) in a child, whose exit status is the result. Of the caller's descriptors
+ * it has the *n* in *keep*, which must be above stderr's, and no other one. Returns: a pid, or
+ * -errno.
+ */
+pid_t run_apart(int (*run)(void *argument), void *argument, const int *keep, size_t n);
 
 /*
  * Starts *run*(*argument*), whose result, below RUN_WITH_TIMEOUT_FAILED, is an exit status. The

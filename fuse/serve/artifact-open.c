@@ -91,6 +91,17 @@ int artifact_ensure_open(struct artifact_opener *opener, struct artifact *artifa
 	return artifact->reading != READ_UNDECIDED ? 0 : artifact_find(opener, artifact);
 }
 
+bool artifacts_pass_through(const struct artifact_opener *opener)
+{
+	const struct view *view = opener->view;
+
+	for (size_t i = 0; i < view->artifact_count; i++)
+		if (view->artifacts[i].reading == READ_CACHED ||
+		    view->artifacts[i].reading == READ_DIRECT)
+			return false;
+	return opener->passthrough;
+}
+
 int artifact_require_passthrough(struct artifact_opener *opener, const char *mountpoint,
 				 struct view_error *error)
 {

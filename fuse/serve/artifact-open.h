@@ -5,16 +5,24 @@
 #include <stdbool.h>
 
 #include "fuse/base/error.h"
+#include "fuse/serve/ready-line.h"
 #include "fuse/view/view.h"
 
 /* A view and the connection it is served on. */
 struct artifact_opener {
 	struct view *view;
-	int connection;	     /* borrowed */
-	bool passthrough;    /* wanted, offered and allowed */
-	const char *why_not; /* static; where it is wanted and not so */
-	bool told;	     /* that some artifact is not passed through */
+	int connection;		  /* borrowed */
+	bool passthrough;	  /* wanted, offered and allowed */
+	const char *why_not;	  /* static; where it is wanted and not so */
+	bool told;		  /* that some artifact is not passed through */
+	struct view_facts *facts; /* for who asks; borrowed; NULL: nothing is told yet */
 };
+
+/*
+ * Whether artifacts are passed through: all of those for which that is decided; as long as it is
+ * for none, whether the kernel agreed to it.
+ */
+bool artifacts_pass_through(const struct artifact_opener *opener);
 
 /*
  * Resolves an artifact for a request and decides, once, how it is read; what cannot

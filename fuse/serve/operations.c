@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "fuse/base/fuse-kernel.h"
+#include "fuse/live/view-answer.h"
 #include "fuse/serve/artifact-open.h"
 #include "fuse/serve/passthrough.h"
 
@@ -319,6 +320,42 @@ bool operation_changes(uint32_t opcode)
 	}
 }
 
+/*
+ * The one request of ours: what the view is (fuse/live/view-answer.h). Valid replies:
+ * fuse_reply_ioctl, fuse_reply_err.
+ */
+static void op_ioctl(fuse_req_t req, fuse_ino_t ino, unsigned command, void *arg,
+		     struct fuse_file_info *fi, unsigned flags, const void *in, size_t in_size,
+		     size_t out_size)
+{
+	struct artifact_opener *opener = the_opener(req);
+	struct view_facts *facts = opener->facts;
+	uid_t user = fuse_req_ctx(req)->uid;
+	cleanup_free char *answer = NULL;
+	size_t length;
+
+	(void)ino, (void)arg, (void)fi, (void)flags, (void)in, (void)in_size;
+	/* The size is a part of the number, and what the asking program was built with. */
+	if (_IOC_TYPE(command) != _IOC_TYPE(VIEW_IOC_TELL) ||
+	    _IOC_NR(command) != _IOC_NR(VIEW_IOC_TELL) || !facts) {
+		fuse_reply_err(req, ENOTTY);
+		return;
+	}
+	if (user != 0 && user != facts->owner) {
+		fuse_reply_err(req, EACCES);
+		return;
+	}
+	facts->passthrough = artifacts_pass_through(opener);
+	answer = report_answer(facts);
+	if (!answer) {
+		fuse_reply_err(req, ENOMEM);
+		return;
+	}
+	length = strlen(answer);
+	length = length < out_size ? length : out_size;
+	fuse_reply_ioctl(req, (int)length, answer, length);
+}
+
 const struct fuse_lowlevel_ops view_operations = {
 	.init = op_init,
 	.lookup = op_lookup,
@@ -329,4 +366,5 @@ const struct fuse_lowlevel_ops view_operations = {
 	.readdir = op_readdir,
 	.readdirplus = op_readdirplus,
 	.statfs = op_statfs,
+	.ioctl = op_ioctl,
 };

@@ -13,52 +13,146 @@
 #include "fuse/base/clock.h"
 #include "fuse/base/json-writer.h"
 #include "fuse/base/text.h"
+#include "fuse/live/view-answer.h"
+#include "fuse/process/sandbox.h"
 
-static void write_artifact(struct json_writer *writer, const struct artifact *artifact)
+enum {
+	/*
+	 * Bytes of a name as it is shown. The origin, which is for people, may be longer than any
+	 * path: behind many links it is cut in the ready line, too.
+	 */
+	ORIGIN_SHOWN = 4096,
+	NAME_SHOWN = 400, /* in an answer that would be too long otherwise */
+};
+
+/* A line in the making. */
+struct line {
+	struct json_writer writer;
+	size_t name_max; /* bytes of a name as it is shown */
+	bool cut;	 /* some name was longer */
+};
+
+#define LINE_INIT ((struct line){.name_max = SIZE_MAX})
+
+static void line_done(struct line *line)
 {
-	json_writer_print(writer, "{\"role\":\"%s\",\"path\":", roles_name(artifact->roles));
-	json_writer_string(writer, artifact->path);
-	json_writer_print(writer, ",\"layer\":%zu,\"origin\":", artifact->layer);
-	json_writer_string(writer, artifact->origin);
-	json_writer_print(writer, ",\"size\":%jd}", (intmax_t)artifact->st.st_size);
+	json_writer_done(&line->writer);
+}
+DEFINE_CLEANUP(struct line, line_done)
+
+static void write_name(struct line *line, const char *name, size_t max)
+{
+	line->cut |=
+		!json_writer_name(&line->writer, name, max < line->name_max ? max : line->name_max);
 }
 
-/* Those that are ready, once all have been looked for. */
-static void write_artifacts(struct json_writer *writer, const struct view *view)
+static void write_artifact(struct line *line, const struct artifact *artifact)
+{
+	json_writer_print(&line->writer, "{\"role\":\"%s\",\"path\":", roles_name(artifact->roles));
+	write_name(line, artifact->path, SIZE_MAX);
+	json_writer_print(&line->writer, ",\"layer\":%zu,\"origin\":", artifact->layer);
+	write_name(line, artifact->origin, ORIGIN_SHOWN);
+	json_writer_print(&line->writer, ",\"size\":%jd}", (intmax_t)artifact->st.st_size);
+}
+
+/* Those that are ready. */
+static void write_artifacts(struct line *line, const struct view *view)
 {
 	const char *comma = "";
 
-	if (!view_all_resolved(view))
-		return;
-	json_writer_print(writer, ",\"artifacts\":[");
+	json_writer_print(&line->writer, ",\"artifacts\":[");
 	for (size_t i = 0; i < view->artifact_count; i++) {
 		if (view->artifacts[i].state != ARTIFACT_READY)
 			continue;
-		json_writer_print(writer, "%s", comma);
-		write_artifact(writer, &view->artifacts[i]);
+		json_writer_print(&line->writer, "%s", comma);
+		write_artifact(line, &view->artifacts[i]);
 		comma = ",";
 	}
-	json_writer_print(writer, "]");
+	json_writer_print(&line->writer, "]");
 }
 
-char *report_ready_line(const struct view *view, const char *id, const char *mountpoint,
-			bool passthrough, uint64_t elapsed_us)
+/* Those that are not there; of a view that has all there is no such key. */
+static void write_missing(struct line *line, const struct view *view)
 {
-	cleanup_with(json_writer_done) struct json_writer writer = {};
+	const char *before = ",\"missing\":[";
 
-	json_writer_print(&writer, "{\"ready\":true,");
-	if (id) {
-		json_writer_print(&writer, "\"id\":");
-		json_writer_string(&writer, id);
-		json_writer_print(&writer, ",");
+	for (size_t i = 0; i < view->artifact_count; i++) {
+		if (!artifact_is_missing(&view->artifacts[i]))
+			continue;
+		json_writer_print(&line->writer, "%s", before);
+		write_name(line, view->artifacts[i].path, SIZE_MAX);
+		before = ",";
 	}
-	json_writer_print(&writer, "\"mountpoint\":");
-	json_writer_string(&writer, mountpoint);
-	json_writer_print(&writer, ",\"passthrough\":%s,\"elapsed_us\":%" PRIu64,
-			  passthrough ? "true" : "false", elapsed_us);
-	write_artifacts(&writer, view);
-	json_writer_print(&writer, "}");
-	return json_writer_take(&writer);
+	if (strcmp(before, ",") == 0)
+		json_writer_print(&line->writer, "]");
+}
+
+/* All of the ready line but the brace that closes it. */
+static void write_ready(struct line *line, const struct view_facts *facts)
+{
+	json_writer_print(&line->writer, "{\"ready\":true,");
+	if (facts->id) {
+		json_writer_print(&line->writer, "\"id\":");
+		/* Short, and what a view is looked for by. */
+		json_writer_string(&line->writer, facts->id);
+		json_writer_print(&line->writer, ",");
+	}
+	json_writer_print(&line->writer, "\"mountpoint\":");
+	write_name(line, facts->mountpoint, SIZE_MAX);
+	json_writer_print(&line->writer,
+			  ",\"passthrough\":%s,\"elapsed_us\":%" PRIu64
+			  ",\"image\":{\"layers\":%zu},\"connection\":%u",
+			  facts->passthrough ? "true" : "false", facts->elapsed_us, facts->layers,
+			  facts->connection);
+	if (view_all_resolved(facts->view)) {
+		write_artifacts(line, facts->view);
+		write_missing(line, facts->view);
+	}
+}
+
+char *report_ready_line(const struct view_facts *facts)
+{
+	cleanup_with(line_done) struct line line = LINE_INIT;
+
+	write_ready(&line, facts);
+	json_writer_print(&line.writer, "}");
+	return json_writer_take(&line.writer);
+}
+
+/* The names of the measures in force. */
+static void write_sandbox(struct json_writer *writer, unsigned measures)
+{
+	const char *before = ",\"sandbox\":[";
+
+	for (int i = 0; i < SANDBOX_COUNT; i++) {
+		if (!(measures & 1U << i))
+			continue;
+		json_writer_print(writer, "%s\"%s\"", before, sandbox_names[i]);
+		before = ",";
+	}
+	if (measures)
+		json_writer_print(writer, "]");
+}
+
+static char *make_answer(const struct view_facts *facts, size_t name_max)
+{
+	cleanup_with(line_done) struct line line = {.name_max = name_max};
+
+	write_ready(&line, facts);
+	write_sandbox(&line.writer, facts->sandboxed);
+	json_writer_print(&line.writer, ",\"version\":\"%s\",\"pid\":%d,\"fingerprint\":\"%s\"%s}",
+			  facts->version, facts->pid, facts->fingerprint,
+			  line.cut ? ",\"cut\":true" : "");
+	return json_writer_take(&line.writer);
+}
+
+char *report_answer(const struct view_facts *facts)
+{
+	cleanup_free char *whole = make_answer(facts, SIZE_MAX);
+
+	if (!whole || strlen(whole) < VIEW_ANSWER_MAX)
+		return TAKE_PTR(whole);
+	return make_answer(facts, NAME_SHOWN);
 }
 
 void report_failure_line(char line[static FAILURE_LINE_SIZE], const struct view_error *error)

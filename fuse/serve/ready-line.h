@@ -6,14 +6,37 @@
 #include <stdint.h>
 
 #include "fuse/base/error.h"
+#include "fuse/view/fingerprint.h"
 #include "fuse/view/view.h"
 
+/* What is told of a view that is served. All strings are borrowed. */
+struct view_facts {
+	const struct view *view;
+	const char *id; /* NULL: none */
+	const char *mountpoint;
+	bool passthrough;
+	uint64_t elapsed_us;
+	size_t layers;
+	unsigned connection; /* its directory in fusectl */
+	/* Not in the ready line: */
+	const char *version;
+	pid_t pid;
+	uid_t owner;	    /* of the mount; may ask, as root may */
+	unsigned sandboxed; /* the measures in force (sandbox.h); 0: not yet */
+	char fingerprint[FINGERPRINT_SIZE];
+};
+
 /*
- * The ready line of a view, without a newline; with its artifacts if all have been looked for.
- * Returns: an owned string, or NULL without memory.
+ * The ready line of a view, without a newline; with what it holds, and what is missing, once all
+ * artifacts have been looked for. Returns: an owned string, or NULL without memory.
  */
-char *report_ready_line(const struct view *view, const char *id, const char *mountpoint,
-			bool passthrough, uint64_t elapsed_us);
+char *report_ready_line(const struct view_facts *facts);
+
+/*
+ * What the view answers (fuse/live/view-answer.h): the ready line and what is not in it, shorter
+ * than VIEW_ANSWER_MAX. Returns: as report_ready_line().
+ */
+char *report_answer(const struct view_facts *facts);
 
 enum { FAILURE_LINE_SIZE = 2 * MESSAGE_SIZE + 128 };
 

@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include "fuse/base/clock.h"
@@ -39,8 +40,8 @@ struct startup {
 	int claim;		 /* view_claim(); owned, -EBADF: none */
 	struct session *session; /* NULL: a live view is there that is what was asked for */
 	struct proctitle title;
-	uint64_t elapsed_us; /* until it could be used */
-	char *ready;	     /* of that live view; owned */
+	struct view_facts facts; /* what the view says of itself */
+	char *ready;		 /* of that live view; owned */
 };
 
 static void startup_done(struct startup *startup)
@@ -83,11 +84,11 @@ static int mount_or_reuse(struct startup *startup, struct view_error *error)
 	int r;
 
 	startup->title.layers = li_stack_size(startup->view.image.stack);
-	startup->title.fingerprint = view_fingerprint(&startup->view, options);
+	view_fingerprint(&startup->view, options, startup->facts.fingerprint);
 	r = view_claim(startup->mountpoint, &startup->claim, &live, error);
 	if (r > 0)
-		return reuse_find(startup->mountpoint, live, options->id,
-				  startup->title.fingerprint, &startup->ready,
+		return reuse_find(startup->mountpoint, startup->claim, options,
+				  startup->facts.fingerprint, &startup->ready,
 				  &startup->call->progress->served_by, error);
 	return r < 0 ? r : mount_view(startup, error);
 }
@@ -159,12 +160,22 @@ static int start_view(struct startup *startup, struct view_error *error)
 	return mount_or_reuse(startup, error);
 }
 
-/* The ready line, of what is known by now; owned, or NULL without memory. */
-static char *ready_line(const struct startup *startup)
+/* Fills in what the view says of itself from now on. */
+static void collect_facts(struct startup *startup)
 {
-	return report_ready_line(&startup->view, startup->call->view.options->id,
-				 startup->mountpoint, session_has_passthrough(startup->session),
-				 startup->elapsed_us);
+	const struct view_call *call = &startup->call->view;
+	struct view_facts *facts = &startup->facts;
+
+	facts->view = &startup->view;
+	facts->id = call->options->id;
+	facts->mountpoint = startup->mountpoint;
+	facts->elapsed_us = now_us() - call->start_us;
+	facts->layers = startup->title.layers;
+	facts->connection = minor(startup->title.device);
+	facts->version = VIEWFS_VERSION;
+	facts->pid = getpid();
+	facts->owner = getuid();
+	session_tell(startup->session, facts);
 }
 
 /*
@@ -177,8 +188,8 @@ static int publish(struct startup *startup, char **ret_ready, struct view_error 
 
 	if (r < 0)
 		return mountpoint_fail(startup->mountpoint, r, error);
-	startup->elapsed_us = now_us() - startup->call->view.start_us;
-	*ret_ready = ready_line(startup);
+	collect_facts(startup);
+	*ret_ready = report_ready_line(&startup->facts);
 	if (!*ret_ready)
 		return view_fail(error, MSG_NO_MEMORY);
 	proctitle_set(*ret_ready, &startup->title);
@@ -215,9 +226,12 @@ static int announce_found(const struct startup *startup, const struct view_error
 }
 
 /* Now that it is known what the view holds, and how that is read. */
-static void update_title(const struct startup *startup)
+static void update_title(struct startup *startup)
 {
-	cleanup_free char *ready = ready_line(startup);
+	cleanup_free char *ready = NULL;
+
+	session_tell(startup->session, &startup->facts);
+	ready = report_ready_line(&startup->facts);
 
 	if (ready)
 		proctitle_set(ready, &startup->title);
@@ -251,6 +265,7 @@ static int serve(struct startup *startup)
 	sandboxed = session_sandbox(startup->session);
 	if (sandboxed != SANDBOX_ALL && insist)
 		return -EPERM;
+	startup->facts.sandboxed = sandboxed;
 	proctitle_sandboxed(sandboxed);
 	return session_serve(startup->session);
 }

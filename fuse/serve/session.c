@@ -241,15 +241,10 @@ int session_start(struct view *view, const struct options *options, int fd, cons
 	return 0;
 }
 
-bool session_has_passthrough(const struct session *session)
+void session_tell(struct session *session, struct view_facts *facts)
 {
-	const struct view *view = session->opener.view;
-
-	for (size_t i = 0; i < view->artifact_count; i++)
-		if (view->artifacts[i].reading == READ_CACHED ||
-		    view->artifacts[i].reading == READ_DIRECT)
-			return false;
-	return session->opener.passthrough;
+	facts->passthrough = artifacts_pass_through(&session->opener);
+	session->opener.facts = facts;
 }
 
 /* Returns: > 0: a request was answered; 0: the mount is gone; < 0: -errno. */

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "fuse/base/error.h"
+#include "fuse/serve/ready-line.h"
 #include "fuse/view/view.h"
 
 struct session;
@@ -17,10 +18,10 @@ int session_start(struct view *view, const struct options *options, int fd, cons
 		  struct session **ret, struct view_error *error);
 
 /*
- * Whether artifacts are passed through: all of those for which that is decided; as long as it is
- * for none, whether the kernel agreed to it.
+ * Fills in how the view's files are read, and has the session answer from *facts* what the view is;
+ * they are borrowed, and may change later.
  */
-bool session_has_passthrough(const struct session *session);
+void session_tell(struct session *session, struct view_facts *facts);
 
 /*
  * Serves while there is still something to do beside it: artifacts are resolved when nothing

@@ -2,15 +2,15 @@
 /* Whether two calls ask for the same view. */
 #pragma once
 
-#include <stdint.h>
-
 #include "fuse/view/view.h"
 
+enum { FINGERPRINT_SIZE = 65 }; /* the digits of a SHA-256, and a NUL */
+
 /*
- * A number for what a view shows and how: its layers, in their order and as the directories that
- * they are, its artifacts' paths, their owners and permission bits, and whether the kernel is to
- * read them. Equal for calls that ask for the same, on one machine until it is booted again. It
- * tells different calls apart, but not from one that was made to look the same. The layers must
- * not have been released.
+ * Writes the SHA-256 of all that a view shows: its id; its layers, in their order and as the
+ * directories that they are (struct li_root); the artifacts' paths and roles; their owners and
+ * permission bits; and how overlay marks and urunc.json are read. Equal for calls that ask for the
+ * same; the layers must not have been released.
  */
-uint64_t view_fingerprint(const struct view *view, const struct options *options);
+void view_fingerprint(const struct view *view, const struct options *options,
+		      char ret[static FINGERPRINT_SIZE]);

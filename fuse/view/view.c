@@ -315,6 +315,12 @@ int view_resolve(struct view *view, struct view_error *error)
 	return 0;
 }
 
+bool artifact_is_missing(const struct artifact *artifact)
+{
+	return artifact->roles != ROLE_CONFIG &&
+	       (artifact->state == ARTIFACT_MISSING || artifact->state == ARTIFACT_LOST);
+}
+
 bool view_all_resolved(const struct view *view)
 {
 	for (size_t i = 0; i < view->artifact_count; i++)

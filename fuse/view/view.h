@@ -115,6 +115,12 @@ int view_resolve(struct view *view, struct view_error *error);
 /* The same for a lazy view: one that is missing is reported; that a layer fails is an error. */
 int view_resolve_early(struct view *view, struct view_error *error);
 
+/*
+ * Whether a view lacks an artifact that its image names: it was looked for, and cannot be shown. A
+ * urunc.json that nothing was read from is none.
+ */
+bool artifact_is_missing(const struct artifact *artifact);
+
 /* Whether no artifact is left to be looked for. */
 bool view_all_resolved(const struct view *view);
 

@@ -38,7 +38,10 @@ MOUNTS = json.dumps(
 )
 
 # What one run, or one kernel, prints otherwise than another; all numbers in some tables.
-VARYING = [(r'("elapsed_us":)\d+', r"\g<1>0"), (r'("passthrough":)\w+', r"\g<1>true")]
+VARYING = [
+    (r'("(elapsed_us|connection)":)\d+', r"\g<1>0"),
+    (r'("passthrough":)\w+', r"\g<1>true"),
+]
 VARYING_TABLES = ("viewfsctl list", "viewfsctl index list")
 
 # What the machine is like; the example shows what the lines look like.

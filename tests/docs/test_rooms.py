@@ -23,6 +23,8 @@ LAYERINDEX = {
     "public": {"public"},
 }
 PUBLIC = {"layerindex/layerindex.h", "layerindex/cleanup.h"}
+# What fuse/ may include of layerindex/.
+FOR_FUSE = {*PUBLIC, "layerindex/hash/sha256.h"}
 PROGRAMS = {"urunc-viewfs.c", "viewfsctl.c", "mount-helper.c"}
 RANK = {room: rank for rank, rooms in enumerate(FUSE) for room in rooms}
 
@@ -43,7 +45,7 @@ def allowed(source, target):
     if top == "layerindex":
         return its_top == top and (above == below or below in LAYERINDEX[above])
     if its_top == "layerindex":
-        return target in PUBLIC
+        return target in FOR_FUSE
     return above == below or RANK[above] < RANK[below]
 
 

@@ -530,7 +530,10 @@ def test_the_ready_line_of_a_lazy_view_has_no_artifacts(place: Path) -> None:
         line = dict(view.ready)
         assert line.pop("elapsed_us") > 0
         assert isinstance(line.pop("passthrough"), bool)
-        assert line == {"ready": True, "id": "web-1", "mountpoint": str(view.root)}
+        assert f"0:{line.pop('connection')}" == view.mount.device
+        assert line == {
+            "ready": True, "id": "web-1", "mountpoint": str(view.root), "image": {"layers": 3},
+        }  # fmt: skip
 
 
 def test_the_ready_line_of_a_resolved_view_lists_artifacts(place: Path) -> None:

@@ -129,6 +129,11 @@ def in_root(
     return _in_child(enter, function)
 
 
+def in_child(function: Callable[[], Result]) -> Result:
+    """Call FUNCTION in a child, which may give up what it likes, and return its result."""
+    return _in_child(lambda: None, function)
+
+
 def _in_child(enter: Callable[[], None], function: Callable[[], Result]) -> Result:
     """Call one after the other in a child, because a process cannot come back out; the result of
     FUNCTION travels as a pickle."""

@@ -52,7 +52,10 @@ static inline int make_view(struct view *view, const char *list, const char *bin
 	make_dir("B");
 	assert_non_null(copy);
 	same_int(list, options_parse(&options, copy, error), 0);
-	same_int("stack", li_stack_open(layers, 2, 0, NULL, &image.stack, &bad), 0);
+	same_int("stack",
+		 li_stack_open(layers, 2, options.overlay.userxattr ? LI_STACK_USERXATTR : 0, NULL,
+			       &image.stack, &bad),
+		 0);
 	source.uids = TAKE(options.overlay.uids, ((struct idmap){}));
 	source.gids = TAKE(options.overlay.gids, ((struct idmap){}));
 	return view_init(view, &options, &source, &image, &boot, error);

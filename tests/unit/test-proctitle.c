@@ -4,10 +4,7 @@
 #include "fuse/base/json.h"
 #include "tests/unit/fixture.h"
 
-#define FACTS                                                                               \
-	"\"view\":{\"device\":\"0:57\",\"layers\":20,\"fingerprint\":\"00ab00000000cdef\"," \
-	"\"sandboxed\":"                                                                    \
-	"\"5f\"}"
+#define FACTS "\"view\":{\"device\":\"0:57\",\"layers\":20,\"sandboxed\":\"5f\"}"
 
 static void test_a_title_gives_the_facts_of_the_view(void **state)
 {
@@ -20,7 +17,6 @@ static void test_a_title_gives_the_facts_of_the_view(void **state)
 	assert_int_equal(proctitle_parse(text, sizeof(text), &title, &ready), 0);
 	assert_int_equal(title.device, makedev(0, 57));
 	assert_int_equal(title.layers, 20);
-	assert_true(title.fingerprint == UINT64_C(0x00ab00000000cdef));
 	/* What is left is the ready line. */
 	line = json_line(ready);
 	assert_string_equal(line, "{\"ready\":true,\"id\":\"web-1\"}");
@@ -41,21 +37,13 @@ static void test_other_command_lines_are_no_titles(void **state)
 		PROCTITLE_PREFIX "{" FACTS,
 		"x" PROCTITLE_PREFIX "{" FACTS "}",
 		PROCTITLE_PREFIX "{" FACTS "} x",
-		PROCTITLE_PREFIX "{\"view\":{\"device\":\"0\",\"layers\":1,\"fingerprint\":"
-				 "\"0123456789abcdef\",\"sandboxed\":\"00\"}}",
-		PROCTITLE_PREFIX "{\"view\":{\"device\":7,\"layers\":1,\"fingerprint\":"
-				 "\"0123456789abcdef\"}}",
-		PROCTITLE_PREFIX "{\"view\":{\"device\":\"0:1\",\"layers\":\"1\",\"fingerprint\":"
-				 "\"0123456789abcdef\"}}",
-		PROCTITLE_PREFIX "{\"view\":{\"device\":\"0:1\",\"layers\":1,\"fingerprint\":"
-				 "\"0123456789abcdeX\"}}",
-		PROCTITLE_PREFIX "{\"view\":{\"device\":\"0:1\",\"layers\":1,\"fingerprint\":"
-				 "\"0123456789abcdef0\"}}",
+		PROCTITLE_PREFIX "{\"view\":{\"device\":\"0\",\"layers\":1,\"sandboxed\":\"00\"}}",
+		PROCTITLE_PREFIX "{\"view\":{\"device\":7,\"layers\":1,\"sandboxed\":\"00\"}}",
+		PROCTITLE_PREFIX
+		"{\"view\":{\"device\":\"0:1\",\"layers\":\"1\",\"sandboxed\":\"00\"}}",
 		PROCTITLE_PREFIX "{\"view\":{\"device\":\"0:1\",\"layers\":1}}",
-		PROCTITLE_PREFIX "{\"view\":{\"device\":\"0:1\",\"layers\":1,\"fingerprint\":"
-				 "\"0123456789abcdef\"}}",
-		PROCTITLE_PREFIX "{\"view\":{\"device\":\"0:1\",\"layers\":1,\"fingerprint\":"
-				 "\"0123456789abcdef\",\"sandboxed\":\"7f0\"}}",
+		PROCTITLE_PREFIX
+		"{\"view\":{\"device\":\"0:1\",\"layers\":1,\"sandboxed\":\"7f0\"}}",
 	};
 
 	(void)state;
@@ -95,8 +83,7 @@ static size_t read_small(const char *path, char *text, size_t size)
 
 static void set(const char *id)
 {
-	const struct proctitle title = {
-		.device = makedev(1, 2), .layers = 3, .fingerprint = UINT64_C(0xfedcba9876543210)};
+	const struct proctitle title = {.device = makedev(1, 2), .layers = 3};
 	cleanup_free char *ready = NULL;
 
 	assert_true(asprintf(&ready, "{\"id\":\"%s\"}", id) > 0);
@@ -131,7 +118,6 @@ static void test_a_title_may_be_replaced_by_one_of_any_length(void **state)
 		assert_string_equal(json_string(ready, "id"), ids[i]);
 		assert_int_equal(title.device, makedev(1, 2));
 		assert_int_equal(title.layers, 3);
-		assert_true(title.fingerprint == UINT64_C(0xfedcba9876543210));
 		assert_int_equal(title.sandboxed, sandboxed[i]);
 	}
 	read_small("/proc/self/comm", name, sizeof(name));

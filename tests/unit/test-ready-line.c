@@ -1,10 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "fuse/serve/ready-line.h"
 
+#include <limits.h>
+
 #include "fuse/base/clock.h"
 #include "fuse/base/json.h"
 #include "fuse/base/messages.h"
 #include "fuse/base/text.h"
+#include "fuse/live/view-answer.h"
+#include "fuse/process/sandbox.h"
 #include "tests/unit/fixture-view.h"
 
 static struct json_object *parsed(const char *line)
@@ -38,7 +42,16 @@ static void test_a_ready_line_lists_the_ready_artifacts(void **state)
 			       .st.st_size = (off_t)5 << 32},
 			      {.path = (char *)"/x", .state = ARTIFACT_MISSING}},
 	};
-	cleanup_free char *line = report_ready_line(&view, "web-1", "/run/v\x1b", true, 812);
+	const struct view_facts facts = {
+		.view = &view,
+		.id = "web-1",
+		.mountpoint = "/run/v\x1b",
+		.passthrough = true,
+		.elapsed_us = 812,
+		.layers = 20,
+		.connection = 39,
+	};
+	cleanup_free char *line = report_ready_line(&facts);
 	cleanup_with(json_done) struct json_object *object = parsed(line);
 	struct json_object *artifacts = member(object, "artifacts");
 	struct json_object *artifact;
@@ -63,12 +76,112 @@ static void test_a_ready_line_lists_the_ready_artifacts(void **state)
 static void test_a_lazy_ready_line_has_no_artifacts(void **state)
 {
 	struct view view = {.artifact_count = 1, .artifacts = {{.path = (char *)"/urunc.json"}}};
-	cleanup_free char *line = report_ready_line(&view, NULL, "/run/v", false, 1);
+	const struct view_facts facts = {.view = &view,
+					 .mountpoint = "/run/v",
+					 .elapsed_us = 1,
+					 .layers = 2,
+					 .connection = 3};
+	cleanup_free char *line = report_ready_line(&facts);
 
 	(void)state;
 	assert_non_null(line);
 	assert_string_equal(line, "{\"ready\":true,\"mountpoint\":\"/run/v\","
-				  "\"passthrough\":false,\"elapsed_us\":1}");
+				  "\"passthrough\":false,\"elapsed_us\":1,"
+				  "\"image\":{\"layers\":2},\"connection\":3}");
+}
+
+/* A name of *n* bytes that take the most room. */
+static char *long_name(size_t n)
+{
+	char *name = malloc(n + 1);
+
+	assert_non_null(name);
+	memset(name, '\n', n);
+	name[0] = '/';
+	name[n] = '\0';
+	return name;
+}
+
+/* However long the image's names are, the answer is whole JSON of a bounded size. */
+static void test_an_answer_with_long_names_is_cut_and_says_so(void **state)
+{
+	static const size_t lengths[] = {2, 100, 400, 1000, 4095, 100000};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(lengths); i++) {
+		cleanup_free char *name = long_name(lengths[i]);
+		cleanup_free char *id = long_name(lengths[i] < 255 ? lengths[i] : 255);
+		struct view view = {.artifact_count = 3};
+		struct view_facts facts = {
+			.view = &view,
+			.id = id,
+			.mountpoint = name,
+			.passthrough = true,
+			.elapsed_us = UINT64_MAX,
+			.layers = 4096,
+			.connection = UINT32_MAX,
+			.version = "0.1.0",
+			.pid = INT_MAX,
+			.sandboxed = SANDBOX_ALL,
+		};
+		cleanup_with(view_answer_done) struct view_answer answer = {};
+		cleanup_free char *text = NULL, *line = NULL;
+		struct json_object *array;
+
+		memset(facts.fingerprint, 'f', sizeof(facts.fingerprint) - 1);
+		for (size_t j = 0; j < 3; j++)
+			view.artifacts[j] = (struct artifact){.path = name,
+							      .origin = name,
+							      .roles = ROLE_BINARY | ROLE_INITRD,
+							      .layer = 4095,
+							      .st.st_size = INT64_MAX,
+							      .state = ARTIFACT_READY};
+		view.artifacts[2].state = ARTIFACT_MISSING;
+		text = report_answer(&facts);
+		assert_non_null(text);
+		assert_true(strlen(text) < VIEW_ANSWER_MAX);
+		same_int(text, view_answer_parse(text, strlen(text), &answer), 0);
+		assert_true(answer.cut == (lengths[i] > 255));
+		assert_int_equal(answer.sandboxed, SANDBOX_ALL);
+		assert_int_equal(answer.pid, INT_MAX);
+		assert_string_equal(answer.version, "0.1.0");
+		assert_string_equal(answer.fingerprint, facts.fingerprint);
+		/* What a view is looked for by is never cut. */
+		assert_int_equal(strlen(json_string(answer.ready, "id")), 4 * strlen(id) - 3);
+		array = member(answer.ready, "artifacts");
+		assert_int_equal(json_object_array_length(array), 2);
+		array = member(answer.ready, "missing");
+		assert_int_equal(json_object_array_length(array), 1);
+		/* The ready line itself is not cut, but for origins, and fits into a report. */
+		line = report_ready_line(&facts);
+		assert_non_null(line);
+		assert_true(lengths[i] > 4095 || strlen(line) < sizeof(((struct report *)0)->text));
+		if (!answer.cut) {
+			cleanup_free char *again = json_line(answer.ready);
+
+			assert_string_equal(again, line);
+		}
+	}
+}
+
+/* A path is never longer than PATH_MAX; what many links lead to is, and is not told whole. */
+static void test_a_ready_line_holds_a_part_of_an_endless_origin(void **state)
+{
+	cleanup_free char *path = long_name(4095);
+	cleanup_free char *origin = long_name(200000);
+	struct view view = {.artifact_count = 3};
+	struct view_facts facts = {.view = &view, .mountpoint = path};
+	cleanup_free char *line = NULL;
+
+	(void)state;
+	for (size_t i = 0; i < 3; i++)
+		view.artifacts[i] = (struct artifact){.path = path,
+						      .origin = origin,
+						      .roles = ROLE_BINARY,
+						      .state = ARTIFACT_READY};
+	line = report_ready_line(&facts);
+	assert_non_null(line);
+	assert_true(strlen(line) < sizeof(((struct report *)0)->text));
 }
 
 static void test_a_failure_line_holds_any_path(void **state)
@@ -221,6 +334,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_a_ready_line_lists_the_ready_artifacts),
+		cmocka_unit_test(test_an_answer_with_long_names_is_cut_and_says_so),
+		cmocka_unit_test(test_a_ready_line_holds_a_part_of_an_endless_origin),
 		cmocka_unit_test(test_a_lazy_ready_line_has_no_artifacts),
 		cmocka_unit_test(test_a_failure_line_holds_any_path),
 		cmocka_unit_test(test_the_longest_failure_line_fits),

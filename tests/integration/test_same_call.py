@@ -1,0 +1,127 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The same call again: it finds the view that shows the same, and no other one."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+from pathlib import Path
+
+import pytest
+from support import filesystems, image, machine, namespace
+from support.answer import settled
+from support.image import KERNEL_PATH, lowerdir
+from support.seccomp_deny import deny
+from support.stack import File, Stack, build_layer
+from support.view import View, call
+from support.waiting import wait_until
+
+
+@pytest.fixture
+def option(place: Path) -> bytes:
+    """lowerdir= of the usual image."""
+    return lowerdir(image.usual().build(place / "layers"))
+
+
+def test_options_that_show_nothing_do_not_matter(place: Path, option: bytes) -> None:
+    with View(place / "view", "-o", option) as view:
+        others = b",passthrough=off,timeout=7,cache=none,noatime"
+        assert call("-o", option + others, "none", view.root).status == 0
+
+
+def test_a_resolved_view_is_told_again_as_it_was_told(place: Path, option: bytes) -> None:
+    """The very line."""
+    at = place / "view"
+    at.mkdir()
+    first = call("--id=a\\", "-o", option + b",resolve=ready", "none", at)
+    for _ in range(3):
+        assert call("--id=a\\", "-o", option, "none", at).ready_text == first.ready_text
+    namespace.unmount(str(at), 0)
+    wait_until(lambda: not machine.processes(), "the daemon to end")
+    machine.bury()
+
+
+@pytest.mark.parametrize("first, second", [("a\x1b", "a\\033"), ("a\\033", "a\x1b"), ("\x9b", "\\302\\233")])
+def test_ids_are_compared_as_they_are(place: Path, option: bytes, first: str, second: str) -> None:
+    """Not as they are shown."""
+    with View(place / "view", f"--id={first}", "-o", option) as view:
+        finished = call(f"--id={second}", "-o", option, "none", view.root)
+        assert (finished.status, finished.code) == (32, "EMOUNT")
+        assert call(f"--id={first}", "-o", option, "none", view.root).status == 0
+
+
+def test_a_stopped_view_is_no_success(place: Path, option: bytes) -> None:
+    """It does not answer, and the call says so in time."""
+    with View(place / "view", "-o", option) as view:
+        view.daemon.signal(signal.SIGSTOP)
+        try:
+            finished = call("-o", option, "none", view.root)
+            assert (finished.status, finished.code) == (32, "EMOUNT")
+            assert "does not answer" in finished.stderr
+        finally:
+            view.daemon.signal(signal.SIGCONT)
+        assert call("-o", option, "none", view.root).status == 0
+
+
+def test_what_a_view_lacks_is_not_promised(place: Path) -> None:
+    """A lazy view is what was asked for, and one that promises its initrd is not."""
+    layer = {b"urunc.json": image.urunc_json(initrd="/none"), KERNEL_PATH.encode(): File(b"kernel")}
+    option = lowerdir(Stack([layer]).build(place / "layers"))
+    with View(place / "view", "-o", option) as view:
+        settled(view)
+        assert call("-o", option, "none", view.root).status == 0
+        for promise in (b"resolve=ready", b"passthrough=on", b"sandbox=require"):
+            finished = call("-o", option + b"," + promise, "none", view.root)
+            assert finished.code in ("EMOUNT", "ENOARTIFACT")
+
+
+def test_a_promise_of_passthrough_is_held_against_the_view(place: Path, option: bytes) -> None:
+    with View(place / "view", "-o", option + b",passthrough=off") as view:
+        finished = call("-o", option + b",passthrough=on", "none", view.root)
+        assert (finished.status, finished.code) == (32, "EMOUNT")
+
+
+def test_a_promise_of_a_sandbox_is_held_against_the_view(place: Path, option: bytes) -> None:
+    """A view that could not have all of it stands there, and now all could be had."""
+    with View(place / "view", "-o", option, wrapper=deny("landlock_create_ruleset", "ENOSYS")) as view:
+        settled(view)
+        assert call("-o", option, "none", view.root).status == 0
+        finished = call("-o", option + b",sandbox=require", "none", view.root)
+        assert (finished.status, finished.code) == (32, "EMOUNT")
+    with View(place / "view", "-o", option) as view:
+        assert call("-o", option + b",sandbox=require", "none", view.root).status == 0
+
+
+def test_a_snapshot_that_was_made_again_is_another_layer(place: Path) -> None:
+    """The filesystem gives its directory the number of the one that was deleted, of which the
+    view holds no file open."""
+    base = {b"urunc.json": image.urunc_json(), KERNEL_PATH.encode(): File(b"old")}
+    update = {KERNEL_PATH.encode(): File(b"new")}
+    with filesystems.filesystem("ext4", place, base, "disk") as bottom:
+        # Not the root: there the filesystem spreads directories over the disk.
+        snapshots = bottom.parent / "snapshots"
+        snapshots.mkdir()
+
+        def option(name: str) -> bytes:
+            return lowerdir([os.fsencode(snapshots / name), os.fsencode(bottom)])
+
+        build_layer({b"etc/hostname": File(b"a")}, os.fsencode(snapshots / "2"))
+        number = (snapshots / "2").stat().st_ino
+        with View(place / "view", "--id=web-1", "-o", option("2")) as view:
+            view.wait_sandboxed()
+            shutil.rmtree(snapshots / "2")
+            tries = 0
+            while not (snapshots / "3").exists():
+                (snapshots / f"try-{tries}").mkdir()
+                if (snapshots / f"try-{tries}").stat().st_ino == number:
+                    os.rename(snapshots / f"try-{tries}", snapshots / "3")
+                tries += 1
+                assert tries < 1000, "the number was not given again"
+            build_layer(update, os.fsencode(snapshots / "new"))
+            for entry in (snapshots / "new").iterdir():
+                os.rename(entry, snapshots / "3" / entry.name)
+            assert (snapshots / "3").stat().st_ino == number
+            finished = call("--id=web-1", "-o", option("3"), "none", view.root)
+            assert (finished.status, finished.code) == (32, "EMOUNT")
+            assert (view.root / KERNEL_PATH).read_bytes() == b"old"
