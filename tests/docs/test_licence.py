@@ -11,8 +11,8 @@ import pytest
 from support import skipping
 from support.build import SOURCE
 
-# In two parts, or `reuse lint` reads the quotation mark as part of the licence.
-TAG = "SPDX-License-Identifier:" + " Apache-2.0"
+# Joined here, or `reuse lint` reads the quotation mark as part of the licence.
+TAG = ": ".join(["SPDX-License-Identifier", "Apache-2.0"])
 # The tag stands above the code: below `#!`, `#compdef` and a manual page's title at most.
 LINES = 3
 
