@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 from support import debian
 from support.examples import in_document
-from support.installation import FILES, USE, install, without_directories
+from support.export import export
+from support.installation import FILES, USE, install, readme_package, without_directories
 from support.system import System
 
 def test_meson_installs_exactly_the_listed_files(place: Path) -> None:
@@ -60,3 +61,15 @@ def test_the_readmes_commands_install_the_programs(building: Path, place: Path) 
     with System(place, building) as system:
         script = "cp -a /source /tmp/checkout && cd /tmp/checkout && rm -rf build*"
         system.run("sh", "-euc", "\n".join([script, *commands, USE]))
+
+
+def test_the_readmes_commands_make_the_debian_package(building: Path, place: Path) -> None:
+    """As typed in a checkout; what they require is installed there already."""
+    commands = readme_package("for Debian 12, 13, testing")
+    assert commands[-1] == "dpkg-buildpackage -b"
+    with System(place, building) as system:
+        (system.root / "build").mkdir()
+        tree = export(system.root / "build")
+        script = [f"cd /build/{tree.name}", *commands]
+        system.run("sh", "-euc", "\n".join(script), DEB_BUILD_OPTIONS="nocheck parallel=2")
+        assert len(list((system.root / "build").glob("urunc-viewfs_*.deb"))) == 1

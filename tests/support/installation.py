@@ -3,10 +3,12 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 from collections.abc import Iterable
 from pathlib import Path
 
+from .build import SOURCE
 from .doc_options import MANUAL
 from .resolver import build_directory
 
@@ -43,3 +45,10 @@ def without_directories(paths: Iterable[str]) -> set[str]:
     paths = set(paths)
     parents = {str(parent) for path in paths for parent in Path(path).parents}
     return paths - parents
+
+
+def readme_package(kind: str) -> list[str]:
+    """The commands in README's table that make the package of that KIND."""
+    text = (SOURCE / "README.md").read_text()
+    (row,) = re.findall(rf"^\| {re.escape(kind)} \| (.*?) \|", text, re.MULTILINE)
+    return re.findall(r"`(.*?)`", row)
