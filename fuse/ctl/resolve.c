@@ -2,7 +2,6 @@
 /* viewfsctl resolve: what a view would hold, without mounting one. */
 #include <errno.h>
 #include <json-c/json.h>
-#include <sha2.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -15,8 +14,11 @@
 #include "fuse/ctl/table.h"
 #include "fuse/process/sandbox.h"
 #include "fuse/view/view.h"
+#include "layerindex/hash/digest.h"
 
-enum { DIGEST_SIZE = sizeof("sha256:") + SHA256_DIGEST_LENGTH * 2 };
+#define DIGEST_PREFIX "sha256:"
+
+enum { DIGEST_SIZE = sizeof(DIGEST_PREFIX) + SHA256_DIGITS };
 
 static void print_help(void)
 {
@@ -42,28 +44,15 @@ static void print_help(void)
 }
 
 /* Returns: 0, or -errno of reading. */
-static int digest_file(int fd, char ret[static DIGEST_SIZE])
+static int digest_artifact(const struct artifact *artifact, char ret[static DIGEST_SIZE])
 {
-	char hex[SHA256_DIGEST_STRING_LENGTH];
-	static uint8_t bytes[1 << 16];
-	off_t offset = 0;
-	SHA2_CTX state;
+	struct li_digest digest;
+	int r = li_digest_file(artifact->fd, (uint64_t)artifact->st.st_size, &digest);
 
-	SHA256Init(&state);
-	for (;;) {
-		ssize_t n = pread(fd, bytes, sizeof(bytes), offset);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return -errno;
-		if (n == 0)
-			break;
-		SHA256Update(&state, bytes, (size_t)n);
-		offset += n;
-	}
-	SHA256End(&state, hex);
-	snprintf(ret, DIGEST_SIZE, "sha256:%s", hex);
+	if (r < 0)
+		return r;
+	memcpy(ret, DIGEST_PREFIX, sizeof(DIGEST_PREFIX));
+	li_digest_print(&digest, ret + strlen(DIGEST_PREFIX));
 	return 0;
 }
 
@@ -77,7 +66,7 @@ static int digest_rows(struct row *rows, size_t n, struct view_error *error)
 {
 	for (size_t i = 0; i < n; i++) {
 		const struct artifact *artifact = rows[i].artifact;
-		int r = digest_file(artifact->fd, rows[i].digest);
+		int r = digest_artifact(artifact, rows[i].digest);
 
 		if (r < 0)
 			return view_fail(error, MSG_ARTIFACT_LAYER, roles_name(artifact->roles),

@@ -11,7 +11,6 @@
 #include <poll.h>
 #include <signal.h>
 #include <stdbool.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
@@ -26,6 +25,7 @@
 #include "fuse/mount/fusectl.h"
 #include "fuse/mount/mountpoint.h"
 #include "fuse/process/run-with-timeout.h"
+#include "layerindex/descriptor.h"
 
 enum {
 	ANSWER_MS = 2000, /* for one view to answer */
@@ -116,14 +116,14 @@ static int ask(const struct question *question, char answer[static VIEW_ANSWER_M
 	cleanup_close int opened = question->path ? open_place(question) : -EBADF;
 	int place = question->path ? opened : question->fd;
 	cleanup_close int fd = -EBADF;
-	char link[32];
+	char link[DESCRIPTOR_PATH];
 	int r = place < 0 ? place : wait_for_others(place);
 
 	if (r == 0 && is_stranger(question))
 		r = become(question);
 	if (r < 0)
 		return r;
-	snprintf(link, sizeof(link), "/proc/self/fd/%d", place);
+	descriptor_path(place, link);
 	fd = open(link, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
 	/* It may say that it wrote more than it did. */
 	memset(answer, 0, VIEW_ANSWER_MAX);

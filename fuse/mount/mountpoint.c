@@ -16,6 +16,7 @@
 #include "fuse/base/messages.h"
 #include "fuse/mount/fusermount.h"
 #include "layerindex/cleanup.h"
+#include "layerindex/descriptor.h"
 
 char *mountpoint_path(const char *given)
 {
@@ -70,10 +71,10 @@ int mountpoint_detach(const char *path)
 
 int mountpoint_detach_fd(int fd)
 {
-	char link[32], path[PATH_MAX];
+	char link[DESCRIPTOR_PATH], path[PATH_MAX];
 	ssize_t n;
 
-	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+	descriptor_path(fd, link);
 	if (umount2(link, MNT_DETACH) == 0)
 		return 0;
 	if (errno != EPERM)

@@ -2,7 +2,13 @@
 #include "layerindex/hash/digest.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
+
+#include "layerindex/cleanup.h"
+
+enum { BUFFER_SIZE = 256 << 10 };
 
 static const char digits[] = "0123456789abcdef";
 
@@ -35,4 +41,32 @@ void li_digest_print(const struct li_digest *digest, char ret[static SHA256_DIGI
 bool li_digest_equal(const struct li_digest *a, const struct li_digest *b)
 {
 	return memcmp(a, b, sizeof(*a)) == 0;
+}
+
+int li_digest_file(int fd, uint64_t size, struct li_digest *ret)
+{
+	cleanup_free char *buffer = malloc(BUFFER_SIZE);
+	struct sha256 hash;
+	uint64_t at = 0;
+
+	if (!buffer)
+		return -ENOMEM;
+	sha256_start(&hash);
+	/* One read more than it takes: a file that grows has another digest. */
+	while (at <= size) {
+		ssize_t n = pread(fd, buffer, BUFFER_SIZE, (off_t)at);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return -errno;
+		if (n == 0)
+			break;
+		sha256_add(&hash, buffer, (size_t)n);
+		at += (uint64_t)n;
+	}
+	if (at != size)
+		return -ESTALE;
+	sha256_finish(&hash, ret->bytes);
+	return 0;
 }

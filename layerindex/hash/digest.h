@@ -16,3 +16,9 @@ int li_digest_parse(const char *hex, struct li_digest *ret);
 void li_digest_print(const struct li_digest *digest, char ret[static SHA256_DIGITS + 1]);
 
 bool li_digest_equal(const struct li_digest *a, const struct li_digest *b);
+
+/*
+ * Hashes a file that has *size* bytes.
+ * Returns: 0; -ESTALE: it has more or fewer; -ENOMEM; or what reading it failed with.
+ */
+int li_digest_file(int fd, uint64_t size, struct li_digest *ret);

@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "layerindex/file/new-file.h"
 #include "layerindex/index/index.h"
 
 enum {
@@ -17,13 +18,6 @@ enum {
 static bool is_hexadecimal(const char *text, size_t n)
 {
 	return strlen(text) == n && strspn(text, "0123456789abcdef") == n;
-}
-
-static bool is_temporary(const char *name)
-{
-	size_t n = strlen(TEMPORARY_PREFIX);
-
-	return strncmp(name, TEMPORARY_PREFIX, n) == 0 && is_hexadecimal(name + n, 16);
 }
 
 static void close_stream(DIR **stream)
@@ -55,7 +49,8 @@ static int each_name(const struct li_index *index,
 	while ((errno = 0, found = readdir(stream))) {
 		struct stat st;
 
-		if (!is_hexadecimal(found->d_name, CHAIN_KEY_NAME) && !is_temporary(found->d_name))
+		if (!is_hexadecimal(found->d_name, CHAIN_KEY_NAME) &&
+		    !new_file_is_temporary(found->d_name))
 			continue;
 		if (fstatat(index->fd, found->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0)
 			visit(found->d_name, &st, context);
@@ -97,7 +92,7 @@ static void visit_entry(const char *name, const struct stat *st, void *context)
 	};
 	struct chain chain;
 
-	if (!is_temporary(name)) {
+	if (!new_file_is_temporary(name)) {
 		int r = index_read(visitor->index, name, &chain, &facts);
 
 		if (r == -ENOENT)

@@ -8,16 +8,16 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <inttypes.h>
 #include <linux/magic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
 #include <time.h>
 #include <unistd.h>
+
+#include "layerindex/file/new-file.h"
 
 enum {
 	USED_SECONDS = 3600, /* how exactly the time of the last use is known */
@@ -158,32 +158,6 @@ int index_load(const struct li_index *index, const struct chain_key *key, struct
 	return r;
 }
 
-/* Gives what *fd* has open the name, in place of what has it now. */
-static int link_as(const struct li_index *index, int fd, const char *name)
-{
-	char link[32], temporary[32];
-	uint64_t number;
-
-	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
-	if (linkat(AT_FDCWD, link, index->fd, name, AT_SYMLINK_FOLLOW) == 0)
-		return 0;
-	if (errno != EEXIST)
-		return -errno;
-	/* To each a name of its own: writers may meet. */
-	if (getrandom(&number, sizeof(number), 0) < 0)
-		return -errno;
-	snprintf(temporary, sizeof(temporary), TEMPORARY_PREFIX "%016" PRIx64, number);
-	if (linkat(AT_FDCWD, link, index->fd, temporary, AT_SYMLINK_FOLLOW) < 0)
-		return -errno;
-	if (renameat(index->fd, temporary, index->fd, name) < 0) {
-		int r = -errno;
-
-		unlinkat(index->fd, temporary, 0);
-		return r;
-	}
-	return 0;
-}
-
 int index_publish(const struct li_index *index, const struct chain *chain,
 		  const struct facts *facts)
 {
@@ -205,5 +179,5 @@ int index_publish(const struct li_index *index, const struct chain *chain,
 	if ((size_t)n < size)
 		return -ENOSPC;
 	chain_key_name(&chain->key, name);
-	return link_as(index, fd, name);
+	return new_file_link(fd, index->fd, name, true);
 }

@@ -12,9 +12,6 @@ struct li_index {
 	uint8_t boot[16]; /* of the machine's, or zeros where the directory does not outlive it */
 };
 
-/* What is being written has this before its name, for a moment. */
-#define TEMPORARY_PREFIX ".new-"
-
 /* Reads the facts in the file *name*, which is no use of them; else as index_load(). */
 int index_read(const struct li_index *index, const char *name, struct chain *ret_chain,
 	       struct facts *ret);

@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include "layerindex/cleanup.h"
+#include "layerindex/descriptor.h"
 #include "layerindex/layer/whiteout.h"
 
 enum {
@@ -61,10 +62,10 @@ int overlay_xattrs_visible(bool userxattr)
 /* Returns: the attribute's size, or -errno; a *size* of 0 only asks for it. */
 static ssize_t mark_get(int fd, const char *name, void *value, size_t size)
 {
-	char link[32];
+	char link[DESCRIPTOR_PATH];
 	ssize_t n;
 
-	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+	descriptor_path(fd, link);
 	n = getxattr(link, name, value, size);
 	if (n >= 0)
 		return n;

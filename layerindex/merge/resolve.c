@@ -6,11 +6,11 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdbool.h>
-#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "layerindex/cleanup.h"
+#include "layerindex/descriptor.h"
 #include "layerindex/layerindex.h"
 #include "layerindex/merge/merge.h"
 
@@ -202,13 +202,13 @@ int li_file_open(const struct li_file *file)
 {
 	const int flags = O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC;
 	cleanup_close int fd = -EBADF;
-	char link[32];
+	char link[DESCRIPTOR_PATH];
 	struct stat st;
 
 	if (!S_ISREG(file->st.st_mode))
 		return -EINVAL;
 	/* The magic link leads to the pinned inode, not to whatever has its name by now. */
-	snprintf(link, sizeof(link), "/proc/self/fd/%d", file->fd);
+	descriptor_path(file->fd, link);
 	fd = open(link, flags | O_NOATIME);
 	if (fd < 0 && errno == EPERM)
 		fd = open(link, flags);

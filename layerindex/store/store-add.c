@@ -139,7 +139,7 @@ static int write_facts(const struct li_store *store, const struct li_store_facts
 	if ((size_t)n < size)
 		return -ENOSPC;
 	li_digest_print(&facts->key.id, name);
-	r = store_new_link(&file, list, name, true);
+	r = new_file_link(file.fd, list, name, true);
 	if (r < 0)
 		return r;
 	*ret = TAKE(again, (struct li_store_facts){});

@@ -13,31 +13,19 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <inttypes.h>
 #include <linux/fs.h>
 #include <linux/fsverity.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
-#include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "layerindex/descriptor.h"
+#include "layerindex/file/new-file.h"
 #include "layerindex/store/store-dir.h"
 
 enum { BUFFER_SIZE = 256 << 10 };
-
-static int temporary_name(char ret[static TEMPORARY_NAME + 1])
-{
-	uint64_t number;
-
-	/* To each a name of its own: writers may meet. */
-	if (getrandom(&number, sizeof(number), 0) < 0)
-		return -errno;
-	snprintf(ret, TEMPORARY_NAME + 1, STORE_TEMPORARY "%016" PRIx64, number);
-	return 0;
-}
 
 int store_new_open(const struct li_store *store, int at, struct store_new *ret)
 {
@@ -50,7 +38,7 @@ int store_new_open(const struct li_store *store, int at, struct store_new *ret)
 	if (file.fd < 0 && !store->no_tmpfile && errno != EOPNOTSUPP && errno != EISDIR)
 		return -errno;
 	if (file.fd < 0) {
-		r = temporary_name(file.name);
+		r = new_file_name(file.name);
 		if (r < 0)
 			return r;
 		file.fd = openat(at, file.name, O_CREAT | O_EXCL | O_RDWR | O_CLOEXEC, 0600);
@@ -67,34 +55,6 @@ void store_new_done(struct store_new *file)
 		unlinkat(file->at, file->name, 0);
 	close_keep_errno(file->fd);
 	*file = STORE_NEW_INIT;
-}
-
-static void descriptor_path(int fd, char ret[static 32])
-{
-	snprintf(ret, 32, "/proc/self/fd/%d", fd);
-}
-
-int store_new_link(const struct store_new *file, int at, const char *name, bool replace)
-{
-	char path[32], temporary[TEMPORARY_NAME + 1];
-	int r;
-
-	descriptor_path(file->fd, path);
-	if (linkat(AT_FDCWD, path, at, name, AT_SYMLINK_FOLLOW) == 0)
-		return 0;
-	if (errno != EEXIST || !replace)
-		return -errno;
-	r = temporary_name(temporary);
-	if (r < 0)
-		return r;
-	if (linkat(AT_FDCWD, path, at, temporary, AT_SYMLINK_FOLLOW) < 0)
-		return -errno;
-	if (renameat(at, temporary, at, name) < 0) {
-		r = -errno;
-		unlinkat(at, temporary, 0);
-		return r;
-	}
-	return 0;
 }
 
 static bool is_resource_error(int error)
@@ -164,36 +124,13 @@ static int copy_bytes(int from, int to, uint64_t size)
 	return copy_by_hand(from, to, (uint64_t)at, size);
 }
 
-static int hash_bytes(int fd, uint64_t size, struct li_digest *ret)
-{
-	cleanup_free char *buffer = malloc(BUFFER_SIZE);
-	struct sha256 hash;
-	uint64_t at = 0;
-
-	if (!buffer)
-		return -ENOMEM;
-	sha256_start(&hash);
-	while (at < size) {
-		ssize_t n = pread(fd, buffer, BUFFER_SIZE, (off_t)at);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0)
-			return n < 0 ? -errno : -ESTALE;
-		sha256_add(&hash, buffer, (size_t)n);
-		at += (uint64_t)n;
-	}
-	sha256_finish(&hash, ret->bytes);
-	return at == size ? 0 : -ESTALE;
-}
-
 int store_hash(int fd, struct li_digest *ret)
 {
 	struct stat st;
 
 	if (fstat(fd, &st) < 0)
 		return -errno;
-	return hash_bytes(fd, (uint64_t)st.st_size, ret);
+	return li_digest_file(fd, (uint64_t)st.st_size, ret);
 }
 
 /*
@@ -207,7 +144,7 @@ static int seal(struct store_new *file)
 		.hash_algorithm = FS_VERITY_HASH_ALG_SHA256,
 		.block_size = 4096,
 	};
-	char path[32];
+	char path[DESCRIPTOR_PATH];
 	int fd;
 
 	descriptor_path(file->fd, path);
@@ -243,7 +180,7 @@ int store_copy_make(const struct li_store *store, int from, struct store_copy *r
 	if (r == 0)
 		r = copy_bytes(from, file.fd, (uint64_t)before.st_size);
 	if (r == 0)
-		r = hash_bytes(file.fd, (uint64_t)before.st_size, &digest);
+		r = li_digest_file(file.fd, (uint64_t)before.st_size, &digest);
 	if (r < 0)
 		return r;
 	if (fstat(from, &after) < 0)
@@ -293,9 +230,9 @@ int store_copy_publish(const struct li_store *store, const struct store_copy *co
 	directory = store_directory(store->objects, name, true);
 	if (directory < 0)
 		return directory;
-	r = store_new_link(&copy->file, directory, name + 3, false);
+	r = new_file_link(copy->file.fd, directory, name + 3, false);
 	if (r == -EEXIST && !is_believed(store, copy, &st))
-		r = store_new_link(&copy->file, directory, name + 3, true);
+		r = new_file_link(copy->file.fd, directory, name + 3, true);
 	else if (r == -EEXIST)
 		r = 1;
 	if (r < 0)

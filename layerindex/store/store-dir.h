@@ -4,6 +4,7 @@
 
 #include <fcntl.h>
 
+#include "layerindex/file/new-file.h"
 #include "layerindex/store/store.h"
 
 struct li_store {
@@ -16,10 +17,7 @@ struct li_store {
 enum {
 	STORE_READ = O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC,
 	OBJECT_NAME = 3 + SHA256_DIGITS, /* "ab/HEX" below objects */
-	TEMPORARY_NAME = 5 + 16,	 /* ".new-HEX" */
 };
-
-#define STORE_TEMPORARY ".new-"
 
 /* Whether a file or directory is this user's, and its mode gives nothing beyond *mode*. */
 bool store_is_ours(const struct stat *st, mode_t type, mode_t mode);
@@ -34,7 +32,6 @@ int store_directory(int at, const char *name, bool make);
 void store_object_name(const struct li_digest *digest, char ret[static OBJECT_NAME + 1]);
 
 bool store_name_is_digest(const char *name);
-bool store_name_is_temporary(const char *name);
 
 /* Opens a regular file of the store's; *st* is what it is; -ESTALE: it is not ours alone. */
 int store_file_open(int at, const char *name, struct stat *st);
@@ -65,7 +62,7 @@ bool store_is_in_use(int fd);
 struct store_new {
 	int fd;
 	int at; /* the directory of the temporary name; borrowed */
-	char name[TEMPORARY_NAME + 1];
+	char name[NEW_FILE_NAME + 1];
 };
 
 #define STORE_NEW_INIT ((struct store_new){.fd = -EBADF})
@@ -73,12 +70,6 @@ struct store_new {
 int store_new_open(const struct li_store *store, int at, struct store_new *ret);
 void store_new_done(struct store_new *file);
 DEFINE_CLEANUP(struct store_new, store_new_done)
-
-/*
- * Gives the file the name *name* in the directory *at*.
- * Returns: 0; -EEXIST: a file has it, and *replace* is not set; or -errno.
- */
-int store_new_link(const struct store_new *file, int at, const char *name, bool replace);
 
 /* A copy of an artifact that has no name yet. */
 struct store_copy {

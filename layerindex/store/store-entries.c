@@ -49,7 +49,7 @@ static int visit_object_name(const char *name, void *context)
 {
 	const struct object_walk *walk = context;
 
-	if (!store_name_is_digest(name) && !store_name_is_temporary(name))
+	if (!store_name_is_digest(name) && !new_file_is_temporary(name))
 		return 0;
 	return walk->visit(walk->directory, name, walk->context);
 }
@@ -60,7 +60,7 @@ static int visit_fan(const char *name, void *context)
 	struct object_walk *walk = context;
 	cleanup_close int fd = -EBADF;
 
-	if (store_name_is_temporary(name))
+	if (new_file_is_temporary(name))
 		return walk->visit(walk->store->objects, name, walk->context);
 	if (strlen(name) != 2 || strspn(name, "0123456789abcdef") != 2)
 		return 0;
@@ -124,7 +124,7 @@ static int each_image(const char *name, void *context)
 	char path[96];
 	int r = 0;
 
-	if (!store_name_is_digest(name) && !store_name_is_temporary(name))
+	if (!store_name_is_digest(name) && !new_file_is_temporary(name))
 		return 0;
 	if (fstatat(list, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
 		return errno == ENOENT ? 0 : -errno;
@@ -176,7 +176,7 @@ static int each_object(int directory, const char *name, void *context)
 
 	if (fstatat(directory, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
 		return errno == ENOENT ? 0 : -errno;
-	if (store_name_is_temporary(name))
+	if (new_file_is_temporary(name))
 		snprintf(path, sizeof(path), "objects/%s", name);
 	else
 		snprintf(path, sizeof(path), "objects/%.2s/%s", name, name);
@@ -228,7 +228,7 @@ static int remove_name(const char *name, void *context)
 {
 	const int *directory = context;
 
-	if (!store_name_is_digest(name) && !store_name_is_temporary(name))
+	if (!store_name_is_digest(name) && !new_file_is_temporary(name))
 		return 0;
 	return unlinkat(*directory, name, 0) < 0 && errno != ENOENT ? -errno : 0;
 }

@@ -120,7 +120,7 @@ static int read_object(int directory, const char *name, void *context)
 	struct stat st;
 	int r;
 
-	if (store_name_is_temporary(name))
+	if (new_file_is_temporary(name))
 		return read_temporary(eviction, directory, name);
 	if (fstatat(directory, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
 		return errno == ENOENT ? 0 : -errno;
@@ -163,7 +163,7 @@ static int read_image(const char *name, void *context)
 	struct stat st;
 	int r;
 
-	if (store_name_is_temporary(name))
+	if (new_file_is_temporary(name))
 		return read_temporary(eviction, eviction->list, name);
 	if (!store_name_is_digest(name))
 		return 0;

@@ -5,11 +5,11 @@
  */
 #include "layerindex/store/store-facts.h"
 
-#include <endian.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "layerindex/file/little-endian.h"
 #include "layerindex/hash/siphash.h"
 #include "layerindex/layerindex.h"
 
@@ -30,55 +30,6 @@ _Static_assert(HEADER_SIZE + LI_STORE_PATHS_MAX * (RECORD_SIZE + LI_PATH_MAX + 1
 static uint64_t checksum(const void *bytes, size_t n)
 {
 	return siphash64(&(struct siphash_key){}, bytes, n);
-}
-
-/* A place in bytes that were checked to be long enough. */
-struct cursor {
-	uint8_t *at;
-};
-
-static void put32(struct cursor *cursor, uint32_t value)
-{
-	value = htole32(value);
-	memcpy(cursor->at, &value, sizeof(value));
-	cursor->at += sizeof(value);
-}
-
-static void put64(struct cursor *cursor, uint64_t value)
-{
-	value = htole64(value);
-	memcpy(cursor->at, &value, sizeof(value));
-	cursor->at += sizeof(value);
-}
-
-static void put_digest(struct cursor *cursor, const struct li_digest *digest)
-{
-	memcpy(cursor->at, digest, sizeof(*digest));
-	cursor->at += sizeof(*digest);
-}
-
-static uint32_t get32(struct cursor *cursor)
-{
-	uint32_t value;
-
-	memcpy(&value, cursor->at, sizeof(value));
-	cursor->at += sizeof(value);
-	return le32toh(value);
-}
-
-static uint64_t get64(struct cursor *cursor)
-{
-	uint64_t value;
-
-	memcpy(&value, cursor->at, sizeof(value));
-	cursor->at += sizeof(value);
-	return le64toh(value);
-}
-
-static void get_digest(struct cursor *cursor, struct li_digest *ret)
-{
-	memcpy(ret, cursor->at, sizeof(*ret));
-	cursor->at += sizeof(*ret);
 }
 
 void li_store_facts_done(struct li_store_facts *facts)
@@ -167,52 +118,52 @@ static bool facts_are_sound(const struct li_store_facts *facts)
 	return true;
 }
 
-static void put_time(struct cursor *cursor, const struct timespec *time)
+static void put_time(struct le_writer *writer, const struct timespec *time)
 {
-	put64(cursor, (uint64_t)time->tv_sec);
-	put32(cursor, (uint32_t)time->tv_nsec);
+	le_put64(writer, (uint64_t)time->tv_sec);
+	le_put32(writer, (uint32_t)time->tv_nsec);
 }
 
-static void put_answer(struct cursor *cursor, const struct li_store_answer *answer)
+static void put_answer(struct le_writer *writer, const struct li_store_answer *answer)
 {
-	put32(cursor, answer->kind);
-	put32(cursor, (uint32_t)strlen(answer->path));
-	put32(cursor, answer->mode);
-	put32(cursor, answer->uid);
-	put32(cursor, answer->gid);
-	put32(cursor, (uint32_t)answer->reason);
-	put64(cursor, answer->size);
-	put_digest(cursor, &answer->digest);
-	put64(cursor, answer->object.inode);
-	put_time(cursor, &answer->modified);
-	put_time(cursor, &answer->object.modified);
+	le_put32(writer, answer->kind);
+	le_put32(writer, (uint32_t)strlen(answer->path));
+	le_put32(writer, answer->mode);
+	le_put32(writer, answer->uid);
+	le_put32(writer, answer->gid);
+	le_put32(writer, (uint32_t)answer->reason);
+	le_put64(writer, answer->size);
+	le_put(writer, answer->digest.bytes, sizeof(answer->digest.bytes));
+	le_put64(writer, answer->object.inode);
+	put_time(writer, &answer->modified);
+	put_time(writer, &answer->object.modified);
 }
 
-static struct timespec get_time(struct cursor *cursor)
+static struct timespec get_time(struct le_reader *reader)
 {
 	struct timespec time;
 
-	time.tv_sec = (time_t)get64(cursor);
-	time.tv_nsec = (long)get32(cursor);
+	time.tv_sec = (time_t)le_get64(reader);
+	time.tv_nsec = (long)le_get32(reader);
 	return time;
 }
 
 /* Returns: the bytes of the answer's path. */
-static size_t get_answer(struct cursor *cursor, struct li_store_answer *ret)
+static size_t get_answer(struct le_reader *reader, struct li_store_answer *ret)
 {
 	uint32_t length;
 
-	ret->kind = (enum li_store_kind)get32(cursor);
-	length = get32(cursor);
-	ret->mode = get32(cursor);
-	ret->uid = get32(cursor);
-	ret->gid = get32(cursor);
-	ret->reason = (int)get32(cursor);
-	ret->size = get64(cursor);
-	get_digest(cursor, &ret->digest);
-	ret->object.inode = get64(cursor);
-	ret->modified = get_time(cursor);
-	ret->object.modified = get_time(cursor);
+	ret->kind = (enum li_store_kind)le_get32(reader);
+	length = le_get32(reader);
+	ret->mode = le_get32(reader);
+	ret->uid = le_get32(reader);
+	ret->gid = le_get32(reader);
+	ret->reason = (int)le_get32(reader);
+	ret->size = le_get64(reader);
+	le_get(reader, ret->digest.bytes, sizeof(ret->digest.bytes));
+	ret->object.inode = le_get64(reader);
+	ret->modified = get_time(reader);
+	ret->object.modified = get_time(reader);
 	return length;
 }
 
@@ -231,27 +182,27 @@ static int set_paths(struct li_store_facts *facts, const size_t *lengths, size_t
 	return size == 0 ? 0 : -EINVAL;
 }
 
-static int parse(uint8_t *file, size_t n, struct li_store_facts *facts)
+static int parse(const uint8_t *file, size_t n, struct li_store_facts *facts)
 {
-	struct cursor cursor = {file + 8};
+	struct le_reader reader = {file + 8};
 	size_t lengths[LI_STORE_PATHS_MAX], strings;
 
 	facts->key.by = (enum li_store_by)file[6];
 	facts->source = (enum li_store_source)file[7];
-	get_digest(&cursor, &facts->key.id);
-	facts->layers = get32(&cursor);
-	facts->diff_ids = get32(&cursor);
-	facts->count = get32(&cursor);
-	strings = get32(&cursor);
+	le_get(&reader, facts->key.id.bytes, sizeof(facts->key.id.bytes));
+	facts->layers = le_get32(&reader);
+	facts->diff_ids = le_get32(&reader);
+	facts->count = le_get32(&reader);
+	strings = le_get32(&reader);
 	if (facts->count > LI_STORE_PATHS_MAX ||
 	    n != HEADER_SIZE + facts->count * RECORD_SIZE + strings + CHECKSUM_SIZE)
 		return -EINVAL;
 	for (size_t i = 0; i < facts->count; i++)
-		lengths[i] = get_answer(&cursor, &facts->answers[i]);
+		lengths[i] = get_answer(&reader, &facts->answers[i]);
 	facts->strings = malloc(strings + 1);
 	if (!facts->strings)
 		return -ENOMEM;
-	memcpy(facts->strings, cursor.at, strings);
+	memcpy(facts->strings, reader.at, strings);
 	if (set_paths(facts, lengths, strings) < 0)
 		return -EINVAL;
 	return facts_are_sound(facts) ? 0 : -EINVAL;
@@ -260,22 +211,16 @@ static int parse(uint8_t *file, size_t n, struct li_store_facts *facts)
 int store_facts_decode(const void *bytes, size_t n, struct li_store_facts *ret)
 {
 	cleanup_with(li_store_facts_done) struct li_store_facts facts = {};
-	cleanup_free uint8_t *file = NULL;
-	uint64_t sum;
+	const uint8_t *file = bytes;
 	int r;
 
 	if (n < HEADER_SIZE + CHECKSUM_SIZE || n > STORE_FACTS_FILE_MAX ||
 	    memcmp(bytes, magic, sizeof(magic)) != 0)
 		return -EINVAL;
-	file = malloc(n);
-	if (!file)
-		return -ENOMEM;
-	memcpy(file, bytes, n);
 	if (file[4] != STORE_FACTS_VERSION || file[5] != 0)
-		/* cppcheck-suppress memleak ; cleanup_free frees it */
 		return -EPROTO;
-	sum = get64(&(struct cursor){file + n - CHECKSUM_SIZE});
-	if (sum != checksum(file, n - CHECKSUM_SIZE))
+	if (le_get64(&(struct le_reader){file + n - CHECKSUM_SIZE}) !=
+	    checksum(file, n - CHECKSUM_SIZE))
 		return -EINVAL;
 	r = parse(file, n, &facts);
 	if (r < 0)
@@ -288,7 +233,7 @@ int store_facts_encode(const struct li_store_facts *facts, void **ret, size_t *r
 {
 	cleanup_free uint8_t *file = NULL;
 	size_t strings = 0, size;
-	struct cursor cursor;
+	struct le_writer writer;
 
 	if (!facts_are_sound(facts))
 		return -EINVAL;
@@ -302,21 +247,17 @@ int store_facts_encode(const struct li_store_facts *facts, void **ret, size_t *r
 	memcpy(file + 4,
 	       (uint8_t[]){STORE_FACTS_VERSION, 0, (uint8_t)facts->key.by, (uint8_t)facts->source},
 	       4);
-	cursor.at = file + 8;
-	put_digest(&cursor, &facts->key.id);
-	put32(&cursor, facts->layers);
-	put32(&cursor, facts->diff_ids);
-	put32(&cursor, (uint32_t)facts->count);
-	put32(&cursor, (uint32_t)strings);
+	writer.at = file + 8;
+	le_put(&writer, facts->key.id.bytes, sizeof(facts->key.id.bytes));
+	le_put32(&writer, facts->layers);
+	le_put32(&writer, facts->diff_ids);
+	le_put32(&writer, (uint32_t)facts->count);
+	le_put32(&writer, (uint32_t)strings);
 	for (size_t i = 0; i < facts->count; i++)
-		put_answer(&cursor, &facts->answers[i]);
-	for (size_t i = 0; i < facts->count; i++) {
-		size_t length = strlen(facts->answers[i].path) + 1;
-
-		memcpy(cursor.at, facts->answers[i].path, length);
-		cursor.at += length;
-	}
-	put64(&cursor, checksum(file, size - CHECKSUM_SIZE));
+		put_answer(&writer, &facts->answers[i]);
+	for (size_t i = 0; i < facts->count; i++)
+		le_put(&writer, facts->answers[i].path, strlen(facts->answers[i].path) + 1);
+	le_put64(&writer, checksum(file, size - CHECKSUM_SIZE));
 	*ret = TAKE_PTR(file);
 	*ret_size = size;
 	return 0;

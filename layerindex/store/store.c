@@ -109,14 +109,6 @@ bool store_name_is_digest(const char *name)
 	return li_digest_parse(name, &ignored) == 0;
 }
 
-bool store_name_is_temporary(const char *name)
-{
-	size_t n = strlen(STORE_TEMPORARY);
-
-	return strncmp(name, STORE_TEMPORARY, n) == 0 && strlen(name) == TEMPORARY_NAME &&
-	       strspn(name + n, "0123456789abcdef") == 16;
-}
-
 /* Opens what may be under a lease for a moment: store_is_in_use() of another process. */
 static int open_leased(int at, const char *name)
 {

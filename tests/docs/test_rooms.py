@@ -14,17 +14,21 @@ FUSE = [["programs"], ["ctl"], ["fill", "serve"], ["view"], ["source"], ["live"]
         ["mount", "cli"], ["process"], ["base"]]  # fmt: skip
 # What each room of layerindex may include. "public" is what stands beside the rooms.
 LAYERINDEX = {
-    "merge": {"layer", "index", "hash", "public"},
-    "layer": {"hash", "public"},
-    "index": {"hash", "public"},
-    "blob": {"store", "hash", "public"},
-    "store": {"hash", "public"},
+    "merge": {"layer", "index", "hash", "file", "public"},
+    "layer": {"hash", "file", "public"},
+    "index": {"hash", "file", "public"},
+    "blob": {"store", "hash", "file", "public"},
+    "store": {"hash", "file", "public"},
     "hash": {"public"},
+    "file": {"public"},
     "public": {"public"},
 }
-PUBLIC = {"layerindex/layerindex.h", "layerindex/cleanup.h"}
-# What fuse/ may include of layerindex/.
-FOR_FUSE = {*PUBLIC, "layerindex/hash/sha256.h"}
+PUBLIC = {"layerindex/layerindex.h", "layerindex/cleanup.h", "layerindex/descriptor.h"}
+# What fuse/ may include besides.
+FOR_FUSE = PUBLIC | {
+    "layerindex/hash/digest.h",
+    "layerindex/hash/sha256.h",
+}
 PROGRAMS = {"urunc-viewfs.c", "viewfsctl.c", "mount-helper.c"}
 RANK = {room: rank for rank, rooms in enumerate(FUSE) for room in rooms}
 
