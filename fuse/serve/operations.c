@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/fuse.h>
+#include <linux/ioctl.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/statvfs.h>

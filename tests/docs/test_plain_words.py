@@ -88,7 +88,7 @@ RULES = {
     r"(^|[.:;,(] ?)who (is|may|has|can|writes?|names?|asks?|mounts?|wants?)\b": "Who writes an entry",
     r"(^|[.:;] )(what|that which) (is|was|has|may|can|must)\b(?![^.:]*\?)": "What is missing is made",
     r"\bit takes (CAP_|Linux|a |an |no |the )": "it takes CAP_SYS_ADMIN",
-    r"\b(that|which) takes (CAP_|no |a |an |some )": "that takes CAP_SYS_ADMIN",
+    r"\b(that|which) takes (CAP_|no |any )": "that takes CAP_SYS_ADMIN",
     r"\b(accepts|takes) no value\b|\bneeds a value\b": "'x' takes no value",
     r"\b(is|are) off\b(?! by)": "the option is off",
     r"\bof no use\b|\bcannot be had\b": "entries of no use",
