@@ -11,7 +11,7 @@
 #include "fuse/ctl/ctl.h"
 
 static const struct ctl_command *const commands[] = {
-	&ctl_list, &ctl_resolve, &ctl_umount, &ctl_gc, &ctl_index, &ctl_doctor,
+	&ctl_list, &ctl_resolve, &ctl_umount, &ctl_gc, &ctl_index, &ctl_store, &ctl_doctor,
 };
 
 static void print_help(void)

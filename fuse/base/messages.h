@@ -65,6 +65,15 @@
 #define MSG_BUNDLE_WHOLE_FS                                                              \
 	CODE_ENOTAPPLICABLE, "bundle '%s': '%s' is a %s filesystem, which has no layer " \
 			     "directories"
+#define MSG_NOT_STORED \
+	CODE_ENOTAPPLICABLE, "artifact store '%s' lacks %s (viewfsctl store add adds it)"
+#define MSG_NOT_STORED_PATH  \
+	CODE_ENOTAPPLICABLE, \
+		"artifact store '%s' has no answer for '%s' of %s (viewfsctl store add)"
+#define MSG_STORE_UNUSABLE CODE_ENOTAPPLICABLE, "artifact store '%s' is not used: %s"
+#define MSG_NO_STORE_DIRECTORY \
+	CODE_ENOTAPPLICABLE,   \
+		"without $XDG_CACHE_HOME and $HOME there is no artifact store (-o store=…)"
 #define MSG_NOT_A_UNIKERNEL CODE_ENOTAPPLICABLE, "no /urunc.json in %s, and no binary= was given"
 
 /* Layers. */
@@ -88,6 +97,24 @@
 #define MSG_ARTIFACT_MARK  CODE_EARTIFACT, "%s '%s': behind a redirect or metacopy mark of overlayfs"
 #define MSG_ARTIFACT_PATH  CODE_EARTIFACT, "%s '%s': %s"
 #define MSG_ARTIFACT_BELOW CODE_EARTIFACT, "%s '%s' lies below '%s', which is a file"
+
+/* The artifact store. */
+#define MSG_NOT_DONE	 CODE_ESYSTEM, "not done after %u s (-o timeout=…)"
+#define MSG_TREE	 CODE_EUSAGE, "--tree=%s cannot be an image's tree: %s"
+#define MSG_TREE_READ	 CODE_ELAYER, "'%s' in the tree: %s"
+#define MSG_TREE_CHANGED CODE_ELAYER, "artifact store '%s': the tree changed while it was copied"
+#define MSG_STORE	 CODE_ESYSTEM, "artifact store '%s': %s"
+#define MSG_STORE_UNSAFE                                                                      \
+	CODE_ESYSTEM, "artifact store '%s': it, or a directory in it, is another user's, or " \
+		      "others have access to it"
+#define MSG_STORE_SPACE                                                                          \
+	CODE_ESYSTEM, "artifact store '%s': no room: -o store-size= is reached, or less than a " \
+		      "tenth of the filesystem would stay free"
+#define MSG_STORE_BUSY CODE_ESYSTEM, "artifact store '%s': another process removes files; try again"
+#define MSG_STORE_WAIT \
+	CODE_ESYSTEM,  \
+		"artifact store '%s': another process adds the image, and is not done after %u s"
+#define MSG_STORE_PATHS CODE_ENOTAPPLICABLE, "artifact store '%s': more than %d paths of one image"
 
 /* The mountpoint. */
 #define MSG_MOUNTPOINT CODE_EMOUNT, "mountpoint '%s': %s"

@@ -50,6 +50,25 @@ int parse_uint(const char *text, int base, uint64_t max, uint64_t *ret)
 	return 0;
 }
 
+int parse_bytes(const char *text, uint64_t *ret)
+{
+	static const char units[] = "KMGT";
+	char number[24];
+	size_t n = strlen(text);
+	const char *unit = n > 0 ? strchr(units, text[n - 1]) : NULL;
+	int shift = unit ? 10 * (int)(unit - units + 1) : 0;
+
+	if (n == 0 || n >= sizeof(number))
+		return -EINVAL;
+	memcpy(number, text, n + 1);
+	if (unit)
+		number[n - 1] = '\0';
+	if (parse_uint(number, 10, UINT64_MAX >> shift, ret) < 0 || *ret == 0)
+		return -EINVAL;
+	*ret <<= shift;
+	return 0;
+}
+
 /* Length of the UTF-8 sequence at *s*, of at most *n* bytes, or 0 where there is none. */
 static size_t utf8_sequence(const unsigned char *s, size_t n)
 {

@@ -27,6 +27,12 @@ DEFINE_CLEANUP(struct strings, strings_clear)
  */
 int parse_uint(const char *text, int base, uint64_t max, uint64_t *ret);
 
+/*
+ * Parses a number of bytes above 0, which K, M, G or T may follow: powers of 1024.
+ * Returns: 0, or -EINVAL.
+ */
+int parse_bytes(const char *text, uint64_t *ret);
+
 /* Whether *n* bytes are UTF-8 (RFC 3629: no surrogates, nothing overlong). */
 bool utf8_is_valid(const char *bytes, size_t n);
 

@@ -17,9 +17,10 @@ enum argument_kind {
 	ARGUMENT_ID,	     /* char *, owned, of at most ID_MAX bytes */
 	ARGUMENT_DESCRIPTOR, /* int, of an open one; given once */
 	ARGUMENT_WORD,	     /* an enum, in the order of the words */
+	ARGUMENT_DIGEST,     /* struct digest_wish; given once */
 };
 
-enum { OF_VIEW = 1 << FOR_VIEW, OF_RESOLVE = 1 << FOR_RESOLVE };
+enum { OF_VIEW = 1 << FOR_VIEW, OF_RESOLVE = 1 << FOR_RESOLVE, OF_ADD = 1 << FOR_ADD };
 
 #define IN(member) offsetof(struct arguments, member)
 
@@ -34,16 +35,18 @@ static const struct argument_rule {
 } rules[] = {
 	{"foreground", 'f', ARGUMENT_FLAG, IN(foreground), OF_VIEW, ""},
 	{"mounts", 0, ARGUMENT_STRING, IN(from.mounts), OF_VIEW | OF_RESOLVE, ""},
-	{"bundle", 0, ARGUMENT_STRING, IN(from.bundle), OF_VIEW | OF_RESOLVE, ""},
+	{"bundle", 0, ARGUMENT_STRING, IN(from.bundle), OF_VIEW | OF_RESOLVE | OF_ADD, ""},
+	{"chain", 0, ARGUMENT_DIGEST, IN(from.chain), OF_VIEW | OF_RESOLVE | OF_ADD, ""},
+	{"tree", 0, ARGUMENT_STRING, IN(tree), OF_ADD, ""},
 	{"ready-fd", 0, ARGUMENT_DESCRIPTOR, IN(ready_fd), OF_VIEW, ""},
 	{"lifeline", 0, ARGUMENT_DESCRIPTOR, IN(lifeline), OF_VIEW, ""},
 	{"log-format", 0, ARGUMENT_WORD, IN(log.format), OF_VIEW, "text|json"},
 	{"log-level", 0, ARGUMENT_WORD, IN(log.level), OF_VIEW, "error|warn|info|debug"},
 	{"id", 0, ARGUMENT_ID, IN(options.id), OF_VIEW, ""},
-	{"json", 0, ARGUMENT_FLAG, IN(json), OF_RESOLVE, ""},
+	{"json", 0, ARGUMENT_FLAG, IN(json), OF_RESOLVE | OF_ADD, ""},
 	{"digest", 0, ARGUMENT_FLAG, IN(digest), OF_RESOLVE, ""},
-	{"help", 'h', ARGUMENT_FLAG, IN(help), OF_VIEW | OF_RESOLVE, ""},
-	{"version", 'V', ARGUMENT_FLAG, IN(version), OF_VIEW | OF_RESOLVE, ""},
+	{"help", 'h', ARGUMENT_FLAG, IN(help), OF_VIEW | OF_RESOLVE | OF_ADD, ""},
+	{"version", 'V', ARGUMENT_FLAG, IN(version), OF_VIEW | OF_RESOLVE | OF_ADD, ""},
 };
 
 enum {
@@ -103,6 +106,18 @@ static int set_word(int *ret, const struct argument_rule *rule, const char *valu
 	return 0;
 }
 
+static int set_digest(struct digest_wish *ret, const char *name, const char *value,
+		      struct view_error *error)
+{
+	if (ret->given)
+		return view_fail(error, MSG_ARGUMENT_TWICE, name);
+	if (digest_parse(value, &ret->digest) < 0)
+		return view_fail(error, MSG_ARGUMENT_VALUE, name, value,
+				 "sha256: and 64 digits of 0-9 and a-f");
+	ret->given = true;
+	return 0;
+}
+
 static int set_id(char **ret, const char *name, const char *id, struct view_error *error)
 {
 	char *copy;
@@ -135,6 +150,7 @@ static int set_value(struct arguments *arguments, const struct argument_rule *ru
 	case ARGUMENT_ID: return set_id(ret, rule->name, value, error);
 	case ARGUMENT_DESCRIPTOR: return set_descriptor(ret, rule->name, value, error);
 	case ARGUMENT_WORD: return set_word(ret, rule, value, error);
+	case ARGUMENT_DIGEST: return set_digest(ret, rule->name, value, error);
 	}
 	return 0;
 }
@@ -177,15 +193,17 @@ int arguments_refuse(char **argv, const char *letters, const struct option *name
 static int set_operands(struct arguments *arguments, int n, char **operands,
 			enum arguments_for what, struct view_error *error)
 {
-	int most = what == FOR_VIEW ? 2 : 1;
+	int most = what == FOR_VIEW ? 2 : what == FOR_RESOLVE ? 1 : 0;
 	bool labelled = arguments->from.mounts || arguments->from.bundle ||
-			arguments->options.overlay.lowers.count > 0;
+			arguments->from.chain.given || arguments->options.overlay.lowers.count > 0;
 
 	if (n > most)
 		return view_fail(error, MSG_TOO_MANY, operands[most]);
+	if (what == FOR_ADD && (!arguments->from.chain.given || !arguments->tree))
+		return view_fail(error, MSG_NO_OPERAND, arguments->tree ? "--chain" : "--tree");
 	if (n == 0 && what == FOR_VIEW)
 		return view_fail(error, MSG_NO_SOURCE);
-	if (n == 0 && !labelled)
+	if (n == 0 && what == FOR_RESOLVE && !labelled)
 		return view_fail(error, MSG_NO_LAYER_SOURCE);
 	if (n < most && what == FOR_VIEW)
 		return view_fail(error, MSG_NO_MOUNTPOINT);

@@ -15,7 +15,8 @@ struct arguments {
 	struct layers_from from;
 	const char *mountpoint; /* MOUNTPOINT, urunc-viewfs only; borrowed from argv */
 	bool foreground;
-	bool json, digest; /* viewfsctl resolve */
+	bool json, digest; /* viewfsctl resolve; json also of store add */
+	const char *tree;  /* viewfsctl store add; borrowed from argv */
 	int ready_fd;	   /* -1: none */
 	int lifeline;	   /* -1: none */
 	struct log_options log;
@@ -31,6 +32,7 @@ struct arguments {
 enum arguments_for {
 	FOR_VIEW,    /* urunc-viewfs SOURCE MOUNTPOINT */
 	FOR_RESOLVE, /* viewfsctl resolve [SOURCE] */
+	FOR_ADD,     /* viewfsctl store add */
 };
 
 /*

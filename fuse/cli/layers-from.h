@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The arguments that say where the layers come from. */
+/* The arguments that say where the image comes from. */
 #pragma once
 
-/* All borrowed from argv; NULL: not given. */
+#include "fuse/base/digest.h"
+
+/* All strings are borrowed from argv; NULL: not given. */
 struct layers_from {
-	const char *source; /* SOURCE */
-	const char *mounts; /* --mounts=FILE, "-" is stdin */
-	const char *bundle; /* --bundle=DIR */
+	const char *source;	  /* SOURCE */
+	const char *mounts;	  /* --mounts=FILE, "-" is stdin */
+	const char *bundle;	  /* --bundle=DIR */
+	struct digest_wish chain; /* --chain=sha256:HEX */
 };

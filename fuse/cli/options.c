@@ -20,6 +20,7 @@ enum option_kind {
 	OPTION_SECONDS, /* unsigned */
 	OPTION_OWNER,	/* int64_t */
 	OPTION_MODE,	/* int */
+	OPTION_BYTES,	/* uint64_t */
 	OPTION_REJECTED,
 };
 
@@ -62,6 +63,10 @@ static const struct option_rule {
 	 "force the permission bits of the artifacts; write bits are masked"},
 	{"cache", OPTION_STRING, IN(cache), "DIR|none",
 	 "directory of the layer index (for containerd's layers: /run/urunc-viewfs/.index)"},
+	{"store", OPTION_STRING, IN(store), "DIR",
+	 "the artifact store, which --chain is looked up in (/var/cache/urunc-viewfs)"},
+	{"store-size", OPTION_BYTES, IN(store_size), "BYTES",
+	 "how large the store may grow; K, M, G and T are powers of 1024 (4G)"},
 	{"basedir", OPTION_STRING, IN(basedir), "DIR", "base directory of relative layer paths"},
 	{"id", OPTION_ID, IN(id), "ID", "container id for logs and listings"},
 	{"uidmap", OPTION_OVERLAY, 0, "C:H:N", "on-disk ids C to C+N-1 appear as H to H+N-1"},
@@ -165,6 +170,10 @@ static int set_value(struct options *options, const struct option_rule *rule, co
 		if (parse_uint(value, 8, 0777, &n) < 0)
 			return fail_value(rule, value, "octal permission bits up to 0777", error);
 		*(int *)ret = (int)(n & ~0222U);
+		return 0;
+	case OPTION_BYTES:
+		if (parse_bytes(value, ret) < 0)
+			return fail_value(rule, value, "a number of bytes such as 4G", error);
 		return 0;
 	case OPTION_OVERLAY:
 	case OPTION_REJECTED: break;
@@ -282,6 +291,7 @@ void options_done(struct options *options)
 	free(TAKE_PTR(options->initrd));
 	free(TAKE_PTR(options->id));
 	free(TAKE_PTR(options->cache));
+	free(TAKE_PTR(options->store));
 }
 
 void options_help(void)

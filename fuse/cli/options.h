@@ -14,6 +14,8 @@ enum {
 	ID_MAX = 255, /* bytes of a container id */
 };
 
+#define STORE_SIZE_DEFAULT (UINT64_C(4) << 30)
+
 enum resolve_when { RESOLVE_LAZY, RESOLVE_READY };
 enum decode_rule { DECODE_STRICT, DECODE_AUTO };
 
@@ -28,8 +30,12 @@ struct options {
 	char *basedir;
 	char *binary, *initrd; /* NULL: what the image says */
 	char *id;
-	char *cache;	  /* of layers: a directory, or "none"; NULL: as it fits */
-	unsigned timeout; /* seconds */
+	char *cache;	     /* of layers: a directory, or "none"; NULL: as it fits */
+	char *store;	     /* the artifact store's directory; NULL: as it fits */
+	uint64_t store_size; /* bytes */
+	unsigned timeout;    /* seconds */
+#define STORE_SIZE_DEFAULT (UINT64_C(4) << 30)
+
 	enum resolve_when resolve;
 	enum decode_rule decode;
 	enum passthrough_wish passthrough;
@@ -38,10 +44,11 @@ struct options {
 	int mode; /* permission bits without those for writing */
 };
 
-#define OPTIONS_INIT                                  \
-	((struct options){.timeout = TIMEOUT_DEFAULT, \
-			  .uid = OWNER_OF_LAYER,      \
-			  .gid = OWNER_OF_LAYER,      \
+#define OPTIONS_INIT                                        \
+	((struct options){.timeout = TIMEOUT_DEFAULT,       \
+			  .store_size = STORE_SIZE_DEFAULT, \
+			  .uid = OWNER_OF_LAYER,            \
+			  .gid = OWNER_OF_LAYER,            \
 			  .mode = OWNER_OF_LAYER})
 
 /*

@@ -4,6 +4,7 @@
 #include <getopt.h>
 #include <stdio.h>
 
+#include "fuse/base/json.h"
 #include "fuse/base/log.h"
 #include "fuse/base/messages.h"
 #include "fuse/cli/arguments.h"
@@ -72,4 +73,15 @@ void ctl_goes_on(const struct view_error *error, int *status)
 	log_error("%s", error->message);
 	if (*status == 0)
 		*status = view_code_exit(error->code);
+}
+
+struct json_object *ctl_describe_error(const struct view_error *error)
+{
+	cleanup_with(json_done) struct json_object *object = json_object_new_object();
+	const char *code = view_code_name(error->code);
+
+	if (!object || json_add(object, "code", json_object_new_string(code)) < 0 ||
+	    json_add(object, "message", json_object_new_string(error->message)) < 0)
+		return NULL;
+	return TAKE_PTR(object);
 }

@@ -2,6 +2,7 @@
 /* The commands of viewfsctl. */
 #pragma once
 
+#include <json-c/json.h>
 #include <stdbool.h>
 
 #include "fuse/base/error.h"
@@ -30,6 +31,7 @@ extern const struct ctl_command ctl_doctor;
 extern const struct ctl_command ctl_gc;
 extern const struct ctl_command ctl_list;
 extern const struct ctl_command ctl_resolve;
+extern const struct ctl_command ctl_store;
 extern const struct ctl_command ctl_umount;
 
 /* Parses the command's arguments and runs it. Returns: the exit status, or < 0 with *error*. */
@@ -40,3 +42,6 @@ int ctl_fail(const char *command, const struct view_error *error);
 
 /* Says a failure that does not end the command. *status* keeps the first one's exit status. */
 void ctl_goes_on(const struct view_error *error, int *status);
+
+/* The "error" of --json; owned, or NULL without memory. */
+struct json_object *ctl_describe_error(const struct view_error *error);

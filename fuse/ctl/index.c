@@ -108,21 +108,12 @@ static enum colour state_colour(enum li_entry_state state)
 	return colours[state];
 }
 
-/* A file may have any time. */
-static void format_time(time_t when, char ret[static 32])
-{
-	struct tm tm;
-
-	if (!localtime_r(&when, &tm) || strftime(ret, 32, "%Y-%m-%d %H:%M", &tm) == 0)
-		snprintf(ret, 32, "-");
-}
-
 static int add_row(struct table *table, const struct li_index_entry *entry)
 {
 	bool known = entry->layers > 0;
 	char used[32];
 
-	format_time(entry->used.tv_sec, used);
+	table_time(entry->used.tv_sec, used);
 	if (table_add(table, PLAIN, "%.*s", NAME_SHOWN, entry->name) < 0 ||
 	    table_add(table, state_colour(entry->state), "%s", index_state_name(entry->state)) <
 		    0 ||

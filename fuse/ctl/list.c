@@ -31,7 +31,8 @@ static void print_help(void)
 	     "                 {\"views\":[{\"mountpoint\", \"root\" (the part of the view that\n"
 	     "                 stands there, \"/\" for all), \"label\", \"device\", \"state\", "
 	     "\"pid\",\n"
-	     "                 \"id\", \"passthrough\", \"layers\" (their number), \"artifacts\"\n"
+	     "                 \"id\", \"passthrough\", \"layers\" (their number), \"image\", "
+	     "\"artifacts\"\n"
 	     "                 (objects as in the ready line), \"private_dirty\" (bytes),\n"
 	     "                 \"sandbox\" (the measures in force)}]}\n"
 	     "  -h, --help     this text\n"
@@ -70,6 +71,7 @@ struct row {
 	const struct view_mount *mount;
 	const char *id;			 /* NULL: none */
 	struct json_object *passthrough; /* a boolean, or NULL */
+	struct json_object *image;	 /* an object, or NULL */
 	struct json_object *artifacts;	 /* an array, or NULL */
 	uint64_t private_dirty;		 /* 0: not known */
 };
@@ -93,6 +95,7 @@ static struct row make_row(const struct view_mount *mount)
 		return row;
 	row.id = json_string(process->ready, "id");
 	row.passthrough = member(process->ready, "passthrough", json_type_boolean);
+	row.image = member(process->ready, "image", json_type_object);
 	row.artifacts = member(process->ready, "artifacts", json_type_array);
 	return row;
 }
@@ -239,8 +242,11 @@ static struct json_object *describe(const struct row *row)
 		    0 ||
 	    add_known(object, "passthrough", row->passthrough, json_object_get(row->passthrough)) <
 		    0 ||
-	    add_known(object, "layers", titled,
-		      titled ? json_object_new_uint64(process->title.layers) : NULL) < 0 ||
+	    add_known(object, "layers", titled && process->title.layers,
+		      titled && process->title.layers
+			      ? json_object_new_uint64(process->title.layers)
+			      : NULL) < 0 ||
+	    add_known(object, "image", row->image, json_object_get(row->image)) < 0 ||
 	    add_known(object, "artifacts", row->artifacts, json_object_get(row->artifacts)) < 0 ||
 	    add_known(object, "private_dirty", row->private_dirty,
 		      row->private_dirty ? json_object_new_uint64(row->private_dirty) : NULL) < 0 ||

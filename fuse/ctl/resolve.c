@@ -27,8 +27,8 @@ static void print_help(void)
 	     "Prints what a view of a source would hold, and from which layer; mounts nothing.\n"
 	     "Layers are counted from 0, topmost first.\n"
 	     "\n"
-	     "The layers come from -o lowerdir=…, --mounts=FILE, --bundle=DIR, or SOURCE, as for\n"
-	     "urunc-viewfs(8).\n"
+	     "The layers come from -o lowerdir=…, --mounts=FILE, --bundle=DIR, --chain=DIGEST or\n"
+	     "SOURCE, as for urunc-viewfs(8).\n"
 	     "\n"
 	     "Options:\n"
 	     "      --json                one JSON object instead of a table\n"
@@ -36,6 +36,7 @@ static void print_help(void)
 	     "  -o OPTIONS                mount options, separated by commas (see below)\n"
 	     "      --mounts=FILE         containerd's mounts as JSON (- is stdin)\n"
 	     "      --bundle=DIR          an OCI bundle's rootfs and annotations\n"
+	     "      --chain=sha256:HEX    the image with that chain id, in the artifact store\n"
 	     "  -h, --help                this text\n"
 	     "  -V, --version             the version, and what this build and this kernel can "
 	     "do\n");
@@ -75,7 +76,7 @@ static int digest_rows(struct row *rows, size_t n, struct view_error *error)
 	return 0;
 }
 
-static int print_table(const struct row *rows, size_t n, bool digests)
+static int print_table(const struct row *rows, size_t n, const struct view *view, bool digests)
 {
 	static const struct column columns[] = {
 		{"ROLE", false}, {"PATH", false},   {"SIZE", true},
@@ -90,7 +91,8 @@ static int print_table(const struct row *rows, size_t n, bool digests)
 		if (table_add(&table, PLAIN, "%s", roles_name(artifact->roles)) < 0 ||
 		    table_add(&table, PLAIN, "%s", artifact->path) < 0 ||
 		    table_add(&table, PLAIN, "%lld", (long long)artifact->st.st_size) < 0 ||
-		    table_add(&table, PLAIN, "%zu", artifact->layer) < 0 ||
+		    table_add(&table, PLAIN, view->image.layers > 0 ? "%zu" : "-",
+			      artifact->layer) < 0 ||
 		    table_add(&table, PLAIN, "%s", artifact->origin) < 0 ||
 		    (digests && table_add(&table, PLAIN, "%s", rows[i].digest) < 0))
 			return -ENOMEM;
@@ -101,7 +103,7 @@ static int print_table(const struct row *rows, size_t n, bool digests)
 }
 
 /* Owned, or NULL without memory. */
-static struct json_object *describe(const struct row *row)
+static struct json_object *describe(const struct image *image, const struct row *row)
 {
 	cleanup_with(json_done) struct json_object *object = json_object_new_object();
 	const struct artifact *artifact = row->artifact;
@@ -109,7 +111,8 @@ static struct json_object *describe(const struct row *row)
 
 	if (!object || json_add(object, "role", json_object_new_string(role)) < 0 ||
 	    json_add(object, "path", json_printable(artifact->path)) < 0 ||
-	    json_add(object, "layer", json_object_new_uint64(artifact->layer)) < 0 ||
+	    (image->layers > 0 &&
+	     json_add(object, "layer", json_object_new_uint64(artifact->layer)) < 0) ||
 	    json_add(object, "origin", json_printable(artifact->origin)) < 0 ||
 	    json_add(object, "size", json_object_new_int64(artifact->st.st_size)) < 0 ||
 	    (*row->digest && json_add(object, "digest", json_object_new_string(row->digest)) < 0))
@@ -117,16 +120,16 @@ static struct json_object *describe(const struct row *row)
 	return TAKE_PTR(object);
 }
 
-/* The "error" of a failure; owned, or NULL without memory. */
-static struct json_object *describe_error(const struct view_error *error)
+/* As in the ready line. */
+static int add_image(struct json_object *object, const struct image *image)
 {
-	cleanup_with(json_done) struct json_object *object = json_object_new_object();
-	const char *code = view_code_name(error->code);
+	struct json_object *described = json_object_new_object();
+	char chain[DIGEST_TEXT_SIZE];
 
-	if (!object || json_add(object, "code", json_object_new_string(code)) < 0 ||
-	    json_add(object, "message", json_object_new_string(error->message)) < 0)
-		return NULL;
-	return TAKE_PTR(object);
+	digest_print(&image->chain, chain);
+	if (json_add(object, "image", described) < 0)
+		return -ENOMEM;
+	return json_add(described, "chain", json_object_new_string(chain));
 }
 
 static int print_json(const struct row *rows, size_t n, const struct view *view,
@@ -135,16 +138,17 @@ static int print_json(const struct row *rows, size_t n, const struct view *view,
 	cleanup_with(json_done) struct json_object *object = json_object_new_object();
 	struct json_object *artifacts = json_object_new_array();
 	bool bootable = error->code == CODE_NONE;
-	int64_t layers = view->image.stack ? (int64_t)li_stack_size(view->image.stack) : 0;
+	int64_t layers = (int64_t)view->image.layers;
 
 	if (!object || json_add(object, "bootable", json_object_new_boolean(bootable)) < 0 ||
 	    (layers > 0 && json_add(object, "layers", json_object_new_int64(layers)) < 0) ||
+	    (view->image.stored && add_image(object, &view->image) < 0) ||
 	    json_add(object, "artifacts", artifacts) < 0)
 		return -ENOMEM;
 	for (size_t i = 0; i < n; i++)
-		if (json_append(artifacts, describe(&rows[i])) < 0)
+		if (json_append(artifacts, describe(&view->image, &rows[i])) < 0)
 			return -ENOMEM;
-	if (!bootable && json_add(object, "error", describe_error(error)) < 0)
+	if (!bootable && json_add(object, "error", ctl_describe_error(error)) < 0)
 		return -ENOMEM;
 	json_print(object);
 	return 0;
@@ -181,7 +185,7 @@ static int resolve(struct arguments *arguments, struct view_error *error)
 	if (arguments->digest)
 		digest_rows(rows, n, error);
 	if ((arguments->json ? print_json(rows, n, &view, error)
-			     : print_table(rows, n, arguments->digest)) < 0)
+			     : print_table(rows, n, &view, arguments->digest)) < 0)
 		return view_fail(error, MSG_NO_MEMORY);
 	return error->code == CODE_NONE ? 0 : -ECANCELED;
 }

@@ -107,3 +107,11 @@ void table_print(const struct table *table)
 		print_cell(table, i % table->width, widths[i % table->width], table->cells[i].text,
 			   table->cells[i].colour);
 }
+
+void table_time(time_t when, char ret[static 32])
+{
+	struct tm tm;
+
+	if (!localtime_r(&when, &tm) || strftime(ret, 32, "%Y-%m-%d %H:%M", &tm) == 0)
+		snprintf(ret, 32, "-");
+}

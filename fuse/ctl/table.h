@@ -4,6 +4,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <time.h>
 
 #include "layerindex/cleanup.h"
 
@@ -38,6 +39,9 @@ int table_add_name(struct table *table, enum colour colour, const char *name);
 
 /* Prints it to stdout, with its titles. */
 void table_print(const struct table *table);
+
+/* A time of the clock on the wall for a cell; "-" where it is none: a file may have any. */
+void table_time(time_t when, char ret[static 32]);
 
 void table_done(struct table *table);
 DEFINE_CLEANUP(struct table, table_done)

@@ -46,11 +46,13 @@ static void write_name(struct line *line, const char *name, size_t max)
 		!json_writer_name(&line->writer, name, max < line->name_max ? max : line->name_max);
 }
 
-static void write_artifact(struct line *line, const struct artifact *artifact)
+static void write_artifact(struct line *line, const struct artifact *artifact, bool has_layer)
 {
 	json_writer_print(&line->writer, "{\"role\":\"%s\",\"path\":", roles_name(artifact->roles));
 	write_name(line, artifact->path, SIZE_MAX);
-	json_writer_print(&line->writer, ",\"layer\":%zu,\"origin\":", artifact->layer);
+	if (has_layer)
+		json_writer_print(&line->writer, ",\"layer\":%zu", artifact->layer);
+	json_writer_print(&line->writer, ",\"origin\":");
 	write_name(line, artifact->origin, ORIGIN_SHOWN);
 	json_writer_print(&line->writer, ",\"size\":%jd}", (intmax_t)artifact->st.st_size);
 }
@@ -65,7 +67,7 @@ static void write_artifacts(struct line *line, const struct view *view)
 		if (view->artifacts[i].state != ARTIFACT_READY)
 			continue;
 		json_writer_print(&line->writer, "%s", comma);
-		write_artifact(line, &view->artifacts[i]);
+		write_artifact(line, &view->artifacts[i], view->image.layers > 0);
 		comma = ",";
 	}
 	json_writer_print(&line->writer, "]");
@@ -87,6 +89,17 @@ static void write_missing(struct line *line, const struct view *view)
 		json_writer_print(&line->writer, "]");
 }
 
+static void write_image(struct json_writer *writer, const struct image *image)
+{
+	char chain[DIGEST_TEXT_SIZE];
+
+	digest_print(&image->chain, chain);
+	if (image->layers > 0)
+		json_writer_print(writer, ",\"image\":{\"layers\":%zu}", image->layers);
+	else
+		json_writer_print(writer, ",\"image\":{\"chain\":\"%s\"}", chain);
+}
+
 /* All of the ready line but the brace that closes it. */
 static void write_ready(struct line *line, const struct view_facts *facts)
 {
@@ -99,11 +112,10 @@ static void write_ready(struct line *line, const struct view_facts *facts)
 	}
 	json_writer_print(&line->writer, "\"mountpoint\":");
 	write_name(line, facts->mountpoint, SIZE_MAX);
-	json_writer_print(&line->writer,
-			  ",\"passthrough\":%s,\"elapsed_us\":%" PRIu64
-			  ",\"image\":{\"layers\":%zu},\"connection\":%u",
-			  facts->passthrough ? "true" : "false", facts->elapsed_us, facts->layers,
-			  facts->connection);
+	json_writer_print(&line->writer, ",\"passthrough\":%s,\"elapsed_us\":%" PRIu64,
+			  facts->passthrough ? "true" : "false", facts->elapsed_us);
+	write_image(&line->writer, &facts->view->image);
+	json_writer_print(&line->writer, ",\"connection\":%u", facts->connection);
 	if (view_all_resolved(facts->view)) {
 		write_artifacts(line, facts->view);
 		write_missing(line, facts->view);

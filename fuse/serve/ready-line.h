@@ -16,7 +16,6 @@ struct view_facts {
 	const char *mountpoint;
 	bool passthrough;
 	uint64_t elapsed_us;
-	size_t layers;
 	unsigned connection; /* its directory in fusectl */
 	/* Not in the ready line: */
 	const char *version;

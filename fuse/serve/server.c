@@ -83,7 +83,7 @@ static int mount_or_reuse(struct startup *startup, struct view_error *error)
 	dev_t live;
 	int r;
 
-	startup->title.layers = li_stack_size(startup->view.image.stack);
+	startup->title.layers = startup->view.image.layers;
 	view_fingerprint(&startup->view, options, startup->facts.fingerprint);
 	r = view_claim(startup->mountpoint, &startup->claim, &live, error);
 	if (r > 0)
@@ -144,7 +144,7 @@ static int resolve_first(struct view *view, const struct options *options, struc
 {
 	if (resolves_first(options))
 		return view_resolve(view, error);
-	return li_stack_is_held(view->image.stack) ? 0 : view_resolve_early(view, error);
+	return image_can_wait(&view->image) ? 0 : view_resolve_early(view, error);
 }
 
 /* Everything up to the moment when the view can be used. */
@@ -170,7 +170,6 @@ static void collect_facts(struct startup *startup)
 	facts->id = call->options->id;
 	facts->mountpoint = startup->mountpoint;
 	facts->elapsed_us = now_us() - call->start_us;
-	facts->layers = startup->title.layers;
 	facts->connection = minor(startup->title.device);
 	facts->version = VIEWFS_VERSION;
 	facts->pid = getpid();

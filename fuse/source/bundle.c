@@ -67,15 +67,19 @@ void bundle_config_done(struct bundle_config *config)
 	json_object_put(TAKE_PTR(config->annotations));
 }
 
-static int read_config(int bundle, const char *name, struct bundle_config *ret,
-		       struct view_error *error)
+int bundle_config_read(const char *directory, struct bundle_config *ret, struct view_error *error)
 {
-	cleanup_close int fd =
-		openat(bundle, "config.json", O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
-	cleanup_free char *text = NULL;
+	cleanup_close int bundle = open(directory, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	cleanup_close int fd = -EBADF;
+	cleanup_free char *name = NULL, *text = NULL;
 	size_t n;
 	int r;
 
+	if (asprintf(&name, "%s/config.json", directory) < 0)
+		return view_fail(error, MSG_NO_MEMORY);
+	if (bundle < 0)
+		return view_fail(error, MSG_CONFIG_READ, directory, strerror(errno));
+	fd = openat(bundle, "config.json", O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
 	if (fd < 0)
 		return view_fail(error, MSG_CONFIG_READ, name, strerror(errno));
 	r = read_all(fd, CONFIG_JSON_SIZE_MAX, &text, &n);
@@ -112,25 +116,17 @@ static int take_rootfs(const char *directory, const char *rootfs, struct overlay
 int bundle_read(const char *directory, struct overlay_options *ret,
 		struct json_object **ret_annotations, struct view_error *error)
 {
-	cleanup_close int bundle = open(directory, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	cleanup_with(bundle_config_done) struct bundle_config config = {};
-	cleanup_free char *name = NULL;
 	cleanup_free char *rootfs = NULL;
 	bool absolute;
 
-	if (asprintf(&name, "%s/config.json", directory) < 0)
-		return view_fail(error, MSG_NO_MEMORY);
-	if (bundle < 0)
-		return view_fail(error, MSG_CONFIG_READ, directory, strerror(errno));
 	/* The second is for the analyzers, which do not know that view_fail() is negative. */
-	if (read_config(bundle, name, &config, error) < 0 || !config.rootfs)
+	if (bundle_config_read(directory, &config, error) < 0 || !config.rootfs)
 		return -ECANCELED;
 	absolute = *config.rootfs == '/';
 	if (asprintf(&rootfs, "%s%s%s", absolute ? "" : directory, absolute ? "" : "/",
 		     config.rootfs) < 0)
 		return view_fail(error, MSG_NO_MEMORY);
-	if (take_rootfs(directory, rootfs, ret, error) < 0)
-		return -ECANCELED;
 	*ret_annotations = TAKE_PTR(config.annotations);
-	return 0;
+	return take_rootfs(directory, rootfs, ret, error) < 0 ? -ECANCELED : 0;
 }

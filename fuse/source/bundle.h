@@ -23,9 +23,12 @@ int bundle_config_parse(const char *text, size_t n, const char *name, struct bun
 void bundle_config_done(struct bundle_config *config);
 DEFINE_CLEANUP(struct bundle_config, bundle_config_done)
 
+/* The config.json of the bundle *directory*. Returns: 0, or < 0 with *error*. */
+int bundle_config_read(const char *directory, struct bundle_config *ret, struct view_error *error);
+
 /*
  * An OCI bundle: what is mounted at its rootfs, and the annotations of its config.json (an object,
- * owned by the caller, or NULL where it has none).
+ * owned by the caller, or NULL where it has none; also where the rootfs is the error).
  */
 int bundle_read(const char *directory, struct overlay_options *ret,
 		struct json_object **ret_annotations, struct view_error *error);

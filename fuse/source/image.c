@@ -2,13 +2,39 @@
 #include "fuse/source/image.h"
 
 #include <errno.h>
+#include <linux/magic.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+
+#include "fuse/base/log.h"
+#include "fuse/base/messages.h"
+#include "layerindex/store/store.h"
+
+struct stored_image {
+	struct li_store *store;
+	struct li_store_facts facts;
+	char *directory; /* the store's */
+	bool quiet;	 /* warn of nothing */
+};
+
+static void stored_image_free(struct stored_image *stored)
+{
+	if (!stored)
+		return;
+	li_store_close(stored->store);
+	li_store_facts_done(&stored->facts);
+	free(stored->directory);
+	free(stored);
+}
 
 void image_close(struct image *image)
 {
 	li_stack_close(TAKE_PTR(image->stack));
 	li_index_close(TAKE_PTR(image->index));
+	stored_image_free(TAKE_PTR(image->stored));
 }
 
 void image_file_done(struct image_file *file)
@@ -17,11 +43,63 @@ void image_file_done(struct image_file *file)
 	free(TAKE_PTR(file->name));
 }
 
-int image_find(const struct image *image, const char *path, struct image_file *ret)
+/* A store that cannot be used is as one that lacks the image, which is made anew. */
+static int fail_store(const struct stored_image *stored, int r, struct view_error *error)
+{
+	const char *directory = stored->directory;
+	const char *reason = strerror(-r);
+
+	if (is_resource_error(r))
+		return view_fail(error, MSG_SYSTEM, directory, reason);
+	if (r == -EPERM)
+		reason = "it, or a directory in it, is another user's, or others have access to it";
+	if (r == -EINVAL)
+		reason = "what it knows of the image is damaged, and is replaced when the image is "
+			 "added again";
+	if (r == -EPROTO)
+		reason = "what it knows of the image is of another version";
+	if (!stored->quiet)
+		log_warn("artifact store '%s' is not used: %s", directory, reason);
+	return view_fail(error, MSG_STORE_UNUSABLE, directory, reason);
+}
+
+static void free_stored(struct stored_image **stored)
+{
+	stored_image_free(*stored);
+}
+DEFINE_CLEANUP(struct stored_image *, free_stored)
+
+int image_open_stored(const struct li_digest *chain, const char *given, bool quiet,
+		      struct image *ret, struct view_error *error)
+{
+	cleanup_with(free_stored) struct stored_image *stored = calloc(1, sizeof(*stored));
+	struct li_store_key key = {.by = LI_STORE_CHAIN, .id = *chain};
+	int r;
+
+	*ret = (struct image){.chain = *chain};
+	if (!stored)
+		return view_fail(error, MSG_NO_MEMORY);
+	stored->quiet = quiet;
+	stored->directory = store_directory_path(given);
+	if (!stored->directory)
+		return view_fail(error, MSG_NO_STORE_DIRECTORY);
+	r = li_store_open(stored->directory, false, &stored->store);
+	if (r == 0)
+		r = li_store_find(stored->store, &key, &stored->facts);
+	if (r == -ENOENT)
+		return view_fail(error, MSG_NOT_STORED, stored->directory,
+				 image_in_words(ret).text);
+	if (r < 0)
+		return fail_store(stored, r, error);
+	ret->stored = TAKE_PTR(stored);
+	return 0;
+}
+
+static int find_in_layers(struct li_stack *stack, const char *path, struct image_file *ret)
 {
 	cleanup_with(li_file_done) struct li_file found = LI_FILE_INIT;
 	cleanup_close int fd = -EBADF;
-	int r = li_resolve(image->stack, path, 0, &found);
+	int r = li_resolve(stack, path, 0, &found);
 
 	if (r < 0)
 		return r;
@@ -41,23 +119,142 @@ int image_find(const struct image *image, const char *path, struct image_file *r
 	return 0;
 }
 
+static const struct {
+	mode_t type;
+	int reason;
+} types[] = {
+	{S_IFDIR, EISDIR}, {S_IFIFO, ESPIPE},  {S_IFSOCK, ENOTSOCK},
+	{S_IFCHR, ENOTTY}, {S_IFBLK, ENOTBLK},
+};
+
+int image_reason_of_type(mode_t mode)
+{
+	for (size_t i = 0; i < sizeof(types) / sizeof(*types); i++)
+		if ((mode & S_IFMT) == types[i].type)
+			return types[i].reason;
+	return EBADF;
+}
+
+/* Something that is no artifact: its type, or what looking it up failed with. */
+static int find_other(int reason, struct image_file *ret)
+{
+	for (size_t i = 0; i < sizeof(types) / sizeof(*types); i++)
+		if (reason == types[i].reason) {
+			ret->st.st_mode = types[i].type;
+			return 0;
+		}
+	return -reason;
+}
+
+/* An object: the store's bytes, and the image's attributes. */
+static int open_object(const struct stored_image *stored, const struct li_store_answer *answer,
+		       struct image_file *ret)
+{
+	cleanup_close int fd = li_store_object_open(stored->store, answer);
+	char digest[SHA256_DIGITS + 1];
+	struct stat st;
+
+	if (fd < 0 && is_resource_error(fd))
+		return fd;
+	li_digest_print(&answer->digest, digest);
+	if (fd < 0 || fstat(fd, &st) < 0) {
+		if (!stored->quiet)
+			log_warn("artifact store '%s': object %s of '%s' is not used: %s",
+				 stored->directory, digest, answer->path,
+				 fd == -ENOENT	 ? "it was removed"
+				 : fd == -ESTALE ? "it is not the file that was added"
+						 : strerror(fd < 0 ? -fd : errno));
+		return IMAGE_MISS;
+	}
+	if (asprintf(&ret->name, "objects/%.2s/%s", digest, digest) < 0)
+		return -ENOMEM;
+	st.st_mode = S_IFREG | answer->mode;
+	st.st_uid = answer->uid;
+	st.st_gid = answer->gid;
+	st.st_mtim = answer->modified;
+	ret->st = st;
+	ret->fd = TAKE_FD(fd);
+	return 0;
+}
+
+static int find_stored(const struct stored_image *stored, const char *path, struct image_file *ret)
+{
+	const struct li_store_answer *answer = li_store_facts_find(&stored->facts, path);
+
+	/* What no answer can be filed for: the path, or a name in it, is too long for a file. */
+	if (!store_path_is_sound(path))
+		return -ENAMETOOLONG;
+	if (!answer)
+		return IMAGE_MISS;
+	if (answer->kind == LI_STORE_ABSENT)
+		return -ENOENT;
+	if (answer->kind == LI_STORE_OTHER)
+		return find_other(answer->reason, ret);
+	return open_object(stored, answer, ret);
+}
+
+int image_find(const struct image *image, const char *path, struct image_file *ret)
+{
+	return image->stored ? find_stored(image->stored, path, ret)
+			     : find_in_layers(image->stack, path, ret);
+}
+
+int image_fail_miss(const struct image *image, const char *path, struct view_error *error)
+{
+	return view_fail(error, MSG_NOT_STORED_PATH, image->stored->directory, path,
+			 image_in_words(image).text);
+}
+
 char *image_origin(const struct image *image, const struct image_file *file)
 {
+	const char *directory =
+		image->stored ? image->stored->directory : li_stack_path(image->stack, file->layer);
 	char *origin;
-	int r = asprintf(&origin, "%s/%s", li_stack_path(image->stack, file->layer), file->name);
 
-	return r < 0 ? NULL : origin;
+	return asprintf(&origin, "%s/%s", directory, file->name) < 0 ? NULL : origin;
 }
 
 struct image_words image_in_words(const struct image *image)
 {
+	char chain[DIGEST_TEXT_SIZE];
 	struct image_words words;
 
-	snprintf(words.text, sizeof(words.text), "any of %zu layers", li_stack_size(image->stack));
+	digest_print(&image->chain, chain);
+	if (image->layers > 0)
+		snprintf(words.text, sizeof(words.text), "any of %zu layers", image->layers);
+	else
+		snprintf(words.text, sizeof(words.text), "image %s", chain);
 	return words;
 }
 
 bool image_is_stacked(const struct image *image)
 {
-	return li_stack_is_stacked(image->stack);
+	struct statfs fs;
+
+	if (!image->stored)
+		return li_stack_is_stacked(image->stack);
+	return fstatfs(li_store_fd(image->stored->store), &fs) == 0 &&
+	       (fs.f_type == OVERLAYFS_SUPER_MAGIC || fs.f_type == FUSE_SUPER_MAGIC);
+}
+
+bool image_can_wait(const struct image *image)
+{
+	return !image->stored && li_stack_is_held(image->stack);
+}
+
+char *store_directory_path(const char *given)
+{
+	const char *parent = geteuid() == 0 ? "/var/cache" : getenv("XDG_CACHE_HOME");
+	const char *below = "";
+	char *path;
+
+	if (given)
+		return strdup(given);
+	if (!parent || *parent != '/') {
+		parent = getenv("HOME");
+		below = "/.cache";
+	}
+	if (!parent || *parent != '/' || asprintf(&path, "%s%s/urunc-viewfs", parent, below) < 0)
+		return NULL;
+	return path;
 }

@@ -1,18 +1,36 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The files of an image, wherever it lies. */
+/* The files of an image, in its layer directories or in the artifact store. */
 #pragma once
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <sys/stat.h>
 
+#include "fuse/base/digest.h"
+#include "fuse/base/error.h"
 #include "layerindex/layerindex.h"
 
+struct stored_image;
+
 struct image {
-	struct li_stack *stack; /* its layer directories; owned; NULL once they were released */
-	struct li_index *index; /* that the stack was opened with; owned, or NULL */
+	size_t layers;		/* 0: it is a stored image */
+	struct li_digest chain; /* of a stored image: its chain id */
+	/* Owned; NULL: it is a stored image, or the layers were released. */
+	struct li_stack *stack;
+	struct li_index *index;	     /* that the stack was opened with; owned, or NULL */
+	struct stored_image *stored; /* owned, or NULL likewise */
 };
 
+/*
+ * Opens the image that the artifact store has under a chain id. *given* is the store's directory;
+ * NULL: store_directory_path() says which. Unless *quiet*, it logs a warning where the store, or a
+ * part of it, is there and cannot be used.
+ * Returns: 0, or < 0 with *error*: CODE_ENOTAPPLICABLE where the store lacks it, or cannot be used.
+ */
+int image_open_stored(const struct li_digest *chain, const char *given, bool quiet,
+		      struct image *ret, struct view_error *error);
+
+/* Releases what the image holds. What it is called by, layers and chain, stays. */
 void image_close(struct image *image);
 DEFINE_CLEANUP(struct image, image_close)
 
@@ -20,8 +38,10 @@ DEFINE_CLEANUP(struct image, image_close)
 struct image_file {
 	int fd;		/* open for reading; -EBADF: it is no regular file; owned */
 	struct stat st; /* as the image has it */
-	size_t layer;	/* which has it */
-	char *name;	/* the file's path beneath that layer, without a leading slash; owned */
+	size_t layer;	/* which has it; 0 of a stored image */
+	/* The file's path, without a leading slash, beneath that layer or the store's directory;
+	 * owned; NULL where there is no such file: a stored image has artifacts only. */
+	char *name;
 };
 
 #define IMAGE_FILE_INIT ((struct image_file){.fd = -EBADF})
@@ -29,17 +49,31 @@ struct image_file {
 void image_file_done(struct image_file *file);
 DEFINE_CLEANUP(struct image_file, image_file_done)
 
+/* What image_find() returns where the artifact store has no answer: -errno of nothing else. */
+enum { IMAGE_MISS = -ENOMSG };
+
+/* It returns this where links lead to a path that urunc does not allow. */
+enum { IMAGE_TARGET_PATH = EILSEQ };
+
 /*
  * Finds what *path* leads to, and opens it if it is a regular file; nothing else is opened: a
- * device would do what opening it does. The attributes are those of the very file that is open.
- * Returns: 0, with *ret*, which must be IMAGE_FILE_INIT; or see li_resolve() and li_file_open().
+ * device would do what opening it does. The attributes of an artifact in layers are those of the
+ * very file that is open.
+ * Returns: 0, with *ret*, which must be IMAGE_FILE_INIT; IMAGE_MISS, of a stored image; or see
+ *	li_resolve() and li_file_open(), whose errors a stored image gives as they were filed.
  */
 int image_find(const struct image *image, const char *path, struct image_file *ret);
+
+/* Why a file of the type *mode* is no artifact, as the store files it: a positive errno value. */
+int image_reason_of_type(mode_t mode);
+
+/* Says that image_find() returned IMAGE_MISS for *path*. Returns: < 0 with *error*. */
+int image_fail_miss(const struct image *image, const char *path, struct view_error *error);
 
 /* Where a file of the image lies, for people; owned, or NULL without memory. */
 char *image_origin(const struct image *image, const struct image_file *file);
 
-/* An image in words, for messages: "any of 20 layers". */
+/* An image in words, for messages: "any of 20 layers", "image sha256:…". */
 struct image_words {
 	char text[96];
 };
@@ -48,3 +82,17 @@ struct image_words image_in_words(const struct image *image);
 
 /* Whether it lies on a filesystem that is made of others: see li_stack_is_stacked(). */
 bool image_is_stacked(const struct image *image);
+
+/*
+ * Whether its files can be found after the view is mounted. Not where a layer would be opened by
+ * its path again: see li_stack_is_held(); and not of a stored image, which is no image for the view
+ * if an answer is missing.
+ */
+bool image_can_wait(const struct image *image);
+
+/*
+ * The artifact store's directory: *given*, if that is not NULL; else /var/cache/urunc-viewfs for
+ * root, and for another user below $XDG_CACHE_HOME or $HOME/.cache.
+ * Returns: an owned path; NULL: there is none, or no memory.
+ */
+char *store_directory_path(const char *given);

@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 
 #include "fuse/base/json.h"
+#include "fuse/base/log.h"
 #include "fuse/base/messages.h"
 #include "fuse/source/bundle.h"
 #include "fuse/source/containerd-mounts.h"
@@ -24,6 +25,8 @@ static int refuse_two_kinds(const struct layers_from *from, bool explicit, struc
 			       from->bundle ? "--bundle" : NULL};
 	const char *chosen = NULL;
 
+	if (explicit && from->chain.given)
+		return view_fail(error, MSG_TWO_KINDS, kinds[0], "--chain");
 	for (size_t i = 0; i < sizeof(kinds) / sizeof(*kinds); i++) {
 		if (kinds[i] && chosen)
 			return view_fail(error, MSG_TWO_KINDS, chosen, kinds[i]);
@@ -178,25 +181,47 @@ static void override_idmap(struct idmap *found, struct idmap *typed)
 	*found = TAKE(*typed, ((struct idmap){}));
 }
 
+/* The layers of any kind that is not typed. */
+static int find_layers(const struct layers_from *from, const char *basedir, struct source *ret,
+		       struct view_error *error)
+{
+	cleanup_with(overlay_options_done) struct overlay_options found = {};
+
+	ret->origin_label = read_kind(from, ret, &found, error);
+	return ret->origin_label ? move_layers(ret, &found, basedir, false, error) : -ECANCELED;
+}
+
+bool source_asks_store(const struct source *source, struct view_error *error)
+{
+	if (!source->chain.given || error->code != CODE_ENOTAPPLICABLE)
+		return false;
+	log_debug("%s; the artifact store is asked", error->message);
+	error->code = CODE_NONE;
+	return true;
+}
+
 int source_find(const struct layers_from *from, struct overlay_options *typed, const char *basedir,
 		struct source *ret, struct view_error *error)
 {
 	cleanup_with(overlay_options_done) struct overlay_options own =
 		TAKE(*typed, ((struct overlay_options){}));
-	cleanup_with(overlay_options_done) struct overlay_options found = {};
 	bool explicit = is_explicit(&own);
+	int r = 0;
 
 	if (refuse_two_kinds(from, explicit, error) < 0)
 		return -ECANCELED;
 	ret->userxattr = own.userxattr;
-	ret->origin_label = explicit ? strdup("lowerdir") : read_kind(from, ret, &found, error);
-	if (!ret->origin_label)
-		return view_fail(error, MSG_NO_MEMORY);
-	if (explicit)
-		return move_layers(ret, &own, basedir, true, error);
-	override_idmap(&found.uids, &own.uids);
-	override_idmap(&found.gids, &own.gids);
-	return move_layers(ret, &found, basedir, false, error);
+	ret->chain = from->chain;
+	if (explicit) {
+		ret->origin_label = strdup("lowerdir");
+		return ret->origin_label ? move_layers(ret, &own, basedir, true, error)
+					 : view_fail(error, MSG_NO_MEMORY);
+	}
+	if (from->mounts || from->bundle || !from->chain.given)
+		r = find_layers(from, basedir, ret, error);
+	override_idmap(&ret->uids, &own.uids);
+	override_idmap(&ret->gids, &own.gids);
+	return r < 0 && !source_asks_store(ret, error) ? -ECANCELED : 0;
 }
 
 int source_open(const struct source *source, const struct li_index *index, unsigned flags,

@@ -5,6 +5,7 @@
 #include <json-c/json.h>
 #include <stdbool.h>
 
+#include "fuse/base/digest.h"
 #include "fuse/base/error.h"
 #include "fuse/base/text.h"
 #include "fuse/cli/idmap.h"
@@ -19,15 +20,23 @@ struct source {
 	struct json_object *annotations; /* of the bundle, owned, or NULL */
 	char *origin_label; /* where the layers come from, for messages: "--mounts=x.json"; owned */
 	bool from_mount;    /* read off a mount: where they lead nowhere, no view is applicable */
+	struct digest_wish chain; /* what the artifact store is asked for if there are no layers */
 };
 
 /*
- * Finds out where the layers are, without touching them. Takes ownership of all that *typed* holds,
- * on failure too: it is empty afterwards. *basedir*, or NULL, is what relative paths are relative
- * to. Returns: 0, or < 0 with *error; *ret* is released by source_done() either way.
+ * Finds out where the layers are, without touching them; with --chain there may be none. Takes
+ * ownership of all that *typed* holds, on failure too: it is empty afterwards. *basedir*, or NULL,
+ * is what relative paths are relative to. Returns: 0, or < 0 with *error; *ret* is released by
+ * source_done() either way.
  */
 int source_find(const struct layers_from *from, struct overlay_options *typed, const char *basedir,
 		struct source *ret, struct view_error *error);
+
+/*
+ * Whether the artifact store is asked for the image, now that its layers cannot be had: *error*
+ * says why, and is dropped then.
+ */
+bool source_asks_store(const struct source *source, struct view_error *error);
 
 /*
  * Opens the layers; *index*, borrowed until the stack is closed, or NULL, is what may be known of

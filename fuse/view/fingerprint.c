@@ -58,6 +58,13 @@ static void add_map(struct sha256 *hash, const struct idmap *map)
 	}
 }
 
+/* What add_layers() hashes begins with 0 or 1. */
+static void add_chain(struct sha256 *hash, const struct li_digest *chain)
+{
+	add_number(hash, UINT64_MAX);
+	sha256_add(hash, chain, sizeof(*chain));
+}
+
 void view_fingerprint(const struct view *view, const struct options *options,
 		      char ret[static FINGERPRINT_SIZE])
 {
@@ -67,7 +74,10 @@ void view_fingerprint(const struct view *view, const struct options *options,
 	sha256_start_by(&hash, SHA256_PORTABLE);
 	add_string(&hash, "urunc-viewfs 1");
 	add_string(&hash, options->id);
-	add_layers(&hash, view->image.stack);
+	if (view->image.layers > 0)
+		add_layers(&hash, view->image.stack);
+	else
+		add_chain(&hash, &view->image.chain);
 	add_number(&hash, view->artifact_count);
 	for (size_t i = 0; i < view->artifact_count; i++) {
 		add_number(&hash, view->artifacts[i].roles);

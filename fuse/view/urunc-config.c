@@ -192,9 +192,10 @@ static int take_annotations(struct json_object *annotations, struct urunc_config
 }
 
 /* What an errno of finding or reading urunc.json means: the layers' fault is not the file's. */
-static int fail_urunc_json(int r, struct view_error *error)
+static int fail_urunc_json(const struct image *image, int r, struct view_error *error)
 {
 	switch (r) {
+	case IMAGE_MISS: return image_fail_miss(image, URUNC_JSON, error);
 	case -ENOTDIR:
 	case -ELOOP:
 	case -ENAMETOOLONG: return view_fail(error, MSG_CONFIG_READ, URUNC_JSON, strerror(-r));
@@ -220,28 +221,36 @@ static int take_urunc_json(const struct image *image, enum decode_rule decode,
 	if (r == -ENOENT)
 		return 0;
 	if (r < 0)
-		return fail_urunc_json(r, error);
+		return fail_urunc_json(image, r, error);
 	if (!S_ISREG(config.st.st_mode))
 		return view_fail(error, MSG_CONFIG_TYPE, URUNC_JSON);
 	r = read_all(config.fd, URUNC_JSON_SIZE_MAX, &text, &n);
 	if (r == -EFBIG)
 		return view_fail(error, MSG_CONFIG_SIZE, URUNC_JSON, (size_t)URUNC_JSON_SIZE_MAX);
 	if (r < 0)
-		return fail_urunc_json(r, error);
+		return fail_urunc_json(image, r, error);
 	if (urunc_config_parse(text, n, decode, ret, error) < 0)
 		return -ECANCELED;
 	*ret_config = TAKE(config, IMAGE_FILE_INIT);
 	return 1;
 }
 
-/* binary= was given: urunc.json could only add an initrd, and must not stand in the way. */
-static void take_optional_initrd(const struct image *image, enum decode_rule decode,
-				 struct urunc_config *ret, struct image_file *ret_config)
+/*
+ * binary= was given: urunc.json could only add an initrd, and must not stand in the way. A stored
+ * image that has no answer for it is another matter: all answers are wanted.
+ */
+static int take_optional_initrd(const struct image *image, enum decode_rule decode,
+				struct urunc_config *ret, struct image_file *ret_config,
+				struct view_error *error)
 {
-	VIEW_ERROR(error);
+	VIEW_ERROR(fault);
 
-	if (take_urunc_json(image, decode, ret, ret_config, &error) < 0)
-		log_warn("%s; booting binary= without an initrd", error.message);
+	if (take_urunc_json(image, decode, ret, ret_config, &fault) >= 0)
+		return 0;
+	if (fault.code == CODE_ENOTAPPLICABLE)
+		return view_fail(error, fault.code, "%s", fault.message);
+	log_warn("%s; booting binary= without an initrd", fault.message);
+	return 0;
 }
 
 static int replace(char **ret, const char *given, struct view_error *error)
@@ -264,7 +273,7 @@ int urunc_config_read(const struct options *options, struct json_object *annotat
 		if (r == 0)
 			return view_fail(error, MSG_NOT_A_UNIKERNEL, image_in_words(image).text);
 	} else if (r == 0 && !options->initrd) {
-		take_optional_initrd(image, options->decode, ret, ret_config);
+		r = take_optional_initrd(image, options->decode, ret, ret_config, error);
 	}
 	if (r < 0 || replace(&ret->binary, options->binary, error) < 0)
 		return -ECANCELED;

@@ -183,6 +183,10 @@ static int fail_resolve(const struct view *view, const struct artifact *artifact
 	const char *role = roles_name(artifact->roles);
 
 	switch (r) {
+	case IMAGE_MISS: return image_fail_miss(&view->image, artifact->path, error);
+	case -IMAGE_TARGET_PATH:
+		return view_fail(error, MSG_ARTIFACT_PATH, role, artifact->path,
+				 "its links lead to a path that is not allowed");
 	case -ENOENT:
 	case -ENOTDIR:
 		return view_fail(error, MSG_ARTIFACT_NONE, role, artifact->path,
@@ -203,7 +207,7 @@ static int fail_resolve(const struct view *view, const struct artifact *artifact
 static int check_target(const struct artifact *artifact, const struct image_file *file,
 			struct view_error *error)
 {
-	const char *fault = urunc_path_fault(file->name);
+	const char *fault = file->name ? urunc_path_fault(file->name) : NULL;
 
 	if (!S_ISREG(file->st.st_mode))
 		return view_fail(error, MSG_ARTIFACT_TYPE, roles_name(artifact->roles),
@@ -368,8 +372,23 @@ static int open_layers(const struct options *options, const struct source *sourc
 	if (index_policy_open(options, source, make_index, &ret->index, error) < 0 ||
 	    source_open(source, ret->index, flags, &ret->stack, error) < 0)
 		return -ECANCELED;
+	ret->layers = li_stack_size(ret->stack);
 	index_policy_report(ret->stack);
 	return 0;
+}
+
+/* The layers, or else the stored image. */
+static int open_image(const struct options *options, const struct source *source, bool make_index,
+		      struct image *ret, struct view_error *error)
+{
+	if (source->layers.count > 0 || !source->chain.given) {
+		if (open_layers(options, source, make_index, ret, error) == 0)
+			return 0;
+		if (!source_asks_store(source, error))
+			return -ECANCELED;
+		image_close(ret);
+	}
+	return image_open_stored(&source->chain.digest, options->store, false, ret, error);
 }
 
 int view_prepare(const struct options *options, struct source *source, bool make_index,
@@ -379,7 +398,7 @@ int view_prepare(const struct options *options, struct source *source, bool make
 	cleanup_with(image_file_done) struct image_file config = IMAGE_FILE_INIT;
 	cleanup_with(image_close) struct image image = {};
 
-	if (open_layers(options, source, make_index, &image, error) < 0 ||
+	if (open_image(options, source, make_index, &image, error) < 0 ||
 	    urunc_config_read(options, source->annotations, &image, &boot, &config, error) < 0 ||
 	    view_init(ret, options, source, &image, &boot, error) < 0)
 		return -ECANCELED;

@@ -80,7 +80,7 @@ void view_done(struct view *view);
 DEFINE_CLEANUP(struct view, view_done)
 
 /*
- * Opens the layers, and reads what boots from them. Nothing is mounted, and no artifact resolved.
+ * Opens the image, and reads what boots from it. Nothing is mounted, and no artifact resolved.
  * Moves the id maps out of *source*. *make_index*: what is learned will be kept, in an index that
  * is made where it is missing. Returns: 0, or < 0 with *error*; view_done() in both cases.
  */

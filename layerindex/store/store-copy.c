@@ -207,14 +207,19 @@ static bool has_size_and_time(const struct stat *st, uint64_t size)
 	       st->st_mtim.tv_nsec == store_object_time.tv_nsec;
 }
 
-/* Whether an object that is there can be believed to be what its name says. */
+/*
+ * Whether an object that is there is what its name says. It is hashed: facts that named it may have
+ * said that it is another file than the one that was filed.
+ */
 static bool is_believed(const struct li_store *store, const struct store_copy *copy,
 			struct stat *st)
 {
 	cleanup_close int fd = store_object_file(store, &copy->digest, st);
+	struct li_digest digest;
 
 	return fd >= 0 && store_is_ours(st, S_IFREG, OBJECT_MODE) &&
-	       has_size_and_time(st, copy->size);
+	       has_size_and_time(st, copy->size) && store_hash(fd, &digest) == 0 &&
+	       li_digest_equal(&digest, &copy->digest);
 }
 
 int store_copy_publish(const struct li_store *store, const struct store_copy *copy,

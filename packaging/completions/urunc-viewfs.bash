@@ -18,6 +18,7 @@ _viewfs_mount_options() {
 	case $option in
 	lowerdir=* | lowerdir+=*) _viewfs_reply "$before${option%"${option##*[=:]}"}" "" directory ;;
 	basedir=*) _viewfs_reply "${before}basedir=" "" directory ;;
+	store=*) _viewfs_reply "${before}store=" "" directory ;;
 	cache=/*) _viewfs_reply "${before}cache=" "" directory ;;
 	cache=*) _viewfs_reply "${before}cache=" "none" ;;
 	resolve=*) _viewfs_reply "${before}resolve=" "lazy ready" ;;
@@ -27,7 +28,7 @@ _viewfs_mount_options() {
 	*=*) ;;
 	*)
 		_viewfs_reply "$before" "lowerdir= lowerdir+= userxattr binary= initrd= timeout= resolve=
-			decode= passthrough= sandbox= cache= uid= gid= mode= basedir= id= uidmap= gidmap="
+			decode= passthrough= sandbox= cache= store= store-size= uid= gid= mode= basedir= id= uidmap= gidmap="
 		;;
 	esac
 }
@@ -37,10 +38,10 @@ _viewfs_value() {
 	case $prev in
 	-o) _viewfs_mount_options ;;
 	-N | --mounts) _filedir ;;
-	--bundle) _filedir -d ;;
+	--bundle | --tree) _filedir -d ;;
 	--log-format) COMPREPLY=($(compgen -W "text json" -- "$cur")) ;;
 	--log-level) COMPREPLY=($(compgen -W "error warn info debug" -- "$cur")) ;;
-	--ready-fd | --lifeline | --id | -t) ;;
+	--ready-fd | --lifeline | --id | --chain | -t) ;;
 	*) return 1 ;;
 	esac
 }
@@ -58,7 +59,7 @@ _urunc_viewfs() {
 	local cur prev words cword split
 	_init_completion -s -n =: || return
 	_viewfs_value && return
-	_viewfs_words "-o -f --foreground --mounts= --bundle= --ready-fd= --lifeline= --id=
+	_viewfs_words "-o -f --foreground --mounts= --bundle= --chain= --ready-fd= --lifeline= --id=
 		--log-format= --log-level= -h --help -V --version"
 }
 
@@ -73,12 +74,12 @@ _viewfsctl() {
 	local cur prev words cword split
 	_init_completion -s -n =: || return
 	if ((cword == 1)); then
-		COMPREPLY=($(compgen -W "resolve list umount gc index doctor -h --help -V --version" -- "$cur"))
+		COMPREPLY=($(compgen -W "resolve list umount gc index store doctor -h --help -V --version" -- "$cur"))
 		return
 	fi
 	_viewfs_value && return
 	case ${words[1]} in
-	resolve) _viewfs_words "--json --digest -o --mounts= --bundle= -h --help -V --version" ;;
+	resolve) _viewfs_words "--json --digest -o --mounts= --bundle= --chain= -h --help -V --version" ;;
 	list) _viewfs_words "--json -h --help -V --version" ;;
 	umount)
 		if [[ $cur == -* ]]; then
@@ -93,6 +94,13 @@ _viewfsctl() {
 			_viewfs_words "--json -h --help -V --version"
 		else
 			COMPREPLY=($(compgen -W "list verify clear" -- "$cur"))
+		fi
+		;;
+	store)
+		if [[ $cur == -* ]] || ((cword > 2)); then
+			_viewfs_words "--chain= --tree= --bundle= -o --json -h --help -V --version"
+		else
+			COMPREPLY=($(compgen -W "add" -- "$cur"))
 		fi
 		;;
 	doctor) _viewfs_words "--json -h --help -V --version" ;;

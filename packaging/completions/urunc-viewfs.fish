@@ -19,6 +19,8 @@ sandbox=auto\tAs many measures as the kernel supports
 sandbox=require\tFail unless all measures are in force
 cache=\tWhere what is learned about layers is kept
 cache=none\tDo not keep what is learned about layers
+store=\tDirectory of the artifact store
+store-size=\tHow large the store may grow
 uid=\tForce the owner of the artifacts
 gid=\tForce the group of the artifacts
 mode=\tForce their permission bits
@@ -40,6 +42,7 @@ end
 complete -c urunc-viewfs -s f -l foreground -d 'Stay in the foreground'
 complete -c urunc-viewfs -r -F -l mounts -d "containerd's mounts as JSON"
 complete -c urunc-viewfs -x -l bundle -a '(__fish_complete_directories)' -d 'An OCI bundle'
+complete -c urunc-viewfs -x -l chain -d 'An image in the artifact store'
 complete -c urunc-viewfs -x -l ready-fd -d 'Write a line of JSON there when ready or failed'
 complete -c urunc-viewfs -x -l lifeline -d 'End the view when that descriptor closes'
 complete -c urunc-viewfs -x -l id -d 'Container id'
@@ -56,7 +59,7 @@ for command in mount.urunc-viewfs mount.fuse.urunc-viewfs mount.fuse3.urunc-view
     complete -c $command -x -s t -a 'urunc-viewfs fuse.urunc-viewfs fuse3.urunc-viewfs' -d Accepted
 end
 
-set -l commands resolve list umount gc index doctor
+set -l commands resolve list umount gc index store doctor
 set -l first "not __fish_seen_subcommand_from $commands"
 complete -c viewfsctl -f
 complete -c viewfsctl -s h -l help -d 'Print a summary'
@@ -66,6 +69,7 @@ complete -c viewfsctl -n "$first" -a list -d 'The views that are mounted here'
 complete -c viewfsctl -n "$first" -a umount -d 'Unmount views, dead or alive'
 complete -c viewfsctl -n "$first" -a gc -d 'Remove dead views and useless index entries'
 complete -c viewfsctl -n "$first" -a index -d 'The shared layer index'
+complete -c viewfsctl -n "$first" -a store -d 'The artifact store'
 complete -c viewfsctl -n "$first" -a doctor -d 'What prevents views from working here'
 
 set -l resolve '__fish_seen_subcommand_from resolve'
@@ -75,6 +79,7 @@ complete -c viewfsctl -n $resolve -x -s o -d 'Mount options' \
     -a '(__fish_append , (__viewfs_mount_options))'
 complete -c viewfsctl -n $resolve -r -F -l mounts -d "containerd's mounts as JSON"
 complete -c viewfsctl -n $resolve -x -l bundle -a '(__fish_complete_directories)' -d 'An OCI bundle'
+complete -c viewfsctl -n $resolve -x -l chain -d 'An image in the artifact store'
 complete -c viewfsctl -n $resolve -a '(__fish_complete_directories)'
 
 complete -c viewfsctl -n '__fish_seen_subcommand_from list index cache doctor' -l json \
@@ -84,3 +89,14 @@ complete -c viewfsctl -n '__fish_seen_subcommand_from gc' -l dry-run \
     -d 'Only say what would be removed'
 complete -c viewfsctl -n '__fish_seen_subcommand_from index cache' -a 'list verify clear'
 complete -c viewfsctl -n '__fish_seen_subcommand_from index cache' -a '(__fish_complete_directories)'
+
+set -l store '__fish_seen_subcommand_from store'
+complete -c viewfsctl -n $store -x -l chain -d 'The chain id of the image'
+complete -c viewfsctl -n $store -x -l tree -a '(__fish_complete_directories)' \
+    -d 'The image as it is unpacked'
+complete -c viewfsctl -n $store -x -l bundle -a '(__fish_complete_directories)' \
+    -d 'An OCI bundle, for its annotations'
+complete -c viewfsctl -n $store -x -s o -d 'Mount options' \
+    -a '(__fish_append , (__viewfs_mount_options))'
+complete -c viewfsctl -n $store -l json -d 'JSON lines'
+complete -c viewfsctl -n $store -a add

@@ -146,7 +146,7 @@ def test_a_container_is_created_booted_and_deleted_with_a_view(
     made = shim.make(BOX, spelled(mounts))
     view = mountpoint(BOX)
     assert made.ready
-    assert made.ready.keys() == {"ready", "id", "mountpoint", "passthrough", "elapsed_us"}
+    assert {"ready", "id", "mountpoint", "passthrough", "elapsed_us"} <= made.ready.keys()
     assert (made.ready["id"], made.ready["mountpoint"]) == (BOX, str(view))
     assert image.fingerprint(bundle) == before
     assert tree(view) == {*CONTENT, "unikernel/", "boot/"}

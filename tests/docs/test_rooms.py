@@ -28,6 +28,7 @@ PUBLIC = {"layerindex/layerindex.h", "layerindex/cleanup.h", "layerindex/descrip
 FOR_FUSE = PUBLIC | {
     "layerindex/hash/digest.h",
     "layerindex/hash/sha256.h",
+    "layerindex/store/store.h",
 }
 PROGRAMS = {"urunc-viewfs.c", "viewfsctl.c", "mount-helper.c"}
 RANK = {room: rank for rank, rooms in enumerate(FUSE) for room in rooms}
@@ -118,6 +119,8 @@ def test_arrows_only_go_down():
         ("layerindex/layer/layer.c", "layerindex/merge/stack.h", "must not include"),
         ("layerindex/merge/merge.c", "fuse/base/text.h", "must not include"),
         ("fuse/base/json.h", "fuse/base/clock.h", None),
+        ("fuse/base/json.h", "layerindex/store/store.h", None),
+        ("fuse/base/json.h", "layerindex/store/store-dir.h", "must not include"),
     ],
 )
 def test_a_planted_arrow_is_found(name, target, fault):

@@ -64,6 +64,7 @@ def test_json_describes_a_view(place: Path, option: bytes) -> None:
             "id": "web-1",
             "passthrough": view.ready["passthrough"],
             "layers": 3,
+            "image": {"layers": 3},
         }
         with View(place / "other", "-o", option + b",resolve=ready") as other:
             assert artifacts == other.ready["artifacts"]

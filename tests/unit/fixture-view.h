@@ -44,7 +44,7 @@ static inline int make_view(struct view *view, const char *list, const char *bin
 	char *const layers[] = {(char *)"T", (char *)"B"};
 	struct urunc_config boot = {.binary = (char *)binary, .initrd = (char *)initrd};
 	struct source source = {};
-	struct image image = {};
+	struct image image = {.layers = 2};
 	size_t bad;
 
 	require_root();

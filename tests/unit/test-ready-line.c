@@ -30,6 +30,7 @@ static struct json_object *member(struct json_object *object, const char *key)
 static void test_a_ready_line_lists_the_ready_artifacts(void **state)
 {
 	struct view view = {
+		.image.layers = 20,
 		.artifact_count = 3,
 		.artifacts = {{.path = (char *)"/urunc.json",
 			       .roles = ROLE_CONFIG,
@@ -48,7 +49,6 @@ static void test_a_ready_line_lists_the_ready_artifacts(void **state)
 		.mountpoint = "/run/v\x1b",
 		.passthrough = true,
 		.elapsed_us = 812,
-		.layers = 20,
 		.connection = 39,
 	};
 	cleanup_free char *line = report_ready_line(&facts);
@@ -75,12 +75,13 @@ static void test_a_ready_line_lists_the_ready_artifacts(void **state)
 /* A lazy view has no artifacts yet, and a view need not have an id. */
 static void test_a_lazy_ready_line_has_no_artifacts(void **state)
 {
-	struct view view = {.artifact_count = 1, .artifacts = {{.path = (char *)"/urunc.json"}}};
-	const struct view_facts facts = {.view = &view,
-					 .mountpoint = "/run/v",
-					 .elapsed_us = 1,
-					 .layers = 2,
-					 .connection = 3};
+	struct view view = {
+		.image.layers = 2,
+		.artifact_count = 1,
+		.artifacts = {{.path = (char *)"/urunc.json"}},
+	};
+	const struct view_facts facts = {
+		.view = &view, .mountpoint = "/run/v", .elapsed_us = 1, .connection = 3};
 	cleanup_free char *line = report_ready_line(&facts);
 
 	(void)state;
@@ -88,6 +89,29 @@ static void test_a_lazy_ready_line_has_no_artifacts(void **state)
 	assert_string_equal(line, "{\"ready\":true,\"mountpoint\":\"/run/v\","
 				  "\"passthrough\":false,\"elapsed_us\":1,"
 				  "\"image\":{\"layers\":2},\"connection\":3}");
+}
+
+static void test_a_stored_image_has_a_chain_and_no_layers(void **state)
+{
+	struct view view = {
+		.image.chain = {{0xab, 0xcd}},
+		.artifact_count = 1,
+		.artifacts = {{.path = (char *)"/k",
+			       .roles = ROLE_BINARY,
+			       .state = ARTIFACT_READY,
+			       .origin = (char *)"/s/objects/12/1234"}},
+	};
+	const struct view_facts facts = {.view = &view, .mountpoint = "/run/v"};
+	cleanup_free char *line = report_ready_line(&facts);
+	cleanup_with(json_done) struct json_object *object = parsed(line);
+	struct json_object *image = member(object, "image");
+	struct json_object *artifact = json_object_array_get_idx(member(object, "artifacts"), 0);
+
+	(void)state;
+	has_str("chain", json_string(image, "chain"), "sha256:abcd0000");
+	assert_null(member(image, "layers"));
+	assert_null(member(artifact, "layer"));
+	assert_string_equal(json_string(artifact, "origin"), "/s/objects/12/1234");
 }
 
 /* A name of *n* bytes that take the most room. */
@@ -111,14 +135,13 @@ static void test_an_answer_with_long_names_is_cut_and_says_so(void **state)
 	for (size_t i = 0; i < ARRAY_SIZE(lengths); i++) {
 		cleanup_free char *name = long_name(lengths[i]);
 		cleanup_free char *id = long_name(lengths[i] < 255 ? lengths[i] : 255);
-		struct view view = {.artifact_count = 3};
+		struct view view = {.image.layers = 4096, .artifact_count = 3};
 		struct view_facts facts = {
 			.view = &view,
 			.id = id,
 			.mountpoint = name,
 			.passthrough = true,
 			.elapsed_us = UINT64_MAX,
-			.layers = 4096,
 			.connection = UINT32_MAX,
 			.version = "0.1.0",
 			.pid = INT_MAX,
@@ -337,6 +360,7 @@ int main(void)
 		cmocka_unit_test(test_an_answer_with_long_names_is_cut_and_says_so),
 		cmocka_unit_test(test_a_ready_line_holds_a_part_of_an_endless_origin),
 		cmocka_unit_test(test_a_lazy_ready_line_has_no_artifacts),
+		cmocka_unit_test(test_a_stored_image_has_a_chain_and_no_layers),
 		cmocka_unit_test(test_a_failure_line_holds_any_path),
 		cmocka_unit_test(test_the_longest_failure_line_fits),
 		cmocka_unit_test(test_a_report_of_any_size_is_passed_on),

@@ -56,7 +56,7 @@ static void check_row(const struct row *row)
 	cleanup_with(json_done) struct json_object *annotations = NULL;
 	cleanup_free char *list = strdup(row->options);
 	char *const layer[] = {(char *)"layer"};
-	cleanup_with(image_close) struct image image = {};
+	cleanup_with(image_close) struct image image = {.layers = 1};
 	struct json_fault fault;
 	size_t bad;
 	int r;

@@ -1,0 +1,208 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* viewfsctl store add: fill the artifact store with what a view of an image asks for. */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "fuse/base/clock.h"
+#include "fuse/base/json.h"
+#include "fuse/base/log.h"
+#include "fuse/base/messages.h"
+#include "fuse/cli/arguments.h"
+#include "fuse/cli/output.h"
+#include "fuse/cli/version.h"
+#include "fuse/ctl/store.h"
+#include "fuse/ctl/table.h"
+#include "fuse/fill/from-tree.h"
+#include "fuse/process/run-with-timeout.h"
+#include "fuse/process/sandbox.h"
+#include "fuse/source/bundle.h"
+#include "fuse/source/image.h"
+#include "fuse/view/view.h"
+
+/* What was added, and what a view of it would say. */
+struct job {
+	struct arguments *arguments;
+	struct bundle_config bundle; /* empty without --bundle */
+	char *directory;	     /* the store's; owned */
+	uint64_t start_us;
+	struct tree_result result;
+};
+
+static void job_done(struct job *job)
+{
+	bundle_config_done(&job->bundle);
+	free(job->directory);
+	tree_result_done(&job->result);
+}
+DEFINE_CLEANUP(struct job, job_done)
+
+const char *store_kind_name(enum li_store_kind kind)
+{
+	static const char *const names[] = {
+		[LI_STORE_ABSENT] = "absent",
+		[LI_STORE_ARTIFACT] = "artifact",
+		[LI_STORE_OTHER] = "other",
+	};
+
+	return names[kind];
+}
+
+struct json_object *store_describe_answer(const struct li_store_answer *answer)
+{
+	cleanup_with(json_done) struct json_object *object = json_object_new_object();
+	const char *kind = store_kind_name(answer->kind);
+	char digest[DIGEST_TEXT_SIZE];
+
+	digest_print(&answer->digest, digest);
+	if (!object || json_add(object, "path", json_printable(answer->path)) < 0 ||
+	    json_add(object, "kind", json_object_new_string(kind)) < 0)
+		return NULL;
+	if (answer->kind != LI_STORE_ARTIFACT)
+		return TAKE_PTR(object);
+	if (json_add(object, "size", json_object_new_uint64(answer->size)) < 0 ||
+	    json_add(object, "digest", json_object_new_string(digest)) < 0)
+		return NULL;
+	return TAKE_PTR(object);
+}
+
+/* What a view of the stored image would fail with. */
+static int check_view(struct job *job, struct view_error *error)
+{
+	cleanup_with(source_done) struct source source = {};
+	cleanup_with(view_done) struct view view = {};
+
+	source.chain = job->arguments->from.chain;
+	source.annotations = json_object_get(job->bundle.annotations);
+	if (view_prepare(&job->arguments->options, &source, false, &view, error) < 0)
+		return -ECANCELED;
+	return view_resolve(&view, error);
+}
+
+/* The parents of a default directory, which no package need have made. */
+static void make_parent(const struct job *job)
+{
+	cleanup_free char *parent = strdup(job->directory);
+	char *slash = parent ? strrchr(parent, '/') : NULL;
+
+	if (!job->arguments->options.store && slash && slash > parent) {
+		*slash = '\0';
+		mkdir(parent, 0700);
+	}
+}
+
+static int add(struct job *job, struct view_error *error)
+{
+	const struct arguments *arguments = job->arguments;
+	struct tree_call call = {
+		.chain = arguments->from.chain.digest,
+		.tree = arguments->tree,
+		.options = &arguments->options,
+		.deadline_us = job->start_us + arguments->options.timeout * UINT64_C(1000000),
+	};
+
+	job->directory = store_directory_path(arguments->options.store);
+	if (!job->directory)
+		return view_fail(error, MSG_NO_STORE_DIRECTORY);
+	if (arguments->from.bundle &&
+	    bundle_config_read(arguments->from.bundle, &job->bundle, error) < 0)
+		return -ECANCELED;
+	call.annotations = job->bundle.annotations;
+	make_parent(job);
+	if (fill_from_tree(&call, job->directory, &job->result, error) < 0)
+		return -ECANCELED;
+	return check_view(job, error);
+}
+
+/* The last line of --json. */
+static int print_json(const struct job *job, const struct view_error *error)
+{
+	cleanup_with(json_done) struct json_object *object = json_object_new_object();
+	struct json_object *answers = json_object_new_array();
+	const struct tree_result *result = &job->result;
+	uint64_t elapsed_us = now_us() - job->start_us;
+	char chain[DIGEST_TEXT_SIZE];
+	cleanup_free char *line = NULL;
+
+	digest_print(&job->arguments->from.chain.digest, chain);
+	if (!object || json_add(object, "answers", answers) < 0 ||
+	    json_add(object, "chain", json_object_new_string(chain)) < 0 ||
+	    json_add(object, "added", json_object_new_boolean(result->added)) < 0 ||
+	    json_add(object, "bytes", json_object_new_uint64(result->bytes)) < 0 ||
+	    json_add(object, "elapsed_us", json_object_new_uint64(elapsed_us)) < 0)
+		return -ENOMEM;
+	for (size_t i = 0; i < result->facts.count; i++)
+		if (json_append(answers, store_describe_answer(&result->facts.answers[i])) < 0)
+			return -ENOMEM;
+	if (error->code != CODE_NONE && json_add(object, "error", ctl_describe_error(error)) < 0)
+		return -ENOMEM;
+	line = json_line(object);
+	return line ? puts(line) < 0 ? -EIO : 0 : -ENOMEM;
+}
+
+static int print_table(const struct job *job)
+{
+	static const struct column columns[] = {
+		{"PATH", false},
+		{"KIND", false},
+		{"SIZE", true},
+		{"DIGEST", false},
+	};
+	cleanup_with(table_done) struct table table = TABLE_OF(columns);
+	const struct li_store_facts *facts = &job->result.facts;
+
+	for (size_t i = 0; i < facts->count; i++) {
+		const struct li_store_answer *answer = &facts->answers[i];
+		bool artifact = answer->kind == LI_STORE_ARTIFACT;
+		char digest[DIGEST_TEXT_SIZE];
+
+		digest_print(&answer->digest, digest);
+		if (table_add(&table, PLAIN, "%s", answer->path) < 0 ||
+		    table_add(&table, PLAIN, "%s", store_kind_name(answer->kind)) < 0 ||
+		    table_add(&table, PLAIN, artifact ? "%" PRIu64 : "-", answer->size) < 0 ||
+		    table_add(&table, PLAIN, "%s", artifact ? digest : "-") < 0)
+			return -ENOMEM;
+	}
+	if (facts->count == 0)
+		return 0;
+	table_print(&table);
+	printf("%s\n", job->result.added ? "added" : "was there already");
+	return 0;
+}
+
+/* The whole work. Returns: the exit status. */
+static int run(void *argument)
+{
+	cleanup_with(job_done) struct job job = {.arguments = argument, .start_us = now_us()};
+	VIEW_ERROR(error);
+
+	add(&job, &error);
+	if ((job.arguments->json ? print_json(&job, &error) : print_table(&job)) < 0)
+		view_fail(&error, MSG_NO_MEMORY);
+	return output_finish(error.code == CODE_NONE ? 0 : ctl_fail("store", &error));
+}
+
+int store_add(int argc, char **argv, struct view_error *error)
+{
+	cleanup_with(arguments_done) struct arguments arguments = ARGUMENTS_INIT;
+	int r;
+
+	sandbox_early();
+	if (arguments_parse(&arguments, argc, argv, FOR_ADD, error) < 0)
+		return -ECANCELED;
+	if (arguments.help) {
+		store_print_help();
+		return 0;
+	}
+	if (arguments.version) {
+		version_print("viewfsctl");
+		return 0;
+	}
+	r = run_command_with_timeout(run, &arguments, arguments.options.timeout);
+	if (r == -ETIMEDOUT)
+		return view_fail(error, MSG_NOT_DONE, arguments.options.timeout);
+	return r < 0 ? view_fail(error, MSG_SYSTEM, "store add", strerror(-r)) : r;
+}
