@@ -31,17 +31,17 @@ void json_writer_print(struct json_writer *writer, const char *format, ...)
 {
 	cleanup_free char *piece = NULL;
 	va_list args;
-	int n;
+	size_t n;
 
 	va_start(args, format);
-	n = vasprintf(&piece, format, args);
+	piece = text_vformat(format, args);
 	va_end(args);
-	if (n < 0) {
-		piece = NULL;
+	n = piece ? strlen(piece) : 0;
+	if (!piece) {
 		writer->no_memory = true;
-	} else if (reserve(writer, (size_t)n)) {
-		memcpy(writer->text + writer->length, piece, (size_t)n + 1);
-		writer->length += (size_t)n;
+	} else if (reserve(writer, n)) {
+		memcpy(writer->text + writer->length, piece, n + 1);
+		writer->length += n;
 	}
 }
 

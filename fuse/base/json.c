@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "fuse/base/messages.h"
 #include "fuse/base/text.h"
 
 enum { VALUE_SIZE = 1024 }; /* what a value of a few bytes takes of memory, and more */
@@ -157,6 +158,17 @@ int json_parse(const char *text, size_t n, struct json_object **ret, struct json
 		return parse(text, n, JSON_TOKENER_STRICT, ret, fault);
 	r = check_as_ascii(text, n, fault);
 	return r < 0 ? r : parse(text, n, 0, ret, fault);
+}
+
+int json_parse_input(const char *text, size_t n, const char *name, enum view_code code,
+		     struct json_object **ret, struct view_error *error)
+{
+	struct json_fault fault;
+	int r = json_parse(text, n, ret, &fault);
+
+	if (r == -ENOMEM)
+		return view_fail(error, MSG_NO_MEMORY);
+	return r < 0 ? view_fail(error, code, MSG_NOT_JSON, name, fault.reason, fault.at) : 0;
 }
 
 int json_add(struct json_object *object, const char *key, struct json_object *value)

@@ -5,6 +5,7 @@
 #include <json-c/json.h>
 #include <stddef.h>
 
+#include "fuse/base/error.h"
 #include "layerindex/cleanup.h"
 
 enum {
@@ -31,6 +32,13 @@ DEFINE_CLEANUP(struct json_object *, json_done)
  * Returns: 0, with an owned object in *ret (json_object_put()); -EINVAL with *fault*; -ENOMEM.
  */
 int json_parse(const char *text, size_t n, struct json_object **ret, struct json_fault *fault);
+
+/*
+ * The same for an input that a person knows as *name*. Returns: 0, or < 0 with *error*, whose code
+ * is *code* where the text is at fault.
+ */
+int json_parse_input(const char *text, size_t n, const char *name, enum view_code code,
+		     struct json_object **ret, struct view_error *error);
 
 /* Takes ownership of *value*; NULL is that there was no memory for it. Returns: 0 or -ENOMEM. */
 int json_add(struct json_object *object, const char *key, struct json_object *value);

@@ -31,7 +31,6 @@
 #define MSG_DESCRIPTOR		CODE_EUSAGE, "--%s=%d: %s"
 #define MSG_LOWERDIR_EMPTY_PART CODE_EUSAGE, "%s: empty layer path in 'lowerdir=%s'"
 #define MSG_LOWERDIR_ORDER	CODE_EUSAGE, "%s: 'lowerdir+=' cannot follow 'lowerdir='"
-#define MSG_JSON_SYNTAX		CODE_EUSAGE, "%s is not JSON: %s at byte %zu"
 #define MSG_JSON_READ		CODE_EUSAGE, "%s: %s"
 #define MSG_JSON_SIZE		CODE_EUSAGE, "%s is larger than %zu bytes"
 #define MSG_MOUNTS_SHAPE	CODE_EUSAGE, "%s: %s"
@@ -83,13 +82,12 @@
 #define MSG_ARTIFACT_LAYER CODE_ELAYER, "%s '%s': a layer failed: %s"
 
 /* Configuration. */
-#define MSG_CONFIG_TYPE	  CODE_ECONFIG, "%s: not a regular file"
-#define MSG_CONFIG_READ	  CODE_ECONFIG, "%s: %s"
-#define MSG_CONFIG_SIZE	  CODE_ECONFIG, "%s is larger than %zu bytes"
-#define MSG_CONFIG_SYNTAX CODE_ECONFIG, "%s is not JSON: %s at byte %zu"
-#define MSG_CONFIG_SHAPE  CODE_ECONFIG, "%s: %s"
-#define MSG_CONFIG_VALUE  CODE_ECONFIG, "%s: '%s' is not %s"
-#define MSG_CONFIG_NEEDS  CODE_ECONFIG, "%s: '%s' is missing"
+#define MSG_CONFIG_TYPE	 CODE_ECONFIG, "%s: not a regular file"
+#define MSG_CONFIG_READ	 CODE_ECONFIG, "%s: %s"
+#define MSG_CONFIG_SIZE	 CODE_ECONFIG, "%s is larger than %zu bytes"
+#define MSG_CONFIG_SHAPE CODE_ECONFIG, "%s: %s"
+#define MSG_CONFIG_VALUE CODE_ECONFIG, "%s: '%s' is not %s"
+#define MSG_CONFIG_NEEDS CODE_ECONFIG, "%s: '%s' is missing"
 
 /* Artifacts. */
 #define MSG_ARTIFACT_NONE  CODE_ENOARTIFACT, "%s '%s': not in %s"
@@ -132,6 +130,9 @@
 	CODE_EMOUNT, "mount on '%s': passthrough=on, but passthrough is not available: %s"
 #define MSG_NO_PASSTHROUGH_OF \
 	CODE_EMOUNT, "mount on '%s': passthrough=on, but '%s' cannot be passed through: %s"
+
+/* Of any input, with the code that goes with it. */
+#define MSG_NOT_JSON "%s is not JSON: %s at byte %zu"
 
 /* The machine. */
 #define MSG_NO_MEMORY CODE_ESYSTEM, "out of memory"

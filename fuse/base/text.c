@@ -173,6 +173,13 @@ char *name_printable(const char *name)
 	return printable(name, true);
 }
 
+char *text_vformat(const char *format, va_list args)
+{
+	char *text;
+
+	return vasprintf(&text, format, args) < 0 ? NULL : text;
+}
+
 size_t text_json(char *out, size_t size, const char *text)
 {
 	size_t done = 0;

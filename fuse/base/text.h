@@ -2,6 +2,7 @@
 /* Small things about strings: lists of them, numbers in them, and how hostile ones are shown. */
 #pragma once
 
+#include <stdarg.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -54,6 +55,9 @@ size_t escape_name(char *out, size_t size, const char *name);
 /* Both as an owned string, or NULL when there is no memory. */
 char *text_printable(const char *text);
 char *name_printable(const char *name);
+
+/* vasprintf(3) as an owned string, or NULL when there is no memory. */
+char *text_vformat(const char *format, va_list args) __attribute__((format(printf, 1, 0)));
 
 /* Writes printable text as the inside of a JSON string: quotes and backslashes are escaped. */
 size_t text_json(char *out, size_t size, const char *text);

@@ -16,8 +16,7 @@ void findings_add(struct findings *findings, enum severity severity, const char 
 	va_list args;
 
 	va_start(args, format);
-	if (vasprintf(&text, format, args) < 0)
-		text = NULL;
+	text = text_vformat(format, args);
 	va_end(args);
 	finding.text = text ? text_printable(text) : NULL;
 	items = array_grow(findings->items, findings->count, &findings->capacity, sizeof(*items));

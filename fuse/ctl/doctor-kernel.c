@@ -7,7 +7,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/capability.h>
 #include <linux/fuse.h>
 #include <sched.h>
 #include <stdio.h>
@@ -21,10 +20,9 @@
 #include "fuse/base/kernel-version.h"
 #include "fuse/cli/version.h"
 #include "fuse/process/run-with-timeout.h"
+#include "layerindex/layer/privilege.h"
 
 enum { TRIAL_SECONDS = 5 };
-
-#define PROC_USER_INIT_INO 0xeffffffdU /* include/linux/proc_ns.h */
 
 void check_kernel(struct findings *findings)
 {
@@ -54,30 +52,14 @@ void check_device(struct findings *findings)
 			     "/dev/fuse: %s", strerror(errno));
 }
 
-/* CAP_SYS_ADMIN. */
-static bool may_mount(void)
-{
-	struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
-	struct __user_cap_data_struct sets[2] = {};
-
-	return syscall(SYS_capget, &header, sets) == 0 && sets[0].effective & 1U << CAP_SYS_ADMIN;
-}
-
-static bool is_in_initial_namespace(void)
-{
-	struct stat st;
-
-	return stat("/proc/self/ns/user", &st) == 0 && st.st_ino == PROC_USER_INIT_INO;
-}
-
 void check_privilege(struct findings *findings)
 {
-	if (!may_mount())
+	if (!has_sys_admin())
 		findings_add(
 			findings, SEVERITY_WARNING, "privilege", "run as root",
 			"without CAP_SYS_ADMIN only fusermount3 can mount views, and they have no "
 			"passthrough");
-	else if (!is_in_initial_namespace())
+	else if (in_initial_user_namespace() <= 0)
 		findings_add(
 			findings, SEVERITY_WARNING, "privilege",
 			"mount views outside the user namespace, or with -o userxattr",
@@ -131,10 +113,10 @@ static int try_mount(void *argument)
 
 void check_passthrough(struct findings *findings)
 {
-	int r = may_mount() ? run_with_timeout(try_mount, NULL, TRIAL_SECONDS) : -EPERM;
+	int r = has_sys_admin() ? run_with_timeout(try_mount, NULL, TRIAL_SECONDS) : -EPERM;
 
 	/* Other checks report what prevents the trial, or its use. */
-	if (r == TRIAL_OFFERED && is_in_initial_namespace())
+	if (r == TRIAL_OFFERED && in_initial_user_namespace() > 0)
 		findings_add(findings, SEVERITY_OK, "passthrough", NULL,
 			     "the kernel reads artifacts directly");
 	else if (r == TRIAL_NOT_OFFERED)

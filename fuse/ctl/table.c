@@ -14,15 +14,12 @@ int table_add(struct table *table, enum colour colour, const char *format, ...)
 	cleanup_free char *text = NULL;
 	struct cell *cells;
 	va_list args;
-	int n;
 
 	va_start(args, format);
-	n = vasprintf(&text, format, args);
+	text = text_vformat(format, args);
 	va_end(args);
-	if (n < 0) {
-		text = NULL;
+	if (!text)
 		return -ENOMEM;
-	}
 	cells = array_grow(table->cells, table->count, &table->capacity, sizeof(*cells));
 	if (!cells)
 		return -ENOMEM;

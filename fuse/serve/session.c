@@ -18,6 +18,7 @@
 
 #include "fuse/base/log.h"
 #include "fuse/base/messages.h"
+#include "fuse/base/text.h"
 #include "fuse/process/sandbox.h"
 #include "fuse/serve/artifact-open.h"
 #include "fuse/serve/operations.h"
@@ -47,12 +48,10 @@ static void log_libfuse(enum fuse_log_level level, const char *format, va_list a
 
 static void log_libfuse(enum fuse_log_level level, const char *format, va_list args)
 {
-	cleanup_free char *text = NULL;
+	cleanup_free char *text = text_vformat(format, args);
 
-	if (vasprintf(&text, format, args) < 0) {
-		text = NULL;
+	if (!text)
 		return;
-	}
 	text[strcspn(text, "\n")] = '\0';
 	log_message(level <= FUSE_LOG_ERR ? LOG_LEVEL_ERROR : LOG_LEVEL_DEBUG, "%s", text);
 }

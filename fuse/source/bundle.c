@@ -45,13 +45,9 @@ int bundle_config_parse(const char *text, size_t n, const char *name, struct bun
 {
 	cleanup_with(bundle_config_done) struct bundle_config config = {};
 	cleanup_with(json_done) struct json_object *object = NULL;
-	struct json_fault fault;
-	int r = json_parse(text, n, &object, &fault);
 
-	if (r == -ENOMEM)
-		return view_fail(error, MSG_NO_MEMORY);
-	if (r < 0)
-		return view_fail(error, MSG_CONFIG_SYNTAX, name, fault.reason, fault.at);
+	if (json_parse_input(text, n, name, CODE_ECONFIG, &object, error) < 0)
+		return -ECANCELED;
 	if (!json_object_is_type(object, json_type_object))
 		return view_fail(error, MSG_CONFIG_SHAPE, name, "not an object");
 	if (take_root(object, name, &config.rootfs, error) < 0 ||

@@ -154,13 +154,9 @@ int mounts_parse(const char *text, size_t n, const char *name, struct overlay_op
 {
 	cleanup_with(json_done) struct json_object *whole = NULL;
 	struct json_object *mounts;
-	struct json_fault fault;
-	int r = json_parse(text, n, &whole, &fault);
 
-	if (r == -ENOMEM)
-		return view_fail(error, MSG_NO_MEMORY);
-	if (r < 0)
-		return view_fail(error, MSG_JSON_SYNTAX, name, fault.reason, fault.at);
+	if (json_parse_input(text, n, name, CODE_EUSAGE, &whole, error) < 0)
+		return -ECANCELED;
 	if (find_mounts(whole, name, &mounts, error) < 0)
 		return -ECANCELED;
 	/* A nil slice of Go's is null. */

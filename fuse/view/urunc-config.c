@@ -147,13 +147,9 @@ int urunc_config_parse(const char *text, size_t n, enum decode_rule decode,
 {
 	cleanup_with(json_done) struct json_object *object = NULL;
 	cleanup_with(clear_values) values_t values = {};
-	struct json_fault fault;
-	int r = json_parse(text, n, &object, &fault);
 
-	if (r == -ENOMEM)
-		return view_fail(error, MSG_NO_MEMORY);
-	if (r < 0)
-		return view_fail(error, MSG_CONFIG_SYNTAX, URUNC_JSON, fault.reason, fault.at);
+	if (json_parse_input(text, n, URUNC_JSON, CODE_ECONFIG, &object, error) < 0)
+		return -ECANCELED;
 	if (!json_object_is_type(object, json_type_object))
 		return view_fail(error, MSG_CONFIG_SHAPE, URUNC_JSON, "not an object");
 	if (decode_values(object, decode, values, error) < 0)

@@ -9,23 +9,21 @@
 #include "layerindex/layer/overlay-xattrs.h"
 
 #include <errno.h>
-#include <linux/capability.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <sys/xattr.h>
 #include <unistd.h>
 
 #include "layerindex/cleanup.h"
 #include "layerindex/descriptor.h"
+#include "layerindex/layer/privilege.h"
 #include "layerindex/layer/whiteout.h"
 
 enum {
-	INITIAL_USER_NS_INO = 0xEFFFFFFD, /* PROC_USER_INIT_INO, include/linux/proc_ns.h */
-	METACOPY_SIZE_MIN = 4,		  /* OVL_METACOPY_MIN_SIZE */
-	REDIRECT_SIZE_MAX = 65536,	  /* XATTR_SIZE_MAX */
+	METACOPY_SIZE_MIN = 4,	   /* OVL_METACOPY_MIN_SIZE */
+	REDIRECT_SIZE_MAX = 65536, /* XATTR_SIZE_MAX */
 };
 
 static const struct {
@@ -38,25 +36,13 @@ static const struct {
 	{OVL_XATTR_REDIRECT, "trusted.overlay.redirect", "user.overlay.redirect"},
 };
 
-static bool has_sys_admin(void)
-{
-	struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
-	struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3] = {};
-
-	if (syscall(SYS_capget, &header, data) < 0)
-		return false;
-	return data[CAP_TO_INDEX(CAP_SYS_ADMIN)].effective & CAP_TO_MASK(CAP_SYS_ADMIN);
-}
-
 int overlay_xattrs_visible(bool userxattr)
 {
-	struct stat st;
+	int initial = in_initial_user_namespace();
 
-	if (stat("/proc/self/ns/user", &st) < 0)
-		return -ENOSYS;
-	if (userxattr)
-		return 0;
-	return (uint64_t)st.st_ino == (uint32_t)INITIAL_USER_NS_INO && has_sys_admin() ? 0 : -EPERM;
+	if (initial < 0 || userxattr)
+		return initial < 0 ? initial : 0;
+	return initial && has_sys_admin() ? 0 : -EPERM;
 }
 
 /* Returns: the attribute's size, or -errno; a *size* of 0 only asks for it. */

@@ -28,6 +28,7 @@ PUBLIC = {"layerindex/layerindex.h", "layerindex/cleanup.h", "layerindex/descrip
 FOR_FUSE = PUBLIC | {
     "layerindex/hash/digest.h",
     "layerindex/hash/sha256.h",
+    "layerindex/layer/privilege.h",
     "layerindex/store/store.h",
 }
 PROGRAMS = {"urunc-viewfs.c", "viewfsctl.c", "mount-helper.c"}
