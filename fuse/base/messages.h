@@ -102,9 +102,9 @@
 #define MSG_TREE_READ	 CODE_ELAYER, "'%s' in the tree: %s"
 #define MSG_TREE_CHANGED CODE_ELAYER, "artifact store '%s': the tree changed while it was copied"
 #define MSG_STORE	 CODE_ESYSTEM, "artifact store '%s': %s"
-#define MSG_STORE_UNSAFE                                                                      \
-	CODE_ESYSTEM, "artifact store '%s': it, or a directory in it, is another user's, or " \
-		      "others have access to it"
+#define MSG_STORE_UNSAFE                                                                         \
+	CODE_ESYSTEM, "artifact store '%s': it, or a directory in it, belongs to another user, " \
+		      "or other users have access to it"
 #define MSG_STORE_SPACE                                                                          \
 	CODE_ESYSTEM, "artifact store '%s': no room: -o store-size= is reached, or less than a " \
 		      "tenth of the filesystem would stay free"

@@ -52,7 +52,8 @@ static int fail_store(const struct stored_image *stored, int r, struct view_erro
 	if (is_resource_error(r))
 		return view_fail(error, MSG_SYSTEM, directory, reason);
 	if (r == -EPERM)
-		reason = "it, or a directory in it, is another user's, or others have access to it";
+		reason = "it, or a directory in it, belongs to another user, or other users have "
+			 "access to it";
 	if (r == -EINVAL)
 		reason = "what it knows of the image is damaged, and is replaced when the image is "
 			 "added again";

@@ -147,7 +147,9 @@ def test_man_formats_each_page_without_a_warning(source: Path) -> None:
     """Without a warning, as meson built it."""
     built = program().parents[1] / "packaging" / source.stem
     shown = run("man", "--warnings", "--local-file", built, env={"MANWIDTH": "80"})
-    assert (shown.status, shown.stderr) == (0, "")
+    # Of the length of a printed page; a terminal has none.
+    warnings = [line for line in shown.stderr.splitlines() if "will not fit on one page" not in line]
+    assert (shown.status, warnings) == (0, [])
     assert shown.stdout.splitlines()[0].startswith(source.stem.rpartition(".")[0] + "(")
 
 
