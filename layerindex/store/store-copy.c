@@ -134,8 +134,9 @@ int store_hash(int fd, struct li_digest *ret)
 }
 
 /*
- * Reopens the file for reading only, which verity needs: no writer may be left. Where the
- * filesystem has it, a read of what the disk damaged fails from then on.
+ * Reopens the file for reading only, which verity needs: no writer may be left. The caller must
+ * have permission to write to it, and may lack the capability to do without. Where the filesystem
+ * has verity, a read of what the disk damaged fails from then on.
  */
 static int seal(struct store_new *file)
 {
@@ -187,12 +188,13 @@ int store_copy_make(const struct li_store *store, int from, struct store_copy *r
 		return -errno;
 	if (!is_same_file(&before, &after))
 		return -ESTALE;
-	if (fchmod(file.fd, OBJECT_MODE) < 0 || futimens(file.fd, times) < 0 ||
-	    fdatasync(file.fd) < 0)
+	if (futimens(file.fd, times) < 0 || fdatasync(file.fd) < 0)
 		return -errno;
 	r = seal(&file);
 	if (r < 0)
 		return r;
+	if (fchmod(file.fd, OBJECT_MODE) < 0)
+		return -errno;
 	*ret = (struct store_copy){
 		.file = TAKE(file, STORE_NEW_INIT),
 		.digest = digest,

@@ -30,6 +30,12 @@ TESTING = ["fuse3", "libcmocka-dev", "mount", "python3-hypothesis", "python3-pyt
 # For packages.
 PACKAGING = ["build-essential", "debhelper", "util-linux"]
 
+# For containers whose disks are block devices: a containerd that has such snapshotters, and the
+# kernel of their guests, which is unpacked and not installed.
+CONTAINERS = ["containerd"]
+GUEST_KERNEL = "linux-image-cloud-amd64"
+GUEST_DIRECTORY = "guest"
+
 # What a package of ours needs, for a root in which it is installed: it is fetched, no more.
 NEEDED = ["fuse3", "libjson-c5", "mount"]
 
@@ -51,6 +57,25 @@ def roots(suites: Sequence[str]) -> list[Path]:
 def fresh(suites: Sequence[str]) -> list[Path]:
     """A root directory for each of SUITES with nothing but what every Debian has."""
     return _all(_fresh, suites)
+
+
+def containers(suite: str) -> Path:
+    """A root directory of SUITE with containerd, and in GUEST_DIRECTORY the files of the package of
+    a guest's kernel. It is not to be changed."""
+    mirror = _needed_mirror()
+
+    def make(root: Path) -> None:
+        _call("cp", "-a", "--reflink=auto", _fresh(suite, mirror), root)
+        _apt(root, "install", *CONTAINERS)
+        # The metapackage's only dependency is the kernel's package of that time.
+        shown = _in(root, "apt-cache", "depends", "--important", GUEST_KERNEL)
+        (package,) = re.findall(r"Depends: (linux-image-\S+)", shown)
+        _apt(root, "install", "--download-only", package)
+        (archive,) = (root / "var/cache/apt/archives").glob(f"{package}_*.deb")
+        _call("dpkg-deb", "-x", archive, root / GUEST_DIRECTORY)
+        _apt(root, "clean")
+
+    return _cached(suite, "containers", [mirror, *CONTAINERS, GUEST_KERNEL], make)
 
 
 def unpacked(suite: str, architecture: str, *more: str) -> Path:
@@ -163,14 +188,18 @@ def _bootstrap(suite: str, root: Path, mirror: str) -> None:
 
 def _apt(root: Path, *arguments: str) -> None:
     """Run apt-get in ROOT."""
-    places = {path: path for path in ("/proc", "/sys", "/dev")}
     # A mirror that stands still is as good as another one, which debootstrap thinks too.
     options = ["-q", "-y", "--no-install-recommends", "-o", "Acquire::Check-Valid-Until=no"]
-    command = ["apt-get", *options, *arguments]
-    namespace.in_root(root, places, lambda: _call(*command, DEBIAN_FRONTEND="noninteractive"))
+    _in(root, "apt-get", *options, *arguments)
 
 
-def _call(*command: str | Path, **env: str) -> None:
+def _in(root: Path, *command: str) -> str:
+    """What COMMAND writes in ROOT."""
+    places = {path: path for path in ("/proc", "/sys", "/dev")}
+    return namespace.in_root(root, places, lambda: _call(*command, DEBIAN_FRONTEND="noninteractive"))
+
+
+def _call(*command: str | Path, **env: str) -> str:
     finished = subprocess.run(
         command,
         env={**os.environ, **_proxy(), "LC_ALL": "C.UTF-8", **env},
@@ -182,6 +211,7 @@ def _call(*command: str | Path, **env: str) -> None:
     )
     text = finished.stdout.decode(errors="replace")
     assert finished.returncode == 0, "\n".join(text.splitlines()[-40:])
+    return text
 
 
 def _proxy() -> dict[str, str]:
