@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import subprocess
@@ -13,6 +14,7 @@ from pathlib import Path
 from . import namespace, skipping
 from .overlay import escape
 from .stack import Layer, build_layer
+from .waiting import wait_until
 
 MIB = 1 << 20
 
@@ -48,7 +50,8 @@ def mounted(source: str | Path, at: Path, fstype: str, options: str = "loop") ->
         namespace.unmount(str(at))
 
 
-def _image(place: Path, name: str, size: int) -> Path:
+def image_file(place: Path, name: str, size: int) -> Path:
+    """An empty one, without blocks, in PLACE."""
     path = place / f"{name}.img"
     with open(path, "wb") as file:
         file.truncate(size)
@@ -63,7 +66,7 @@ def _made(mkfs: Sequence[str], size: int) -> Maker:
         fstype = mkfs[0].removeprefix("mkfs.")
         need(mkfs[0])
         need_filesystem(fstype)
-        image = _image(place, name, size)
+        image = image_file(place, name, size)
         run(*mkfs, image)
         with mounted(image, place / name, fstype):
             build_layer(layer, os.fsencode(place / name / "layer"))
@@ -140,7 +143,7 @@ def _subvolume(place: Path, layer: Layer, name: str) -> Iterator[Path]:
     """btrfs, with subvolumes for the directories at the top."""
     need("btrfs")
     need_filesystem("btrfs")
-    image = _image(place, name, 128 * MIB)
+    image = image_file(place, name, 128 * MIB)
     run("mkfs.btrfs", "-q", image)
     with mounted(image, place / name, "btrfs"):
         run("btrfs", "subvolume", "create", place / name / "layer")
@@ -194,3 +197,55 @@ def filesystem(kind: str, place: Path, layer: Layer, name: str) -> Iterator[Path
     directory."""
     with MAKERS[kind](place, layer, name) as path:
         yield path
+
+
+# Commands that make an empty filesystem, and the least it needs.
+WRITABLE: dict[str, tuple[Sequence[str], int]] = {
+    "ext4": (["mkfs.ext4", "-q", "-F"], 4 * MIB),
+    "xfs": (["mkfs.xfs", "-q"], 320 * MIB),
+    "btrfs": (["mkfs.btrfs", "-q"], 128 * MIB),
+}
+
+
+@contextmanager
+def writable(
+    kind: str, at: Path, size: int = 0, options: str = "", mkfs: Sequence[str] = ()
+) -> Iterator[Path]:
+    """An empty filesystem of KIND, tmpfs or of WRITABLE, at AT (made), of SIZE bytes or as few as
+    it takes."""
+    at.mkdir()
+    if kind == "tmpfs":
+        options = ",".join(filter(None, [f"size={size or MIB}", options]))
+        run("mount", "-t", kind, "-o", options, kind, at)
+        try:
+            yield at
+        finally:
+            unmount_idle(at)
+        return
+    command, least = WRITABLE[kind]
+    need(command[0])
+    need_filesystem(kind)
+    image = image_file(at.parent, at.name, max(size, least))
+    run(*command, *mkfs, image)
+    run("mount", "-t", kind, "-o", ",".join(filter(None, ["loop", options])), image, at)
+    try:
+        yield at
+    finally:
+        unmount_idle(at)
+        image.unlink()
+
+
+def unmount_idle(at: Path) -> None:
+    """Unmount what is at AT as soon as no process uses it: what a view had open is closed a moment
+    after the view's end."""
+
+    def is_unmounted() -> bool:
+        try:
+            namespace.unmount(str(at), 0)
+        except OSError as error:
+            if error.errno != errno.EBUSY:
+                raise
+            return False
+        return True
+
+    wait_until(is_unmounted, f"{at} to be idle")

@@ -9,5 +9,6 @@ from .resolver import build_directory
 
 
 def deny(call: str, error: str) -> list[str | Path]:
-    """The wrapper in which CALL fails with ERROR (ENOSYS or EPERM)."""
+    """The wrapper in which CALL fails with ERROR (ENOSYS or EPERM), or
+    does NOTHING and succeeds."""
     return [build_directory() / "tests" / "deny-call", error, call]

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * deny-call ENOSYS|EPERM CALL PROGRAM [ARGUMENT]...
+ * deny-call ENOSYS|EPERM|NOTHING CALL PROGRAM [ARGUMENT]...
  *
  * Runs a program in which a system call fails as on a kernel that is too old for it (ENOSYS), or as
- * under a seccomp filter that does not know it (EPERM).
+ * under a seccomp filter that does not know it (EPERM), or does nothing and succeeds (NOTHING).
  */
 #include <errno.h>
 #include <linux/filter.h>
@@ -36,9 +36,12 @@ static int deny(int nr, unsigned error)
 	return 0;
 }
 
+/* Returns: -1 for a word that is not here. */
 static int error_number(const char *name)
 {
-	return strcmp(name, "ENOSYS") == 0 ? ENOSYS : strcmp(name, "EPERM") == 0 ? EPERM : 0;
+	if (strcmp(name, "NOTHING") == 0)
+		return 0;
+	return strcmp(name, "ENOSYS") == 0 ? ENOSYS : strcmp(name, "EPERM") == 0 ? EPERM : -1;
 }
 
 /* Returns: -1 for a call that is not here. */
@@ -50,6 +53,7 @@ static int call_number(const char *name)
 	} calls[] = {
 		{"openat2", SYS_openat2},
 		{"close_range", SYS_close_range},
+		{"fdatasync", SYS_fdatasync},
 		{"landlock_create_ruleset", SYS_landlock_create_ruleset},
 		{"seccomp", SYS_seccomp},
 	};
@@ -62,12 +66,12 @@ static int call_number(const char *name)
 
 int main(int argc, char **argv)
 {
-	int error = argc < 4 ? 0 : error_number(argv[1]);
-	int nr = error ? call_number(argv[2]) : -1;
+	int error = argc < 4 ? -1 : error_number(argv[1]);
+	int nr = error >= 0 ? call_number(argv[2]) : -1;
 	int r;
 
 	if (nr < 0) {
-		fputs("usage: deny-call ENOSYS|EPERM CALL PROGRAM [ARGUMENT]...\n", stderr);
+		fputs("usage: deny-call ENOSYS|EPERM|NOTHING CALL PROGRAM [ARGUMENT]...\n", stderr);
 		return 1;
 	}
 	r = deny(nr, (unsigned)error);

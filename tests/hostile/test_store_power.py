@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The power is cut while the artifact store is filled, on a disk that keeps no more than it must."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+from support import stored
+from support.power import Disk
+from support.seccomp_deny import deny
+from support.view import run
+
+CUTS = int(os.environ.get("VIEWFS_STORE_CUTS") or 60)
+SEED = 5
+IMAGES = {f"image-{n}": stored.files(f"{n}", 20_000 + 30_011 * n, 4096 * n) for n in range(1, 11)}
+
+
+@pytest.fixture
+def disk(place: Path) -> Disk:
+    return Disk(place)
+
+
+def sync(at: Path) -> None:
+    """As others do it all the time: the names that are there get to the disk, and not the bytes of
+    other files."""
+    with open(at / "another", "ab") as file:
+        file.write(b"line")
+        file.flush()
+        os.fsync(file)
+
+
+def fill(disk: Disk, place: Path, trees: Path, wrapper: Sequence[str | Path] = ()) -> None:
+    """All images, then all again where the blocks of the first were. Now and then all that is
+    written gets to the disk."""
+    with disk.recording(place / "disk") as at:
+        for _ in range(2):
+            shutil.rmtree(at / "store", ignore_errors=True)
+            for number, name in enumerate(IMAGES):
+                added = run(*wrapper, *stored.adding(at / "store", trees / name))
+                assert added.status == 0, added
+                sync(at)
+                if number % 4 == 3:
+                    assert run("sync", "--file-system", at).status == 0
+
+
+def test_what_is_found_after_a_power_cut_is_right(place: Path, disk: Disk) -> None:
+    hits = misses = 0
+    with stored.trees(place, IMAGES) as trees:
+        fill(disk, place, trees)
+        for number, at in enumerate(disk.cuts(CUTS, SEED, place / "disk")):
+            left = at / "store"
+            if not left.exists():
+                continue
+            assert stored.wrong_objects(left) == [], number
+            for name in list(IMAGES)[number % 4 :: 4]:
+                found = stored.shown(place / "view", left, name)
+                assert found in (None, IMAGES[name]), (number, name)
+                hits, misses = hits + (found is not None), misses + (found is None)
+            # It is filled again as if nothing had been.
+            name = list(IMAGES)[number % len(IMAGES)]
+            assert stored.add(left, trees / name).status == 0
+            assert stored.shown(place / "view", left, name) == IMAGES[name]
+        for at in disk.end(place / "disk"):
+            assert len(stored.objects(at / "store")) == 2 * len(IMAGES) + 1
+    assert hits > CUTS / 4 and misses > CUTS / 4, "cuts at all stages"
+
+
+def test_without_fdatasync_a_power_cut_leaves_wrong_objects(place: Path, disk: Disk) -> None:
+    """That the test above can fail."""
+    wrong: list[Path] = []
+    with stored.trees(place, IMAGES) as trees:
+        fill(disk, place, trees, deny("fdatasync", "NOTHING"))
+        for at in disk.cuts(CUTS, SEED, place / "disk"):
+            wrong += stored.wrong_objects(at / "store")
+    assert wrong != []
