@@ -26,7 +26,17 @@ from support import image, machine, namespace, skipping
 from support.helper_process import Gone, HelperProcess
 from support.image import INITRD, INITRD_PATH, KERNEL, KERNEL_PATH
 from support.monitor import Monitor, digest
-from support.shim import DIRECTORY, EXAMPLE, README, Direct, Example, Shim, go, mountpoint
+from support.shim import (
+    DIRECTORY,
+    EXAMPLE,
+    README,
+    Direct,
+    Example,
+    Shim,
+    examples,
+    go,
+    mountpoint,
+)
 from support.stack import Dir, File, Stack
 from support.view import Finished, call, program, run, tree
 from support.waiting import SECONDS, wait_until
@@ -777,15 +787,10 @@ def test_nothing_is_left_when_a_waiting_shim_dies_alone(example: Example, place:
 # What is written
 
 
-def examples(language: str) -> list[str]:
-    """The examples in the README in LANGUAGE."""
-    return re.findall(rf"^```{language}\n(.*?)^```", README.read_text(), re.MULTILINE | re.DOTALL)
-
-
 def test_the_commands_of_the_readme_make_and_remove_a_view(
     tmp_path: Path, mounts: list[dict[str, Any]]
 ) -> None:
-    make, remove = examples("sh")
+    make, _, remove = examples("sh")
     (tmp_path / "mounts.json").write_text(json.dumps(mounts))
     path = f"{program().parent}:{os.environ['PATH']}"
     env = {"PATH": path, "namespace": "default", "id": BOX}

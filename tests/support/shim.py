@@ -8,6 +8,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 import subprocess
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -32,6 +33,11 @@ _UMOUNT_NOFOLLOW = 0x8
 def mountpoint(container: str, of: str = NAMESPACE) -> Path:
     """Where the view of a container of one of containerd's namespaces goes."""
     return DIRECTORY / of / container
+
+
+def examples(language: str) -> list[str]:
+    """The examples in the README in LANGUAGE."""
+    return re.findall(rf"^```{language}\n(.*?)^```", README.read_text(), re.MULTILINE | re.DOTALL)
 
 
 @dataclass(frozen=True)

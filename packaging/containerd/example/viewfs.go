@@ -76,12 +76,14 @@ func (e *Error) Unwrap() error { return e.Code }
 // MakeView mounts the view of a container, before `urunc create` runs.
 //
 // The mounts are the Rootfs of the task's create request, or what the snapshotter's Mounts() or
-// View() returned: whatever marshals to JSON as those do. The options are mount options, such as
-// mode=0444. No failure is a reason to fail the container: it boots as it would without a view.
+// View() returned: whatever marshals to JSON as those do. The chain is the image's chain id, which
+// is the parent of the container's snapshot; it finds the image in the artifact store where the
+// mounts have no directories, and may be "". The options are mount options, such as mode=0444. No
+// failure is a reason to fail the container: it boots as it would without a view.
 //
 // It may be called again for the same container, and takes as long as ctx lets it, but no longer
 // than the daemon's own time-out.
-func MakeView(ctx context.Context, namespace, id string, mounts any, options ...string) (*View, error) {
+func MakeView(ctx context.Context, namespace, id, chain string, mounts any, options ...string) (*View, error) {
 	mountpoint, err := Mountpoint(namespace, id)
 	if err != nil {
 		return nil, err
@@ -90,13 +92,20 @@ func MakeView(ctx context.Context, namespace, id string, mounts any, options ...
 	if err != nil {
 		return nil, err
 	}
-	view, err := mount(ctx, mountpoint, id, input, options)
+	args := []string{"--mounts=-", "--id=" + id, "--ready-fd=3"}
+	if chain != "" {
+		args = append(args, "--chain="+chain)
+	}
+	for _, option := range options {
+		args = append(args, "-o", option)
+	}
+	view, err := mount(ctx, mountpoint, input, args)
 	if errors.Is(err, ErrMount) && ctx.Err() == nil {
 		// Another view is there: of a container of that name whose deletion was skipped.
 		if err := Delete(namespace, id); err != nil {
 			return nil, err
 		}
-		view, err = mount(ctx, mountpoint, id, input, options)
+		view, err = mount(ctx, mountpoint, input, args)
 	}
 	return view, err
 }
@@ -140,17 +149,13 @@ func Mountpoint(namespace, id string) (string, error) {
 }
 
 // mount makes the mountpoint and the view on it, or leaves nothing.
-func mount(ctx context.Context, mountpoint, id string, input []byte, options []string) (*View, error) {
+func mount(ctx context.Context, mountpoint string, input []byte, args []string) (*View, error) {
 	if err := os.MkdirAll(filepath.Dir(mountpoint), 0o700); err != nil {
 		return nil, err
 	}
 	// MkdirAll would ask what is mounted there, which may be dead.
 	if err := os.Mkdir(mountpoint, 0o700); err != nil && !os.IsExist(err) {
 		return nil, err
-	}
-	args := []string{"--mounts=-", "--id=" + id, "--ready-fd=3"}
-	for _, option := range options {
-		args = append(args, "-o", option)
 	}
 	view, err := spawn(ctx, input, append(args, "--", program, mountpoint)...)
 	if err != nil {

@@ -2,10 +2,12 @@
 
 // Command shim does what a shim would around `urunc create` and `urunc delete`, and nothing else:
 //
-//	shim [-timeout=DURATION] create NAMESPACE ID [OPTION...] <MOUNTS
+//	shim [-timeout=DURATION] [-chain=ID] create NAMESPACE ID [OPTION...] <MOUNTS
 //	shim delete NAMESPACE ID
+//	shim [-timeout=DURATION] -chain=ID fill [OPTION...] <MOUNTS
 //
-// MOUNTS are containerd's, as JSON. It says in a line of JSON what the container would boot from.
+// MOUNTS are containerd's, as JSON: of "fill" those of the View of the container's parent snapshot,
+// whose name is the chain id. "create" says in a line of JSON what the container would boot from.
 package main
 
 import (
@@ -34,8 +36,8 @@ type outcome struct {
 }
 
 // create never fails: the container boots without a view, too.
-func create(ctx context.Context, namespace, id string, mounts any, options []string) outcome {
-	view, err := viewfs.MakeView(ctx, namespace, id, mounts, options...)
+func create(ctx context.Context, namespace, id, chain string, mounts any, options []string) outcome {
+	view, err := viewfs.MakeView(ctx, namespace, id, chain, mounts, options...)
 	if err == nil {
 		return outcome{View: view}
 	}
@@ -61,12 +63,21 @@ func reap() {
 	}
 }
 
-func run(timeout time.Duration, args []string) error {
+func fill(ctx context.Context, chain string, mounts []byte, options []string) error {
+	var view []viewfs.Mount
+	if err := json.Unmarshal(mounts, &view); err != nil {
+		return err
+	}
+	return viewfs.FillStore(ctx, chain, view, options...)
+}
+
+func run(timeout time.Duration, chain string, args []string) error {
 	if len(args) == 3 && args[0] == "delete" {
 		return viewfs.Delete(args[1], args[2])
 	}
-	if len(args) < 3 || args[0] != "create" {
-		return errors.New("usage: shim [-timeout=DURATION] create|delete NAMESPACE ID [OPTION...]")
+	isFill := len(args) >= 1 && args[0] == "fill" && chain != ""
+	if !isFill && (len(args) < 3 || args[0] != "create") {
+		return errors.New("usage: shim [-timeout=DURATION] [-chain=ID] create|delete|fill ...")
 	}
 	mounts, err := io.ReadAll(os.Stdin)
 	if err != nil {
@@ -74,15 +85,21 @@ func run(timeout time.Duration, args []string) error {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), timeout)
 	defer cancel()
-	made := create(ctx, args[1], args[2], json.RawMessage(mounts), args[3:])
+	if isFill {
+		return fill(ctx, chain, mounts, args[1:])
+	}
+	made := create(ctx, args[1], args[2], chain, json.RawMessage(mounts), args[3:])
 	return json.NewEncoder(os.Stdout).Encode(made)
 }
 
 func main() {
-	timeout := flag.Duration("timeout", 15*time.Second, "give up making a view after that long")
+	timeout := flag.Duration("timeout", 15*time.Second, "give up after that long")
+	chain := flag.String("chain", "", "the image's chain id")
 	flag.Parse()
-	go reap()
-	if err := run(*timeout, flag.Args()); err != nil {
+	if flag.Arg(0) != "fill" { // which asks for the status of its child
+		go reap()
+	}
+	if err := run(*timeout, *chain, flag.Args()); err != nil {
 		fmt.Fprintln(os.Stderr, "shim:", err)
 		os.Exit(1)
 	}
