@@ -1,0 +1,253 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A container whose disk is a block device: its image has no directories, and is stored once.
+
+Another Debian's containerd keeps the disk as a file; the guest boots in QEMU.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import shlex
+import shutil
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support import machine, shim, skipping
+from support.build import SOURCE
+from support.containerd import BlockContainerd
+from support.nothing_left import _nothing_left, _own_places, place  # noqa: F401
+from support.shim import mountpoint
+from support.view import Finished, call, program, run
+
+SNAPSHOTTER = "blockfile"
+LAYERS = 8
+ARTIFACTS = {"boot/vmlinuz", "unikernel/initrd", "urunc.json"}
+MARK = "container-id"
+
+GO = Path("/usr/bin/go")
+GOPATH = Path("/usr/share/gocode")
+
+
+def sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def loops(place: Path) -> list[str]:
+    """The loop devices of files below PLACE."""
+    files = []
+    for path in Path("/sys/block").glob("loop*/loop/backing_file"):
+        with suppress(OSError):
+            files.append(path.read_text())
+    return [file for file in files if file.startswith(f"{place}/")]
+
+
+class Host:
+    """A machine with the block snapshotter and an artifact store, and what its shims do."""
+
+    def __init__(self, containerd: BlockContainerd, place: Path, tools: Path) -> None:
+        self.containerd = containerd
+        self.store = place / "store"
+        self._place = place
+        self._tools = tools
+        self.image = containerd.unpack(LAYERS, SNAPSHOTTER, *containerd.guest())
+
+    def snapshots(self, *words: str) -> str:
+        return self.containerd.ctr("snapshots", "--snapshotter", SNAPSHOTTER, *words)
+
+    def info(self, key: str) -> dict[str, Any]:
+        return json.loads(self.snapshots("info", key))
+
+    def held(self) -> tuple[object, ...]:
+        """All that a fill must undo: snapshots, leases, mounts and devices."""
+        leases = self.containerd.ctr("leases", "ls", "-q").split()
+        return self.snapshots("ls"), leases, machine.mounts(None), loops(self._place)
+
+    def fill(self, chain: str) -> Finished:
+        """As the example does it: with a lease, from a View of the container's parent."""
+        of = (self.containerd.address, self.containerd.namespace, SNAPSHOTTER, chain)
+        path = f"{program().parent}:{os.environ['PATH']}"
+        command = [self._tools / "snapshot-view", *of]
+        command += [self._tools / "shim", f"-chain={chain}", "fill", f"store={self.store}"]
+        return run(*command, env={"PATH": path}, seconds=60)
+
+    def fill_by_hand(self, key: str) -> Finished:
+        """As the README does it at a shell, for a container's snapshot."""
+        _, commands, _ = shim.examples("sh")
+        tools = self._place / "bin"
+        tools.mkdir(exist_ok=True)
+        ctr = shlex.join(map(str, self.containerd.program("ctr")))
+        for name, text in {
+            "ctr": f'{ctr} "$@"',
+            "viewfsctl": f'{program("viewfsctl")} "$@" -o store={self.store}',
+        }.items():
+            (tools / name).write_text(f"#!/bin/sh\nexec {text}\n")
+            (tools / name).chmod(0o755)
+        env = {
+            "PATH": f"{tools}:{os.environ['PATH']}",
+            "namespace": self.containerd.namespace, "snapshotter": SNAPSHOTTER, "id": key,
+        }  # fmt: skip
+        return run("sh", "-eu", "-c", commands, env=env, seconds=60)
+
+    def stored(self) -> list[Path]:
+        return [path for path in (self.store / "objects").rglob("*") if path.is_file()]
+
+
+class Container:
+    """One that was created, and whose disk is there."""
+
+    def __init__(self, host: Host, name: str) -> None:
+        self.name = name
+        self._host = host
+        self.chain: str = host.info(name)["Parent"]
+        words = host.snapshots("mounts", "/target", name).split()
+        assert words[:3] == ["mount", "-t", "ext4"] and words[4:6] == ["/target", "-o"], words
+        self.mounts = [{"Type": "ext4", "Source": words[3], "Options": words[6].split(",")}]
+        self.disk = Path(words[3])
+
+    def write_mark(self) -> None:
+        """What its disk alone has."""
+        file = self.disk.parent / MARK
+        file.write_text(self.name)
+        run("debugfs", "-w", "-R", f"write {file} {MARK}", self.disk)
+        file.unlink()
+
+    @property
+    def view(self) -> Path:
+        return mountpoint(self.name)
+
+    def start(self) -> Finished:
+        """Make its view, as the README says."""
+        self.view.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.view.mkdir(mode=0o700, exist_ok=True)
+        finished = call(
+            *("--mounts=-", f"--chain={self.chain}", f"--id={self.name}"),
+            *("-o", f"store={self._host.store}", "--", "urunc-viewfs", self.view),
+            stdin=json.dumps(self.mounts).encode(),
+        )
+        if finished.status:
+            self.view.rmdir()
+        return finished
+
+    def stop(self) -> None:
+        shim.Direct().delete(self.name)
+
+    def boot(self) -> list[str]:
+        """What the guest says: of the kernel in the view, with the container's disk."""
+        drive = f"file={self.disk},format=raw,if=virtio,file.locking=off"
+        command = [
+            *("qemu-system-x86_64", "-accel", "tcg", "-M", "q35", "-m", "256M", "-no-reboot"),
+            *("-nodefaults", "-display", "none", "-serial", "stdio", "-drive", drive),
+            *("-kernel", self.view / "boot/vmlinuz", "-initrd", self.view / "unikernel/initrd"),
+            *("-append", "console=ttyS0 reboot=t panic=-1 quiet"),
+        ]
+        finished = run(*command, seconds=110)
+        assert finished.status == 0, finished
+        found = re.findall(r"^urunc-viewfs guest: (.*?)\r?$", finished.stdout, re.MULTILINE)
+        assert found, finished.stdout
+        return found
+
+
+@contextmanager
+def container(host: Host, name: str) -> Iterator[Container]:
+    host.containerd.ctr("containers", "create", "--snapshotter", SNAPSHOTTER, host.image, name)
+    try:
+        made = Container(host, name)
+        made.write_mark()
+        yield made
+    finally:
+        host.containerd.ctr("containers", "rm", name)
+
+
+@pytest.fixture(scope="module")
+def tools(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The example of a shim, and what it does with containerd's own library."""
+    tmp_path = tmp_path_factory.mktemp("tools")
+    if not GO.exists() or not (GOPATH / "src/github.com/containerd/containerd").exists():
+        skipping.skip("no Go, or not containerd's package for it")
+    shim.go(tmp_path, "build", "-o", tmp_path / "shim", "./shim")
+    subprocess.run(
+        [GO, "build", "-o", tmp_path / "snapshot-view", SOURCE / "tests/tools/snapshot-view.go"],
+        env={
+            **os.environ, "GO111MODULE": "off", "GOPATH": str(GOPATH), "GOFLAGS": "",
+            "GOCACHE": str(tmp_path / "cache"),
+        },
+        timeout=600,
+        check=True,
+    )  # fmt: skip
+    return tmp_path
+
+
+@pytest.fixture
+def host(place: Path, tools: Path) -> Iterator[Host]:
+    for needed in ("qemu-system-x86_64", "debugfs"):
+        if not shutil.which(needed):
+            skipping.skip(f"no {needed}")
+    with BlockContainerd(place) as containerd:
+        yield Host(containerd, place, tools)
+
+
+def assert_boots(container: Container) -> None:
+    """From the view, with a disk that nobody else has and that still holds all of the image."""
+    assert container.start().ready["ready"]
+    try:
+        said = container.boot()
+        assert said[0].startswith("up, kernel 6.12."), said
+        disk = {line.split()[2]: line.split()[1] for line in said if line.startswith("disk: ")}
+        assert disk[f"/disk/{MARK}"] == hashlib.sha256(container.name.encode()).hexdigest()
+        assert disk["/disk/urunc.json"] == sha256(container.view / "urunc.json")
+    finally:
+        container.stop()
+
+
+def test_an_image_on_a_block_snapshotter_is_stored_once(host: Host) -> None:
+    before = host.held()
+    with container(host, "first") as first:
+        # Without the store there is nothing to show, and the container starts as ever.
+        missed = first.start()
+        assert (missed.status, missed.code) == (32, "ENOTAPPLICABLE"), missed
+        untouched = sha256(first.disk)
+        there = host.held()
+
+        assert host.fill(first.chain).status == 0
+        assert host.held() == there
+        objects = {path: path.stat().st_ino for path in host.stored()}
+        assert len(objects) == len(ARTIFACTS)
+
+        with container(host, "second") as second:
+            assert second.chain == first.chain
+            assert_boots(second)
+            # The same container again: nothing was moved out of its disk.
+            marked = sha256(second.disk)
+            assert_boots(second)
+            assert sha256(second.disk) == marked
+        assert_boots(first)
+        assert sha256(first.disk) == untouched
+
+        # A second fill is free.
+        assert host.fill(first.chain).status == 0
+        assert {path: path.stat().st_ino for path in host.stored()} == objects
+    assert host.held() == before
+
+
+def test_an_image_that_is_stored_by_hand_outlives_its_image(host: Host) -> None:
+    """By chain id: no tag, no blob and no snapshot is needed."""
+    with container(host, "only") as only:
+        chain, mounts = only.chain, only.mounts
+        there = host.held()
+        assert host.fill_by_hand("only").status == 0
+        assert host.held() == there
+    host.containerd.ctr("images", "rm", "--sync", host.image)
+    assert chain not in host.snapshots("ls")
+    at = mountpoint("later")
+    at.mkdir(mode=0o700, parents=True)
+    finished = call(f"--chain={chain}", "-o", f"store={host.store}", "--", "urunc-viewfs", at)
+    assert finished.ready["ready"], (finished, mounts)
+    assert {str(path.relative_to(at)) for path in at.rglob("*") if path.is_file()} == ARTIFACTS
+    shim.Direct().delete("later")
