@@ -46,6 +46,8 @@ TABLES = (
     "The index of layers, page and dentry cache cold: view",
     "The index of layers, system calls to the first bytes: view",
     "The index of layers, in short: view",
+    "A stored image: view",
+    "A stored image, 5 at once: view",
     "System calls until a view is ready",
     "Requests while all artifacts are read",
     "Reading a file of 1 MiB",

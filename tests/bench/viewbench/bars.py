@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from .builds import Build
-from .contenders import COPY, DUTIES_WARM, FUSE_OVERLAYFS, FUSE_OVERLAYFS_2, OVERLAY
+from .contenders import COPY, DUTIES_WARM, FUSE_OVERLAYFS, FUSE_OVERLAYFS_2, OVERLAY, STORED_HIT
 from .figures import Figure
 from .index_pays import pays_from
 from .material import MIB
@@ -20,6 +20,7 @@ READ_PART = 1.2
 GROWTH = 1.5
 LAYER_US = 1.5
 INDEX_LAYERS = 32
+STORED = 1.0
 READS = {
     "read hot 1": ("read(), hot", 0.95),
     "read cold 1": ("read(), cold", 0.9),
@@ -71,6 +72,7 @@ def judge(builds: Sequence[Build], results: Data, reference: int) -> list[Verdic
             _starting,
             _growing,
             _indexing,
+            _storing,
             _counting,
             _reading,
             _sharing,
@@ -153,6 +155,15 @@ def _indexing(build: Build, results: Data, _reference: int) -> Iterator[Verdict]
     shown = "-" if not found else f"{least} layers" if least else "none of these"
     what, bar = "index pays, hot and cold, from", f"<= {INDEX_LAYERS} layers"
     yield Verdict(what, build.name, bar, shown, met)
+
+
+def _storing(build: Build, results: Data, _reference: int) -> Iterator[Verdict]:
+    found = get(results, "stored", build.name)
+    layers = get(found, "layers") or 20
+    what = f"a stored image to ready, in {layers} directories, index warm"
+    yield _at_most(what, build, STORED, _median(get(found, STORED_HIT, "ready_ratio")), " x")
+    read = _median(get(found, STORED_HIT, "read_ratio"))
+    yield _at_most("  and to its first bytes", build, STORED, read, " x")
 
 
 def _counting(build: Build, results: Data, reference: int) -> Iterator[Verdict]:

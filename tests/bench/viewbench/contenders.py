@@ -69,6 +69,8 @@ FUSE_OVERLAYFS_2 = "fuse-overlayfs 2"
 """In Rust, with passthrough: the peer to beat."""
 COPY = "copy all artifacts"
 LAYER = "the layer's own file"
+STORED_HIT = "stored"
+"""An image that the artifact store has."""
 FALLBACK = "view, no passthrough"
 
 
