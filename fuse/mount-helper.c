@@ -21,7 +21,6 @@
 #include "fuse/cli/arguments.h"
 #include "fuse/cli/options.h"
 #include "fuse/cli/output.h"
-#include "fuse/mount/mountpoint.h"
 #include "fuse/process/self-exe.h"
 
 struct call {

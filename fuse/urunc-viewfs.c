@@ -11,7 +11,6 @@
 #include "fuse/process/memory.h"
 #include "fuse/process/sandbox.h"
 #include "fuse/serve/launcher.h"
-#include "fuse/serve/ready-line.h"
 
 static void print_help(void)
 {

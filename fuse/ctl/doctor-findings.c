@@ -2,7 +2,6 @@
 #include "fuse/ctl/doctor-findings.h"
 
 #include <stdarg.h>
-#include <stdio.h>
 
 #include "fuse/base/array.h"
 #include "fuse/base/text.h"

@@ -8,7 +8,6 @@
 #include <sys/vfs.h>
 
 #include "fuse/base/io.h"
-#include "fuse/base/json.h"
 #include "fuse/ctl/unit-file.h"
 #include "fuse/process/run-with-timeout.h"
 #include "fuse/process/self-exe.h"

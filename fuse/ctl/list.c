@@ -10,7 +10,6 @@
 #include "fuse/base/io.h"
 #include "fuse/base/json.h"
 #include "fuse/base/messages.h"
-#include "fuse/base/text.h"
 #include "fuse/ctl/ctl.h"
 #include "fuse/ctl/table.h"
 #include "fuse/live/views.h"

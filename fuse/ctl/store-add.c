@@ -5,11 +5,9 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include "fuse/base/clock.h"
 #include "fuse/base/json.h"
-#include "fuse/base/log.h"
 #include "fuse/base/messages.h"
 #include "fuse/cli/arguments.h"
 #include "fuse/cli/output.h"

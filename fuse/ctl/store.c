@@ -2,7 +2,6 @@
 /* viewfsctl store: the artifact store, urunc-viewfs-store(5). */
 #include "fuse/ctl/store.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 

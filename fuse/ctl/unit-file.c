@@ -2,8 +2,6 @@
 #include "fuse/ctl/unit-file.h"
 
 #include <dirent.h>
-#include <errno.h>
-#include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>

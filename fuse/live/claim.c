@@ -7,7 +7,6 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include "fuse/live/view-process.h"
 #include "fuse/mount/mountinfo.h"

@@ -95,7 +95,7 @@ static int reuse_decide(struct reuse *reuse)
 
 		if (r < 0)
 			return r;
-		r = compare(reuse);
+		r = (int)compare(reuse);
 		if (r != NOT_YET || now_us() > deadline_us)
 			return r;
 		poll(NULL, 0, PAUSE_MS);

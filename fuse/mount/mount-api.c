@@ -2,12 +2,9 @@
 #include "fuse/mount/mount-api.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <linux/mount.h>
 #include <sys/syscall.h>
 #include <unistd.h>
-
-#include "layerindex/cleanup.h"
 
 /* Linux 6.8; not in the headers of Debian 12. One number on every machine that views run on. */
 enum { STATMOUNT = 457, STATMOUNT_BASIC = 1 << 1 };

@@ -8,7 +8,6 @@
 #include <unistd.h>
 
 #include "fuse/base/text.h"
-#include "layerindex/cleanup.h"
 
 /* The lowest of the descriptors to keep from *first* on; INT_MAX: none. */
 static int next_kept(const int *keep, size_t n, int first)

@@ -18,7 +18,6 @@
 #include "fuse/process/sandbox.h"
 
 #include <errno.h>
-#include <limits.h>
 #include <linux/audit.h>
 #include <linux/capability.h>
 #include <linux/filter.h>

@@ -8,7 +8,6 @@
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 
-#include "fuse/base/io.h"
 #include "fuse/base/messages.h"
 #include "fuse/base/text.h"
 #include "fuse/source/layer-path.h"

@@ -4,9 +4,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
 
-#include "fuse/base/json.h"
 #include "fuse/base/log.h"
 #include "fuse/base/messages.h"
 #include "fuse/source/bundle.h"

@@ -9,12 +9,9 @@
 #include "layerindex/layer/overlay-xattrs.h"
 
 #include <errno.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <sys/xattr.h>
-#include <unistd.h>
 
 #include "layerindex/cleanup.h"
 #include "layerindex/descriptor.h"

@@ -16,7 +16,6 @@
 #include <linux/fs.h>
 #include <linux/fsverity.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <unistd.h>

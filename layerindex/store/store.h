@@ -13,6 +13,8 @@
  */
 #pragma once
 
+#include <sys/stat.h>
+
 #include "layerindex/store/store-facts.h"
 
 struct li_store;
