@@ -373,7 +373,7 @@ def test_a_store_that_others_may_use_is_not_used(
     assert "is not used" in finished.stderr.splitlines()[0]
     with tree(place / "tree") as unpacked:
         failed = filled.add(unpacked)
-        assert (failed.status, "another user's" in failed.stderr) == (2, True), failed
+        assert (failed.status, "belongs to another user" in failed.stderr) == (2, True), failed
 
 
 def damage_size(path: Path) -> None:
