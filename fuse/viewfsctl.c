@@ -4,8 +4,6 @@
 #include <string.h>
 
 #include "fuse/base/log.h"
-#include "fuse/base/messages.h"
-#include "fuse/base/words.h"
 #include "fuse/cli/output.h"
 #include "fuse/cli/version.h"
 #include "fuse/ctl/ctl.h"
@@ -31,15 +29,13 @@ static void print_help(void)
 }
 
 /* Returns: < 0 with *error*. */
-static int refuse_unknown(const char *name, struct view_error *error)
+static int refuse_command(const char *name, struct view_error *error)
 {
 	struct nearest nearest = nearest_to(name, strlen(name));
 
 	for (size_t i = 0; i < sizeof(commands) / sizeof(*commands); i++)
 		nearest_offer(&nearest, commands[i]->name);
-	if (*nearest.word)
-		return view_fail(error, MSG_COMMAND_NEAR, name, nearest.word);
-	return view_fail(error, MSG_COMMAND, name);
+	return ctl_refuse(&nearest, error);
 }
 
 static const struct ctl_command *find_command(const char *name)
@@ -68,6 +64,6 @@ int main(int argc, char **argv)
 	else if (strcmp(name, "-V") == 0 || strcmp(name, "--version") == 0)
 		version_print("viewfsctl");
 	else
-		r = refuse_unknown(name, &error);
+		r = refuse_command(name, &error);
 	return output_finish(r < 0 ? ctl_fail(command ? command->name : NULL, &error) : r);
 }

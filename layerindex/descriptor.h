@@ -1,13 +1,38 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* An open descriptor by a path, for system calls that take no descriptor. */
+/* What an open descriptor can be besides: a path, and a directory that is listed. */
 #pragma once
 
+#include <dirent.h>
+#include <fcntl.h>
 #include <stdio.h>
+
+#include "layerindex/cleanup.h"
 
 enum { DESCRIPTOR_PATH = 32 }; /* bytes, with the NUL */
 
-/* Writes the magic link of *fd*: it leads to what is open, whatever that is called by now. */
+/*
+ * Writes the magic link of *fd*, for system calls that take no descriptor: it leads to what is
+ * open, whatever that is called by now.
+ */
 static inline void descriptor_path(int fd, char ret[static DESCRIPTOR_PATH])
 {
 	snprintf(ret, DESCRIPTOR_PATH, "/proc/self/fd/%d", fd);
 }
+
+/* Opens a directory to be listed. Returns: a stream, owned, or NULL with errno. */
+static inline DIR *open_directory(int at, const char *name)
+{
+	cleanup_close int fd = openat(at, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *directory = fd < 0 ? NULL : fdopendir(fd);
+
+	if (directory)
+		TAKE_FD(fd);
+	return directory;
+}
+
+static inline void close_directory(DIR **directory)
+{
+	if (*directory)
+		closedir(*directory);
+}
+DEFINE_CLEANUP(DIR *, close_directory)

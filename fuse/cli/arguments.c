@@ -55,7 +55,7 @@ enum {
 };
 
 /* As getopt_long(3) wants them; *ret* is empty, and ends with one that stays so. */
-static void list_known(enum arguments_for what, struct option ret[static RULES + 1])
+static void arguments_list(enum arguments_for what, struct option ret[static RULES + 1])
 {
 	for (int i = 0; i < RULES; i++)
 		if (rules[i].of & 1U << what)
@@ -68,7 +68,7 @@ static void list_known(enum arguments_for what, struct option ret[static RULES +
 }
 
 /* The rule of what getopt_long(3) returned, or NULL. */
-static const struct argument_rule *find_rule(int option)
+static const struct argument_rule *argument_find(int option)
 {
 	if (option >= OPT_RULE)
 		return &rules[option - OPT_RULE];
@@ -78,7 +78,8 @@ static const struct argument_rule *find_rule(int option)
 	return NULL;
 }
 
-static int set_descriptor(int *ret, const char *name, const char *value, struct view_error *error)
+static int argument_set_descriptor(int *ret, const char *name, const char *value,
+				   struct view_error *error)
 {
 	uint64_t fd;
 
@@ -92,8 +93,8 @@ static int set_descriptor(int *ret, const char *name, const char *value, struct 
 	return 0;
 }
 
-static int set_word(int *ret, const struct argument_rule *rule, const char *value,
-		    struct view_error *error)
+static int argument_set_word(int *ret, const struct argument_rule *rule, const char *value,
+			     struct view_error *error)
 {
 	int word = words_find(rule->words, value);
 	char expected[WORDS_PHRASE_SIZE];
@@ -106,8 +107,8 @@ static int set_word(int *ret, const struct argument_rule *rule, const char *valu
 	return 0;
 }
 
-static int set_digest(struct digest_wish *ret, const char *name, const char *value,
-		      struct view_error *error)
+static int argument_set_digest(struct digest_wish *ret, const char *name, const char *value,
+			       struct view_error *error)
 {
 	if (ret->given)
 		return view_fail(error, MSG_ARGUMENT_TWICE, name);
@@ -118,7 +119,7 @@ static int set_digest(struct digest_wish *ret, const char *name, const char *val
 	return 0;
 }
 
-static int set_id(char **ret, const char *name, const char *id, struct view_error *error)
+static int argument_set_id(char **ret, const char *name, const char *id, struct view_error *error)
 {
 	char *copy;
 
@@ -133,8 +134,8 @@ static int set_id(char **ret, const char *name, const char *id, struct view_erro
 }
 
 /* Puts *value* where the rule says. */
-static int set_value(struct arguments *arguments, const struct argument_rule *rule,
-		     const char *value, struct view_error *error)
+static int argument_set(struct arguments *arguments, const struct argument_rule *rule,
+			const char *value, struct view_error *error)
 {
 	void *ret = (char *)arguments + rule->offset;
 
@@ -147,15 +148,16 @@ static int set_value(struct arguments *arguments, const struct argument_rule *ru
 			return view_fail(error, MSG_ARGUMENT_TWICE, rule->name);
 		*(const char **)ret = value;
 		return 0;
-	case ARGUMENT_ID: return set_id(ret, rule->name, value, error);
-	case ARGUMENT_DESCRIPTOR: return set_descriptor(ret, rule->name, value, error);
-	case ARGUMENT_WORD: return set_word(ret, rule, value, error);
-	case ARGUMENT_DIGEST: return set_digest(ret, rule->name, value, error);
+	case ARGUMENT_ID: return argument_set_id(ret, rule->name, value, error);
+	case ARGUMENT_DESCRIPTOR: return argument_set_descriptor(ret, rule->name, value, error);
+	case ARGUMENT_WORD: return argument_set_word(ret, rule, value, error);
+	case ARGUMENT_DIGEST: return argument_set_digest(ret, rule->name, value, error);
 	}
 	return 0;
 }
 
-static int set_list(struct arguments *arguments, const char *list, struct view_error *error)
+static int arguments_set_list(struct arguments *arguments, const char *list,
+			      struct view_error *error)
 {
 	cleanup_free char *copy = strdup(list);
 
@@ -165,7 +167,8 @@ static int set_list(struct arguments *arguments, const char *list, struct view_e
 }
 
 /* "--word" or "--word=value", which is unknown, or has a value that it does not take. */
-static int refuse_long(const char *word, const struct option *names, struct view_error *error)
+static int argument_refuse_long(const char *word, const struct option *names,
+				struct view_error *error)
 {
 	size_t n = strcspn(word, "=");
 	struct nearest nearest = nearest_to(word + 2, n - 2);
@@ -187,11 +190,11 @@ int arguments_refuse(char **argv, const char *letters, const struct option *name
 
 	if (optopt > 0 && optopt <= UCHAR_MAX && !strchr(letters, optopt))
 		return view_fail(error, MSG_ARGUMENT, letter);
-	return refuse_long(argv[optind - 1], names, error);
+	return argument_refuse_long(argv[optind - 1], names, error);
 }
 
-static int set_operands(struct arguments *arguments, int n, char **operands,
-			enum arguments_for what, struct view_error *error)
+static int arguments_set_operands(struct arguments *arguments, int n, char **operands,
+				  enum arguments_for what, struct view_error *error)
 {
 	int most = what == FOR_VIEW ? 2 : what == FOR_RESOLVE ? 1 : 0;
 	bool labelled = arguments->from.mounts || arguments->from.bundle ||
@@ -225,19 +228,19 @@ int arguments_parse(struct arguments *ret, int argc, char **argv, enum arguments
 	int failed = 0;
 	int option, r;
 
-	list_known(what, names);
+	arguments_list(what, names);
 	optind = 1;
 	opterr = 0;
 	/* mount.fuse3 puts the options last, whatever its caller likes. */
 	unsetenv("POSIXLY_CORRECT");
 	/* Goes on after a failure: where to say it (--ready-fd, --log-format) may come later. */
 	while ((option = getopt_long(argc, argv, letters, names, NULL)) >= 0) {
-		const struct argument_rule *rule = find_rule(option);
+		const struct argument_rule *rule = argument_find(option);
 
 		if (rule)
-			r = set_value(ret, rule, optarg, error);
+			r = argument_set(ret, rule, optarg, error);
 		else if (option == 'o')
-			r = set_list(ret, optarg, error);
+			r = arguments_set_list(ret, optarg, error);
 		else if (option == ':')
 			r = view_fail(error, MSG_ARGUMENT_NEEDS, last);
 		else
@@ -248,7 +251,7 @@ int arguments_parse(struct arguments *ret, int argc, char **argv, enum arguments
 	ret->log.id = ret->options.id;
 	if (failed || ret->help || ret->version)
 		return failed;
-	return set_operands(ret, argc - optind, argv + optind, what, error);
+	return arguments_set_operands(ret, argc - optind, argv + optind, what, error);
 }
 
 void arguments_done(struct arguments *arguments)

@@ -94,7 +94,7 @@ static const char ignored_with_value[] =
 /* SELinux's, which it applies to the mount. A value with commas stands in quotes. */
 static const char contexts[] = "context|fscontext|defcontext|rootcontext";
 
-static const struct option_rule *find_rule(const char *name)
+static const struct option_rule *option_find(const char *name)
 {
 	for (size_t i = 0; i < sizeof(rules) / sizeof(*rules); i++)
 		if (strcmp(rules[i].name, name) == 0)
@@ -103,7 +103,7 @@ static const struct option_rule *find_rule(const char *name)
 }
 
 /* x-systemd.automount, X-mount.mkdir=0755: other programs' own. */
-static bool is_foreign(const char *name)
+static bool option_is_foreign(const char *name)
 {
 	return strncasecmp(name, "x-", 2) == 0;
 }
@@ -113,67 +113,69 @@ static bool is_ignored_with_value(const char *name)
 	return words_find(ignored_with_value, name) >= 0 || words_find(contexts, name) >= 0;
 }
 
-static int set_string(char **ret, const char *value, struct view_error *error)
+static int option_set_string(char **ret, const char *value, struct view_error *error)
 {
 	free(*ret);
 	*ret = strdup(value);
 	return *ret ? 0 : view_fail(error, MSG_NO_MEMORY);
 }
 
-static int fail_value(const struct option_rule *rule, const char *value, const char *expected,
-		      struct view_error *error)
+static int option_fail_value(const struct option_rule *rule, const char *value,
+			     const char *expected, struct view_error *error)
 {
 	return view_fail(error, MSG_OPTION_VALUE, rule->name, value, expected);
 }
 
-static int set_word(int *ret, const struct option_rule *rule, const char *value,
-		    struct view_error *error)
+static int option_set_word(int *ret, const struct option_rule *rule, const char *value,
+			   struct view_error *error)
 {
 	int word = words_find(rule->value, value);
 	char expected[WORDS_PHRASE_SIZE];
 
 	if (word < 0) {
 		words_phrase(rule->value, expected);
-		return fail_value(rule, value, expected, error);
+		return option_fail_value(rule, value, expected, error);
 	}
 	*ret = word;
 	return 0;
 }
 
 /* Puts *value* where the rule says. */
-static int set_value(struct options *options, const struct option_rule *rule, const char *value,
-		     struct view_error *error)
+static int option_set_value(struct options *options, const struct option_rule *rule,
+			    const char *value, struct view_error *error)
 {
 	void *ret = (char *)options + rule->offset;
 	uint64_t n;
 
 	switch (rule->kind) {
-	case OPTION_WORD: return set_word(ret, rule, value, error);
-	case OPTION_STRING: return set_string(ret, value, error);
+	case OPTION_WORD: return option_set_word(ret, rule, value, error);
+	case OPTION_STRING: return option_set_string(ret, value, error);
 	case OPTION_ID:
 		if (strlen(value) > ID_MAX)
-			return fail_value(rule, value, "an id of at most 255 bytes", error);
-		return set_string(ret, value, error);
+			return option_fail_value(rule, value, "an id of at most 255 bytes", error);
+		return option_set_string(ret, value, error);
 	case OPTION_SECONDS:
 		if (parse_uint(value, 10, TIMEOUT_MAX, &n) < 0 || n == 0)
-			return fail_value(rule, value, "a number of seconds from 1 to 86400",
-					  error);
+			return option_fail_value(rule, value, "a number of seconds from 1 to 86400",
+						 error);
 		*(unsigned *)ret = (unsigned)n;
 		return 0;
 	case OPTION_OWNER:
 		/* 2^32 - 1 is no owner: it means "leave as it is" to chown(2). */
 		if (parse_uint(value, 10, UINT32_MAX - 1, &n) < 0)
-			return fail_value(rule, value, "a numeric id", error);
+			return option_fail_value(rule, value, "a numeric id", error);
 		*(int64_t *)ret = (int64_t)n;
 		return 0;
 	case OPTION_MODE:
 		if (parse_uint(value, 8, 0777, &n) < 0)
-			return fail_value(rule, value, "octal permission bits up to 0777", error);
+			return option_fail_value(rule, value, "octal permission bits up to 0777",
+						 error);
 		*(int *)ret = (int)(n & ~0222U);
 		return 0;
 	case OPTION_BYTES:
 		if (parse_bytes(value, ret) < 0)
-			return fail_value(rule, value, "a number of bytes such as 4G", error);
+			return option_fail_value(rule, value, "a number of bytes such as 4G",
+						 error);
 		return 0;
 	case OPTION_OVERLAY:
 	case OPTION_REJECTED: break;
@@ -181,8 +183,8 @@ static int set_value(struct options *options, const struct option_rule *rule, co
 	return 0;
 }
 
-static int apply_rule(struct options *options, const struct option_rule *rule, char *value,
-		      struct view_error *error)
+static int option_apply(struct options *options, const struct option_rule *rule, char *value,
+			struct view_error *error)
 {
 	if (rule->kind == OPTION_REJECTED)
 		return view_fail(error, MSG_OPTION_REFUSED, rule->name, rule->help);
@@ -192,10 +194,10 @@ static int apply_rule(struct options *options, const struct option_rule *rule, c
 		overlay_unescape(value);
 	if (!value || !*value)
 		return view_fail(error, MSG_OPTION_NEEDS_VALUE, rule->name, rule->name);
-	return set_value(options, rule, value, error);
+	return option_set_value(options, rule, value, error);
 }
 
-static int refuse_unknown(const char *option, struct view_error *error)
+static int option_refuse_unknown(const char *option, struct view_error *error)
 {
 	struct nearest nearest = nearest_to(option, strlen(option));
 
@@ -210,7 +212,7 @@ static int refuse_unknown(const char *option, struct view_error *error)
 	return view_fail(error, MSG_UNKNOWN_OPTION, option);
 }
 
-static int set_option(struct options *options, char *option, struct view_error *error)
+static int option_set(struct options *options, char *option, struct view_error *error)
 {
 	char *value = strchr(option, '=');
 	const struct option_rule *rule;
@@ -223,16 +225,16 @@ static int set_option(struct options *options, char *option, struct view_error *
 	r = overlay_options_set(&options->overlay, option, value, "mount options", error);
 	if (r != 0)
 		return r < 0 ? r : 0;
-	rule = find_rule(option);
+	rule = option_find(option);
 	if (rule)
-		return apply_rule(options, rule, value, error);
-	if (is_foreign(option))
+		return option_apply(options, rule, value, error);
+	if (option_is_foreign(option))
 		return 0;
 	if (words_find(ignored, option) >= 0)
 		return value ? view_fail(error, MSG_OPTION_NO_VALUE, option) : 0;
 	if (is_ignored_with_value(option))
 		return value ? 0 : view_fail(error, MSG_OPTION_NEEDS_VALUE, option, option);
-	return refuse_unknown(option, error);
+	return option_refuse_unknown(option, error);
 }
 
 /*
@@ -269,7 +271,7 @@ int options_parse(struct options *options, char *list, struct view_error *error)
 	char *option;
 
 	while ((option = options_next(&list))) {
-		int r = set_option(options, option, error);
+		int r = option_set(options, option, error);
 
 		if (r < 0)
 			return r;
@@ -279,7 +281,7 @@ int options_parse(struct options *options, char *list, struct view_error *error)
 
 bool options_know(const char *name)
 {
-	return find_rule(name) || is_foreign(name) || overlay_is_idmap_range(name) ||
+	return option_find(name) || option_is_foreign(name) || overlay_is_idmap_range(name) ||
 	       words_find(ignored, name) >= 0 || is_ignored_with_value(name);
 }
 

@@ -13,7 +13,7 @@
 enum { OPT_JSON = 256, OPT_DRY_RUN };
 
 /* The options that *command* knows, as getopt_long(3) wants them. */
-static void list_known(const struct ctl_command *command, struct option ret[static 5])
+static void command_options(const struct ctl_command *command, struct option ret[static 5])
 {
 	if (command->json)
 		*ret++ = (struct option){"json", no_argument, NULL, OPT_JSON};
@@ -25,13 +25,14 @@ static void list_known(const struct ctl_command *command, struct option ret[stat
 }
 
 /* Returns: > 0: run the command; 0: --help or --version is answered; < 0 with *error*. */
-static int parse(const struct ctl_command *command, struct ctl_call *call, struct view_error *error)
+static int command_parse(const struct ctl_command *command, struct ctl_call *call,
+			 struct view_error *error)
 {
 	static const char letters[] = ":hV";
 	struct option known[5];
 	int option;
 
-	list_known(command, known);
+	command_options(command, known);
 	optind = 1;
 	opterr = 0;
 	while ((option = getopt_long(call->argc, call->argv, letters, known, NULL)) >= 0) {
@@ -54,9 +55,16 @@ static int parse(const struct ctl_command *command, struct ctl_call *call, struc
 int ctl_run(const struct ctl_command *command, int argc, char **argv, struct view_error *error)
 {
 	struct ctl_call call = {.argc = argc, .argv = argv};
-	int r = command->parses ? 1 : parse(command, &call, error);
+	int r = command->parses ? 1 : command_parse(command, &call, error);
 
 	return r > 0 ? command->run(&call, error) : r;
+}
+
+int ctl_refuse(const struct nearest *nearest, struct view_error *error)
+{
+	if (*nearest->word)
+		return view_fail(error, MSG_COMMAND_NEAR, nearest->typed, nearest->word);
+	return view_fail(error, MSG_COMMAND, nearest->typed);
 }
 
 int ctl_fail(const char *command, const struct view_error *error)

@@ -6,6 +6,7 @@
 #include <stdbool.h>
 
 #include "fuse/base/error.h"
+#include "fuse/base/words.h"
 
 /* What a command was told. */
 struct ctl_call {
@@ -36,6 +37,12 @@ extern const struct ctl_command ctl_umount;
 
 /* Parses the command's arguments and runs it. Returns: the exit status, or < 0 with *error*. */
 int ctl_run(const struct ctl_command *command, int argc, char **argv, struct view_error *error);
+
+/*
+ * Rejects an unknown command, or action of a command; *nearest* was offered all that there are.
+ * Returns: < 0 with *error*.
+ */
+int ctl_refuse(const struct nearest *nearest, struct view_error *error);
 
 /* Says what went wrong in *command*, or NULL. Returns: the exit status. */
 int ctl_fail(const char *command, const struct view_error *error);

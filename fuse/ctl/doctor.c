@@ -20,7 +20,7 @@ static const struct {
 	[SEVERITY_ERROR] = {"error", RED, 32},
 };
 
-static void print_help(void)
+static void doctor_print_help(void)
 {
 	puts("Usage: viewfsctl doctor [--json]\n"
 	     "\n"
@@ -51,7 +51,7 @@ static void print_findings(const struct findings *findings)
 }
 
 /* Owned, or NULL without memory. */
-static struct json_object *describe(const struct finding *finding)
+static struct json_object *doctor_describe(const struct finding *finding)
 {
 	cleanup_with(json_done) struct json_object *object = json_object_new_object();
 	const char *severity = severities[finding->severity].name;
@@ -65,7 +65,7 @@ static struct json_object *describe(const struct finding *finding)
 	return TAKE_PTR(object);
 }
 
-static int print_json(const struct findings *findings)
+static int doctor_print_json(const struct findings *findings)
 {
 	cleanup_with(json_done) struct json_object *object = json_object_new_object();
 	struct json_object *array = json_object_new_array();
@@ -73,7 +73,7 @@ static int print_json(const struct findings *findings)
 	if (!object || json_add(object, "findings", array) < 0)
 		return -ENOMEM;
 	for (size_t i = 0; i < findings->count; i++)
-		if (json_append(array, describe(&findings->items[i])) < 0)
+		if (json_append(array, doctor_describe(&findings->items[i])) < 0)
 			return -ENOMEM;
 	json_print(object);
 	return 0;
@@ -94,7 +94,7 @@ static int doctor_run(const struct ctl_call *call, struct view_error *error)
 	for (size_t i = 0; i < findings.count; i++)
 		if (findings.items[i].severity > worst)
 			worst = findings.items[i].severity;
-	if (call->json && print_json(&findings) < 0)
+	if (call->json && doctor_print_json(&findings) < 0)
 		findings.no_memory = true;
 	if (!call->json)
 		print_findings(&findings);
@@ -104,7 +104,7 @@ static int doctor_run(const struct ctl_call *call, struct view_error *error)
 const struct ctl_command ctl_doctor = {
 	.name = "doctor",
 	.summary = "what on this machine prevents views or slows them down, and the fix",
-	.print_help = print_help,
+	.print_help = doctor_print_help,
 	.run = doctor_run,
 	.json = true,
 };

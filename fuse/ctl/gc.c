@@ -15,7 +15,7 @@
 
 enum { PLACE_SECONDS = 5 };
 
-static void print_help(void)
+static void gc_print_help(void)
 {
 	puts("Usage: viewfsctl gc [--dry-run]\n"
 	     "\n"
@@ -159,7 +159,7 @@ static int gc_run(const struct ctl_call *call, struct view_error *error)
 const struct ctl_command ctl_gc = {
 	.name = "gc",
 	.summary = "remove dead views, and index entries of removed layers",
-	.print_help = print_help,
+	.print_help = gc_print_help,
 	.run = gc_run,
 	.dry_run = true,
 };

@@ -47,7 +47,7 @@ static void entries_take(const struct li_index_entry *entry, void *context)
 		reader->r = entries_add(reader->entries, entry);
 }
 
-static int compare_uses(const void *a, const void *b)
+static int entries_compare(const void *a, const void *b)
 {
 	const struct li_index_entry *one = a, *other = b;
 
@@ -73,7 +73,7 @@ int index_entries_read(const char *directory, struct index_entries *ret, struct 
 	if (r < 0 && r != -ENOENT)
 		return view_fail(error, MSG_INDEX, directory, strerror(-r));
 	if (entries.count > 0)
-		qsort(entries.items, entries.count, sizeof(*entries.items), compare_uses);
+		qsort(entries.items, entries.count, sizeof(*entries.items), entries_compare);
 	*ret = entries;
 	entries = (struct index_entries){};
 	return 0;

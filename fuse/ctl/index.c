@@ -7,7 +7,6 @@
 
 #include "fuse/base/json.h"
 #include "fuse/base/messages.h"
-#include "fuse/base/words.h"
 #include "fuse/ctl/ctl.h"
 #include "fuse/ctl/index-entries.h"
 #include "fuse/ctl/table.h"
@@ -18,7 +17,7 @@ enum {
 	NAME_SHOWN = 12, /* of a name's digits: enough to tell some thousands apart */
 };
 
-static void print_help(void)
+static void index_print_help(void)
 {
 	puts("Usage: viewfsctl index list|verify|clear [--json] [DIR]\n"
 	     "\n"
@@ -64,7 +63,7 @@ static bool is_shown(const struct job *job, const struct li_index_entry *entry)
 }
 
 /* Owned, or NULL without memory. */
-static struct json_object *describe(const struct li_index_entry *entry)
+static struct json_object *index_describe(const struct li_index_entry *entry)
 {
 	cleanup_with(json_done) struct json_object *object = json_object_new_object();
 	const char *state = index_state_name(entry->state);
@@ -80,7 +79,7 @@ static struct json_object *describe(const struct li_index_entry *entry)
 	return TAKE_PTR(object);
 }
 
-static int print_json(const struct job *job)
+static int index_print_json(const struct job *job)
 {
 	cleanup_with(json_done) struct json_object *object = json_object_new_object();
 	struct json_object *list = json_object_new_array();
@@ -90,13 +89,13 @@ static int print_json(const struct job *job)
 		return -ENOMEM;
 	for (size_t i = 0; i < job->entries.count; i++)
 		if (is_shown(job, &job->entries.items[i]) &&
-		    json_append(list, describe(&job->entries.items[i])) < 0)
+		    json_append(list, index_describe(&job->entries.items[i])) < 0)
 			return -ENOMEM;
 	json_print(object);
 	return 0;
 }
 
-static enum colour state_colour(enum li_entry_state state)
+static enum colour index_state_colour(enum li_entry_state state)
 {
 	static const enum colour colours[] = {
 		[LI_ENTRY_CURRENT] = GREEN,
@@ -108,15 +107,15 @@ static enum colour state_colour(enum li_entry_state state)
 	return colours[state];
 }
 
-static int add_row(struct table *table, const struct li_index_entry *entry)
+static int index_add_row(struct table *table, const struct li_index_entry *entry)
 {
 	bool known = entry->layers > 0;
 	char used[32];
 
 	table_time(entry->used.tv_sec, used);
 	if (table_add(table, PLAIN, "%.*s", NAME_SHOWN, entry->name) < 0 ||
-	    table_add(table, state_colour(entry->state), "%s", index_state_name(entry->state)) <
-		    0 ||
+	    table_add(table, index_state_colour(entry->state), "%s",
+		      index_state_name(entry->state)) < 0 ||
 	    table_add(table, PLAIN, known ? "%zu" : "-", entry->layers) < 0 ||
 	    table_add(table, PLAIN, known ? "%zu" : "-", entry->paths) < 0 ||
 	    table_add(table, PLAIN, "%" PRIu64 " kB", entry->bytes / 1024) < 0 ||
@@ -126,7 +125,7 @@ static int add_row(struct table *table, const struct li_index_entry *entry)
 	return 0;
 }
 
-static int print_table(const struct job *job)
+static int index_print_table(const struct job *job)
 {
 	static const struct column columns[] = {
 		{"NAME", false}, {"STATE", false},     {"LAYERS", true},	 {"PATHS", true},
@@ -136,7 +135,7 @@ static int print_table(const struct job *job)
 
 	for (size_t i = 0; i < job->entries.count; i++)
 		if (is_shown(job, &job->entries.items[i]) &&
-		    add_row(&table, &job->entries.items[i]) < 0)
+		    index_add_row(&table, &job->entries.items[i]) < 0)
 			return -ENOMEM;
 	if (table.count > 0)
 		table_print(&table);
@@ -151,7 +150,7 @@ static void print_count(size_t n)
 
 static int list(struct job *job, struct view_error *error)
 {
-	if ((job->json ? print_json(job) : print_table(job)) < 0)
+	if ((job->json ? index_print_json(job) : index_print_table(job)) < 0)
 		return view_fail(error, MSG_NO_MEMORY);
 	if (job->json)
 		return 0;
@@ -166,7 +165,7 @@ static int verify(struct job *job, struct view_error *error)
 	size_t useless = 0;
 
 	job->useless = true;
-	if ((job->json ? print_json(job) : print_table(job)) < 0)
+	if ((job->json ? index_print_json(job) : index_print_table(job)) < 0)
 		return view_fail(error, MSG_NO_MEMORY);
 	for (size_t i = 0; i < job->entries.count; i++)
 		useless += index_entry_is_useless(&job->entries.items[i]);
@@ -218,22 +217,12 @@ static const struct {
 	int (*run)(struct job *job, struct view_error *error);
 } actions[] = {{"list", list}, {"verify", verify}, {"clear", clear}};
 
-static int refuse_action(const char *action, struct view_error *error)
-{
-	struct nearest nearest = nearest_to(action, strlen(action));
-
-	for (size_t i = 0; i < sizeof(actions) / sizeof(*actions); i++)
-		nearest_offer(&nearest, actions[i].name);
-	if (*nearest.word)
-		return view_fail(error, MSG_COMMAND_NEAR, action, nearest.word);
-	return view_fail(error, MSG_COMMAND, action);
-}
-
 /* Returns: the exit status, or < 0 with *error*. */
 static int index_run(const struct ctl_call *call, struct view_error *error)
 {
 	cleanup_free char *default_directory = index_default_directory();
 	const char *action = call->operands[0], *directory = call->operands[1];
+	struct nearest nearest = nearest_to(action, strlen(action));
 
 	if (directory && call->operands[2])
 		return view_fail(error, MSG_TOO_MANY, call->operands[2]);
@@ -246,6 +235,7 @@ static int index_run(const struct ctl_call *call, struct view_error *error)
 				  .json = call->json};
 		int r;
 
+		nearest_offer(&nearest, actions[i].name);
 		if (strcmp(action, actions[i].name) != 0)
 			continue;
 		r = index_entries_read(job.directory, &job.entries, error);
@@ -254,13 +244,13 @@ static int index_run(const struct ctl_call *call, struct view_error *error)
 		index_entries_done(&job.entries);
 		return r;
 	}
-	return refuse_action(action, error);
+	return ctl_refuse(&nearest, error);
 }
 
 const struct ctl_command ctl_index = {
 	.name = "index",
 	.summary = "the layer index: list, verify or clear it",
-	.print_help = print_help,
+	.print_help = index_print_help,
 	.run = index_run,
 	.json = true,
 	.operands = "list, verify or clear",

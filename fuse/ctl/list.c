@@ -15,7 +15,7 @@
 #include "fuse/live/views.h"
 #include "fuse/process/sandbox.h"
 
-static void print_help(void)
+static void list_print_help(void)
 {
 	puts("Usage: viewfsctl list [--json]\n"
 	     "\n"
@@ -75,7 +75,7 @@ struct row {
 	uint64_t private_dirty;		 /* 0: not known */
 };
 
-static struct json_object *member(struct json_object *object, const char *key, json_type type)
+static struct json_object *typed_member(struct json_object *object, const char *key, json_type type)
 {
 	struct json_object *value = json_object_object_get(object, key);
 
@@ -93,13 +93,13 @@ static struct row make_row(const struct view_mount *mount)
 	if (!process || !process->titled)
 		return row;
 	row.id = json_string(process->ready, "id");
-	row.passthrough = member(process->ready, "passthrough", json_type_boolean);
-	row.image = member(process->ready, "image", json_type_object);
-	row.artifacts = member(process->ready, "artifacts", json_type_array);
+	row.passthrough = typed_member(process->ready, "passthrough", json_type_boolean);
+	row.image = typed_member(process->ready, "image", json_type_object);
+	row.artifacts = typed_member(process->ready, "artifacts", json_type_array);
 	return row;
 }
 
-static enum colour state_colour(enum mount_state state)
+static enum colour list_state_colour(enum mount_state state)
 {
 	static const enum colour colours[] = {
 		[MOUNT_ALIVE] = GREEN,
@@ -156,7 +156,7 @@ static int add_sandbox(struct table *table, const struct view_process *process)
 	return table_add(table, YELLOW, "partial");
 }
 
-static int add_row(struct table *table, const struct row *row)
+static int list_add_row(struct table *table, const struct row *row)
 {
 	const struct view_mount *mount = row->mount;
 	const struct view_process *process = mount->process;
@@ -168,8 +168,8 @@ static int add_row(struct table *table, const struct row *row)
 	if (!paths || table_add(table, PLAIN, "%s", mount->entry.mountpoint) < 0 ||
 	    table_add(table, PLAIN, "%s", row->id ? row->id : "-") < 0 ||
 	    add_number(table, process ? (uint64_t)process->pid : 0, "") < 0 ||
-	    table_add(table, state_colour(mount->state), "%s", mount_state_name(mount->state)) <
-		    0 ||
+	    table_add(table, list_state_colour(mount->state), "%s",
+		      mount_state_name(mount->state)) < 0 ||
 	    table_add(table, PLAIN, "%s", passthrough) < 0 ||
 	    add_number(table, process && process->titled ? process->title.layers : 0, "") < 0 ||
 	    add_number(table, row->private_dirty / 1024, " kB") < 0 ||
@@ -178,7 +178,7 @@ static int add_row(struct table *table, const struct row *row)
 	return 0;
 }
 
-static int print_table(const struct views *views)
+static int list_print_table(const struct views *views)
 {
 	static const struct column columns[] = {
 		{"MOUNTPOINT", false}, {"ID", false},	       {"PID", true},
@@ -190,7 +190,7 @@ static int print_table(const struct views *views)
 	for (size_t i = 0; i < views->count; i++) {
 		struct row row = make_row(&views->items[i]);
 
-		if (add_row(&table, &row) < 0)
+		if (list_add_row(&table, &row) < 0)
 			return -ENOMEM;
 	}
 	table_print(&table);
@@ -219,7 +219,7 @@ static struct json_object *describe_sandbox(unsigned sandboxed)
 }
 
 /* Owned, or NULL without memory. */
-static struct json_object *describe(const struct row *row)
+static struct json_object *list_describe(const struct row *row)
 {
 	cleanup_with(json_done) struct json_object *object = json_object_new_object();
 	const struct view_mount *mount = row->mount;
@@ -256,7 +256,7 @@ static struct json_object *describe(const struct row *row)
 	return TAKE_PTR(object);
 }
 
-static int print_json(const struct views *views)
+static int list_print_json(const struct views *views)
 {
 	cleanup_with(json_done) struct json_object *object = json_object_new_object();
 	struct json_object *list = json_object_new_array();
@@ -266,7 +266,7 @@ static int print_json(const struct views *views)
 	for (size_t i = 0; i < views->count; i++) {
 		struct row row = make_row(&views->items[i]);
 
-		if (json_append(list, describe(&row)) < 0)
+		if (json_append(list, list_describe(&row)) < 0)
 			return -ENOMEM;
 	}
 	json_print(object);
@@ -279,14 +279,14 @@ static int list_run(const struct ctl_call *call, struct view_error *error)
 	int r = views_read(&views);
 
 	if (r == 0)
-		r = call->json ? print_json(&views) : print_table(&views);
+		r = call->json ? list_print_json(&views) : list_print_table(&views);
 	return r < 0 ? view_fail(error, MSG_SYSTEM, "list", strerror(-r)) : 0;
 }
 
 const struct ctl_command ctl_list = {
 	.name = "list",
 	.summary = "the views that are mounted here, dead or alive",
-	.print_help = print_help,
+	.print_help = list_print_help,
 	.run = list_run,
 	.json = true,
 };

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "fuse/base/digest.h"
 #include "fuse/base/json.h"
 #include "fuse/base/messages.h"
 #include "fuse/cli/arguments.h"
@@ -13,13 +14,8 @@
 #include "fuse/ctl/table.h"
 #include "fuse/process/sandbox.h"
 #include "fuse/view/view.h"
-#include "layerindex/hash/digest.h"
 
-#define DIGEST_PREFIX "sha256:"
-
-enum { DIGEST_SIZE = sizeof(DIGEST_PREFIX) + SHA256_DIGITS };
-
-static void print_help(void)
+static void resolve_print_help(void)
 {
 	puts("Usage: viewfsctl resolve [options] [SOURCE]\n"
 	     "\n"
@@ -44,22 +40,21 @@ static void print_help(void)
 }
 
 /* Returns: 0, or -errno of reading. */
-static int digest_artifact(const struct artifact *artifact, char ret[static DIGEST_SIZE])
+static int digest_artifact(const struct artifact *artifact, char ret[static DIGEST_TEXT_SIZE])
 {
 	struct li_digest digest;
 	int r = li_digest_file(artifact->fd, (uint64_t)artifact->st.st_size, &digest);
 
 	if (r < 0)
 		return r;
-	memcpy(ret, DIGEST_PREFIX, sizeof(DIGEST_PREFIX));
-	li_digest_print(&digest, ret + strlen(DIGEST_PREFIX));
+	digest_print(&digest, ret);
 	return 0;
 }
 
 /* One line of the answer. */
 struct row {
 	const struct artifact *artifact;
-	char digest[DIGEST_SIZE]; /* "" without --digest */
+	char digest[DIGEST_TEXT_SIZE]; /* "" without --digest */
 };
 
 static int digest_rows(struct row *rows, size_t n, struct view_error *error)
@@ -75,7 +70,8 @@ static int digest_rows(struct row *rows, size_t n, struct view_error *error)
 	return 0;
 }
 
-static int print_table(const struct row *rows, size_t n, const struct view *view, bool digests)
+static int resolve_print_table(const struct row *rows, size_t n, const struct view *view,
+			       bool digests)
 {
 	static const struct column columns[] = {
 		{"ROLE", false}, {"PATH", false},   {"SIZE", true},
@@ -102,7 +98,7 @@ static int print_table(const struct row *rows, size_t n, const struct view *view
 }
 
 /* Owned, or NULL without memory. */
-static struct json_object *describe(const struct image *image, const struct row *row)
+static struct json_object *resolve_describe(const struct image *image, const struct row *row)
 {
 	cleanup_with(json_done) struct json_object *object = json_object_new_object();
 	const struct artifact *artifact = row->artifact;
@@ -131,8 +127,8 @@ static int add_image(struct json_object *object, const struct image *image)
 	return json_add(described, "chain", json_object_new_string(chain));
 }
 
-static int print_json(const struct row *rows, size_t n, const struct view *view,
-		      const struct view_error *error)
+static int resolve_print_json(const struct row *rows, size_t n, const struct view *view,
+			      const struct view_error *error)
 {
 	cleanup_with(json_done) struct json_object *object = json_object_new_object();
 	struct json_object *artifacts = json_object_new_array();
@@ -145,7 +141,7 @@ static int print_json(const struct row *rows, size_t n, const struct view *view,
 	    json_add(object, "artifacts", artifacts) < 0)
 		return -ENOMEM;
 	for (size_t i = 0; i < n; i++)
-		if (json_append(artifacts, describe(&view->image, &rows[i])) < 0)
+		if (json_append(artifacts, resolve_describe(&view->image, &rows[i])) < 0)
 			return -ENOMEM;
 	if (!bootable && json_add(object, "error", ctl_describe_error(error)) < 0)
 		return -ENOMEM;
@@ -183,8 +179,8 @@ static int resolve(struct arguments *arguments, struct view_error *error)
 			rows[n++].artifact = &view.artifacts[i];
 	if (arguments->digest)
 		digest_rows(rows, n, error);
-	if ((arguments->json ? print_json(rows, n, &view, error)
-			     : print_table(rows, n, &view, arguments->digest)) < 0)
+	if ((arguments->json ? resolve_print_json(rows, n, &view, error)
+			     : resolve_print_table(rows, n, &view, arguments->digest)) < 0)
 		return view_fail(error, MSG_NO_MEMORY);
 	return error->code == CODE_NONE ? 0 : -ECANCELED;
 }
@@ -197,7 +193,7 @@ static int resolve_run(const struct ctl_call *call, struct view_error *error)
 	if (arguments_parse(&arguments, call->argc, call->argv, FOR_RESOLVE, error) < 0)
 		return -ECANCELED;
 	if (arguments.help)
-		print_help();
+		resolve_print_help();
 	else if (arguments.version)
 		version_print("viewfsctl");
 	else
@@ -208,7 +204,7 @@ static int resolve_run(const struct ctl_call *call, struct view_error *error)
 const struct ctl_command ctl_resolve = {
 	.name = "resolve",
 	.summary = "what a view of a source would hold, and from which layer",
-	.print_help = print_help,
+	.print_help = resolve_print_help,
 	.run = resolve_run,
 	.parses = true,
 };

@@ -32,6 +32,7 @@ void store_print_help(void)
 static int store_run(const struct ctl_call *call, struct view_error *error)
 {
 	const char *action = call->argc > 1 ? call->argv[1] : "";
+	struct nearest nearest = nearest_to(action, strlen(action));
 
 	if (strcmp(action, "-h") == 0 || strcmp(action, "--help") == 0) {
 		store_print_help();
@@ -45,7 +46,8 @@ static int store_run(const struct ctl_call *call, struct view_error *error)
 		return store_add(call->argc - 1, call->argv + 1, error);
 	if (!*action)
 		return view_fail(error, MSG_NO_OPERAND, "add");
-	return view_fail(error, MSG_COMMAND, action);
+	nearest_offer(&nearest, "add");
+	return ctl_refuse(&nearest, error);
 }
 
 const struct ctl_command ctl_store = {

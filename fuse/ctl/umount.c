@@ -23,7 +23,7 @@ enum {
 	PLACE_SECONDS = 10, /* for all that is done about one DIR */
 };
 
-static void print_help(void)
+static void umount_print_help(void)
 {
 	puts("Usage: viewfsctl umount DIR…\n"
 	     "\n"
@@ -187,7 +187,7 @@ static int umount_run(const struct ctl_call *call, struct view_error *error)
 const struct ctl_command ctl_umount = {
 	.name = "umount",
 	.summary = "unmount views, dead or alive, and end their processes",
-	.print_help = print_help,
+	.print_help = umount_print_help,
 	.run = umount_run,
 	.operands = "DIR",
 };

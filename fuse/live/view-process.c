@@ -14,24 +14,7 @@
 #include "fuse/base/io.h"
 #include "fuse/base/json.h"
 #include "fuse/base/text.h"
-
-static void close_directory(DIR **directory)
-{
-	if (*directory)
-		closedir(*directory);
-}
-DEFINE_CLEANUP(DIR *, close_directory)
-
-/* Opens a directory to be listed; NULL with errno. */
-static DIR *open_directory(int at, const char *name)
-{
-	cleanup_close int fd = openat(at, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	DIR *directory = fd < 0 ? NULL : fdopendir(fd);
-
-	if (directory)
-		TAKE_FD(fd);
-	return directory;
-}
+#include "layerindex/descriptor.h"
 
 /* Reads the beginning of a small file of a process. Returns: 0 or -errno. */
 static int read_file(int proc, const char *name, char *ret, size_t size)

@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "layerindex/descriptor.h"
 #include "layerindex/file/new-file.h"
 #include "layerindex/index/index.h"
 
@@ -20,13 +21,6 @@ static bool is_hexadecimal(const char *text, size_t n)
 	return strlen(text) == n && strspn(text, "0123456789abcdef") == n;
 }
 
-static void close_stream(DIR **stream)
-{
-	if (*stream)
-		closedir(*stream);
-}
-DEFINE_CLEANUP(DIR *, close_stream)
-
 /*
  * Calls *visit* for each file with the name of an entry. Other files do not belong to the
  * index. Returns: 0, or -errno.
@@ -35,17 +29,11 @@ static int each_name(const struct li_index *index,
 		     void (*visit)(const char *name, const struct stat *st, void *context),
 		     void *context)
 {
-	cleanup_with(close_stream) DIR *stream = NULL;
-	int fd = openat(index->fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	cleanup_with(close_directory) DIR *stream = open_directory(index->fd, ".");
 	const struct dirent *found;
 
-	if (fd < 0)
+	if (!stream)
 		return -errno;
-	stream = fdopendir(fd);
-	if (!stream) {
-		close_keep_errno(fd);
-		return -errno;
-	}
 	while ((errno = 0, found = readdir(stream))) {
 		struct stat st;
 

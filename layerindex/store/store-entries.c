@@ -7,31 +7,20 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "layerindex/descriptor.h"
 #include "layerindex/store/store-dir.h"
-
-static void close_stream(DIR **stream)
-{
-	if (*stream)
-		closedir(*stream);
-}
-DEFINE_CLEANUP(DIR *, close_stream)
 
 int store_each_name(int directory, int (*visit)(const char *name, void *context), void *context)
 {
-	cleanup_with(close_stream) DIR *stream = NULL;
+	cleanup_with(close_directory) DIR *stream = NULL;
 	const struct dirent *found;
-	int fd, r = 0;
+	int r = 0;
 
 	if (directory < 0)
 		return 0;
-	fd = openat(directory, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (fd < 0)
+	stream = open_directory(directory, ".");
+	if (!stream)
 		return errno == ENOENT ? 0 : -errno;
-	stream = fdopendir(fd);
-	if (!stream) {
-		close_keep_errno(fd);
-		return -errno;
-	}
 	while (r == 0 && (errno = 0, found = readdir(stream)))
 		if (strcmp(found->d_name, ".") != 0 && strcmp(found->d_name, "..") != 0)
 			r = visit(found->d_name, context);
