@@ -27,7 +27,13 @@ DOCUMENTS = [
     "layerindex/README.md",
     "packaging/containerd/README.md",
     "tests/README.md",
-    *sorted(str(path.relative_to(SOURCE)) for path in (SOURCE / "packaging/man").glob("*.scd")),
+    "packaging/containerd/example/viewfs.go",
+    "packaging/static/install",
+    *(
+        str(path.relative_to(SOURCE))
+        for pattern in ("man/*.scd", "completions/*urunc-viewfs*")
+        for path in sorted((SOURCE / "packaging").glob(pattern))
+    ),
 ]
 # It says which words were replaced.
 MAY_NAME_OLD_WORDS = {"NEWS.md"}

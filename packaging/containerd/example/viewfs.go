@@ -22,12 +22,12 @@ const (
 	program   = "urunc-viewfs" // found on PATH
 	directory = "/run/urunc-viewfs"
 
-	attempts = 10 // at a mountpoint where somebody mounts at the same time
+	attempts = 10 // at a mountpoint where another process mounts at the same time
 
 	umountNoFollow = 0x8 // UMOUNT_NOFOLLOW, which package syscall lacks
 )
 
-// View is what the ready line says of a view.
+// View holds the ready line of a view.
 type View struct {
 	ID          string     `json:"id"`
 	Mountpoint  string     `json:"mountpoint"`
@@ -51,7 +51,7 @@ type Code string
 // The codes of the ready line.
 const (
 	ErrUsage         Code = "EUSAGE"
-	ErrNotApplicable Code = "ENOTAPPLICABLE" // fall back, and say nothing
+	ErrNotApplicable Code = "ENOTAPPLICABLE" // fall back without a warning
 	ErrLayer         Code = "ELAYER"
 	ErrConfig        Code = "ECONFIG"
 	ErrNoArtifact    Code = "ENOARTIFACT"
@@ -62,7 +62,7 @@ const (
 
 func (code Code) Error() string { return string(code) }
 
-// Error is why there is no view, in the daemon's words.
+// Error is the daemon's reason for a failed mount.
 type Error struct {
 	Code    Code   `json:"code"`
 	Message string `json:"message"`
@@ -81,8 +81,8 @@ func (e *Error) Unwrap() error { return e.Code }
 // mounts have no directories, and may be "". The options are mount options, such as mode=0444. No
 // failure is a reason to fail the container: it boots as it would without a view.
 //
-// It may be called again for the same container, and takes as long as ctx lets it, but no longer
-// than the daemon's own time-out.
+// It may be called again for the same container. It ends with ctx, and at the latest with the
+// daemon's own time limit.
 func MakeView(ctx context.Context, namespace, id, chain string, mounts any, options ...string) (*View, error) {
 	mountpoint, err := Mountpoint(namespace, id)
 	if err != nil {
@@ -111,7 +111,7 @@ func MakeView(ctx context.Context, namespace, id, chain string, mounts any, opti
 }
 
 // Delete removes a container's view, dead or alive, if there is one. It may be called at any time,
-// by anybody, and again. A monitor that still runs keeps what it has of the view until it ends.
+// by any process, and again. A running monitor keeps its files of the view until it ends.
 func Delete(namespace, id string) error {
 	mountpoint, err := Mountpoint(namespace, id)
 	if err != nil {
@@ -124,7 +124,7 @@ func Delete(namespace, id string) error {
 		if err != syscall.EINVAL && err != syscall.ENOENT {
 			return fmt.Errorf("unmount %s: %w", mountpoint, err)
 		}
-		// Never RemoveAll: somebody may have mounted there just now. Then it is busy.
+		// Never RemoveAll: another process may have mounted there just now. Then rmdir says EBUSY.
 		err = syscall.Rmdir(mountpoint)
 		if err == nil || err == syscall.ENOENT {
 			return nil
@@ -183,7 +183,7 @@ func spawn(ctx context.Context, input []byte, args ...string) (*View, error) {
 	cmd := exec.Command(program, args...)
 	cmd.Stdin = stdin
 	cmd.ExtraFiles = []*os.File{writer} // descriptor 3
-	// A shim that is killed while it waits wants no view. The signal comes when the thread ends
+	// A shim that is killed during the call must leave no view. The signal comes when the thread ends
 	// that started the program, so that this one must not end before.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGTERM}
 	runtime.LockOSThread()
@@ -194,10 +194,10 @@ func spawn(ctx context.Context, input []byte, args ...string) (*View, error) {
 		return nil, err
 	}
 	line, err := readLine(ctx, ready, cmd.Process)
-	// Its status says no more than the line does, and the reaper of a shim may have taken it.
+	// The exit status adds nothing to the line, and the reaper of a shim may have taken it.
 	_ = cmd.Wait()
 	if err != nil {
-		return nil, fmt.Errorf("%s ended without a word: %w", program, err)
+		return nil, fmt.Errorf("%s ended without a ready line: %w", program, err)
 	}
 	view, err := parse(line)
 	if err != nil && ctx.Err() != nil {
@@ -206,7 +206,7 @@ func spawn(ctx context.Context, input []byte, args ...string) (*View, error) {
 	return view, err
 }
 
-// filledPipe returns the end to read input from. Whoever reads may stop before the end.
+// filledPipe returns the end to read input from. The reader may stop before the end.
 func filledPipe(input []byte) (*os.File, error) {
 	reader, writer, err := os.Pipe()
 	if err != nil {
