@@ -1,0 +1,349 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Rules: applyNaive(), createTarFile(), mkparent() and hardlinkRootPath() of containerd's archive
+ * package. The kernel's part, what a call fails with, is in here, too.
+ */
+#include "layerindex/blob/apply.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "layerindex/blob/root-path.h"
+#include "layerindex/cleanup.h"
+
+enum { DEFERRED_FIRST = 64 };
+
+#define WHITEOUT ".wh."
+#define OPAQUE	 ".wh..wh..opq"
+
+static const char name_too_long[] = "a name is longer than 255 bytes";
+static const size_t whiteout_length = sizeof(WHITEOUT) - 1;
+
+int apply_init(struct apply *apply)
+{
+	*apply = (struct apply){};
+	return tree_init(&apply->tree);
+}
+
+void apply_done(struct apply *apply)
+{
+	free(apply->deferred);
+	tree_done(&apply->tree);
+}
+
+static int refuse(struct apply *apply, const char *reason)
+{
+	apply->reason = reason;
+	return -EBADMSG;
+}
+
+static bool is_directory(const struct tree_file *file)
+{
+	return file && file->type == TREE_DIRECTORY;
+}
+
+/* Makes the directories of a path that has no links, as far as they are missing. */
+static int make_parents(struct apply *apply, const char *path, uint32_t *ret)
+{
+	const struct tree_file made = {.type = TREE_DIRECTORY, .mode = 0755};
+	struct tree *tree = &apply->tree;
+	uint32_t name = TREE_ROOT;
+
+	while (*path) {
+		size_t n = strcspn(path, "/");
+		int r;
+
+		if (n > NAME_MAX)
+			return refuse(apply, name_too_long);
+		if (n > 0) {
+			r = tree_name(tree, name, path, n, &name);
+			if (r == 0 && !tree_file(tree, name))
+				r = tree_make(tree, name, &made);
+			if (r < 0)
+				return r;
+			if (!is_directory(tree_file(tree, name)))
+				return refuse(apply, "a file stands where a directory must be");
+		}
+		path += n;
+		path += *path == '/';
+	}
+	*ret = name;
+	return 0;
+}
+
+/* Where an entry goes. */
+struct place {
+	uint32_t parent;
+	const char *base; /* in the clean name; has a length */
+	char name[ROOT_PATH_SIZE];
+};
+
+/* Splits a clean name at its last slash, and resolves what is before it. */
+static int split(struct apply *apply, const char *clean, char ret_parent[ROOT_PATH_SIZE],
+		 const char **ret_base)
+{
+	const char *slash = strrchr(clean, '/');
+	char parent[ROOT_PATH_SIZE];
+	size_t n = slash ? (size_t)(slash + 1 - clean) : 0;
+	int r;
+
+	memcpy(parent, clean, n);
+	parent[n] = '\0';
+	*ret_base = clean + n;
+	r = root_path(&apply->tree, parent, ret_parent);
+	if (r == -ENOTDIR)
+		return refuse(apply, "a file stands where a directory must be");
+	if (r == -ELOOP)
+		return refuse(apply, "too many symbolic links");
+	return r == -ENAMETOOLONG ? refuse(apply, "a path is too long") : r;
+}
+
+/* Returns: 1, with the place; 0: the entry is the root, and means nothing; or -errno. */
+static int find_place(struct apply *apply, const char *name, struct place *ret)
+{
+	char parent[ROOT_PATH_SIZE];
+	int r = path_clean(name, ret->name);
+
+	if (r < 0)
+		return refuse(apply, "a path is too long");
+	r = split(apply, ret->name, parent, &ret->base);
+	if (r < 0)
+		return r;
+	/* In a clean name ".." follows nothing but itself. */
+	if (!*ret->base || strcmp(ret->base, ".") == 0 || strcmp(ret->base, "..") == 0)
+		return 0;
+	r = make_parents(apply, parent, &ret->parent);
+	return r < 0 ? r : 1;
+}
+
+/* Removes what is below a directory, but for names that this layer wrote. */
+static void make_opaque(struct apply *apply, uint32_t directory)
+{
+	struct tree_name *names = apply->tree.names;
+	uint32_t i = names[directory].child;
+
+	while (i != UINT32_MAX) {
+		bool kept = names[i].written == apply->layers;
+
+		if (!kept)
+			tree_remove(&apply->tree, i);
+		else if (is_directory(tree_file(&apply->tree, i)) && names[i].child != UINT32_MAX) {
+			i = names[i].child;
+			continue;
+		}
+		while (names[i].next == UINT32_MAX && names[i].parent != directory)
+			i = names[i].parent;
+		i = names[i].next;
+	}
+}
+
+/* Returns: 1: the entry was a whiteout; 0: it is a file; or -errno. */
+static int take_whiteout(struct apply *apply, const struct place *place)
+{
+	const char *hidden = place->base + whiteout_length;
+	uint32_t name;
+
+	if (strncmp(place->base, WHITEOUT, whiteout_length) != 0)
+		return 0;
+	if (strcmp(place->base, OPAQUE) == 0) {
+		make_opaque(apply, place->parent);
+		return 1;
+	}
+	if (!*hidden || strcmp(hidden, ".") == 0 || strcmp(hidden, "..") == 0)
+		return refuse(apply, "a whiteout names no file");
+	if (strlen(hidden) > NAME_MAX)
+		return refuse(apply, name_too_long);
+	name = tree_find(&apply->tree, place->parent, hidden, strlen(hidden));
+	if (name != UINT32_MAX)
+		tree_remove(&apply->tree, name);
+	return 1;
+}
+
+/* Times before 1970, and from 2262 on, are none. */
+static struct timespec bounded(struct timespec time)
+{
+	static const struct timespec last = {INT64_MAX / 1000000000, INT64_MAX % 1000000000};
+
+	if (time.tv_sec < 0 || time.tv_sec > last.tv_sec ||
+	    (time.tv_sec == last.tv_sec && time.tv_nsec > last.tv_nsec))
+		return (struct timespec){};
+	return time;
+}
+
+/* chown(2) leaves an owner of -1 as it is. */
+static void set_attributes(struct tree_file *file, const struct tar_entry *entry)
+{
+	if ((uint32_t)entry->uid != UINT32_MAX)
+		file->uid = (uint32_t)entry->uid;
+	if ((uint32_t)entry->gid != UINT32_MAX)
+		file->gid = (uint32_t)entry->gid;
+	if (file->type != TREE_SYMLINK)
+		file->mode = (uint32_t)entry->mode & 07777;
+	file->mtime = bounded(entry->mtime);
+}
+
+static int make_link(struct apply *apply, uint32_t name, const struct tar_entry *entry)
+{
+	char path[ROOT_PATH_SIZE], whole[2 * ROOT_PATH_SIZE];
+	const char *base;
+	struct tree_file *target;
+	uint32_t found;
+	int r;
+
+	if (strlen(entry->link) >= ROOT_PATH_SIZE)
+		return refuse(apply, "a hard link's target is too long");
+	r = split(apply, entry->link, path, &base);
+	if (r < 0)
+		return r;
+	snprintf(whole, sizeof(whole), "%s/%s", path, base);
+	r = path_clean(whole, path);
+	if (r < 0)
+		return refuse(apply, "a hard link's target is too long");
+	found = path_find(&apply->tree, path);
+	target = found == UINT32_MAX ? NULL : tree_file(&apply->tree, found);
+	if (!target)
+		return refuse(apply, "a hard link's target is missing");
+	if (target->type == TREE_DIRECTORY)
+		return refuse(apply, "a hard link's target is a directory");
+	apply->tree.names[name].file = apply->tree.names[found].file;
+	return 0;
+}
+
+static int make_symlink(struct apply *apply, uint32_t name, const struct tar_entry *entry)
+{
+	struct tree_file file = {.type = TREE_SYMLINK, .mode = 0777};
+
+	if (!*entry->link || strlen(entry->link) >= PATH_MAX)
+		return refuse(apply, "a symbolic link's target is empty or too long");
+	file.target = tree_text(&apply->tree, entry->link, strlen(entry->link));
+	return file.target ? tree_make(&apply->tree, name, &file) : -ENOMEM;
+}
+
+/* Takes the place of what was there, except a directory of a directory. */
+static int make_file(struct apply *apply, uint32_t name, const struct tar_entry *entry)
+{
+	struct tree_file file = {.layer = apply->layers - 1, .entry = apply->entry};
+
+	switch (entry->type) {
+	case '0':
+		file.type = TREE_FILE;
+		file.size = entry->size;
+		break;
+	case '1': return make_link(apply, name, entry);
+	case '2': return make_symlink(apply, name, entry);
+	case '3':
+	case '4':
+	case '6': file.type = TREE_OTHER; break;
+	case '5':
+		if (is_directory(tree_file(&apply->tree, name)))
+			return 0;
+		file.type = TREE_DIRECTORY;
+		break;
+	default: return refuse(apply, "an entry's type is unknown");
+	}
+	return tree_make(&apply->tree, name, &file);
+}
+
+/* Remembers a directory's entry: its time is set when the layer is complete. */
+static int defer(struct apply *apply, const struct tar_entry *entry)
+{
+	if (apply->deferred_count == apply->deferred_room) {
+		size_t room = apply->deferred_room ? 2 * apply->deferred_room : DEFERRED_FIRST;
+		struct apply_deferred *deferred =
+			realloc(apply->deferred, room * sizeof(*deferred));
+
+		if (!deferred)
+			return -ENOMEM;
+		apply->deferred = deferred;
+		apply->deferred_room = room;
+	}
+	apply->deferred[apply->deferred_count] = (struct apply_deferred){
+		.name = tree_text(&apply->tree, entry->name, strlen(entry->name)),
+		.mtime = bounded(entry->mtime),
+	};
+	return apply->deferred[apply->deferred_count++].name ? 0 : -ENOMEM;
+}
+
+/* Sets the times of the layer's directories: of what has their names by now, which must exist. */
+static int set_times(struct apply *apply)
+{
+	for (size_t i = 0; i < apply->deferred_count; i++) {
+		char clean[ROOT_PATH_SIZE], path[ROOT_PATH_SIZE];
+		struct tree_file *file;
+		uint32_t name;
+		int r = path_clean(apply->deferred[i].name, clean);
+
+		if (r == 0)
+			r = root_path(&apply->tree, clean, path);
+		if (r < 0)
+			return refuse(apply, "a directory's path became unusable");
+		name = path_find(&apply->tree, path);
+		file = name == UINT32_MAX ? NULL : tree_file(&apply->tree, name);
+		if (!file)
+			return refuse(apply, "it has a directory that it removes again");
+		file->mtime = apply->deferred[i].mtime;
+	}
+	apply->deferred_count = 0;
+	return 0;
+}
+
+static int take_entry(struct apply *apply, const struct tar_entry *entry)
+{
+	struct place place;
+	uint32_t name;
+	int r = find_place(apply, entry->name, &place);
+
+	if (r <= 0)
+		return r;
+	r = take_whiteout(apply, &place);
+	if (r != 0)
+		return r < 0 ? r : 0;
+	if (strlen(place.base) > NAME_MAX)
+		return refuse(apply, name_too_long);
+	r = tree_name(&apply->tree, place.parent, place.base, strlen(place.base), &name);
+	if (r < 0)
+		return r;
+	if (!is_directory(tree_file(&apply->tree, name)) || entry->type != '5')
+		tree_remove(&apply->tree, name);
+	if (entry->type != 'g') {
+		r = make_file(apply, name, entry);
+		if (r < 0)
+			return r;
+		set_attributes(tree_file(&apply->tree, name), entry);
+	}
+	apply->tree.names[name].written = apply->layers;
+	return entry->type == '5' ? defer(apply, entry) : 0;
+}
+
+int apply_layer(struct apply *apply, struct tar *tar, apply_content content, void *context)
+{
+	struct tar_entry entry;
+	int r;
+
+	apply->layers++;
+	apply->reason = "it is cut, or is no tar archive";
+	for (apply->entry = 0;; apply->entry++) {
+		r = tar_next(tar, &entry);
+		if (r <= 0)
+			return r < 0 ? r : set_times(apply);
+		r = take_entry(apply, &entry);
+		if (r == 0 && entry.type == '0' && content)
+			r = content(context, tar, apply->layers - 1, apply->entry);
+		if (r < 0)
+			return r;
+	}
+}
+
+int apply_find(const struct apply *apply, const char *path, const struct tree_file **ret)
+{
+	uint32_t name;
+	int r = path_walk(&apply->tree, path, PATH_IN_IMAGE, &name);
+
+	if (r == 0)
+		*ret = tree_file(&apply->tree, name);
+	return r;
+}

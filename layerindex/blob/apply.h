@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What containerd's applier makes of an image's layers on a filesystem that knows no overlays: on
+ * what devmapper, blockfile and native snapshotters hold. It is the truth for images without layer
+ * directories; order counts, and links of lower layers are followed.
+ */
+#pragma once
+
+#include "layerindex/blob/tar.h"
+#include "layerindex/blob/tree.h"
+
+/* A directory's entry, whose time counts when the rest of its layer is there. */
+struct apply_deferred {
+	const char *name;
+	struct timespec mtime;
+};
+
+/* Layers that were unpacked so far, and why the last one was refused. */
+struct apply {
+	struct tree tree;
+	uint32_t layers;
+	uint64_t entry;			 /* the one at work, counted from 0 */
+	struct apply_deferred *deferred; /* owned */
+	size_t deferred_count, deferred_room;
+	const char *reason; /* a sentence's end that names what is wrong with it; static */
+};
+
+/*
+ * Is given each regular file's content while it passes. *name* is its name in the archive; it may
+ * read with tar_read(), or not. Returns: 0 or -errno, which ends the layer.
+ */
+typedef int (*apply_content)(void *context, struct tar *tar, uint32_t layer, uint64_t entry);
+
+/* Begins with an empty root. Returns: 0, with what apply_done() releases; or -ENOMEM. */
+int apply_init(struct apply *apply);
+void apply_done(struct apply *apply);
+
+/*
+ * Unpacks the next layer from the bottom. *content* may be NULL. The archive's source is left where
+ * the archive ends.
+ * Returns: 0; -EBADMSG: containerd refuses such a layer, *reason* says why; -EPROTONOSUPPORT: it
+ *	unpacks it otherwise than the OCI specification says, so that nothing is certain; -E2BIG;
+ *	-ENOMEM; or what the source or *content* returned. After an error the tree means nothing.
+ */
+int apply_layer(struct apply *apply, struct tar *tar, apply_content content, void *context);
+
+/*
+ * The file that a process in the image would open at *path*: links are followed inside.
+ * Returns: 0, with a file that belongs to *apply*; -ENOENT; -ENOTDIR; -ELOOP; -ENAMETOOLONG.
+ */
+int apply_find(const struct apply *apply, const char *path, const struct tree_file **ret);

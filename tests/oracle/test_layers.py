@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Compressed layers: ours against containerd's applier, case by case and at random."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from support import layers, scratch, search, skipping
+from support.tar_cases import CASES
+
+IMAGES = 400
+"""Random images of a run; tests/oracle/long --images has as many as are wanted."""
+
+IGNORED_BEHIND = {"g02", "g03"}
+"""Bytes behind the last gzip member: containerd's import ignores them, as the programs do that it
+decompresses by; Go's own package, by which the oracle reads, does not."""
+
+TOO_LARGE = {"s08"}
+"""containerd writes 8 GiB of it."""
+
+
+@pytest.fixture(scope="module")
+def place(private_mounts: None) -> Iterator[Path]:
+    parent, reason = scratch.find()
+    if parent is None:
+        skipping.skip(f"nowhere to unpack layers: {reason}")
+    with scratch.memory(parent) as directory:
+        yield Path(os.fsdecode(directory))
+
+
+@pytest.fixture(scope="module")
+def oracle(place: Path) -> layers.Oracle:
+    return layers.Oracle(place)
+
+
+@pytest.mark.parametrize("name", sorted(CASES.keys() - TOO_LARGE - IGNORED_BEHIND))
+def test_a_case_unpacks_as_by_containerd(place: Path, oracle: layers.Oracle, name: str) -> None:
+    blobs = layers.written(CASES[name].layers, place)
+    assert layers.unpacked(blobs) == oracle.unpack(blobs), CASES[name].about
+
+
+@pytest.mark.parametrize("name", sorted(IGNORED_BEHIND))
+def test_bytes_behind_the_last_gzip_member_are_ignored(place: Path, name: str) -> None:
+    whole = layers.unpacked(layers.written(CASES["g01"].layers, place))
+    assert whole
+    assert layers.unpacked(layers.written(CASES[name].layers, place)) == whole
+
+
+def test_a_file_with_a_large_hole_has_its_size(place: Path) -> None:
+    tree = layers.unpacked(layers.written(CASES["s08"].layers, place))
+    assert tree and tree[b"real".hex()][6] == str(8 << 30)
+
+
+def test_random_images_unpack_as_by_containerd(place: Path, oracle: layers.Oracle) -> None:
+    seed, accepted = search.chosen_seed(), 0
+    for number in range(IMAGES):
+        blobs = layers.written(layers.random_image(seed + number), place)
+        expected = oracle.unpack(blobs)
+        assert layers.unpacked(blobs) == expected, f"image {seed + number}"
+        accepted += expected is not None
+    assert accepted > IMAGES // 5, "an image that is refused compares nothing"

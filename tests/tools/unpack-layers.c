@@ -1,0 +1,150 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * unpack-layers BLOB...: the tree that the layers make, bottom first, a line a name. A line holds
+ * the name and a link's target in hexadecimal, so that no byte of theirs has a meaning:
+ *
+ *	NAME d MODE UID GID SECONDS.NANOSECONDS
+ *	NAME f MODE UID GID SECONDS.NANOSECONDS FILE SIZE SHA256
+ *	NAME l UID GID SECONDS.NANOSECONDS TARGET
+ *	NAME o MODE UID GID SECONDS.NANOSECONDS
+ *
+ * FILE is the same for the names of one file. A layer that is refused ends it with status 1.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "layerindex/blob/apply.h"
+#include "layerindex/blob/stream.h"
+#include "layerindex/cleanup.h"
+#include "layerindex/hash/sha256.h"
+
+enum { LAYERS_MAX = 64, BUFFER_SIZE = 64 << 10, PATH_SIZE = 1 << 20 };
+
+/* The digests of the contents of one layer, by entry. */
+struct digests {
+	char (*items)[SHA256_DIGITS + 1];
+	uint64_t count;
+};
+
+static struct digests digests[LAYERS_MAX];
+
+static int digest_content(void *context, struct tar *tar, uint32_t layer, uint64_t entry)
+{
+	struct digests *of = &digests[layer];
+	uint8_t bytes[SHA256_BYTES];
+	struct sha256 hash;
+	static char buffer[BUFFER_SIZE];
+	ssize_t n;
+
+	(void)context;
+	sha256_start(&hash);
+	while ((n = tar_read(tar, buffer, sizeof(buffer))) > 0)
+		sha256_add(&hash, buffer, (size_t)n);
+	if (n < 0)
+		return (int)n;
+	sha256_finish(&hash, bytes);
+	if (entry >= of->count) {
+		of->count = 2 * entry + 16;
+		of->items = realloc(of->items, of->count * sizeof(*of->items));
+		if (!of->items)
+			return -ENOMEM;
+	}
+	for (int i = 0; i < SHA256_BYTES; i++)
+		sprintf(of->items[entry] + 2 * i, "%02x", bytes[i]);
+	return 0;
+}
+
+static int unpack(struct apply *apply, const char *path)
+{
+	cleanup_close int fd = open(path, O_RDONLY | O_CLOEXEC);
+	static char rest[BUFFER_SIZE];
+	struct stream *stream;
+	struct tar *tar;
+	ssize_t r = fd < 0 ? -errno : stream_open(fd, &stream);
+
+	if (r < 0)
+		return (int)r;
+	tar = tar_new(stream_source, stream);
+	r = tar ? apply_layer(apply, tar, digest_content, NULL) : -ENOMEM;
+	/* What is behind the archive must be undamaged, too. */
+	while (r == 0 && (r = stream_read(stream, rest, sizeof(rest))) > 0)
+		r = 0;
+	tar_free(tar);
+	stream_close(stream);
+	return (int)r;
+}
+
+static void print_hex(const char *text)
+{
+	for (; *text; text++)
+		printf("%02x", (unsigned char)*text);
+}
+
+static void print_file(const struct apply *apply, uint32_t name, const struct tree_file *file)
+{
+	static const char types[] = {[TREE_FILE] = 'f',
+				     [TREE_DIRECTORY] = 'd',
+				     [TREE_SYMLINK] = 'l',
+				     [TREE_OTHER] = 'o'};
+
+	printf(" %c", types[file->type]);
+	if (file->type != TREE_SYMLINK)
+		printf(" %04o", file->mode);
+	printf(" %u %u %jd.%09ld", file->uid, file->gid, (intmax_t)file->mtime.tv_sec,
+	       file->mtime.tv_nsec);
+	if (file->type == TREE_FILE)
+		printf(" %u %jd %s", apply->tree.names[name].file, (intmax_t)file->size,
+		       digests[file->layer].items[file->entry]);
+	if (file->type == TREE_SYMLINK) {
+		putchar(' ');
+		print_hex(file->target);
+	}
+	putchar('\n');
+}
+
+/* *path* is that of *parent*, of which *length* bytes count. */
+static void print_below(const struct apply *apply, uint32_t parent, char *path, size_t length)
+{
+	const struct tree_name *names = apply->tree.names;
+
+	for (uint32_t i = names[parent].child; i != UINT32_MAX; i = names[i].next) {
+		const struct tree_file *file = tree_file(&apply->tree, i);
+		size_t n;
+
+		if (!file)
+			continue;
+		n = (size_t)snprintf(path + length, PATH_SIZE - length, "%s%s", length ? "/" : "",
+				     names[i].text);
+		print_hex(path);
+		print_file(apply, i, file);
+		if (file->type == TREE_DIRECTORY)
+			print_below(apply, i, path, length + n);
+		path[length] = '\0';
+	}
+}
+
+int main(int argc, char **argv)
+{
+	static char path[PATH_SIZE];
+	struct apply apply;
+
+	if (apply_init(&apply) < 0 || argc > LAYERS_MAX)
+		return 2;
+	for (int i = 1; i < argc; i++) {
+		int r = unpack(&apply, argv[i]);
+
+		if (r < 0) {
+			printf("layer %d: %s: %s\n", i - 1, strerror(-r), apply.reason);
+			apply_done(&apply);
+			return r == -ENOMEM ? 2 : 1;
+		}
+	}
+	print_below(&apply, TREE_ROOT, path, 0);
+	apply_done(&apply);
+	for (size_t i = 0; i < LAYERS_MAX; i++)
+		free(digests[i].items);
+	return 0;
+}
