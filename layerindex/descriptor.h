@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What an open descriptor can be besides: a path, and a directory that is listed. */
+/* An open descriptor as a path, and as a directory to list. */
 #pragma once
 
 #include <dirent.h>

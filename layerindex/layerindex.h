@@ -149,7 +149,7 @@ bool li_stack_is_stacked(const struct li_stack *stack);
  */
 bool li_stack_is_held(const struct li_stack *stack);
 
-/* What a path leads to. */
+/* The file or directory at a path. */
 struct li_file {
 	int fd; /* O_PATH, close-on-exec, pinned to the inode; owned */
 	struct stat st;

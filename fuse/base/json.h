@@ -13,7 +13,7 @@ enum {
 	JSON_VALUES_MAX = 20000, /* of up to 800 bytes of memory each */
 };
 
-/* Where and why a text is not JSON. */
+/* The position and the reason of a syntax error. */
 struct json_fault {
 	const char *reason; /* static */
 	size_t at;	    /* byte */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What a view is asked to be: the mount options, as typed after -o. */
+/* The mount options, as typed after -o. */
 #pragma once
 
 #include <stdbool.h>
@@ -63,7 +63,7 @@ char *options_next(char **rest);
  */
 int options_parse(struct options *options, char *list, struct view_error *error);
 
-/* Whether there is an option of this name, be it one that is refused. */
+/* Whether an option has this name, even a rejected one. */
 bool options_know(const char *name);
 
 void options_done(struct options *options);

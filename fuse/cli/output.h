@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What a program prints on stdout. */
+/* The output of a program on stdout. */
 #pragma once
 
 /*

@@ -8,7 +8,7 @@
 #include "fuse/base/error.h"
 #include "fuse/base/words.h"
 
-/* What a command was told. */
+/* The arguments of a command. */
 struct ctl_call {
 	int argc; /* with the command's name as argv[0] */
 	char **argv;

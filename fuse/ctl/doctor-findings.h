@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What on this machine would keep a view from working, or make it slow, and the fix. A check adds
+ * Findings: obstacles on this machine that stop or slow down a view, and the fix. A check adds
  * what it found; where it has nothing to look at, it adds nothing.
  */
 #pragma once

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What is in an index of layers, for those who look after it. */
+/* The entries of a layer index, for the commands that list and remove them. */
 #pragma once
 
 #include <stdbool.h>
@@ -28,5 +28,5 @@ DEFINE_CLEANUP(struct index_entries, index_entries_done)
 /* "current" and so on. */
 const char *index_state_name(enum li_entry_state state);
 
-/* Whether no view will use it: stale, damaged, or left half-written by one that died. */
+/* Whether no view will use it: stale, damaged, or left half-written by a writer that died. */
 bool index_entry_is_useless(const struct li_index_entry *entry);

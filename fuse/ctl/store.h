@@ -15,5 +15,5 @@ int store_add(int argc, char **argv, struct view_error *error);
 /* "artifact" and so on. */
 const char *store_kind_name(enum li_store_kind kind);
 
-/* What is known of an image's path; owned, or NULL without memory. */
+/* The answer for an image's path, as text; owned, or NULL without memory. */
 struct json_object *store_describe_answer(const struct li_store_answer *answer);

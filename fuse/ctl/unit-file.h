@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What systemd's unit files say, whether systemd runs or not (systemd.unit(5)). */
+/* Settings in systemd's unit files, whether systemd runs or not (systemd.unit(5)). */
 #pragma once
 
 #include <stdbool.h>

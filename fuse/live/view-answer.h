@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What a view says of itself. It is asked through its mount, on any file or directory of it:
+ * The answer of a view about itself. A program asks the mount, on any of its files or directories:
  *
  *	char answer[VIEW_ANSWER_MAX];
  *	int n = ioctl(fd, VIEW_IOC_TELL, answer);

@@ -22,7 +22,7 @@ enum sandbox_measure {
 /* A set of measures has the bit 1 << SANDBOX_… of each. */
 enum { SANDBOX_ALL = (1 << SANDBOX_COUNT) - 1 };
 
-/* What they are called in listings. */
+/* Their names in listings. */
 extern const char sandbox_names[SANDBOX_COUNT][16];
 
 /*

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Where the programs of this project lie: beside each other, installed or just built. */
+/* The directory of the project's programs: they are beside each other, installed or just built. */
 #pragma once
 
 #include <limits.h>

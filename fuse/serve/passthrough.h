@@ -11,7 +11,7 @@
 
 #include <fuse_lowlevel.h>
 
-/* What the kernel said in its first request, and got for an answer. */
+/* The kernel's first request, and the answer to it. */
 struct negotiated {
 	bool passthrough; /* offered and accepted; whether this process may use it is not known */
 };

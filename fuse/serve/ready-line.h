@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What a caller is told about the outcome: the ready line, and how it travels between processes. */
+/* The outcome for a caller: the ready line, and its way between processes. */
 #pragma once
 
 #include <stdbool.h>
@@ -9,7 +9,7 @@
 #include "fuse/view/fingerprint.h"
 #include "fuse/view/view.h"
 
-/* What is told of a view that is served. All strings are borrowed. */
+/* The facts about a served view. All strings are borrowed. */
 struct view_facts {
 	const struct view *view;
 	const char *id; /* NULL: none */

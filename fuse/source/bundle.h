@@ -10,7 +10,7 @@
 
 enum { CONFIG_JSON_SIZE_MAX = 4 << 20 };
 
-/* What counts of a bundle's config.json (the OCI runtime specification). */
+/* The parts of a bundle's config.json that count (the OCI runtime specification). */
 struct bundle_config {
 	char *rootfs; /* root.path, relative to the bundle unless absolute; owned */
 	struct json_object *annotations; /* an object; owned, or NULL */

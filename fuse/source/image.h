@@ -34,7 +34,7 @@ int image_open_stored(const struct li_digest *chain, const char *given, bool qui
 void image_close(struct image *image);
 DEFINE_CLEANUP(struct image, image_close)
 
-/* What a path of an image leads to. */
+/* The file or directory at a path of an image. */
 struct image_file {
 	int fd;		/* open for reading; -EBADF: it is no regular file; owned */
 	struct stat st; /* as the image has it */
@@ -49,7 +49,7 @@ struct image_file {
 void image_file_done(struct image_file *file);
 DEFINE_CLEANUP(struct image_file, image_file_done)
 
-/* What image_find() returns where the artifact store has no answer: -errno of nothing else. */
+/* Returned by image_find() if the artifact store has no answer: no other error has this value. */
 enum { IMAGE_MISS = -ENOMSG };
 
 /* It returns this where links lead to a path that urunc does not allow. */
@@ -70,7 +70,7 @@ int image_reason_of_type(mode_t mode);
 /* Says that image_find() returned IMAGE_MISS for *path*. Returns: < 0 with *error*. */
 int image_fail_miss(const struct image *image, const char *path, struct view_error *error);
 
-/* Where a file of the image lies, for people; owned, or NULL without memory. */
+/* The place of a file of the image, for people; owned, or NULL without memory. */
 char *image_origin(const struct image *image, const struct image_file *file);
 
 /* An image in words, for messages: "any of 20 layers", "image sha256:…". */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Where a layer's directory lies. */
+/* The path of a layer's directory. */
 #pragma once
 
 #include <stdbool.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Where the layers are: the kinds in which a caller may say so, brought into one. */
+/* The layers' directories: each kind of source that a caller may name, brought into one form. */
 #pragma once
 
 #include <json-c/json.h>

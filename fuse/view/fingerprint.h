@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Whether two calls ask for the same view. */
+/* The fingerprint of a call: equal for calls that ask for the same view. */
 #pragma once
 
 #include "fuse/view/view.h"

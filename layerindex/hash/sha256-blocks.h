@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the engines of SHA-256 share. Each engine is called only where its detection says true. */
+/* Common to the engines of SHA-256. An engine is called only if its detection returned true. */
 #pragma once
 
 #include <stdbool.h>

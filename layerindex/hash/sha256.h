@@ -16,7 +16,7 @@ enum {
 	SHA256_DIGITS = 2 * SHA256_BYTES, /* of a digest in hexadecimal */
 };
 
-/* What computes the hash. */
+/* The engine that computes the hash. */
 enum sha256_engine {
 	SHA256_PORTABLE,
 	SHA256_SHA_NI,	 /* x86-64 */
@@ -25,7 +25,7 @@ enum sha256_engine {
 
 enum { SHA256_ENGINES = SHA256_ARM_SHA2 + 1 };
 
-/* Whether this machine can compute by it. */
+/* Whether this machine supports the engine. */
 bool sha256_has(enum sha256_engine engine);
 
 /* Adds *n* blocks to *state*. */

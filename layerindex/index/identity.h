@@ -24,7 +24,7 @@ struct identity {
 	uint64_t words[IDENTITY_WORDS];
 };
 
-/* What statx(2) must be asked for. */
+/* The fields that statx(2) must be asked for. */
 unsigned identity_mask(void);
 
 /*
@@ -43,10 +43,10 @@ int identity_of_directory(const struct statx *stx, struct identity *ret);
  */
 bool identity_is_stable(const struct identity *identity, const struct timespec *now);
 
-/* Whether both are of one directory, through whichever mounts it was seen. */
+/* Whether both are identities of one directory, seen through any mounts. */
 bool identity_is_same_directory(const struct identity *a, const struct identity *b);
 
-/* What a layer and all those below it are filed under. */
+/* The key of a layer and all layers below it. */
 struct chain_key {
 	uint64_t words[2];
 };
@@ -56,7 +56,7 @@ enum { CHAIN_KEY_NAME = 32 }; /* hexadecimal digits of a key's name */
 /* Below the bottom layer: nothing, as seen in one *boot* (16 bytes) by marks of one kind. */
 struct chain_key chain_key_start(const uint8_t boot[static 16], bool userxattr);
 
-/* Of a layer that lies on those that *below* stands for. */
+/* The key of a layer above the layers of *below*. */
 struct chain_key chain_key_on(const struct identity *layer, const struct chain_key *below);
 
 void chain_key_name(const struct chain_key *key, char ret[static CHAIN_KEY_NAME + 1]);

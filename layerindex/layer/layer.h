@@ -13,7 +13,7 @@ struct layer {
 	struct li_root root; /* fixed when the layer was first opened; inode 0: it was not yet */
 };
 
-/* What statx(2) must be asked for, for root_of(). */
+/* The fields that statx(2) must be asked for, for root_of(). */
 enum { LAYER_ROOT_MASK = STATX_TYPE | STATX_INO | STATX_BTIME | STATX_CTIME };
 
 struct li_root root_of(const struct statx *stx);

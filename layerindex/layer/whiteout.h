@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What one entry of one layer means for the merge: overlayfs's rules as pure functions over facts,
+ * The meaning of one entry of one layer for the merge: overlayfs's rules as functions of facts,
  * whatever form the layer has.
  */
 #pragma once
@@ -16,7 +16,7 @@ enum overlay_xattr {
 	OVL_XATTR_REDIRECT = 1 << 3,
 };
 
-/* What is known of an entry before and after its marks are read. */
+/* Facts about an entry, before and after its marks are read. */
 struct entry_facts {
 	mode_t mode;
 	dev_t rdev;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What a stack knows from an index, and what the index will know from it. */
+/* Facts that a stack has from an index, and facts that the index will have from the stack. */
 #pragma once
 
 #include "layerindex/index/facts.h"
@@ -41,5 +41,5 @@ void stack_index_forget(struct li_stack *stack, bool stale);
 /* The row in which lookups of *path* are noted, or NULL: none is noted. */
 struct probe *stack_index_row(struct li_stack *stack, const char *path);
 
-/* What is known about *path* in the layers from stack->known on, or NULL. */
+/* The fact about *path* in the layers from stack->known on, or NULL. */
 const struct fact *stack_index_fact(const struct li_stack *stack, const char *path);

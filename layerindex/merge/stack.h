@@ -26,7 +26,7 @@ struct li_stack {
 	bool no_openat2;
 };
 
-/* What a name in a merged directory is: the topmost entry that counts. */
+/* The meaning of a name in a merged directory: the topmost entry that counts. */
 struct entry {
 	int fd; /* O_PATH; owned */
 	struct stat st;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the store's modules share: its directories and their files, locks and names. */
+/* Common to the store's modules: its directories and their files, locks and names. */
 #pragma once
 
 #include <fcntl.h>
@@ -19,7 +19,7 @@ enum {
 	OBJECT_NAME = 3 + SHA256_DIGITS, /* "ab/HEX" below objects */
 };
 
-/* Whether a file or directory is this user's, and its mode gives nothing beyond *mode*. */
+/* Whether a file or directory belongs to this user, and its mode has no bit beyond *mode*. */
 bool store_is_ours(const struct stat *st, mode_t type, mode_t mode);
 
 /*

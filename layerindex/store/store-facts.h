@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What the artifact store knows of an image: for each path that a view asked for, the answer.
+ * The facts of the artifact store about an image: the answer for each path that a view asked for.
  * urunc-viewfs-store(5) describes the file that holds it.
  */
 #pragma once
@@ -19,7 +19,7 @@ enum {
 	STORE_FACTS_FILE_MAX = 68 << 10, /* bytes of a file */
 };
 
-/* What an image is filed under. */
+/* The key of an image. */
 enum li_store_by {
 	LI_STORE_CHAIN,	   /* its chain id (OCI image specification, config.md, "Layer ChainID") */
 	LI_STORE_MANIFEST, /* its manifest's digest */
@@ -30,7 +30,7 @@ struct li_store_key {
 	struct li_digest id;
 };
 
-/* What the answers came from. */
+/* The source of the answers. */
 enum li_store_source {
 	LI_STORE_TREE, /* the image's unpacked tree */
 	LI_STORE_BLOB, /* its layer blobs, whole */

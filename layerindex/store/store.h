@@ -106,7 +106,7 @@ int li_store_add(const struct li_store *store, int lock, const struct li_store_f
 
 /* --- Keeping --- */
 
-/* What was removed, or would be. */
+/* The files that were removed, or would be. */
 struct li_store_evicted {
 	size_t images, objects, temporary; /* files */
 	uint64_t bytes;			   /* that they took on the disk */

@@ -169,3 +169,19 @@ def test_the_picture_of_the_demonstration_shows_each_line_whole() -> None:
     text = (SOURCE / "tests/e2e/demo.svg").read_text()
     assert text.count("/snapshots/") >= 3
     assert "…" not in text
+
+
+def test_the_readmes_troubleshooting_quotes_messages() -> None:
+    text = (SOURCE / "README.md").read_text()
+    (table,) = re.findall(r"^\| what you see .*?\n\n", text, re.DOTALL | re.MULTILINE)
+    cells = re.findall(r"^\| (.*?) \|", table, re.MULTILINE)
+    # The kernel and umount(8) say these two.
+    others = {"Transport endpoint is not connected", "umount: target is busy"}
+    quoted = {code for cell in cells for code in re.findall(r"`(.*?)`", cell)} - others
+    assert len(quoted) >= 8
+    header = (SOURCE / "fuse/base/messages.h").read_text().replace("\\\n", " ")
+    messages = re.sub(r'"\s+"', "", header)
+    for code in quoted:
+        shape = code.replace("'…'", "'%s'").replace("layer N", "layer %zu").replace("10 s", "%u s")
+        shape = shape.replace("any of N layers", "%s").replace(": No such file or directory", ": %s")
+        assert shape in messages, code
