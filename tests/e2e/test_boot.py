@@ -82,6 +82,13 @@ def test_a_guest_boots_from_the_view():
         "f unikernel/initrd",
         "f urunc.json",
     ]
+    (said,) = section(output, "the same image on a snapshotter without layers")
+    assert re.match(r"urunc-viewfs: artifact store '.*' lacks image sha256:[0-9a-f]{64}", said)
+    stored = section(output, "store its artifacts, once for all containers of the image")
+    assert stored[-1] == "added"
+    assert section(output, "mount the view of the same container again") == compared
+    guest = section(output, "boot the guest from the store")
+    assert any(re.match(r"urunc-viewfs guest: up, kernel \d+\.\d+", line) for line in guest)
     assert output.splitlines()[-1].startswith("boot: SUCCESS: ")
 
 

@@ -13,11 +13,12 @@ import time
 from contextlib import ExitStack, suppress
 from pathlib import Path
 
+import pytest
 from support import machine, stored
 from support.waiting import wait_until
 
-KILLS = int(os.environ.get("VIEWFS_STORE_KILLS") or 100)
-SEED = 7
+EACH = 100
+KILLS = int(os.environ.get("VIEWFS_STORE_KILLS") or EACH)
 IMAGES = {f"image-{n}": stored.files(f"{n}", 1_500_000 + n, 400_000) for n in range(6)}
 VIEWED = "image-0"
 
@@ -129,9 +130,10 @@ def forget(root: Path, source: random.Random) -> None:
             path.unlink(missing_ok=True)
 
 
-def test_writers_that_are_killed_harm_no_view(place: Path) -> None:
+@pytest.mark.parametrize("seed", range(-(-KILLS // EACH)))
+def test_writers_that_are_killed_harm_no_view(place: Path, seed: int) -> None:
     root = place / "store"
-    source = random.Random(SEED)
+    source = random.Random(seed)
     stages: collections.Counter[str] = collections.Counter()
     with ExitStack() as stack:
         trees = stack.enter_context(stored.trees(place, IMAGES))
@@ -142,7 +144,7 @@ def test_writers_that_are_killed_harm_no_view(place: Path) -> None:
             reader.start()
         try:
             died = 0
-            while died < KILLS and not any(reader.wrong for reader in readers):
+            while died < EACH and not any(reader.wrong for reader in readers):
                 forget(root, source)
                 writers = [Writer(root, trees / source.choice(list(IMAGES))) for _ in range(2)]
                 end = time.perf_counter() + 1.5 * source.random() * whole
@@ -165,7 +167,7 @@ def test_writers_that_are_killed_harm_no_view(place: Path) -> None:
         print(dict(stages), [(reader.hits, reader.misses) for reader in readers])
         assert all(reader.hits and reader.misses for reader in readers)
         # They were killed while they wrote, and at the end of it.
-        assert stages["copying"] > KILLS / 10 and stages["publishing"] > 0, stages
+        assert stages["copying"] > EACH / 10 and stages["publishing"] > 0, stages
 
         # No lock is left, and each image can be had again.
         for name in IMAGES:
