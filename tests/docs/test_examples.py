@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 from collections.abc import Iterator
@@ -67,7 +68,8 @@ def system(place: Path) -> Iterator[System]:
     with System(place, Path("/")) as system:
         root = system.root
         install(root)
-        for name in ("layers", "srv/guest", "srv/other", "var/lib/some/rootfs", "home/me/view"):
+        places = ("srv/guest", "srv/image", "srv/other", "var/lib/some/rootfs", "home/me/view")
+        for name in ("layers", *places):
             (root / name).mkdir(parents=True, exist_ok=True)
         (root / "home/me/layers").symlink_to("/layers")
         (root / "etc/fstab").write_text("")
@@ -86,6 +88,11 @@ def prepare() -> None:
     Path("/run/bundle/config.json").write_text(json.dumps(config))
     for at in ("/run/bundle/rootfs", "/var/lib/some/rootfs"):
         namespace.mount("overlay", at, "overlay", 0, lowerdir(LAYERS))
+    # A snapshot of the image.
+    namespace.mount("tmpfs", "/srv/image", "tmpfs")
+    for layer in reversed(LAYERS):
+        shutil.copytree(layer, b"/srv/image", dirs_exist_ok=True)
+    namespace.mount("none", "/srv/image", None, namespace.MS_REMOUNT | namespace.MS_RDONLY)
 
 
 def unmount_views() -> None:
@@ -105,6 +112,7 @@ def run(command: str, last_status: int = 0) -> tuple[int, str]:
             # The shim's.
             "namespace": "default",
             "id": "web-1",
+            "chain": f"sha256:{'0' * 64}",
         },
         input=MOUNTS,
         stdout=subprocess.PIPE,
