@@ -8,6 +8,7 @@
 #include "fuse/cli/output.h"
 #include "fuse/cli/version.h"
 #include "fuse/process/fds.h"
+#include "fuse/process/inherited.h"
 #include "fuse/process/memory.h"
 #include "fuse/process/sandbox.h"
 #include "fuse/serve/launcher.h"
@@ -57,6 +58,7 @@ int main(int argc, char **argv)
 	static struct view_error error;
 	int r;
 
+	inherited_settle();
 	memory_populate_program();
 	if (fds_fill_stdio() < 0)
 		return view_code_exit(CODE_ESYSTEM);
@@ -64,7 +66,7 @@ int main(int argc, char **argv)
 	r = arguments_parse(&arguments, argc, argv, FOR_VIEW, &error);
 	log_setup("urunc-viewfs", &arguments.log);
 	if (r < 0) {
-		r = launch_failed(arguments.ready_fd, &error);
+		r = launch_failed(arguments.ready_fd, 0, &error);
 		if (arguments.log.format == LOG_FORMAT_TEXT && error.code == CODE_EUSAGE)
 			fputs("Try 'urunc-viewfs --help' for more information.\n", stderr);
 		return r;
@@ -80,7 +82,7 @@ int main(int argc, char **argv)
 	call.view.from = &arguments.from;
 	call.view.options = &arguments.options;
 	call.view.mountpoint = arguments.mountpoint;
-	call.view.foreground = arguments.foreground;
+	call.foreground = arguments.foreground;
 	call.ready_fd = arguments.ready_fd;
 	call.lifeline = arguments.lifeline;
 	return launch(&call, &error);

@@ -118,6 +118,8 @@
 #define MSG_MOUNTPOINT CODE_EMOUNT, "mountpoint '%s': %s"
 #define MSG_VIEW_HANGS \
 	CODE_EMOUNT, "mountpoint '%s': the view that is mounted there does not answer"
+#define MSG_MOUNTPOINT_CHANGED \
+	CODE_EMOUNT, "mountpoint '%s': moved, replaced or covered while mounting"
 #define MSG_LIVE_VIEW	    CODE_EMOUNT, "mountpoint '%s': a live view is mounted there already"
 #define MSG_NOT_A_VIEW	    CODE_EMOUNT, "'%s' is not a view: a filesystem of type %s is mounted there"
 #define MSG_UNMOUNT	    CODE_EMOUNT, "unmount '%s': %s"
@@ -155,4 +157,9 @@
 #define MSG_INDEX_REMOVE CODE_ESYSTEM, "layer index '%s': entry %s: %s"
 #define MSG_INTERRUPTED	 CODE_ESYSTEM, "interrupted"
 #define MSG_NOT_WATCHED	 CODE_ESYSTEM, "the view cannot be watched: %s"
-#define MSG_SERVER_DIED	 CODE_BUG, "the view's process exited before it was ready: %s"
+#define MSG_RELEASED	 CODE_ESYSTEM, "--lifeline=%d: closed before the view was ready"
+#define MSG_READY_FD	 CODE_ESYSTEM, "--ready-fd=%d: the line cannot be written: %s"
+#define MSG_PROCESS_1 \
+	CODE_ESYSTEM, \
+		"as process 1 of a PID namespace, whose end ends all others, only -f is possible"
+#define MSG_SERVER_DIED CODE_BUG, "the view's process exited before it was ready: %s"

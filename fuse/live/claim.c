@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <stdbool.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
@@ -16,53 +17,60 @@ enum occupant { FREE, LIVE_VIEW, DEAD_VIEW };
 
 enum { CLAIM_WAIT_MS = 1000 }; /* much longer than mounting takes */
 
+/* What of a file tells another one that is at the same path. */
+static int look(int at, const char *path, int flags, struct statx *ret)
+{
+	/* With an empty mask nothing is asked of the filesystem, and everything above is told. */
+	if (statx(at, path, flags | AT_NO_AUTOMOUNT | AT_STATX_DONT_SYNC, 0, ret) < 0)
+		return -errno;
+	return 0;
+}
+
+static bool is_mount_root(const struct statx *stx)
+{
+	return !(stx->stx_attributes_mask & ~stx->stx_attributes & STATX_ATTR_MOUNT_ROOT);
+}
+
 /*
- * What is at a place, with its descriptor, and the device of a view. Where a process serves it,
- * nothing is asked of that: it may be stopped. Returns: enum occupant, or -errno.
+ * What is at a place, which *place* is a descriptor of. Where a process serves it, nothing is asked
+ * of that: it may be stopped. Returns: enum occupant, or -errno.
  */
-static int find_occupant(const char *path, int *ret_fd, dev_t *ret_device)
+static int find_occupant(int place, const struct statx *stx)
 {
 	cleanup_with(view_processes_done) struct view_processes processes = {};
 	cleanup_free char *line = NULL;
-	cleanup_close int fd = -EBADF;
 	struct mount_entry mount;
-	struct statx stx;
 	int r;
 
-	if (statx(AT_FDCWD, path, AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT | AT_STATX_DONT_SYNC, 0,
-		  &stx) < 0)
-		return -errno;
 	/* Nothing is mounted there, as nearly always. */
-	if (stx.stx_attributes_mask & ~stx.stx_attributes & STATX_ATTR_MOUNT_ROOT)
+	if (!is_mount_root(stx))
 		return FREE;
-	fd = mountpoint_open(path);
-	if (fd < 0)
-		return fd;
-	r = mountinfo_find(fd, &mount, &line);
+	r = mountinfo_find(place, &mount, &line);
 	if (r < 0)
 		return r;
 	if (r == 0 || strcmp(mount.type, VIEW_TYPE) != 0)
 		return FREE;
-	*ret_device = mount.device;
 	r = view_processes_find(mount.device, &processes);
 	if (r < 0)
 		return r;
-	*ret_fd = TAKE_FD(fd);
-	return processes.count > 0 || !mountpoint_is_dead(*ret_fd) ? LIVE_VIEW : DEAD_VIEW;
+	return processes.count > 0 || !mountpoint_is_dead(place) ? LIVE_VIEW : DEAD_VIEW;
 }
 
-/* Returns: what is left there, enum occupant, or -errno; a live view with its descriptor.
+/*
+ * Opens the place, and removes dead views from it, which may be stacked. This is the first that is
+ * asked of the mountpoint, and mounts it where it is mounted on demand.
+ * Returns: what is left there, FREE or LIVE_VIEW, with its descriptor and what it was opened as;
+ *	or -errno.
  */
-static int remove_dead(const char *path, int *ret_fd, dev_t *ret_live)
+static int open_place(const char *path, int *ret_fd, struct statx *ret)
 {
-	/* Dead views may be stacked. */
 	for (;;) {
-		cleanup_close int fd = -EBADF;
-		int occupant = find_occupant(path, &fd, ret_live);
-		int r;
+		cleanup_close int fd = open(path, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+		int r = fd < 0 ? -errno : look(fd, "", AT_EMPTY_PATH, ret);
+		int occupant = r < 0 ? r : find_occupant(fd, ret);
 
 		if (occupant != DEAD_VIEW) {
-			*ret_fd = TAKE_FD(fd);
+			*ret_fd = occupant < 0 ? -EBADF : TAKE_FD(fd);
 			return occupant;
 		}
 		r = mountpoint_detach_fd(fd);
@@ -73,13 +81,12 @@ static int remove_dead(const char *path, int *ret_fd, dev_t *ret_live)
 }
 
 /*
- * Waits until no other process is about to mount on a directory. The wait has a limit, because any
- * user who may read the directory may lock it. Returns: the claim's descriptor, or -EBADF.
+ * Waits until no other call is about to mount on a directory. The wait has a limit, because any
+ * user who may read the directory may lock it. Returns: the lock's descriptor, or -EBADF.
  */
-static int claim_directory(const char *path)
+static int lock_place(int place)
 {
-	/* What it is shall be said by the mount that fails then. */
-	cleanup_close int fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	cleanup_close int fd = openat(place, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
 	for (int ms = 0; fd >= 0 && ms < CLAIM_WAIT_MS; ms++) {
 		if (flock(fd, LOCK_EX | LOCK_NB) == 0)
@@ -91,19 +98,43 @@ static int claim_directory(const char *path)
 	return -EBADF;
 }
 
-int view_claim(const char *path, int *ret_claim, dev_t *ret_live, struct view_error *error)
+/* Whether *path* still leads to what was opened there. */
+static bool is_same(const char *path, const struct statx *opened)
 {
-	cleanup_close int held = -EBADF, live = -EBADF;
-	int occupant = remove_dead(path, &live, ret_live);
+	struct statx now;
 
-	if (occupant == FREE) {
-		held = claim_directory(path);
+	return look(AT_FDCWD, path, AT_SYMLINK_NOFOLLOW, &now) == 0 &&
+	       now.stx_dev_major == opened->stx_dev_major &&
+	       now.stx_dev_minor == opened->stx_dev_minor && now.stx_ino == opened->stx_ino &&
+	       now.stx_mnt_id == opened->stx_mnt_id && is_mount_root(&now) == is_mount_root(opened);
+}
+
+int view_claim(const char *path, struct claim *ret, struct view_error *error)
+{
+	for (;;) {
+		cleanup_close int fd = -EBADF;
+		struct statx opened;
+		int occupant = open_place(path, &fd, &opened);
+
+		if (occupant < 0)
+			return mountpoint_fail(path, occupant, error);
+		if (occupant == LIVE_VIEW) {
+			ret->live = TAKE_FD(fd);
+			return 1;
+		}
+		ret->lock = close_keep_errno(ret->lock);
+		ret->lock = lock_place(fd);
 		/* Meanwhile another call may have done what this one is about to do. */
-		if (held >= 0)
-			occupant = remove_dead(path, &live, ret_live);
+		if (is_same(path, &opened)) {
+			ret->place = TAKE_FD(fd);
+			return 0;
+		}
 	}
-	if (occupant < 0)
-		return mountpoint_fail(path, occupant, error);
-	*ret_claim = occupant == LIVE_VIEW ? TAKE_FD(live) : TAKE_FD(held);
-	return occupant == LIVE_VIEW;
+}
+
+void claim_done(struct claim *claim)
+{
+	claim->place = close_keep_errno(claim->place);
+	claim->lock = close_keep_errno(claim->lock);
+	claim->live = close_keep_errno(claim->live);
 }

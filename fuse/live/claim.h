@@ -2,15 +2,25 @@
 /* Claiming a mountpoint: two calls must not mount there at once, and a dead view gives way. */
 #pragma once
 
-#include <sys/types.h>
-
 #include "fuse/base/error.h"
+#include "layerindex/cleanup.h"
+
+struct claim {
+	int place; /* the directory to mount on, O_PATH; owned, -EBADF: none */
+	int lock;  /* keeps other calls away; owned, -EBADF: could not be had */
+	int live;  /* the root of a live view that is there, O_PATH; owned, -EBADF: none */
+};
+
+#define CLAIM_INIT ((struct claim){.place = -EBADF, .lock = -EBADF, .live = -EBADF})
 
 /*
- * Makes sure that a view can be mounted at *path*, absolute and without symlinks, and that no
- * other caller mounts there before *ret_claim* is closed (owned by the caller; best effort, -EBADF
- * if there is no claim). A dead view that stands there is removed, a live one is in the way.
- * Returns: 0; > 0: a live view is there, with its device in *ret_live, a number that no other view
- *	gets as long as *ret_claim* is open; < 0 with *error*.
+ * Opens the directory at *path*, absolute and without symlinks, to be mounted on, and keeps other
+ * calls from it until claim_done() (best effort). A dead view that stands there is removed.
+ * *ret* must be CLAIM_INIT.
+ * Returns: 0; > 0: a live view is there; < 0 with *error*; claim_done() in all cases.
  */
-int view_claim(const char *path, int *ret_claim, dev_t *ret_live, struct view_error *error);
+int view_claim(const char *path, struct claim *ret, struct view_error *error);
+
+/* Gives the place free. */
+void claim_done(struct claim *claim);
+DEFINE_CLEANUP(struct claim, claim_done)

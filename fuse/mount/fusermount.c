@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "fuse/base/messages.h"
+#include "fuse/process/inherited.h"
 #include "layerindex/cleanup.h"
 
 #define PROGRAM "fusermount3"
@@ -35,6 +36,7 @@ static void become_fusermount(char *const argv[], int socket, int words)
 		fcntl(socket, F_SETFD, 0);
 	else if (socket >= 0)
 		dup2(socket, COMMFD);
+	signals_of_program();
 	execvpe(PROGRAM, argv, environment);
 	dprintf(STDERR_FILENO, "%s\n", strerror(errno));
 	_exit(1);

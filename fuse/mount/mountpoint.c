@@ -8,8 +8,6 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/mount.h>
-#include <sys/stat.h>
-#include <sys/sysmacros.h>
 #include <sys/vfs.h>
 #include <unistd.h>
 
@@ -37,16 +35,6 @@ int mountpoint_fail(const char *path, int r, struct view_error *error)
 	return view_fail(error, MSG_MOUNTPOINT, path, strerror(-r));
 }
 
-int mountpoint_device(const char *path, dev_t *ret)
-{
-	struct statx stx;
-
-	if (statx(AT_FDCWD, path, AT_STATX_DONT_SYNC | AT_NO_AUTOMOUNT, 0, &stx) < 0)
-		return -errno;
-	*ret = makedev(stx.stx_dev_major, stx.stx_dev_minor);
-	return 0;
-}
-
 int mountpoint_open(const char *path)
 {
 	int fd = open(path, O_PATH | O_NOFOLLOW | O_CLOEXEC);
@@ -60,13 +48,6 @@ bool mountpoint_is_dead(int fd)
 
 	/* statfs(2) is never answered from a cache. */
 	return fstatfs(fd, &st) < 0 && (errno == ENOTCONN || errno == ECONNABORTED);
-}
-
-int mountpoint_detach(const char *path)
-{
-	if (umount2(path, MNT_DETACH | UMOUNT_NOFOLLOW) == 0)
-		return 0;
-	return errno == EPERM ? fusermount_detach(path) : -errno;
 }
 
 int mountpoint_detach_fd(int fd)
@@ -93,25 +74,4 @@ void mountpoint_detach_if_dead(const char *path)
 	/* By the descriptor: that very mount, however its path was written. */
 	if (fd >= 0 && mountpoint_is_dead(fd))
 		mountpoint_detach_fd(fd);
-}
-
-int mountpoint_mount(const char *path, const char *label, struct view_error *error)
-{
-	cleanup_close int fd = open("/dev/fuse", O_RDWR | O_CLOEXEC);
-	char options[128];
-
-	if (fd < 0)
-		return view_fail(error, MSG_SYSTEM, "/dev/fuse", strerror(errno));
-	snprintf(options, sizeof(options),
-		 "fd=%d,rootmode=40000,user_id=%u,group_id=%u,default_permissions,allow_other", fd,
-		 getuid(), getgid());
-	if (mount(label, path, VIEW_TYPE, MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC, options) <
-	    0) {
-		if (errno == EPERM)
-			return fusermount_mount(path, label, error);
-		if (is_resource_error(-errno))
-			return view_fail(error, MSG_SYSTEM, path, strerror(errno));
-		return view_fail(error, MSG_MOUNT, path, strerror(errno));
-	}
-	return TAKE_FD(fd);
 }

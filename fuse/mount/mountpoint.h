@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The place in the tree where a view appears: made ready, mounted on, and left. What the caller may
- * not do itself is done by fusermount3, where that is allowed.
+ * The place in the tree where a view appears. What the caller may not do itself is done by
+ * fusermount3, where that is allowed.
  */
 #pragma once
 
-#include <sys/types.h>
+#include <stdbool.h>
 
 #include "fuse/base/error.h"
 
@@ -21,18 +21,9 @@ char *mountpoint_path(const char *given);
 int mountpoint_fail(const char *path, int r, struct view_error *error);
 
 /*
- * Mounts a new FUSE connection at *path*, read-only and closed to everything else.
- * Returns: the connection's descriptor (close-on-exec, owned by the caller), or < 0 with *error*.
- */
-int mountpoint_mount(const char *path, const char *label, struct view_error *error);
-
-/*
  * Removes the mount at the caller's *path* if its connection is dead. Allocates no memory.
  */
 void mountpoint_detach_if_dead(const char *path);
-
-/* The device of what is mounted at *path*, of which nothing is asked. Returns: 0 or -errno. */
-int mountpoint_device(const char *path, dev_t *ret);
 
 /*
  * Opens what is at *path*, absolute and without symlinks, of which nothing is asked.
@@ -46,8 +37,9 @@ int mountpoint_open(const char *path);
  */
 bool mountpoint_is_dead(int fd);
 
-/* Removes the topmost mount from *path*, in use or not, dead or alive. Returns: 0 or -errno. */
-int mountpoint_detach(const char *path);
-
-/* The same for exactly the mount of which *fd* is the root, wherever it stands by now. */
+/*
+ * Removes the mount of which *fd* is the root, in use or not, dead or alive. Where something covers
+ * it, umount(2) removes that instead: *fd* must just have been opened at a path, which leads to the
+ * topmost mount. Returns: 0 or -errno.
+ */
 int mountpoint_detach_fd(int fd);

@@ -2,7 +2,7 @@
 /*
  * A view is made in a process of its own, for two reasons: a layer on a dead filesystem may hold a
  * process without end while the caller waits; and the caller must return when the view is ready,
- * and not before.
+ * and not before. A view with a lifeline has a supervisor between the two.
  */
 #include "fuse/serve/launcher.h"
 
@@ -12,36 +12,24 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <sys/prctl.h>
-#include <sys/signalfd.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "fuse/base/clock.h"
 #include "fuse/base/log.h"
 #include "fuse/base/messages.h"
-#include "fuse/mount/mountpoint.h"
+#include "fuse/process/inherited.h"
 #include "fuse/process/spawn.h"
+#include "fuse/process/write-until.h"
 #include "fuse/serve/ready-line.h"
-#include "fuse/serve/server.h"
 #include "fuse/serve/supervisor.h"
+#include "layerindex/cleanup.h"
 
-/* Writes one line into --ready-fd. */
-static void tell_ready_fd(int ready_fd, char *line, size_t n)
-{
-	if (ready_fd < 0)
-		return;
-	line[n++] = '\n';
-	while (n > 0) {
-		ssize_t written = write(ready_fd, line, n);
-
-		if (written < 0)
-			break;
-		line += written;
-		n -= (size_t)written;
-	}
-	close(ready_fd);
-}
+enum {
+	SERVER_END_MS = 100,	  /* for a server that was killed; it may not even die */
+	SUPERVISOR_END_MS = 2000, /* for a supervisor, which ends a server and unmounts */
+	FAILURE_US = 200000,	  /* to tell of a failure when the time is over */
+};
 
 /*
  * At which level a failure is logged. The caller falls back quietly where no view is applicable,
@@ -54,158 +42,271 @@ static enum log_level failure_level(int ready_fd, enum view_code code)
 	return code == CODE_ENOTAPPLICABLE && quiet ? LOG_LEVEL_DEBUG : LOG_LEVEL_ERROR;
 }
 
-__attribute__((noinline)) int launch_failed(int ready_fd, const struct view_error *error)
+__attribute__((noinline)) int launch_failed(int ready_fd, uint64_t deadline_us,
+					    const struct view_error *error)
 {
+	uint64_t until_us = now_us() + FAILURE_US;
 	char line[FAILURE_LINE_SIZE + 1];
 
-	signal(SIGPIPE, SIG_IGN);
 	report_failure_line(line, error);
 	log_to_stderr();
 	log_message(failure_level(ready_fd, error->code), "%s", error->message);
-	tell_ready_fd(ready_fd, line, strlen(line));
+	if (ready_fd >= 0) {
+		strcat(line, "\n");
+		write_until(ready_fd, line, strlen(line), -1,
+			    deadline_us > until_us ? deadline_us : until_us);
+	}
 	return view_code_exit(error->code);
 }
 
-/*
- * Signals that end the call: they are read, not taken. What the caller made of the others that
- * count is undone: a view must end on SIGTERM, and its launcher must see it end.
- * Returns: a descriptor, or -errno.
- */
-static int block_signals(void)
-{
-	sigset_t set;
-	int fd;
-
-	signal(SIGTERM, SIG_DFL);
-	signal(SIGCHLD, SIG_DFL);
-	signal(SIGPIPE, SIG_IGN);
-	sigemptyset(&set);
-	sigaddset(&set, SIGINT);
-	sigaddset(&set, SIGTERM);
-	sigaddset(&set, SIGHUP);
-	if (sigprocmask(SIG_SETMASK, &set, NULL) < 0)
-		return -errno;
-	fd = signalfd(-1, &set, SFD_CLOEXEC);
-	return fd < 0 ? -errno : fd;
-}
-
-/* What the server's process needs to know. */
-struct start {
-	struct server_call call;
-	pid_t launcher;
+/* A call under way. */
+struct launch {
+	const struct launch_call *call;
+	struct supervisor_call start; /* what its children are told */
+	bool shares;		      /* its memory, with the server */
+	pid_t child;		      /* the server, or the supervisor that is its parent */
+	int report;		      /* where the outcome comes from; owned */
+	int signals;		      /* that interrupt it; owned */
+	int watched;		      /* that end a view in the foreground; owned, or -EBADF */
+	uint64_t deadline_us;
 };
 
-static int run_server(void *argument)
+static bool has_supervisor(const struct launch_call *call)
 {
-	struct start *start = argument;
-	sigset_t none;
-
-	/* A caller that is killed while it waits wants no view. */
-	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	if (getppid() != start->launcher)
-		return 0;
-	sigemptyset(&none);
-	sigprocmask(SIG_SETMASK, &none, NULL);
-	return server_run(&start->call);
+	return !call->foreground && call->lifeline >= 0;
 }
 
-/* Why a server ended that reported no error. */
-static const char *death(pid_t pid)
+/* Waits until the child has ended. Returns: its status, or -ETIMEDOUT. */
+static int wait_child(const struct launch *launch, int ms)
 {
 	int status;
 
-	if (waitpid(pid, &status, 0) != pid)
-		return "its status is unknown";
-	return WIFSIGNALED(status) ? strsignal(WTERMSIG(status)) : "no error was reported";
-}
-
-/* The mount that a server which is no more may have made. */
-static void remove_mount(const struct server_call *call)
-{
-	if (call->progress->mounting)
-		mountpoint_detach_if_dead(call->view.mountpoint);
-}
-
-/* Ends a server that is not ready, and its mount. It may not even die. */
-static void abandon(pid_t pid, const struct server_call *call)
-{
-	kill(pid, SIGKILL);
-	for (int i = 0; i < 100 && waitpid(pid, NULL, WNOHANG) == 0; i++)
+	for (; ms > 0; ms--) {
+		if (waitpid(launch->child, &status, WNOHANG) == launch->child)
+			return status;
 		poll(NULL, 0, 1);
-	remove_mount(call);
+	}
+	return -ETIMEDOUT;
+}
+
+static int end_ms(const struct launch *launch)
+{
+	return has_supervisor(launch->call) ? SUPERVISOR_END_MS : SERVER_END_MS;
+}
+
+/* What a server died of that had nothing to say. */
+static const char *death(int status)
+{
+	if (status < 0)
+		return "it does not end";
+	if (WIFSIGNALED(status))
+		return strsignal(WTERMSIG(status));
+	if (WIFEXITED(status) && WEXITSTATUS(status) > KILLED_STATUS)
+		return strsignal(WEXITSTATUS(status) - KILLED_STATUS);
+	return "no error was reported";
+}
+
+/* The mount that children which are no more may have made. */
+static void undo(const struct launch *launch)
+{
+	const struct progress *progress = launch->start.server.progress;
+
+	if (!progress->found)
+		progress_undo(progress, launch->call->view.mountpoint, !launch->shares);
+}
+
+/* Ends a call that failed: a view that another call has made stays. */
+static void abandon(struct launch *launch)
+{
+	if (has_supervisor(launch->call)) {
+		/* It ends the view, and then itself. */
+		launch->start.caller[1] = close_keep_errno(launch->start.caller[1]);
+		if (wait_child(launch, SUPERVISOR_END_MS) >= 0)
+			return;
+	}
+	kill(launch->child, SIGKILL);
+	wait_child(launch, SERVER_END_MS);
+	undo(launch);
+}
+
+/* Returns: < 0 with *error*. */
+static int server_died(const struct launch *launch, struct view_error *error)
+{
+	int status = wait_child(launch, end_ms(launch));
+
+	undo(launch);
+	if (status >= 0 && WIFEXITED(status) && WEXITSTATUS(status) == RELEASED_STATUS)
+		return view_fail(error, MSG_RELEASED, launch->call->lifeline);
+	return view_fail(error, MSG_SERVER_DIED, death(status));
 }
 
 /* Waits for the server's word. Returns: 0, or < 0 with *error*. */
-static int wait_ready(const struct server_call *call, pid_t pid, int report_fd, int signals,
-		      struct report *ret, struct view_error *error)
+static int wait_ready(struct launch *launch, struct report *ret, struct view_error *error)
 {
-	unsigned timeout = call->view.options->timeout;
-	uint64_t deadline_us = call->view.start_us + timeout * UINT64_C(1000000);
-	int r = report_receive(report_fd, signals, deadline_us, ret);
+	int r = report_receive(launch->report, launch->signals, launch->deadline_us, ret);
 
 	switch (r) {
 	case 0:
 		if (ret->code == CODE_NONE)
 			return 0;
-		/* It is at its end; its memory, if it was shared, is ours alone then. */
-		waitpid(pid, NULL, 0);
+		/* It is at its end; its memory, if it was shared, is this process's alone then. */
+		wait_child(launch, SUPERVISOR_END_MS);
 		return view_fail(error, ret->code, "%s", ret->text);
-	case -EPIPE:
-		view_fail(error, MSG_SERVER_DIED, death(pid));
-		remove_mount(call);
-		return -ECANCELED;
-	case -ETIMEDOUT: view_fail(error, MSG_TIMEOUT, timeout); break;
+	case -EPIPE: return server_died(launch, error);
+	case -ETIMEDOUT: view_fail(error, MSG_TIMEOUT, launch->call->view.options->timeout); break;
 	case -EINTR: view_fail(error, MSG_INTERRUPTED); break;
 	default: view_fail(error, MSG_SYSTEM, "waiting for the view", strerror(-r));
 	}
-	abandon(pid, call);
+	abandon(launch);
 	return -ECANCELED;
 }
 
-/* A supervisor stays beside the view: the two processes share nothing. */
-static bool has_supervisor(const struct launch_call *call)
+/* The descriptor is the caller's no more. Stdio's numbers stay taken. */
+static void close_ready_fd(int fd)
 {
-	return call->view.foreground || call->lifeline >= 0;
+	int null;
+
+	if (fd > STDERR_FILENO) {
+		close(fd);
+		return;
+	}
+	null = open("/dev/null", O_RDWR | O_CLOEXEC);
+	if (null >= 0)
+		dup2(null, fd);
+	close_keep_errno(null);
+}
+
+/* Writes the line into --ready-fd, or the call fails. Returns: 0, or < 0 with *error*. */
+static int tell_ready_fd(struct launch *launch, struct report *report, struct view_error *error)
+{
+	int fd = launch->call->ready_fd;
+	size_t n = strlen(report->text);
+	int r;
+
+	if (fd < 0)
+		return 0;
+	report->text[n++] = '\n';
+	r = write_until(fd, report->text, n, launch->signals, launch->deadline_us);
+	if (r == 0) {
+		close_ready_fd(fd);
+		return 0;
+	}
+	if (r == -EINTR)
+		view_fail(error, MSG_INTERRUPTED);
+	else
+		view_fail(error, MSG_READY_FD, fd, r == -ETIMEDOUT ? "timed out" : strerror(-r));
+	abandon(launch);
+	return -ECANCELED;
+}
+
+/* Returns: 0, or < 0 with errno. */
+static int prepare_supervision(struct launch *launch)
+{
+	struct supervisor_call *start = &launch->start;
+
+	/* Not one of stdio's, over which /dev/null is put. */
+	if (launch->call->lifeline >= 0) {
+		start->lifeline = fcntl(launch->call->lifeline, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+		if (start->lifeline < 0)
+			return -1;
+	}
+	if (has_supervisor(launch->call))
+		return pipe2(start->caller, O_CLOEXEC);
+	launch->watched = signals_open(true, true);
+	return launch->watched;
+}
+
+/* Opens what a call needs before it has children. Returns: 0, or < 0 with *error*. */
+static int prepare(struct launch *launch, struct view_error *error)
+{
+	struct supervisor_call *start = &launch->start;
+	int ends[2];
+
+	/* Its end would end all other processes of the namespace. */
+	if (getpid() == 1 && !launch->call->foreground)
+		return view_fail(error, MSG_PROCESS_1);
+	start->server.progress = progress_new();
+	if (!start->server.progress)
+		return view_fail(error, MSG_NO_MEMORY);
+	launch->signals = signals_open(true, false);
+	if (launch->signals < 0 || pipe2(ends, O_CLOEXEC) < 0)
+		return view_fail(error, MSG_SYSTEM, "pipe", strerror(errno));
+	launch->report = ends[0];
+	start->server.report_fd = ends[1];
+	if (start->server.view.supervised && prepare_supervision(launch) < 0)
+		return view_fail(error, MSG_NOT_WATCHED, strerror(errno));
+	return 0;
+}
+
+static int run_supervisor(void *argument)
+{
+	return supervisor_run(argument);
+}
+
+static int start_child(struct launch *launch, struct view_error *error)
+{
+	struct supervisor_call *start = &launch->start;
+
+	start->server.parent = getpid();
+	if (has_supervisor(launch->call))
+		launch->child = spawn(run_supervisor, start, false);
+	else
+		launch->child = spawn(server_start, &start->server, launch->shares);
+	close(start->server.report_fd);
+	if (launch->child < 0)
+		return view_fail(error, MSG_SYSTEM, "fork", strerror(-launch->child));
+	if (has_supervisor(launch->call))
+		close(start->caller[0]);
+	return 0;
+}
+
+/* The caller has been told: what is left of the call. Returns: the exit status. */
+static int finish(struct launch *launch)
+{
+	const struct supervision supervision = {
+		.progress = launch->start.server.progress,
+		.signals = launch->watched,
+		.lifeline = launch->start.lifeline,
+		.caller = -1,
+	};
+
+	if (launch->call->foreground) {
+		close(launch->report);
+		return supervise(&supervision, launch->child);
+	}
+	if (has_supervisor(launch->call))
+		supervisor_keep(&launch->start);
+	else if (supervision.progress->found)
+		/* Of a call that has found its view nothing is left. */
+		wait_child(launch, SERVER_END_MS);
+	return 0;
 }
 
 int launch(const struct launch_call *call, struct view_error *error)
 {
-	bool share = spawn_can_share() && !has_supervisor(call);
-	struct start start = {
-		.call.view = call->view,
-		.call.argv_top = share ? program_invocation_name : NULL,
-		.launcher = getpid(),
+	bool supervised = call->foreground || call->lifeline >= 0;
+	/* With a supervisor there will be two processes for long, and they share nothing. */
+	bool share = spawn_can_share() && !supervised;
+	struct launch launch = {
+		.call = call,
+		.start.server.view = call->view,
+		.start.server.argv_top = share ? program_invocation_name : NULL,
+		.start.lifeline = -EBADF,
+		.shares = share,
+		.watched = -EBADF,
+		.deadline_us =
+			call->view.start_us + call->view.options->timeout * UINT64_C(1000000),
 	};
-	cleanup_close int signals = block_signals();
 	static struct report report;
-	struct progress *progress = mmap(NULL, sizeof(*progress), PROT_READ | PROT_WRITE,
-					 MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	int ends[2];
-	pid_t pid;
 
-	if (progress == MAP_FAILED) {
-		view_fail(error, MSG_NO_MEMORY);
-		return launch_failed(call->ready_fd, error);
-	}
-	if (signals < 0 || pipe2(ends, O_CLOEXEC) < 0) {
-		view_fail(error, MSG_SYSTEM, "pipe", strerror(errno));
-		return launch_failed(call->ready_fd, error);
-	}
-	start.call.report_fd = ends[1];
-	start.call.progress = progress;
-	pid = spawn(run_server, &start, share);
-	close(ends[1]);
-	if (pid < 0) {
-		view_fail(error, MSG_SYSTEM, "fork", strerror(-pid));
-		return launch_failed(call->ready_fd, error);
-	}
+	launch.start.server.view.supervised = supervised;
+	launch.start.server.view.keep_stderr = call->foreground && call->ready_fd != STDERR_FILENO;
+	if (prepare(&launch, error) < 0 || start_child(&launch, error) < 0)
+		return launch_failed(call->ready_fd, launch.deadline_us, error);
 	/* From here on the server may be using this process's memory: see spawn(). */
-	if (wait_ready(&start.call, pid, ends[0], signals, &report, error) < 0)
-		_exit(launch_failed(call->ready_fd, error));
-	tell_ready_fd(call->ready_fd, report.text, strlen(report.text));
-	if (!has_supervisor(call))
-		_exit(0);
-	close(ends[0]);
-	return supervise(call->view.mountpoint, call->lifeline, call->view.foreground,
-			 progress->served_by ? progress->served_by : pid, signals);
+	if (wait_ready(&launch, &report, error) < 0 || tell_ready_fd(&launch, &report, error) < 0)
+		_exit(launch_failed(call->ready_fd, launch.deadline_us, error));
+	if (launch.shares)
+		_exit(finish(&launch));
+	return finish(&launch);
 }

@@ -6,7 +6,8 @@
 #include "fuse/serve/server.h"
 
 struct launch_call {
-	struct view_call view;
+	struct view_call view; /* what is not for the caller to say is set here */
+	bool foreground;
 	int ready_fd; /* of the caller, or -1 */
 	int lifeline; /* of the caller, or -1 */
 };
@@ -18,5 +19,8 @@ struct launch_call {
  */
 int launch(const struct launch_call *call, struct view_error *error);
 
-/* Tells the caller of a failure, on stderr and *ready_fd*, or -1. Returns: the exit status. */
-int launch_failed(int ready_fd, const struct view_error *error);
+/*
+ * Tells the caller of a failure, on stderr and *ready_fd*, or -1, until *deadline_us* (now_us()) or
+ * a moment later. Returns: the exit status.
+ */
+int launch_failed(int ready_fd, uint64_t deadline_us, const struct view_error *error);

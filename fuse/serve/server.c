@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <signal.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -20,8 +21,10 @@
 #include "fuse/live/proctitle.h"
 #include "fuse/live/reuse.h"
 #include "fuse/mount/mountpoint.h"
+#include "fuse/mount/view-mount.h"
 #include "fuse/process/daemonize.h"
 #include "fuse/process/fds.h"
+#include "fuse/process/inherited.h"
 #include "fuse/process/memory.h"
 #include "fuse/process/sandbox.h"
 #include "fuse/process/spawn.h"
@@ -36,8 +39,8 @@
 struct startup {
 	const struct server_call *call;
 	struct view view;
-	char *mountpoint;	 /* absolute, without symlinks; owned */
-	int claim;		 /* view_claim(); owned, -EBADF: none */
+	char *mountpoint; /* absolute, without symlinks; owned */
+	struct claim claim;
 	struct session *session; /* NULL: a live view is there that is what was asked for */
 	struct proctitle title;
 	struct view_facts facts; /* what the view says of itself */
@@ -47,50 +50,90 @@ struct startup {
 static void startup_done(struct startup *startup)
 {
 	view_done(&startup->view);
-	close_keep_errno(startup->claim);
+	claim_done(&startup->claim);
 	free(startup->mountpoint);
 	free(startup->ready);
 }
 DEFINE_CLEANUP(struct startup, startup_done)
 
-/* Mounts, and comes back when the kernel has been answered; a mount that fails there is undone. */
+/*
+ * Without a supervisor this process is not to be killed with the launcher any more, with a mount
+ * that no process would remove: that the caller is gone shows when it is told. Nothing that is done
+ * until then waits for a layer.
+ */
+static void outlive_launcher(const struct startup *startup)
+{
+	if (!startup->call->view.supervised)
+		prctl(PR_SET_PDEATHSIG, 0);
+}
+
+/* Makes the mount, and attaches it when it can serve. Returns: as view_mount_attach(). */
 static int mount_view(struct startup *startup, struct view_error *error)
 {
+	cleanup_with(view_mount_done) struct view_mount mount = VIEW_MOUNT_INIT;
 	const struct view_call *call = &startup->call->view;
-	int fd;
+	struct progress *progress = startup->call->progress;
+	const char *path = startup->mountpoint;
+	int r = view_mount_make(path, call->from->source, &mount, error);
 
-	startup->call->progress->mounting = true;
-	/*
-	 * A kill from here on would leave a mount that no process removes. If the caller is gone,
-	 * the attempt to report to it shows that. Nothing below waits for a layer.
-	 */
-	prctl(PR_SET_PDEATHSIG, 0);
-	fd = mountpoint_mount(startup->mountpoint, call->from->source, error);
-	if (fd < 0)
-		return fd;
-	if (session_start(&startup->view, call->options, fd, startup->mountpoint, &startup->session,
-			  error) < 0) {
-		mountpoint_detach(startup->mountpoint);
-		return -ECANCELED;
+	if (r == -EPERM) {
+		outlive_launcher(startup);
+		progress->mounting = true;
+		r = view_mount_by_fusermount(path, call->from->source, &mount, error);
 	}
+	if (r < 0)
+		return -ECANCELED;
+	progress->mount = mount.identity;
+	startup->title.device = mount.identity.device;
+	if (session_start(&startup->view, call->options, &mount, path, &startup->session, error) <
+	    0)
+		return -ECANCELED;
+	outlive_launcher(startup);
+	return view_mount_attach(&mount, path, startup->claim.place, error);
+}
+
+/* The view that is there, if it is the one that was asked for. */
+static int reuse(struct startup *startup, struct view_error *error)
+{
+	const struct view_call *call = &startup->call->view;
+	struct progress *progress = startup->call->progress;
+	struct mount_identity identity;
+	int r = reuse_find(startup->mountpoint, startup->claim.live, call->options,
+			   startup->facts.fingerprint, &startup->ready, &progress->served_by,
+			   error);
+
+	if (r < 0)
+		return r;
+	if (call->supervised && !progress->served_by)
+		return view_fail(error, MSG_NOT_WATCHED, "its process cannot be seen from here");
+	r = mount_identify(startup->claim.live, &identity);
+	if (r < 0)
+		return mountpoint_fail(startup->mountpoint, r, error);
+	progress->found = true;
+	progress->mount = identity;
 	return 0;
 }
 
 /* Mounts the view, unless it is there already. */
 static int mount_or_reuse(struct startup *startup, struct view_error *error)
 {
-	const struct options *options = startup->call->view.options;
-	dev_t live;
 	int r;
 
 	startup->title.layers = startup->view.image.layers;
-	view_fingerprint(&startup->view, options, startup->facts.fingerprint);
-	r = view_claim(startup->mountpoint, &startup->claim, &live, error);
-	if (r > 0)
-		return reuse_find(startup->mountpoint, startup->claim, options,
-				  startup->facts.fingerprint, &startup->ready,
-				  &startup->call->progress->served_by, error);
-	return r < 0 ? r : mount_view(startup, error);
+	view_fingerprint(&startup->view, startup->call->view.options, startup->facts.fingerprint);
+	r = view_claim(startup->mountpoint, &startup->claim, error);
+	if (r == 0)
+		r = mount_view(startup, error);
+	if (r == -EAGAIN) {
+		/* Another call was faster, and its view may be the one that is wanted. */
+		session_end(TAKE_PTR(startup->session));
+		startup->call->progress->mount = (struct mount_identity){};
+		claim_done(&startup->claim);
+		r = view_claim(startup->mountpoint, &startup->claim, error);
+		if (r == 0)
+			r = view_fail(error, MSG_MOUNTPOINT_CHANGED, startup->mountpoint);
+	}
+	return r > 0 ? reuse(startup, error) : r;
 }
 
 /*
@@ -132,6 +175,8 @@ static int read_call(struct startup *startup, struct source *source, struct view
 	startup->mountpoint = mountpoint_path(call->mountpoint);
 	if (!startup->mountpoint)
 		return mountpoint_fail(call->mountpoint, -errno, error);
+	if (call->supervised)
+		snprintf(startup->call->progress->mountpoint, PATH_MAX, "%s", startup->mountpoint);
 	r = fds_close(STDERR_FILENO + 1, &startup->call->report_fd, 1);
 	return r < 0 ? view_fail(error, MSG_SYSTEM, "close_range", strerror(-r)) : 0;
 }
@@ -183,17 +228,29 @@ static void collect_facts(struct startup *startup)
  */
 static int publish(struct startup *startup, char **ret_ready, struct view_error *error)
 {
-	int r = mountpoint_device(startup->mountpoint, &startup->title.device);
-
-	if (r < 0)
-		return mountpoint_fail(startup->mountpoint, r, error);
 	collect_facts(startup);
 	*ret_ready = report_ready_line(&startup->facts);
 	if (!*ret_ready)
 		return view_fail(error, MSG_NO_MEMORY);
 	proctitle_set(*ret_ready, &startup->title);
-	startup->claim = close_keep_errno(startup->claim);
+	claim_done(&startup->claim);
 	return 0;
+}
+
+/*
+ * Leaves the caller, only now that the mountpoint is not looked at any more: autofs lets pass the
+ * process group that it started, and makes all others wait for the mount.
+ */
+static int leave_caller(const struct view_call *call)
+{
+	int r;
+
+	setsid();
+	signals_of_server(true);
+	r = daemonize_detach(call->keep_stderr);
+	if (r == 0 && !call->keep_stderr)
+		log_to_syslog();
+	return r;
 }
 
 /* Tells the launcher, as the last thing before the caller is on its own. */
@@ -205,21 +262,20 @@ static int notify_ready(struct startup *startup, struct view_error *error)
 
 	if (publish(startup, &ready, error) < 0)
 		return -ECANCELED;
-	r = daemonize_detach(call->view.foreground);
+	r = leave_caller(&call->view);
 	if (r < 0)
 		return view_fail(error, MSG_SYSTEM, "/dev/null", strerror(-r));
-	if (!call->view.foreground)
-		log_to_syslog();
-	/* A view outlives its caller, but for one who stays in the foreground. */
-	if (call->view.foreground)
-		prctl(PR_SET_PDEATHSIG, SIGTERM);
 	r = report_send(call->report_fd, error, ready);
 	return r < 0 ? view_fail(error, MSG_SYSTEM, "launcher", strerror(-r)) : 0;
 }
 
-/* Tells the launcher of the live view that was found. Returns: the exit status. */
-static int announce_found(const struct startup *startup, const struct view_error *error)
+/*
+ * Tells the launcher of the live view that was found. As long as it is open here it cannot be
+ * unmounted. Returns: the exit status.
+ */
+static int announce_found(struct startup *startup, const struct view_error *error)
 {
+	claim_done(&startup->claim);
 	report_send(startup->call->report_fd, error, startup->ready);
 	return 0;
 }
@@ -269,25 +325,39 @@ static int serve(struct startup *startup)
 	return session_serve(startup->session);
 }
 
-int server_run(const struct server_call *call)
+static int server_run(const struct server_call *call)
 {
-	cleanup_with(startup_done) struct startup startup = {.call = call, .claim = -EBADF};
+	cleanup_with(startup_done) struct startup startup = {.call = call, .claim = CLAIM_INIT};
 	/* Not on the stack, of which a page of every view's memory would be left. */
 	static struct view_error error;
 	int r;
 
-	setsid();
 	r = start_view(&startup, &error);
 	if (r == 0 && startup.ready)
 		return announce_found(&startup, &error);
-	if (r == 0) {
+	if (r == 0)
 		r = notify_ready(&startup, &error);
-		if (r < 0)
-			mountpoint_detach(startup.mountpoint);
-	}
 	if (r < 0) {
+		progress_undo(call->progress, startup.mountpoint, true);
+		claim_done(&startup.claim);
 		report_send(call->report_fd, &error, NULL);
 		return view_code_exit(error.code);
 	}
 	return serve(&startup) < 0 ? view_code_exit(CODE_ESYSTEM) : 0;
+}
+
+int server_start(void *argument)
+{
+	const struct server_call *call = argument;
+	pid_t parent;
+
+	/* A caller that is killed while it waits wants no view. */
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	parent = getppid();
+	/* 0: it is in another PID namespace than its children (unshare -p). */
+	if (parent != call->parent && parent != 0)
+		return 0;
+	/* In the caller's process group still, whose INT is the launcher's to act on. */
+	signals_of_server(false);
+	return server_run(call);
 }

@@ -8,27 +8,21 @@
 
 #include "fuse/cli/layers-from.h"
 #include "fuse/cli/options.h"
-
-/*
- * What the launcher must know of a server whose outcome it does not hear, or that is not the one
- * that serves. The memory is shared, so writing to it blocks no process.
- */
-struct progress {
-	bool mounting;	 /* there may be a mount to clean up if the server is killed */
-	pid_t served_by; /* the process that serves the view, if it was there already; else 0 */
-};
+#include "fuse/serve/progress.h"
 
 /* The view that is asked for. */
 struct view_call {
 	const struct layers_from *from;
 	struct options *options; /* its overlay is moved into the view */
 	const char *mountpoint;
-	bool foreground;
+	bool supervised;   /* its parent stays, and its death ends the view */
+	bool keep_stderr;  /* logs go there as long as the view is there; else to syslog */
 	uint64_t start_us; /* when the call began, for the ready line */
 };
 
 struct server_call {
 	struct view_call view;
+	pid_t parent;  /* the process that starts the server */
 	int report_fd; /* where the outcome goes */
 	struct progress *progress;
 	/* The first of the caller's words, above the launcher's whole stack. What lies below, the
@@ -38,7 +32,8 @@ struct server_call {
 };
 
 /*
- * Makes the view, sends the outcome, and serves until the mount is gone. Of the caller's
- * descriptors it keeps none, but for stderr in the foreground. Returns: the process's exit status.
+ * The life of the process that serves (*argument* is a struct server_call): makes the view, sends
+ * the outcome, and serves until the mount is gone. Of the caller's descriptors it keeps none, but
+ * for stderr where that is asked for. Returns: the process's exit status.
  */
-int server_run(const struct server_call *call);
+int server_start(void *argument);

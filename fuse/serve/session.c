@@ -13,6 +13,7 @@
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/sysmacros.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
@@ -164,17 +165,13 @@ static int answer_init(struct session *session, int connection, int answers, boo
 }
 
 /* The kernel reads ahead 128 KiB at most of any FUSE file, unless told otherwise for the mount. */
-static void raise_readahead(const char *mountpoint)
+static void raise_readahead(dev_t device)
 {
 	cleanup_close int fd = -EBADF;
-	struct statx stx;
 	char path[64];
 
-	/* Without asking the filesystem, which is this process. */
-	if (statx(AT_FDCWD, mountpoint, AT_STATX_DONT_SYNC, 0, &stx) < 0)
-		return;
-	snprintf(path, sizeof(path), "/sys/class/bdi/%u:%u/read_ahead_kb", stx.stx_dev_major,
-		 stx.stx_dev_minor);
+	snprintf(path, sizeof(path), "/sys/class/bdi/%u:%u/read_ahead_kb", major(device),
+		 minor(device));
 	fd = open(path, O_WRONLY | O_CLOEXEC);
 	if (fd >= 0)
 		dprintf(fd, "%d", READAHEAD_KB);
@@ -205,17 +202,17 @@ static int connect_fuse(struct session *session, int connection, bool want)
 	return 0;
 }
 
-static void session_free(struct session *session)
+void session_end(struct session *session)
 {
 	if (session->fuse)
 		fuse_session_destroy(session->fuse);
 	free(session);
 }
 
-int session_start(struct view *view, const struct options *options, int fd, const char *mountpoint,
-		  struct session **ret, struct view_error *error)
+int session_start(struct view *view, const struct options *options, struct view_mount *mount,
+		  const char *mountpoint, struct session **ret, struct view_error *error)
 {
-	cleanup_close int connection = fd;
+	cleanup_close int connection = TAKE_FD(mount->connection);
 	struct session *session = calloc(1, sizeof(*session));
 	int r;
 
@@ -224,16 +221,16 @@ int session_start(struct view *view, const struct options *options, int fd, cons
 	session->opener.view = view;
 	r = connect_fuse(session, connection, options->passthrough != PASSTHROUGH_OFF);
 	if (r < 0) {
-		session_free(session);
+		session_end(session);
 		if (is_resource_error(r))
 			return view_fail(error, MSG_SYSTEM, "session", strerror(-r));
 		return view_fail(error, MSG_HANDSHAKE, mountpoint, strerror(-r));
 	}
 	if (!session->opener.passthrough)
-		raise_readahead(mountpoint);
+		raise_readahead(mount->identity.device);
 	if (options->passthrough == PASSTHROUGH_ON &&
 	    artifact_require_passthrough(&session->opener, mountpoint, error) < 0) {
-		session_free(session);
+		session_end(session);
 		return -ECANCELED;
 	}
 	*ret = session;

@@ -3,19 +3,23 @@
 #pragma once
 
 #include "fuse/base/error.h"
+#include "fuse/mount/view-mount.h"
 #include "fuse/serve/ready-line.h"
 #include "fuse/view/view.h"
 
 struct session;
 
 /*
- * Takes over the connection *fd*, on failure too, and answers the kernel's first request, which is
- * waiting in it since it was mounted: then the view can be used. With passthrough=on the
+ * Takes over the connection of *mount*, on failure too, and answers the kernel's first request,
+ * which is waiting in it since it was mounted: then the view can be used. With passthrough=on the
  * artifacts, which must be resolved, are given to the kernel. *view* is borrowed.
  * Returns: 0, with a session owned by the caller, or < 0 with *error*.
  */
-int session_start(struct view *view, const struct options *options, int fd, const char *mountpoint,
-		  struct session **ret, struct view_error *error);
+int session_start(struct view *view, const struct options *options, struct view_mount *mount,
+		  const char *mountpoint, struct session **ret, struct view_error *error);
+
+/* Closes the connection of a session that was not sandboxed; its mount is dead then. */
+void session_end(struct session *session);
 
 /*
  * Fills in how the view's files are read, and has the session answer from *facts* what the view is;

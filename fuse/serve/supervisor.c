@@ -2,112 +2,229 @@
 #include "fuse/serve/supervisor.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/pidfd.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "fuse/base/log.h"
 #include "fuse/base/messages.h"
-#include "fuse/mount/mountpoint.h"
+#include "fuse/live/view-process.h"
 #include "fuse/process/daemonize.h"
 #include "fuse/process/fds.h"
+#include "fuse/process/inherited.h"
+#include "fuse/process/spawn.h"
+#include "fuse/serve/ready-line.h"
 #include "layerindex/cleanup.h"
 
-/* Whether a lifeline has closed; what is written into it is of no interest. */
-static bool has_closed(int fd, short events)
+enum { END_MS = 1000 }; /* for a server to end that was killed */
+
+struct watch {
+	const struct supervision *supervision;
+	int signals;  /* owned */
+	int caller;   /* -1: the call has succeeded */
+	pid_t server; /* 0: it was reaped */
+	int status;   /* of the server then */
+	int found;    /* a pidfd of another call's server; owned, -EBADF: none */
+};
+
+enum event { NOTHING, VIEW_ENDED, END_VIEW };
+
+/* The server has ended: the view too, unless it is another call's. */
+static enum event server_ended(struct watch *watch)
+{
+	const struct progress *progress = watch->supervision->progress;
+
+	watch->server = 0;
+	if (!progress->found)
+		return VIEW_ENDED;
+	watch->found = view_process_open(progress->served_by, progress->mount.device);
+	/* A view that cannot be watched is ended: its holder would never be able to. */
+	return watch->found < 0 ? END_VIEW : NOTHING;
+}
+
+static enum event on_signal(struct watch *watch)
+{
+	int number = signals_read(watch->supervision->signals);
+
+	if (number == 0)
+		return NOTHING;
+	if (number != SIGCHLD)
+		return END_VIEW;
+	if (!watch->server || waitpid(watch->server, &watch->status, WNOHANG) != watch->server)
+		return NOTHING;
+	return server_ended(watch);
+}
+
+/* What is written into a lifeline is of no interest. */
+static enum event on_lifeline(int fd, short events)
 {
 	char bytes[256];
 
-	if (events & POLLIN)
-		return read(fd, bytes, sizeof(bytes)) <= 0;
-	return events != 0;
+	if (events & POLLIN && read(fd, bytes, sizeof(bytes)) > 0)
+		return NOTHING;
+	return END_VIEW;
 }
 
-/* Waits for the end. Returns: true when the view must be ended, false when it has ended. */
-static bool wait_for_end(int server, int signals, int lifeline)
+/* A byte says that the call has succeeded; without one its process was killed, or has failed. */
+static enum event on_caller(struct watch *watch)
+{
+	char byte;
+
+	if (read(watch->caller, &byte, 1) != 1)
+		return END_VIEW;
+	watch->caller = -1;
+	return NOTHING;
+}
+
+static enum event wait_event(struct watch *watch)
 {
 	struct pollfd fds[] = {
-		{.fd = server, .events = POLLIN},
-		{.fd = signals, .events = POLLIN},
-		{.fd = lifeline, .events = POLLIN},
+		{.fd = watch->supervision->signals, .events = POLLIN},
+		{.fd = watch->supervision->lifeline, .events = POLLIN},
+		{.fd = watch->caller, .events = POLLIN},
+		{.fd = watch->found, .events = POLLIN},
 	};
 
-	for (;;) {
-		if (poll(fds, 3, -1) < 0 && errno != EINTR)
-			return true;
-		if (fds[0].revents)
-			return false;
-		if (fds[1].revents || has_closed(lifeline, fds[2].revents))
-			return true;
+	if (poll(fds, 4, -1) < 0)
+		return errno == EINTR ? NOTHING : END_VIEW;
+	if (fds[0].revents)
+		return on_signal(watch);
+	if (fds[3].revents)
+		return VIEW_ENDED;
+	if (fds[2].revents)
+		return on_caller(watch);
+	return fds[1].revents ? on_lifeline(fds[1].fd, fds[1].revents) : NOTHING;
+}
+
+/* Ends the server at once: what hangs cannot keep it. It may not even die. */
+static void end_server(struct watch *watch)
+{
+	kill(watch->server, SIGKILL);
+	for (int ms = 0; ms < END_MS; ms++) {
+		if (waitpid(watch->server, NULL, WNOHANG) != 0)
+			return;
+		poll(NULL, 0, 1);
 	}
 }
 
-/* The last copy of the mount may be another namespace's: the server is told as well. */
-static void end_view(const char *mountpoint, pid_t pid, int server)
-{
-	int r = mountpoint_detach(mountpoint);
-
-	if (r < 0 && r != -EINVAL)
-		log_warn("unmount '%s': %s", mountpoint, strerror(-r));
-	if (server >= 0)
-		pidfd_send_signal(server, SIGTERM, NULL, 0);
-	else
-		kill(pid, SIGTERM);
-}
-
-/* A lifeline that cannot be watched counts as closed. *pid* is a child: its id is not reused. */
-static int give_up(const char *mountpoint, pid_t pid)
-{
-	VIEW_ERROR(error);
-
-	view_fail(&error, MSG_NOT_WATCHED, strerror(errno));
-	log_error("%s", error.message);
-	end_view(mountpoint, pid, -EBADF);
-	return view_code_exit(error.code);
-}
-
-/*
- * The process that stays when its caller returns. The lifeline may have stdio's number, and
- * gets another one then. Returns: 0 or -errno.
- */
-static int let_caller_go(int server, int signals, int *lifeline)
+static void end_view(struct watch *watch)
 {
 	int r;
 
+	if (watch->server)
+		end_server(watch);
+	if (!watch->supervision->progress->mount.id)
+		return;
+	r = progress_end_view(watch->supervision->progress);
+	/* Out of sight, or fusectl out of reach: by its process, which was looked at. */
+	if (r < 0 && watch->found >= 0)
+		pidfd_send_signal(watch->found, SIGTERM, NULL, 0);
+}
+
+/* What a server that ended early has left is removed. Returns: the exit status. */
+static int view_ended(const struct watch *watch)
+{
+	const struct progress *progress = watch->supervision->progress;
+
+	if (watch->found >= 0 || watch->status == 0)
+		return 0;
+	progress_undo(progress, progress->mountpoint, true);
+	if (watch->caller >= 0)
+		return WIFSIGNALED(watch->status) ? KILLED_STATUS + WTERMSIG(watch->status)
+						  : WEXITSTATUS(watch->status);
+	/* TERM is how a view is asked to end. */
+	if (WIFSIGNALED(watch->status) && WTERMSIG(watch->status) == SIGTERM)
+		return 0;
+	if (WIFSIGNALED(watch->status))
+		log_error("the view's process ended: %s", strsignal(WTERMSIG(watch->status)));
+	return view_code_exit(CODE_ESYSTEM);
+}
+
+static void watch_done(struct watch *watch)
+{
+	close_keep_errno(watch->found);
+}
+DEFINE_CLEANUP(struct watch, watch_done)
+
+int supervise(const struct supervision *supervision, pid_t server)
+{
+	cleanup_with(watch_done) struct watch watch = {
+		.supervision = supervision,
+		.caller = supervision->caller,
+		.server = server,
+		.found = -EBADF,
+	};
+	enum event event;
+
+	do
+		event = wait_event(&watch);
+	while (event == NOTHING);
+	if (event == VIEW_ENDED)
+		return view_ended(&watch);
+	end_view(&watch);
+	return watch.caller < 0 ? 0 : RELEASED_STATUS;
+}
+
+/*
+ * Leaves the caller: its session, only now that the server was started in it, and its descriptors.
+ * Returns: 0 or -errno.
+ */
+static int leave_caller(const struct supervisor_call *call, int signals)
+{
+	const int kept[] = {signals, call->lifeline, call->caller[0]};
+	int r;
+
 	setsid();
-	*lifeline = fcntl(*lifeline, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
-	if (*lifeline < 0)
-		return -errno;
-	r = fds_close(STDERR_FILENO + 1, (int[]){server, signals, *lifeline}, 3);
+	r = fds_close(STDERR_FILENO + 1, kept, 3);
 	if (r == 0)
 		r = daemonize_detach(false);
 	log_to_syslog();
 	return r;
 }
 
-int supervise(const char *mountpoint, int lifeline, bool foreground, pid_t pid, int signals)
+static int fail(const struct supervisor_call *call, int r)
 {
-	cleanup_free char *absolute = mountpoint_path(mountpoint);
-	/* What comes last has said in errno why it failed. */
-	cleanup_close int server = absolute ? pidfd_open(pid, 0) : -EBADF;
-	bool let_go = true;
+	VIEW_ERROR(error);
 
+	view_fail(&error, MSG_NOT_WATCHED, strerror(-r));
+	report_send(call->server.report_fd, &error, NULL);
+	return view_code_exit(error.code);
+}
+
+int supervisor_run(struct supervisor_call *call)
+{
+	struct supervision supervision = {
+		.progress = call->server.progress,
+		.signals = signals_open(false, true),
+		.lifeline = call->lifeline,
+		.caller = call->caller[0],
+	};
+	pid_t server;
+
+	/* The launcher's end: it is closed when that dies. */
+	close(call->caller[1]);
+	if (supervision.signals < 0)
+		return fail(call, supervision.signals);
+	call->server.parent = getpid();
+	server = spawn(server_start, &call->server, false);
 	if (server < 0)
-		return give_up(absolute ? absolute : mountpoint, pid);
-	if (!foreground) {
-		pid_t supervisor = fork();
-
-		if (supervisor < 0)
-			return give_up(absolute ? absolute : mountpoint, pid);
-		if (supervisor > 0)
-			return 0;
-		let_go = let_caller_go(server, signals, &lifeline) == 0;
+		return fail(call, server);
+	if (leave_caller(call, supervision.signals) < 0) {
+		kill(server, SIGKILL);
+		return view_code_exit(CODE_ESYSTEM);
 	}
-	if (!let_go || wait_for_end(server, signals, lifeline))
-		end_view(absolute, pid, server);
-	return 0;
+	return supervise(&supervision, server);
+}
+
+void supervisor_keep(const struct supervisor_call *call)
+{
+	ssize_t n;
+
+	do
+		n = write(call->caller[1], "k", 1);
+	while (n < 0 && errno == EINTR);
 }

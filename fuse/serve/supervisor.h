@@ -1,16 +1,48 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The process beside a view that ends with a terminal (--foreground) or a descriptor (--lifeline).
- * It waits, and unmounts the view when the terminal or the descriptor goes away.
+ * The process beside a view that something holds: a terminal (--foreground) or a descriptor
+ * (--lifeline). It is the server's parent and there before the mount: its own death ends the
+ * server, at any moment. It waits, and ends the view when it is released.
  */
 #pragma once
 
-#include <stdbool.h>
 #include <sys/types.h>
 
+#include "fuse/serve/server.h"
+
 /*
- * Keeps the view that process *server* serves until it ends, a signal arrives at *signals*, or the
- * lifeline closes. Without *foreground* the call returns at once and a process of its own waits.
+ * The exit status of a supervisor whose view ended before the call had succeeded: RELEASED, where
+ * the lifeline closed; KILLED and the signal's number, where one ended the server.
+ */
+enum { RELEASED_STATUS = 127, KILLED_STATUS = 128 };
+
+/* All borrowed. */
+struct supervision {
+	const struct progress *progress;
+	int signals;  /* signals_open(), with children */
+	int lifeline; /* -1: none */
+	int caller;   /* a pipe that says whether the call has succeeded; -1: it has */
+};
+
+/*
+ * Waits until the view of the child *server* has ended, or has been ended: the lifeline closes, a
+ * signal comes, or the call fails. Where the view is another call's, that view is watched.
  * Returns: the exit status.
  */
-int supervise(const char *mountpoint, int lifeline, bool foreground, pid_t server, int signals);
+int supervise(const struct supervision *supervision, pid_t server);
+
+struct supervisor_call {
+	struct server_call server; /* its parent is set here */
+	int lifeline;
+	/* The pipe from the launcher: a byte is written when the call has succeeded. */
+	int caller[2];
+};
+
+/*
+ * Starts the server of a view with a lifeline, and supervises it. A failure goes where the server's
+ * outcome goes. Returns: the exit status.
+ */
+int supervisor_run(struct supervisor_call *call);
+
+/* Tells the supervisor that the call has succeeded. */
+void supervisor_keep(const struct supervisor_call *call);

@@ -260,7 +260,9 @@ FAULTS: dict[str, Fault] = {
     "pread-interrupted": fault("pread64", "EINTR", "", "", options=b",passthrough=off"),
     "ioctl": fault("ioctl", "EPERM ENOMEM ELOOP EIO", "", ""),
     "ioctl-insisted": fault("ioctl", "EPERM ELOOP", "EMOUNT", "", options=b",passthrough=on"),
-    "mount": fault("mount", "EPERM ENOMEM EBUSY ENODEV EINVAL", "ESYSTEM EMOUNT", ""),
+    "mount": fault(
+        "fsopen,fsconfig,fsmount,move_mount", "EPERM ENOMEM EBUSY ENODEV EINVAL", "ESYSTEM EMOUNT", ""
+    ),
     "getxattr": fault("getxattr", "EIO EOPNOTSUPP ENODATA", "ELAYER"),
     "fstat": fault("newfstatat,fstat", "EIO", "ELAYER ESYSTEM EMOUNT"),
     "stat-lacks": fault("newfstatat,fstat,stat,lstat", "ENOMEM", "ESYSTEM"),

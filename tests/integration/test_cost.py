@@ -83,7 +83,7 @@ def test_mounting_lazily_opens_no_artifact(place: Path) -> None:
     layers = image.crowded(20, 0).build(place / "layers")
     calls = trace(place, layers, "-o", "resolve=lazy")
     (mounted,) = (
-        n for n, line in enumerate(calls.lines) if re.search(r'\bmount\(.*"fuse\.urunc', line)
+        n for n, line in enumerate(calls.lines) if re.search(r"\bmove_mount\(", line)
     )
     early = calls.lines[:mounted]
     artifacts = re.compile(r'"(unikernel|kernel|boot|initrd\.img)"')

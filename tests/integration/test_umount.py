@@ -199,8 +199,6 @@ def test_the_supervisor_ends_with_the_view(place: Path, option: bytes, how: str)
             place / "view", *words, "-o", option, foreground=how == "foreground", pass_fds=[reader]
         ) as view, elsewhere():
             clean(umount(view.root))
-            if how == "lifeline":
-                ended(view)
             view.wait_gone()
             assert machine.mounts_at(view.root) == []
     finally:

@@ -182,6 +182,9 @@ class View:
         assert self.ready["ready"] is True, self.ready
         self.processes = [p for p in machine.processes() if p.pid not in before]
         self.daemon_pid = self.daemon.pid
+        # With a lifeline the daemon is another process's child, whose status can be read.
+        supervisors = [p.pid for p in self.processes if p.pid == int(self.daemon.stat()[1])]
+        self.adopted_pid = supervisors[0] if supervisors else self.daemon_pid
         return self
 
     def _start_foreground(self) -> None:
@@ -236,7 +239,7 @@ class View:
         if self._foreground:
             assert self.process.wait(SECONDS) == self.status
         elif not self._waited:
-            assert machine.exit_status(self.daemon_pid) == self.status
+            assert machine.exit_status(self.adopted_pid) == self.status
         self._waited = True
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
