@@ -7,6 +7,7 @@
 #include "fuse/cli/output.h"
 #include "fuse/cli/version.h"
 #include "fuse/ctl/ctl.h"
+#include "fuse/ctl/table.h"
 
 static const struct ctl_command *const commands[] = {
 	&ctl_list, &ctl_resolve, &ctl_umount, &ctl_gc, &ctl_index, &ctl_store, &ctl_doctor,
@@ -57,6 +58,7 @@ int main(int argc, char **argv)
 	int r = 0;
 
 	log_setup("viewfsctl", &(struct log_options){.level = LOG_LEVEL_INFO});
+	colour_setup();
 	if (command)
 		r = ctl_run(command, argc - 1, argv + 1, &error);
 	else if (strcmp(name, "-h") == 0 || strcmp(name, "--help") == 0)

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "fuse/base/clock.h"
 #include "fuse/base/digest.h"
 #include "fuse/base/json.h"
 #include "fuse/base/messages.h"
@@ -12,6 +13,7 @@
 #include "fuse/cli/version.h"
 #include "fuse/ctl/ctl.h"
 #include "fuse/ctl/table.h"
+#include "fuse/ctl/timed.h"
 #include "fuse/process/sandbox.h"
 #include "fuse/view/view.h"
 
@@ -161,8 +163,9 @@ static void resolve_the_rest(struct view *view)
 }
 
 /* Resolves what can be, and shows that; the first that cannot is the error. */
-static int resolve(struct arguments *arguments, struct view_error *error)
+static int resolve(void *argument, struct view_error *error)
 {
+	struct arguments *arguments = argument;
 	struct options *options = &arguments->options;
 	cleanup_with(source_done) struct source source = {};
 	cleanup_with(view_done) struct view view = {};
@@ -171,7 +174,7 @@ static int resolve(struct arguments *arguments, struct view_error *error)
 
 	if (source_find(&arguments->from, &options->overlay, options->basedir, &source, error) ==
 		    0 &&
-	    view_prepare(options, &source, false, &view, error) == 0 &&
+	    view_prepare(options, &source, false, now_us(), &view, error) == 0 &&
 	    view_resolve(&view, error) < 0)
 		resolve_the_rest(&view);
 	for (size_t i = 0; i < view.artifact_count; i++)
@@ -183,6 +186,16 @@ static int resolve(struct arguments *arguments, struct view_error *error)
 			     : resolve_print_table(rows, n, &view, arguments->digest)) < 0)
 		return view_fail(error, MSG_NO_MEMORY);
 	return error->code == CODE_NONE ? 0 : -ECANCELED;
+}
+
+static int resolve_in_time(struct arguments *arguments, struct view_error *error)
+{
+	bool printed;
+	int r = ctl_run_timed(resolve, arguments, arguments->options.timeout, &printed, error);
+
+	if (!printed && arguments->json)
+		print_json(NULL, 0, &(struct view){}, error);
+	return r;
 }
 
 static int resolve_run(const struct ctl_call *call, struct view_error *error)
@@ -197,7 +210,7 @@ static int resolve_run(const struct ctl_call *call, struct view_error *error)
 	else if (arguments.version)
 		version_print("viewfsctl");
 	else
-		return resolve(&arguments, error);
+		return resolve_in_time(&arguments, error);
 	return 0;
 }
 

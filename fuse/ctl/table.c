@@ -45,15 +45,23 @@ void table_done(struct table *table)
 	*table = (struct table){};
 }
 
+static bool coloured;
+
+void colour_setup(void)
+{
+	const char *no_colour = getenv("NO_COLOR");
+
+	coloured = !(no_colour && *no_colour) && isatty(STDOUT_FILENO);
+}
+
 const char *colour_code(enum colour colour)
 {
 	static const char *const codes[] = {
 		[PLAIN] = "\033[0m",  [BOLD] = "\033[1m",    [RED] = "\033[31m",
 		[GREEN] = "\033[32m", [YELLOW] = "\033[33m",
 	};
-	const char *no_colour = getenv("NO_COLOR");
 
-	return (no_colour && *no_colour) || !isatty(STDOUT_FILENO) ? "" : codes[colour];
+	return coloured ? codes[colour] : "";
 }
 
 /* Characters, of which every one is taken to be as wide as any other. */

@@ -46,6 +46,9 @@ void table_time(time_t when, char ret[static 32]);
 void table_done(struct table *table);
 DEFINE_CLEANUP(struct table, table_done)
 
+/* Decides whether colours are printed, by what stdout is now. Before it none is. */
+void colour_setup(void);
+
 /*
  * What begins (and, for PLAIN, ends) a colour on stdout; "" where that is no terminal, or NO_COLOR
  * is set (https://no-color.org).

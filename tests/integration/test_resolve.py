@@ -8,6 +8,7 @@ import json
 import os
 import re
 import subprocess
+import time
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,9 @@ from support.resolver import build_directory
 from support.stack import Dir, File, Stack, Whiteout
 from support.view import Finished, View, program, run
 from support.waiting import SECONDS
+
+# A busy machine's, beyond the time that was set.
+PATIENCE = 4
 
 
 def resolve(*arguments: Any, **how: Any) -> Finished:
@@ -53,6 +57,43 @@ def test_the_answer_is_a_table_of_artifacts(place: Path, layers: list[bytes]) ->
         for a in expected_artifacts(place)
     ]
     assert machine.mounts() == []
+
+
+def in_time(*arguments: Any) -> Finished:
+    start = time.monotonic()
+    finished = resolve("-o", "timeout=1", *arguments)
+    assert 0.9 < time.monotonic() - start < 1 + PATIENCE
+    return finished
+
+
+def test_a_layer_that_never_answers_is_a_timeout(place: Path) -> None:
+    with machine.silent_fuse(place / "silent") as silent:
+        option = f"lowerdir={silent}:{place}"
+        finished = in_time("-o", option)
+        assert (finished.status, finished.stdout) == (2, "")
+        message = "no answer after 1 s (-o timeout=…)"
+        assert finished.stderr == f"viewfsctl: {message}\n"
+        finished = in_time("--json", "-o", option)
+        told = json.loads(finished.stdout)
+        error = {"code": "ESYSTEM", "message": message}
+        assert told == {"bootable": False, "artifacts": [], "error": error}
+
+
+def test_a_source_and_mounts_that_never_answer_are_a_timeout(place: Path) -> None:
+    with machine.silent_fuse(place / "silent") as silent:
+        assert in_time(silent).status == 2
+    fifo = place / "fifo"
+    os.mkfifo(fifo)
+    assert in_time(f"--mounts={fifo}").status == 2
+
+
+def test_an_empty_kernel_is_not_bootable(place: Path) -> None:
+    layers = image.with_file(File(b"")).build(place / "layers")
+    finished = resolve("--json", "-o", lowerdir(layers))
+    assert finished.status == 32
+    told = json.loads(finished.stdout)
+    assert (told["bootable"], told["error"]["code"]) == (False, "EARTIFACT")
+    assert "is empty" in told["error"]["message"]
 
 
 def test_json_holds_the_artifacts(place: Path, layers: list[bytes]) -> None:
@@ -113,7 +154,7 @@ def test_a_missing_artifact_is_shown_with_its_error(place: Path, json_form: bool
 
 def test_what_follows_a_missing_artifact_is_shown(place: Path) -> None:
     config = image.urunc_json(initrd="/" + INITRD_PATH)
-    stack = Stack([{b"urunc.json": config, INITRD_PATH.encode(): File(b"")}])
+    stack = Stack([{b"urunc.json": config, INITRD_PATH.encode(): File(INITRD)}])
     finished = resolve("--json", "-o", lowerdir(stack.build(place / "layers")))
     assert finished.status == 32
     assert [a["role"] for a in json.loads(finished.stdout)["artifacts"]] == ["config", "initrd"]
