@@ -174,18 +174,23 @@ enum li_resolve_flags {
  *
  * Returns: 0, with *ret filled (li_file_done()).
  *	-ENOENT, -ENOTDIR, -ELOOP, -ENAMETOOLONG: as the kernel says for that walk.
- *	-EPERM, -EINVAL, -EIO: a redirect or metacopy mark stands on the way (never followed).
+ *	-EPERM, -EINVAL, -EIO: a redirect or metacopy mark stands on the way (never followed); or a
+ *	layer's filesystem fails alike: li_stack_met_mark() tells which.
  *	-EXDEV: a mount lies on the way inside a layer, and what it covers could not be reached.
  *	-ESTALE: a layer directory is no longer the one that was opened.
  *	-ENOMEM, -EMFILE, -ENFILE, -EIO and what else a layer's filesystem fails with.
  */
 int li_resolve(struct li_stack *stack, const char *path, unsigned flags, struct li_file *ret);
 
+/* Whether the last li_resolve() failed because of a redirect or metacopy mark. */
+bool li_stack_met_mark(const struct li_stack *stack);
+
 /*
  * Opens a resolved regular file for reading: the same inode, whatever has happened to its name.
  * Never blocks, never changes the access time where the filesystem allows that.
  *
  * Returns: a descriptor (close-on-exec, owned by the caller); -EINVAL when it is not a regular
- *	file; else what opening it failed with.
+ *	file; -EAGAIN: a lease is being broken, or the filesystem is busy; else what opening it
+ *	failed with.
  */
 int li_file_open(const struct li_file *file);

@@ -92,6 +92,7 @@
 /* Artifacts. */
 #define MSG_ARTIFACT_NONE  CODE_ENOARTIFACT, "%s '%s': not in %s"
 #define MSG_ARTIFACT_TYPE  CODE_EARTIFACT, "%s '%s': %s, not a regular file"
+#define MSG_ARTIFACT_EMPTY CODE_EARTIFACT, "%s '%s' is empty"
 #define MSG_ARTIFACT_MARK  CODE_EARTIFACT, "%s '%s': behind a redirect or metacopy mark of overlayfs"
 #define MSG_ARTIFACT_PATH  CODE_EARTIFACT, "%s '%s': %s"
 #define MSG_ARTIFACT_BELOW CODE_EARTIFACT, "%s '%s' lies below '%s', which is a file"
@@ -151,6 +152,7 @@
 #define MSG_NO_SANDBOX CODE_ESYSTEM, "sandbox=require, but %s is not available: %s"
 #define MSG_NO_PROC    CODE_ESYSTEM, "/proc is not mounted"
 #define MSG_TIMEOUT    CODE_ESYSTEM, "not ready after %u s (-o timeout=…)"
+#define MSG_NO_ANSWER  CODE_ESYSTEM, "no answer after %u s (-o timeout=…)"
 #define MSG_INDEX      CODE_ESYSTEM, "layer index '%s': %s"
 #define MSG_INDEX_UNSAFE \
 	CODE_ESYSTEM, "layer index '%s' belongs to another user, or other users may write to it"

@@ -23,6 +23,7 @@ static void list_print_help(void)
 	     "stopped, if its process is stopped; dead, if its process is gone: remove it with\n"
 	     "'viewfsctl gc'; or unknown, if its process is not visible from here and the view\n"
 	     "does not answer. MEMORY is the private, written memory of the view's process.\n"
+	     "ARTIFACTS are their paths; missing:PATH is one that the view lacks.\n"
 	     "SANDBOX is full, partial (--json names the measures in force), or not yet, during\n"
 	     "the moment after the mount.\n"
 	     "\n"
@@ -32,7 +33,9 @@ static void list_print_help(void)
 	     "\"pid\",\n"
 	     "                 \"id\", \"passthrough\", \"layers\" (their number), \"image\", "
 	     "\"artifacts\"\n"
-	     "                 (objects as in the ready line), \"private_dirty\" (bytes),\n"
+	     "                 (objects as in the ready line), \"missing\" (paths of artifacts "
+	     "that\n"
+	     "                 the view lacks), \"private_dirty\" (bytes),\n"
 	     "                 \"sandbox\" (the measures in force)}]}\n"
 	     "  -h, --help     this text\n"
 	     "  -V, --version  the version, and what this build and this kernel can do\n"
@@ -72,6 +75,7 @@ struct row {
 	struct json_object *passthrough; /* a boolean, or NULL */
 	struct json_object *image;	 /* an object, or NULL */
 	struct json_object *artifacts;	 /* an array, or NULL */
+	struct json_object *missing;	 /* an array of paths, or NULL: none */
 	uint64_t private_dirty;		 /* 0: not known */
 };
 
@@ -96,6 +100,7 @@ static struct row make_row(const struct view_mount *mount)
 	row.passthrough = typed_member(process->ready, "passthrough", json_type_boolean);
 	row.image = typed_member(process->ready, "image", json_type_object);
 	row.artifacts = typed_member(process->ready, "artifacts", json_type_array);
+	row.missing = typed_member(process->ready, "missing", json_type_array);
 	return row;
 }
 
@@ -111,21 +116,42 @@ static enum colour list_state_colour(enum mount_state state)
 	return colours[state];
 }
 
-/* The paths in the view, with spaces between them; owned, or NULL without memory. */
-static char *join_paths(struct json_object *artifacts)
+/* Appends " PATH" to *text*, which is owned. Returns: -ENOMEM: *text* is as it was. */
+static int append_path(char **text, const char *prefix, const char *path)
 {
-	cleanup_free char *joined = strdup(artifacts ? "" : "-");
+	char *longer;
 
-	for (size_t i = 0; joined && artifacts && i < json_object_array_length(artifacts); i++) {
-		const char *path = json_string(json_object_array_get_idx(artifacts, i), "path");
-		char *longer = NULL;
+	if (asprintf(&longer, "%s%s%s%s", *text, **text ? " " : "", prefix, path) < 0)
+		return -ENOMEM;
+	free(*text);
+	*text = longer;
+	return 0;
+}
 
-		if (!path)
-			continue;
-		if (asprintf(&longer, "%s%s%s", joined, *joined ? " " : "", path) < 0)
+/*
+ * The paths in the view, and those that are missing in it, with spaces between them; owned, or NULL
+ * without memory.
+ */
+static char *join_paths(const struct row *row)
+{
+	size_t n = row->artifacts ? json_object_array_length(row->artifacts) : 0;
+	size_t missing = row->missing ? json_object_array_length(row->missing) : 0;
+	cleanup_free char *joined = strdup(row->artifacts ? "" : "-");
+
+	if (!joined)
+		return NULL;
+	for (size_t i = 0; i < n; i++) {
+		struct json_object *artifact = json_object_array_get_idx(row->artifacts, i);
+		const char *path = json_string(artifact, "path");
+
+		if (path && append_path(&joined, "", path) < 0)
 			return NULL;
-		free(joined);
-		joined = longer;
+	}
+	for (size_t i = 0; i < missing; i++) {
+		const char *path = json_text(json_object_array_get_idx(row->missing, i));
+
+		if (path && append_path(&joined, "missing:", path) < 0)
+			return NULL;
 	}
 	return TAKE_PTR(joined);
 }
@@ -160,7 +186,7 @@ static int list_add_row(struct table *table, const struct row *row)
 {
 	const struct view_mount *mount = row->mount;
 	const struct view_process *process = mount->process;
-	cleanup_free char *paths = join_paths(row->artifacts);
+	cleanup_free char *paths = join_paths(row);
 	const char *passthrough = "-";
 
 	if (row->passthrough)
@@ -173,7 +199,8 @@ static int list_add_row(struct table *table, const struct row *row)
 	    table_add(table, PLAIN, "%s", passthrough) < 0 ||
 	    add_number(table, process && process->titled ? process->title.layers : 0, "") < 0 ||
 	    add_number(table, row->private_dirty / 1024, " kB") < 0 ||
-	    add_sandbox(table, process) < 0 || table_add(table, PLAIN, "%s", paths) < 0)
+	    add_sandbox(table, process) < 0 ||
+	    table_add(table, row->missing ? RED : PLAIN, "%s", paths) < 0)
 		return -ENOMEM;
 	return 0;
 }
@@ -218,6 +245,12 @@ static struct json_object *describe_sandbox(unsigned sandboxed)
 	return TAKE_PTR(names);
 }
 
+/* The paths that the view names and does not have; owned, or NULL without memory. */
+static struct json_object *describe_missing(const struct row *row)
+{
+	return row->missing ? json_object_get(row->missing) : json_object_new_array();
+}
+
 /* Owned, or NULL without memory. */
 static struct json_object *list_describe(const struct row *row)
 {
@@ -247,6 +280,8 @@ static struct json_object *list_describe(const struct row *row)
 			      : NULL) < 0 ||
 	    add_known(object, "image", row->image, json_object_get(row->image)) < 0 ||
 	    add_known(object, "artifacts", row->artifacts, json_object_get(row->artifacts)) < 0 ||
+	    add_known(object, "missing", row->artifacts,
+		      row->artifacts ? describe_missing(row) : NULL) < 0 ||
 	    add_known(object, "private_dirty", row->private_dirty,
 		      row->private_dirty ? json_object_new_uint64(row->private_dirty) : NULL) < 0 ||
 	    add_known(object, "sandbox", is_sandboxed(process),

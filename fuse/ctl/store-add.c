@@ -75,7 +75,7 @@ static int check_view(struct job *job, struct view_error *error)
 
 	source.chain = job->arguments->from.chain;
 	source.annotations = json_object_get(job->bundle.annotations);
-	if (view_prepare(&job->arguments->options, &source, false, &view, error) < 0)
+	if (view_prepare(&job->arguments->options, &source, false, job->start_us, &view, error) < 0)
 		return -ECANCELED;
 	return view_resolve(&view, error);
 }

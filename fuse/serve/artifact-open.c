@@ -86,8 +86,6 @@ int artifact_ensure_open(struct artifact_opener *opener, struct artifact *artifa
 {
 	if (artifact->state == ARTIFACT_MISSING)
 		return -ENOENT;
-	if (artifact->state == ARTIFACT_LOST)
-		return -EIO;
 	return artifact->reading != READ_UNDECIDED ? 0 : artifact_find(opener, artifact);
 }
 
@@ -100,6 +98,17 @@ bool artifacts_pass_through(const struct artifact_opener *opener)
 		    view->artifacts[i].reading == READ_DIRECT)
 			return false;
 	return opener->passthrough;
+}
+
+bool artifacts_are_settled(const struct artifact_opener *opener)
+{
+	for (size_t i = 0; i < opener->view->artifact_count; i++) {
+		const struct artifact *artifact = &opener->view->artifacts[i];
+
+		if (artifact->state != ARTIFACT_MISSING && artifact->reading == READ_UNDECIDED)
+			return false;
+	}
+	return true;
 }
 
 int artifact_require_passthrough(struct artifact_opener *opener, const char *mountpoint,

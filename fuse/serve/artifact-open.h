@@ -28,9 +28,12 @@ bool artifacts_pass_through(const struct artifact_opener *opener);
  * Resolves an artifact for a request and decides, once, how it is read; what cannot
  * be resolved is logged once.
  * Returns: 0: it can be shown and opened; -ENOENT: it is permanently missing; -EIO: a layer or the
- *	machine failed; permanent once the layers were released.
+ *	machine failed with a fault that may pass: the next request looks again.
  */
 int artifact_ensure_open(struct artifact_opener *opener, struct artifact *artifact);
+
+/* Whether it is decided of each artifact how it is read, or that it is missing. */
+bool artifacts_are_settled(const struct artifact_opener *opener);
 
 /*
  * Passes all artifacts that are resolved through. Returns: 0, or where one of them cannot be < 0

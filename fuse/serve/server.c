@@ -196,12 +196,14 @@ static int resolve_first(struct view *view, const struct options *options, struc
 static int start_view(struct startup *startup, struct view_error *error)
 {
 	cleanup_with(source_done) struct source source = {};
-	const struct options *options = startup->call->view.options;
+	const struct view_call *call = &startup->call->view;
 
-	if (check_sandbox(options, error) < 0 || read_call(startup, &source, error) < 0 ||
-	    view_prepare(options, &source, true, &startup->view, error) < 0 ||
-	    resolve_first(&startup->view, options, error) < 0)
+	if (check_sandbox(call->options, error) < 0 || read_call(startup, &source, error) < 0 ||
+	    view_prepare(call->options, &source, true, call->start_us, &startup->view, error) < 0 ||
+	    resolve_first(&startup->view, call->options, error) < 0)
 		return -ECANCELED;
+	/* From now on there may be requests, and they do not wait for a fault to pass. */
+	startup->view.image.retry = (struct retry){};
 	return mount_or_reuse(startup, error);
 }
 

@@ -17,6 +17,7 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
+#include "fuse/base/clock.h"
 #include "fuse/base/log.h"
 #include "fuse/base/messages.h"
 #include "fuse/base/text.h"
@@ -30,6 +31,11 @@ enum {
 	REQUEST_MAX = READ_MAX + 0x1000, /* the kernel insists on room for a WRITE and its header */
 	PAUSE_MS = 5,			 /* between two requests, or none comes */
 	FIRST_MAX = 64,			 /* requests that all else waits for */
+	/* Between two attempts at what fails with a fault that may pass, and how long in all: longer
+	 * than a lease on a file may take to be broken (45 s, /proc/sys/fs/lease-break-time). */
+	SEARCH_PAUSE_MS = 10,
+	SEARCH_PAUSE_MAX_MS = 500,
+	SEARCH_SECONDS = 120,
 	READAHEAD_KB =
 		1024, /* of what is read through this process: as much as one request holds */
 };
@@ -254,24 +260,55 @@ static int serve_one(struct session *session)
 	return fuse_session_exited(session->fuse) ? 0 : 1;
 }
 
+/* The search for artifacts that no request asked for yet: in passes over all of them. */
+struct search {
+	size_t next;	   /* the artifact to look for */
+	unsigned pause_ms; /* before the next pass */
+	uint64_t until_us; /* when it is given up */
+	bool over;
+};
+
+/* Looks for the next artifact. *give_up*: this pass is the last. */
+static void search_on(struct search *search, struct artifact_opener *opener, bool give_up)
+{
+	artifact_ensure_open(opener, &opener->view->artifacts[search->next++]);
+	if (search->next < opener->view->artifact_count)
+		return;
+	search->next = 0;
+	search->pause_ms = search->pause_ms == 0 ? SEARCH_PAUSE_MS : 2 * search->pause_ms;
+	if (search->pause_ms > SEARCH_PAUSE_MAX_MS)
+		search->pause_ms = SEARCH_PAUSE_MAX_MS;
+	search->over = give_up || artifacts_are_settled(opener);
+}
+
+/* How long to wait for a request. */
+static int search_wait_ms(const struct search *search)
+{
+	if (search->over)
+		return -1;
+	return search->next > 0 ? 0 : (int)search->pause_ms;
+}
+
 int session_serve_startup(struct session *session, int launcher)
 {
-	struct view *view = session->opener.view;
+	struct search search = {.until_us = now_us() + SEARCH_SECONDS * UINT64_C(1000000)};
 	struct pollfd fds[] = {
 		{.fd = session->opener.connection, .events = POLLIN},
 		{.fd = launcher},
 	};
-	size_t next = 0;     /* the artifact that idle time is used for */
 	unsigned served = 0; /* requests; resolving waits for so many only */
 	int r = 1;
 
-	while (r > 0 && (next < view->artifact_count || fds[1].fd >= 0)) {
-		if (poll(fds, 2, next < view->artifact_count ? 0 : -1) < 0 && errno != EINTR)
+	while (r > 0 && (!search.over || fds[1].fd >= 0)) {
+		bool late = served >= FIRST_MAX || now_us() >= search.until_us;
+
+		if (poll(fds, 2, late && !search.over ? 0 : search_wait_ms(&search)) < 0 &&
+		    errno != EINTR)
 			return -errno;
 		if (fds[1].revents)
 			fds[1].fd = -1;
-		if (next < view->artifact_count && (!fds[0].revents || served >= FIRST_MAX)) {
-			artifact_ensure_open(&session->opener, &view->artifacts[next++]);
+		if (!search.over && (!fds[0].revents || late)) {
+			search_on(&search, &session->opener, late);
 		} else if (fds[0].revents) {
 			r = serve_one(session);
 			served++;

@@ -11,6 +11,7 @@
 
 #include "fuse/base/log.h"
 #include "fuse/base/messages.h"
+#include "fuse/source/acl.h"
 #include "layerindex/store/store.h"
 
 struct stored_image {
@@ -105,11 +106,15 @@ static int find_in_layers(struct li_stack *stack, const char *path, struct image
 	if (r < 0)
 		return r;
 	if (S_ISREG(found.st.st_mode)) {
+		/* It does not block: a lease on the file is EAGAIN, and is being broken then. */
 		fd = li_file_open(&found);
 		if (fd < 0)
 			return fd;
 		if (fstat(fd, &found.st) < 0)
 			return -errno;
+		r = acl_narrow_file(fd, &found.st.st_mode);
+		if (r < 0)
+			return r;
 	}
 	*ret = (struct image_file){
 		.fd = TAKE_FD(fd),
@@ -196,8 +201,20 @@ static int find_stored(const struct stored_image *stored, const char *path, stru
 
 int image_find(const struct image *image, const char *path, struct image_file *ret)
 {
-	return image->stored ? find_stored(image->stored, path, ret)
-			     : find_in_layers(image->stack, path, ret);
+	struct retry retry = image->retry;
+	int r;
+
+	if (image->stored)
+		return find_stored(image->stored, path, ret);
+	do
+		r = find_in_layers(image->stack, path, ret);
+	while (r < 0 && !image_met_mark(image) && retry_wait(&retry, r));
+	return r;
+}
+
+bool image_met_mark(const struct image *image)
+{
+	return image->stack && li_stack_met_mark(image->stack);
 }
 
 int image_fail_miss(const struct image *image, const char *path, struct view_error *error)

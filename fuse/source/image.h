@@ -8,6 +8,7 @@
 
 #include "fuse/base/digest.h"
 #include "fuse/base/error.h"
+#include "fuse/base/retry.h"
 #include "layerindex/layerindex.h"
 
 struct stored_image;
@@ -19,6 +20,7 @@ struct image {
 	struct li_stack *stack;
 	struct li_index *index;	     /* that the stack was opened with; owned, or NULL */
 	struct stored_image *stored; /* owned, or NULL likewise */
+	struct retry retry;	     /* of what failed with a fault that passes */
 };
 
 /*
@@ -58,11 +60,15 @@ enum { IMAGE_TARGET_PATH = EILSEQ };
 /*
  * Finds what *path* leads to, and opens it if it is a regular file; nothing else is opened: a
  * device would do what opening it does. The attributes of an artifact in layers are those of the
- * very file that is open.
+ * very file that is open, and its permission bits grant no process more than its access ACL does.
+ * A fault of layers that passes is tried again as long as image->retry says.
  * Returns: 0, with *ret*, which must be IMAGE_FILE_INIT; IMAGE_MISS, of a stored image; or see
  *	li_resolve() and li_file_open(), whose errors a stored image gives as they were filed.
  */
 int image_find(const struct image *image, const char *path, struct image_file *ret);
+
+/* Whether the last image_find() failed because of a redirect or metacopy mark of overlayfs. */
+bool image_met_mark(const struct image *image);
 
 /* Why a file of the type *mode* is no artifact, as the store files it: a positive errno value. */
 int image_reason_of_type(mode_t mode);

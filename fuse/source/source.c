@@ -223,7 +223,7 @@ int source_find(const struct layers_from *from, struct overlay_options *typed, c
 }
 
 int source_open(const struct source *source, const struct li_index *index, unsigned flags,
-		struct li_stack **ret, struct view_error *error)
+		struct retry retry, struct li_stack **ret, struct view_error *error)
 {
 	size_t n = source->layers.count;
 	size_t bad;
@@ -231,7 +231,9 @@ int source_open(const struct source *source, const struct li_index *index, unsig
 
 	if (source->userxattr)
 		flags |= LI_STACK_USERXATTR;
-	r = li_stack_open(source->layers.items, n, flags, index, ret, &bad);
+	do
+		r = li_stack_open(source->layers.items, n, flags, index, ret, &bad);
+	while (r < 0 && retry_wait(&retry, r));
 	if (r == 0)
 		return 0;
 	if (bad < n) {

@@ -7,6 +7,7 @@
 
 #include "fuse/base/digest.h"
 #include "fuse/base/error.h"
+#include "fuse/base/retry.h"
 #include "fuse/base/text.h"
 #include "fuse/cli/idmap.h"
 #include "fuse/cli/layers-from.h"
@@ -40,11 +41,11 @@ bool source_asks_store(const struct source *source, struct view_error *error);
 
 /*
  * Opens the layers; *index*, borrowed until the stack is closed, or NULL, is what may be known of
- * them. *flags* are more of enum li_stack_flags.
+ * them. *flags* are more of enum li_stack_flags. Faults that pass are tried again within *retry*.
  * Returns: 0, with a stack owned by the caller, or < 0 with *error.
  */
 int source_open(const struct source *source, const struct li_index *index, unsigned flags,
-		struct li_stack **ret, struct view_error *error);
+		struct retry retry, struct li_stack **ret, struct view_error *error);
 
 void source_done(struct source *source);
 DEFINE_CLEANUP(struct source, source_done)

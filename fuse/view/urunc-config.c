@@ -190,18 +190,35 @@ static int take_annotations(struct json_object *annotations, struct urunc_config
 /* What an errno of finding or reading urunc.json means: the layers' fault is not the file's. */
 static int fail_urunc_json(const struct image *image, int r, struct view_error *error)
 {
+	if (image_met_mark(image))
+		return view_fail(error, MSG_ARTIFACT_MARK, "config", URUNC_JSON);
 	switch (r) {
 	case IMAGE_MISS: return image_fail_miss(image, URUNC_JSON, error);
 	case -ENOTDIR:
 	case -ELOOP:
 	case -ENAMETOOLONG: return view_fail(error, MSG_CONFIG_READ, URUNC_JSON, strerror(-r));
-	case -EPERM:
-	case -EINVAL: return view_fail(error, MSG_ARTIFACT_MARK, "config", URUNC_JSON);
 	case -ENOMEM:
 	case -EMFILE:
 	case -ENFILE: return view_fail(error, MSG_SYSTEM, URUNC_JSON, strerror(-r));
 	default: return view_fail(error, MSG_ARTIFACT_LAYER, "config", URUNC_JSON, strerror(-r));
 	}
+}
+
+/* Finds and reads it. Returns: 0, with *text* owned by the caller; or -errno, -EFBIG: too large. */
+static int read_urunc_json(const struct image *image, struct image_file *config, char **text,
+			   size_t *n)
+{
+	struct retry retry = image->retry;
+	int r;
+
+	do {
+		image_file_done(config);
+		*config = IMAGE_FILE_INIT;
+		r = image_find(image, URUNC_JSON, config);
+		if (r == 0 && S_ISREG(config->st.st_mode))
+			r = read_all(config->fd, URUNC_JSON_SIZE_MAX, text, n);
+	} while (r < 0 && !image_met_mark(image) && retry_wait(&retry, r));
+	return r;
 }
 
 /* Returns: > 0: read; 0: there is none; < 0: *error*. */
@@ -212,19 +229,16 @@ static int take_urunc_json(const struct image *image, enum decode_rule decode,
 	cleanup_with(image_file_done) struct image_file config = IMAGE_FILE_INIT;
 	cleanup_free char *text = NULL;
 	size_t n;
-	int r = image_find(image, URUNC_JSON, &config);
+	int r = read_urunc_json(image, &config, &text, &n);
 
 	if (r == -ENOENT)
 		return 0;
-	if (r < 0)
-		return fail_urunc_json(image, r, error);
-	if (!S_ISREG(config.st.st_mode))
-		return view_fail(error, MSG_CONFIG_TYPE, URUNC_JSON);
-	r = read_all(config.fd, URUNC_JSON_SIZE_MAX, &text, &n);
 	if (r == -EFBIG)
 		return view_fail(error, MSG_CONFIG_SIZE, URUNC_JSON, (size_t)URUNC_JSON_SIZE_MAX);
 	if (r < 0)
 		return fail_urunc_json(image, r, error);
+	if (!S_ISREG(config.st.st_mode))
+		return view_fail(error, MSG_CONFIG_TYPE, URUNC_JSON);
 	if (urunc_config_parse(text, n, decode, ret, error) < 0)
 		return -ECANCELED;
 	*ret_config = TAKE(config, IMAGE_FILE_INIT);

@@ -182,6 +182,8 @@ static int fail_resolve(const struct view *view, const struct artifact *artifact
 {
 	const char *role = roles_name(artifact->roles);
 
+	if (image_met_mark(&view->image))
+		return view_fail(error, MSG_ARTIFACT_MARK, role, artifact->path);
 	switch (r) {
 	case IMAGE_MISS: return image_fail_miss(&view->image, artifact->path, error);
 	case -IMAGE_TARGET_PATH:
@@ -191,8 +193,6 @@ static int fail_resolve(const struct view *view, const struct artifact *artifact
 	case -ENOTDIR:
 		return view_fail(error, MSG_ARTIFACT_NONE, role, artifact->path,
 				 image_in_words(&view->image).text);
-	case -EPERM:
-	case -EINVAL: return view_fail(error, MSG_ARTIFACT_MARK, role, artifact->path);
 	case -ELOOP:
 	case -ENAMETOOLONG:
 		return view_fail(error, MSG_ARTIFACT_PATH, role, artifact->path, strerror(-r));
@@ -215,10 +215,13 @@ static int check_target(const struct artifact *artifact, const struct image_file
 	if (fault && artifact->roles != ROLE_CONFIG)
 		return view_fail(error, MSG_ARTIFACT_PATH, roles_name(artifact->roles),
 				 artifact->path, fault);
+	if (file->st.st_size == 0)
+		return view_fail(error, MSG_ARTIFACT_EMPTY, roles_name(artifact->roles),
+				 artifact->path);
 	return 0;
 }
 
-/* The layer's attributes as the view shows them. */
+/* The file's attributes as the view shows them. */
 static struct stat shown_attributes(const struct view *view, const struct stat *st)
 {
 	mode_t mode = view->mode >= 0 ? (mode_t)view->mode : st->st_mode & 07777;
@@ -260,11 +263,14 @@ int view_take_config(struct view *view, struct image_file *config, struct view_e
 	return config->fd < 0 ? 0 : artifact_adopt(view, &view->artifacts[0], config, error);
 }
 
-static int resolve(struct view *view, struct artifact *artifact, struct view_error *error)
+/* Returns: 0, or < 0 with *error*; *ret_passing*: another attempt may succeed. */
+static int resolve(struct view *view, struct artifact *artifact, bool *ret_passing,
+		   struct view_error *error)
 {
 	cleanup_with(image_file_done) struct image_file file = IMAGE_FILE_INIT;
 	int r = image_find(&view->image, artifact->path, &file);
 
+	*ret_passing = is_passing_fault(r) && !image_met_mark(&view->image);
 	if (r < 0)
 		return fail_resolve(view, artifact, r, error);
 	return artifact_adopt(view, artifact, &file, error);
@@ -272,14 +278,21 @@ static int resolve(struct view *view, struct artifact *artifact, struct view_err
 
 int artifact_resolve(struct view *view, struct artifact *artifact, struct view_error *error)
 {
+	bool passing;
 	int r;
 
 	if (artifact->state == ARTIFACT_READY)
 		return 0;
-	r = resolve(view, artifact, error);
-	if (r < 0 && (error->code == CODE_ENOARTIFACT || error->code == CODE_EARTIFACT))
+	r = resolve(view, artifact, &passing, error);
+	if (r < 0 && !passing)
 		artifact->state = ARTIFACT_MISSING;
 	return r;
+}
+
+/* What the image is like, and not what failed in looking at it. */
+static bool is_images_fault(enum view_code code)
+{
+	return code == CODE_ENOARTIFACT || code == CODE_EARTIFACT;
 }
 
 void artifact_report(struct artifact *artifact, const struct view_error *error)
@@ -297,7 +310,7 @@ int view_resolve_early(struct view *view, struct view_error *error)
 
 		if (artifact_resolve(view, artifact, error) == 0)
 			continue;
-		if (artifact->state != ARTIFACT_MISSING)
+		if (!is_images_fault(error->code))
 			return -ECANCELED;
 		artifact_report(artifact, error);
 		error->code = CODE_NONE;
@@ -312,7 +325,7 @@ int view_resolve(struct view *view, struct view_error *error)
 
 		if (artifact_resolve(view, artifact, error) == 0)
 			continue;
-		if (artifact->roles != ROLE_CONFIG || artifact->state != ARTIFACT_MISSING)
+		if (artifact->roles != ROLE_CONFIG || !is_images_fault(error->code))
 			return -ECANCELED;
 		error->code = CODE_NONE;
 	}
@@ -321,8 +334,7 @@ int view_resolve(struct view *view, struct view_error *error)
 
 bool artifact_is_missing(const struct artifact *artifact)
 {
-	return artifact->roles != ROLE_CONFIG &&
-	       (artifact->state == ARTIFACT_MISSING || artifact->state == ARTIFACT_LOST);
+	return artifact->roles != ROLE_CONFIG && artifact->state == ARTIFACT_MISSING;
 }
 
 bool view_all_resolved(const struct view *view)
@@ -337,7 +349,7 @@ void view_release_layers(struct view *view)
 {
 	for (size_t i = 0; i < view->artifact_count; i++)
 		if (view->artifacts[i].state == ARTIFACT_UNRESOLVED)
-			view->artifacts[i].state = ARTIFACT_LOST;
+			view->artifacts[i].state = ARTIFACT_MISSING;
 	image_close(&view->image);
 }
 
@@ -370,7 +382,7 @@ static int open_layers(const struct options *options, const struct source *sourc
 	unsigned flags = options->cache ? 0 : LI_STACK_INDEX_OWN;
 
 	if (index_policy_open(options, source, make_index, &ret->index, error) < 0 ||
-	    source_open(source, ret->index, flags, &ret->stack, error) < 0)
+	    source_open(source, ret->index, flags, ret->retry, &ret->stack, error) < 0)
 		return -ECANCELED;
 	ret->layers = li_stack_size(ret->stack);
 	index_policy_report(ret->stack);
@@ -392,11 +404,12 @@ static int open_image(const struct options *options, const struct source *source
 }
 
 int view_prepare(const struct options *options, struct source *source, bool make_index,
-		 struct view *ret, struct view_error *error)
+		 uint64_t start_us, struct view *ret, struct view_error *error)
 {
 	cleanup_with(urunc_config_done) struct urunc_config boot = {};
 	cleanup_with(image_file_done) struct image_file config = IMAGE_FILE_INIT;
-	cleanup_with(image_close) struct image image = {};
+	cleanup_with(image_close) struct image image = {
+		.retry.until_us = start_us + options->timeout * UINT64_C(900000)};
 
 	if (open_image(options, source, make_index, &image, error) < 0 ||
 	    urunc_config_read(options, source->annotations, &image, &boot, &config, error) < 0 ||

@@ -24,10 +24,9 @@ enum role {
 };
 
 enum artifact_state {
-	ARTIFACT_UNRESOLVED,
+	ARTIFACT_UNRESOLVED, /* not looked for yet, or in vain: the fault may pass */
 	ARTIFACT_READY,
-	ARTIFACT_MISSING, /* permanently: absent, or not what may be shown */
-	ARTIFACT_LOST,	  /* permanently: a layer or the machine failed while there were layers */
+	ARTIFACT_MISSING, /* permanently */
 };
 
 /* How the content reaches a reader; decided once (opener.c). */
@@ -82,10 +81,12 @@ DEFINE_CLEANUP(struct view, view_done)
 /*
  * Opens the image, and reads what boots from it. Nothing is mounted, and no artifact resolved.
  * Moves the id maps out of *source*. *make_index*: what is learned will be kept, in an index that
- * is made where it is missing. Returns: 0, or < 0 with *error*; view_done() in both cases.
+ * is made where it is missing. Faults of layers that pass are
+ * tried again, later too (view->image.retry), until nine tenths of the time limit have passed since
+ * *start_us* (now_us()). Returns: 0, or < 0 with *error*; view_done() in both cases.
  */
 int view_prepare(const struct options *options, struct source *source, bool make_index,
-		 struct view *ret, struct view_error *error);
+		 uint64_t start_us, struct view *ret, struct view_error *error);
 
 /*
  * Uses the urunc.json that was read as the config artifact, unless *config* is empty. Returns: 0,
@@ -97,9 +98,8 @@ int view_take_config(struct view *view, struct image_file *config, struct view_e
 uint32_t view_lookup(const struct view *view, uint32_t parent, const char *name);
 
 /*
- * Finds the artifact in the layers and opens it, unless that was done. An answer that cannot
- * change (CODE_ENOARTIFACT, CODE_EARTIFACT) makes it ARTIFACT_MISSING.
- * Returns: 0, or < 0 with *error*.
+ * Finds the artifact in the layers and opens it, unless that was done. What fails with a fault that
+ * does not pass makes it ARTIFACT_MISSING. Returns: 0, or < 0 with *error*.
  */
 int artifact_resolve(struct view *view, struct artifact *artifact, struct view_error *error);
 
@@ -125,7 +125,7 @@ bool artifact_is_missing(const struct artifact *artifact);
 bool view_all_resolved(const struct view *view);
 
 /*
- * Releases the layers. An artifact that was not found by now is lost: the view does not keep its
+ * Releases the layers. An artifact that was not found by now is missing: the view does not keep its
  * layers open for an artifact that might appear later. To get it, mount the view again.
  */
 void view_release_layers(struct view *view);

@@ -78,7 +78,7 @@ static int opaque_read(int fd, const char *name)
 	return n == -ESTALE ? -ESTALE : n == 1 && value == 'y';
 }
 
-static int metacopy_read(int fd, const char *name, bool userxattr)
+static int metacopy_read(int fd, const char *name, bool userxattr, bool *ret_invalid)
 {
 	ssize_t n = mark_get(fd, name, NULL, 0);
 
@@ -87,6 +87,7 @@ static int metacopy_read(int fd, const char *name, bool userxattr)
 		return 0;
 	if (n < 0)
 		return (int)n;
+	*ret_invalid = true;
 	/* Empty stands for the smallest one. What is too large is refused as any other, later. */
 	return n == 0 || n >= METACOPY_SIZE_MIN ? 1 : -EIO;
 }
@@ -106,7 +107,7 @@ static bool redirect_is_valid(const char *value)
 	return true;
 }
 
-static int redirect_read(int fd, const char *name)
+static int redirect_read(int fd, const char *name, bool *ret_invalid)
 {
 	ssize_t n = mark_get(fd, name, NULL, 0);
 	cleanup_free char *value = NULL;
@@ -115,8 +116,10 @@ static int redirect_read(int fd, const char *name)
 		return 0;
 	if (n < 0)
 		return (int)n;
+	*ret_invalid = true;
 	if (n == 0)
 		return -EINVAL;
+	*ret_invalid = false;
 	value = malloc(REDIRECT_SIZE_MAX + 1);
 	if (!value)
 		return -ENOMEM;
@@ -124,21 +127,24 @@ static int redirect_read(int fd, const char *name)
 	if (n < 0)
 		return (int)n;
 	value[n] = '\0';
+	*ret_invalid = true;
 	return redirect_is_valid(value) ? 1 : -EINVAL;
 }
 
-static int mark_read(int fd, enum overlay_xattr mark, const char *name, bool userxattr)
+static int mark_read(int fd, enum overlay_xattr mark, const char *name, bool userxattr,
+		     bool *ret_invalid)
 {
 	switch (mark) {
 	case OVL_XATTR_WHITEOUT: return whiteout_read(fd, name);
 	case OVL_XATTR_OPAQUE: return opaque_read(fd, name);
-	case OVL_XATTR_METACOPY: return metacopy_read(fd, name, userxattr);
-	case OVL_XATTR_REDIRECT: return redirect_read(fd, name);
+	case OVL_XATTR_METACOPY: return metacopy_read(fd, name, userxattr, ret_invalid);
+	case OVL_XATTR_REDIRECT: return redirect_read(fd, name, ret_invalid);
 	}
 	return 0;
 }
 
-int overlay_xattrs_read(int fd, unsigned wanted, bool userxattr, bool is_dir, unsigned *ret)
+int overlay_xattrs_read(int fd, unsigned wanted, bool userxattr, bool is_dir, unsigned *ret,
+			bool *ret_invalid)
 {
 	unsigned found = 0;
 
@@ -150,7 +156,9 @@ int overlay_xattrs_read(int fd, unsigned wanted, bool userxattr, bool is_dir, un
 			continue;
 		if (mark == OVL_XATTR_REDIRECT && !is_dir && !(found & OVL_XATTR_METACOPY))
 			continue;
-		r = mark_read(fd, mark, userxattr ? names[i].user : names[i].trusted, userxattr);
+		*ret_invalid = false;
+		r = mark_read(fd, mark, userxattr ? names[i].user : names[i].trusted, userxattr,
+			      ret_invalid);
 		if (r < 0)
 			return r;
 		if (r > 0)

@@ -18,6 +18,8 @@ int overlay_xattrs_visible(bool userxattr);
  *
  * Returns: 0, with the attributes found in *ret; -EINVAL: a redirect that overlayfs calls invalid;
  *	-EIO: a metacopy that overlayfs calls invalid; -ESTALE: /proc is gone; or the error of
- *	reading redirect or metacopy. A failure to read the others means absence.
+ *	reading redirect or metacopy. A failure to read the others means absence. After an error
+ *	*ret_invalid says whether a mark's value is invalid: the filesystem may fail alike.
  */
-int overlay_xattrs_read(int fd, unsigned wanted, bool userxattr, bool is_dir, unsigned *ret);
+int overlay_xattrs_read(int fd, unsigned wanted, bool userxattr, bool is_dir, unsigned *ret,
+			bool *ret_invalid);

@@ -14,7 +14,7 @@
 #include "layerindex/layer/whiteout.h"
 #include "layerindex/merge/stack-index.h"
 
-static int entry_class(const struct li_stack *stack, const struct entry *entry, bool last,
+static int entry_class(struct li_stack *stack, const struct entry *entry, bool last,
 		       enum entry_class *ret)
 {
 	struct entry_facts facts = {
@@ -26,11 +26,12 @@ static int entry_class(const struct li_stack *stack, const struct entry *entry, 
 
 	if (wanted) {
 		int r = overlay_xattrs_read(entry->fd, wanted, stack->userxattr,
-					    S_ISDIR(facts.mode), &facts.marks);
+					    S_ISDIR(facts.mode), &facts.marks, &stack->met_mark);
 		if (r < 0)
 			return r;
 	}
 	*ret = entry_classify(&facts);
+	stack->met_mark = *ret == ENTRY_REFUSED;
 	return 0;
 }
 

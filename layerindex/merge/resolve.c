@@ -181,6 +181,7 @@ int li_resolve(struct li_stack *stack, const char *path, unsigned flags, struct 
 	size_t known = stack->known;
 	int r;
 
+	stack->met_mark = false;
 	if (!*path)
 		return -ENOENT;
 	if (strlen(path) > LI_PATH_MAX)

@@ -45,6 +45,11 @@ bool li_stack_is_stacked(const struct li_stack *stack)
 	return stack->stacked;
 }
 
+bool li_stack_met_mark(const struct li_stack *stack)
+{
+	return stack->met_mark;
+}
+
 bool li_stack_is_held(const struct li_stack *stack)
 {
 	return stack->open == stack->size;

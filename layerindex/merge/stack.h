@@ -23,6 +23,7 @@ struct li_stack {
 	bool userxattr;
 	bool index_own; /* LI_STACK_INDEX_OWN */
 	bool stacked;	/* some layer lies on overlayfs or FUSE */
+	bool met_mark;	/* li_stack_met_mark() */
 	bool no_openat2;
 };
 

@@ -18,6 +18,7 @@ from support import image, machine, namespace
 from support.comparison import without_openat2
 from support.control import kill, stopped, viewfsctl
 from support.image import lowerdir
+from support.stack import File
 from support.view import Argument, View, program, run
 
 MS_BIND = 0x1000
@@ -277,6 +278,15 @@ def test_dead_and_stopped_views_are_warnings(place: Path) -> None:
             expect(dead, "views", "warning", "^2 dead: '.*' and others$", "^viewfsctl gc$")
             assert viewfsctl("gc").status == 0
         assert not [finding for finding in doctor() if finding["subject"] == "views"]
+
+
+def test_a_view_that_lacks_its_kernel_is_a_warning(place: Path) -> None:
+    layers = image.with_file(File(b"")).build(place / "layers")
+    with View(place / "view", "-o", lowerdir(layers)) as view:
+        view.wait_sandboxed()
+        findings = [f for f in doctor() if f["subject"] == "views"]
+        texts = {f["severity"]: f["finding"] for f in findings}
+        assert texts["warning"] == f"1 without an artifact: '{view.root}'"
 
 
 def test_a_view_of_another_pid_namespace_is_unknown(place: Path) -> None:

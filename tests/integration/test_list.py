@@ -65,6 +65,7 @@ def test_json_describes_a_view(place: Path, option: bytes) -> None:
             "passthrough": view.ready["passthrough"],
             "layers": 3,
             "image": {"layers": 3},
+            "missing": [],
         }
         with View(place / "other", "-o", option + b",resolve=ready") as other:
             assert artifacts == other.ready["artifacts"]

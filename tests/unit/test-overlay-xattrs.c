@@ -82,6 +82,7 @@ static void check_row(const struct row *row, size_t i)
 	char name[32];
 	unsigned found = 0;
 	cleanup_close int fd = -EBADF;
+	bool invalid;
 
 	snprintf(name, sizeof(name), "row-%zu", i);
 	if (row->is_dir)
@@ -93,8 +94,11 @@ static void check_row(const struct row *row, size_t i)
 			  strlen(row->attributes[a + 1]));
 	fd = open(name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
 	assert_return_code(fd, errno);
-	same_int(name, overlay_xattrs_read(fd, row->wanted, row->userxattr, row->is_dir, &found),
+	same_int(name,
+		 overlay_xattrs_read(fd, row->wanted, row->userxattr, row->is_dir, &found,
+				     &invalid),
 		 row->r);
+	same_int(name, row->r < 0 && !invalid, false);
 	same_int(name, found, row->found);
 }
 
@@ -136,6 +140,7 @@ static int without_proc(void)
 {
 	int fd = open("d", O_PATH | O_CLOEXEC);
 	unsigned found;
+	bool invalid;
 
 	if (fd < 0 || unshare(CLONE_NEWNS) < 0 ||
 	    mount("none", "/", "none", MS_REC | MS_PRIVATE, NULL) < 0 ||
@@ -143,11 +148,12 @@ static int without_proc(void)
 		return 77;
 	if (overlay_xattrs_visible(true) != -ENOSYS || overlay_xattrs_visible(false) != -ENOSYS)
 		return 1;
-	if (overlay_xattrs_read(fd, OVL_XATTR_OPAQUE, false, true, &found) != -ESTALE ||
-	    overlay_xattrs_read(fd, OVL_XATTR_REDIRECT, false, true, &found) != -ESTALE)
+	if (overlay_xattrs_read(fd, OVL_XATTR_OPAQUE, false, true, &found, &invalid) != -ESTALE ||
+	    overlay_xattrs_read(fd, OVL_XATTR_REDIRECT, false, true, &found, &invalid) != -ESTALE)
 		return 2;
-	if (overlay_xattrs_read(fd, OVL_XATTR_WHITEOUT, false, false, &found) != -ESTALE ||
-	    overlay_xattrs_read(fd, OVL_XATTR_METACOPY, true, false, &found) != -ESTALE)
+	if (overlay_xattrs_read(fd, OVL_XATTR_WHITEOUT, false, false, &found, &invalid) !=
+		    -ESTALE ||
+	    overlay_xattrs_read(fd, OVL_XATTR_METACOPY, true, false, &found, &invalid) != -ESTALE)
 		return 3;
 	return 0;
 }

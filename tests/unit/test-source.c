@@ -282,7 +282,7 @@ static void test_a_layer_that_cannot_be_opened_has_the_code_of_its_origin(void *
 
 		assert_int_equal(strings_take(&source.layers, strdup("a")), 0);
 		assert_int_equal(strings_take(&source.layers, strdup(cases[i].second)), 0);
-		r = source_open(&source, NULL, 0, &stack, &error);
+		r = source_open(&source, NULL, 0, (struct retry){}, &stack, &error);
 		same_error(cases[i].second, r, &error, cases[i].code, cases[i].message);
 		li_stack_close(stack);
 	}

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "fuse/base/retry.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stddef.h>
+
+#include "fuse/base/clock.h"
+
+enum { PAUSE_MAX_MS = 100 };
+
+bool is_passing_fault(int r)
+{
+	switch (r) {
+	case -EAGAIN:
+	case -EINTR:
+	case -EIO:
+	case -EMFILE:
+	case -ENFILE:
+	case -ENOMEM:
+	case -ETIMEDOUT: return true;
+	default: return false;
+	}
+}
+
+bool retry_wait(struct retry *retry, int r)
+{
+	unsigned pause_ms = retry->pause_ms > 0 ? retry->pause_ms : 1;
+
+	if (!is_passing_fault(r) || now_us() + pause_ms * UINT64_C(1000) >= retry->until_us)
+		return false;
+	poll(NULL, 0, (int)pause_ms);
+	retry->pause_ms = 2 * pause_ms < PAUSE_MAX_MS ? 2 * pause_ms : PAUSE_MAX_MS;
+	return true;
+}
