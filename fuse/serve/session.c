@@ -31,8 +31,10 @@ enum {
 	REQUEST_MAX = READ_MAX + 0x1000, /* the kernel insists on room for a WRITE and its header */
 	PAUSE_MS = 5,			 /* between two requests, or none comes */
 	FIRST_MAX = 64,			 /* requests that all else waits for */
-	/* Between two attempts at what fails with a fault that may pass, and how long in all: longer
-	 * than a lease on a file may take to be broken (45 s, /proc/sys/fs/lease-break-time). */
+	/*
+	 * Between two attempts at what fails with a fault that may pass, and how long in all:
+	 * longer than the kernel waits for a lease (45 s, /proc/sys/fs/lease-break-time).
+	 */
 	SEARCH_PAUSE_MS = 10,
 	SEARCH_PAUSE_MAX_MS = 500,
 	SEARCH_SECONDS = 120,

@@ -11,8 +11,8 @@
 /*
  * The permission bits of *mode* that grant no process more than an ACL does: the owning group's
  * entry is limited by the mask, and what an entry of another user or group denies is denied to the
- * group and to others. What such an entry grants is not shown. *value* is *n* bytes of the attribute
- * system.posix_acl_access; one that is no ACL leaves the owner's bits only.
+ * group and to others. What such an entry grants is not shown. *value* is the attribute
+ * system.posix_acl_access, of *n* bytes; one that is no ACL leaves the owner's bits only.
  */
 mode_t acl_narrow(const void *value, size_t n, mode_t mode);
 
