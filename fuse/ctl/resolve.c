@@ -194,7 +194,7 @@ static int resolve_in_time(struct arguments *arguments, struct view_error *error
 	int r = ctl_run_timed(resolve, arguments, arguments->options.timeout, &printed, error);
 
 	if (!printed && arguments->json)
-		print_json(NULL, 0, &(struct view){}, error);
+		resolve_print_json(NULL, 0, &(struct view){}, error);
 	return r;
 }
 
