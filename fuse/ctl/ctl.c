@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "fuse/ctl/ctl.h"
 
+#include <errno.h>
 #include <getopt.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "fuse/base/json.h"
 #include "fuse/base/log.h"
@@ -10,26 +12,35 @@
 #include "fuse/cli/arguments.h"
 #include "fuse/cli/version.h"
 
-enum { OPT_JSON = 256, OPT_DRY_RUN };
+enum { OPT_JSON = 256, OPT_DRY_RUN, OPT_REPAIR, KNOWN_MAX = 6 };
 
 /* The options that *command* knows, as getopt_long(3) wants them. */
-static void command_options(const struct ctl_command *command, struct option ret[static 5])
+static void command_options(const struct ctl_command *command, struct option ret[static KNOWN_MAX])
 {
 	if (command->json)
 		*ret++ = (struct option){"json", no_argument, NULL, OPT_JSON};
 	if (command->dry_run)
 		*ret++ = (struct option){"dry-run", no_argument, NULL, OPT_DRY_RUN};
+	if (command->repair)
+		*ret++ = (struct option){"repair", no_argument, NULL, OPT_REPAIR};
 	*ret++ = (struct option){"help", no_argument, NULL, 'h'};
 	*ret++ = (struct option){"version", no_argument, NULL, 'V'};
 	*ret = (struct option){};
+}
+
+static int parse_list(struct options *options, const char *list, struct view_error *error)
+{
+	cleanup_free char *copy = strdup(list);
+
+	return copy ? options_parse(options, copy, error) : view_fail(error, MSG_NO_MEMORY);
 }
 
 /* Returns: > 0: run the command; 0: --help or --version is answered; < 0 with *error*. */
 static int command_parse(const struct ctl_command *command, struct ctl_call *call,
 			 struct view_error *error)
 {
-	static const char letters[] = ":hV";
-	struct option known[5];
+	const char *letters = command->options ? ":hVo:" : ":hV";
+	struct option known[KNOWN_MAX];
 	int option;
 
 	command_options(command, known);
@@ -41,6 +52,12 @@ static int command_parse(const struct ctl_command *command, struct ctl_call *cal
 		case 'V': version_print("viewfsctl"); return 0;
 		case OPT_JSON: call->json = true; break;
 		case OPT_DRY_RUN: call->dry_run = true; break;
+		case OPT_REPAIR: call->repair = true; break;
+		case 'o':
+			if (parse_list(&call->options, optarg, error) < 0)
+				return -ECANCELED;
+			break;
+		case ':': return view_fail(error, MSG_ARGUMENT_NEEDS, call->argv[call->argc - 1]);
 		default: return arguments_refuse(call->argv, letters, known, error);
 		}
 	}
@@ -54,10 +71,12 @@ static int command_parse(const struct ctl_command *command, struct ctl_call *cal
 
 int ctl_run(const struct ctl_command *command, int argc, char **argv, struct view_error *error)
 {
-	struct ctl_call call = {.argc = argc, .argv = argv};
+	struct ctl_call call = {.argc = argc, .argv = argv, .options = OPTIONS_INIT};
 	int r = command->parses ? 1 : command_parse(command, &call, error);
 
-	return r > 0 ? command->run(&call, error) : r;
+	r = r > 0 ? command->run(&call, error) : r;
+	options_done(&call.options);
+	return r;
 }
 
 int ctl_refuse(const struct nearest *nearest, struct view_error *error)

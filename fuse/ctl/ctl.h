@@ -7,13 +7,15 @@
 
 #include "fuse/base/error.h"
 #include "fuse/base/words.h"
+#include "fuse/cli/options.h"
 
 /* The arguments of a command. */
 struct ctl_call {
 	int argc; /* with the command's name as argv[0] */
 	char **argv;
-	bool json, dry_run;
-	char **operands; /* of argv, ended by NULL */
+	bool json, dry_run, repair;
+	struct options options; /* where the command knows -o; owned by ctl_run() */
+	char **operands;	/* of argv, ended by NULL */
 };
 
 struct ctl_command {
@@ -22,7 +24,7 @@ struct ctl_command {
 	void (*print_help)(void);
 	/* Returns: the exit status, or < 0 with *error*. */
 	int (*run)(const struct ctl_call *call, struct view_error *error);
-	bool json, dry_run;   /* which of them the command knows */
+	bool json, dry_run, repair, options; /* which of them the command knows; options: -o */
 	const char *operands; /* what they are called, where the command requires one; or NULL */
 	bool parses;	      /* all of argv, --help too: ctl_run() does not */
 };

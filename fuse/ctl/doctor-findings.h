@@ -51,5 +51,8 @@ void check_snapshots(struct findings *findings);
 void check_apparmor(struct findings *findings);
 void check_selinux(struct findings *findings);
 
+/* The artifact store: doctor-store.c. */
+void check_store(struct findings *findings);
+
 /* What is mounted: findings-views.c. */
 void check_views(struct findings *findings);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* viewfsctl gc: remove dead views and useless index entries. */
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -8,16 +9,20 @@
 #include "fuse/base/text.h"
 #include "fuse/ctl/ctl.h"
 #include "fuse/ctl/index-entries.h"
+#include "fuse/ctl/store.h"
 #include "fuse/live/views.h"
 #include "fuse/mount/mountpoint.h"
 #include "fuse/process/run-with-timeout.h"
+#include "fuse/source/image.h"
 #include "fuse/view/index-policy.h"
+
+enum { STORE_AGE_SECONDS = 30 * 86400 };
 
 enum { PLACE_SECONDS = 5 };
 
 static void gc_print_help(void)
 {
-	puts("Usage: viewfsctl gc [--dry-run]\n"
+	puts("Usage: viewfsctl gc [--dry-run] [-o OPTIONS]\n"
 	     "\n"
 	     "Removes dead views (mounts whose process is gone) and useless index entries: "
 	     "entries\n"
@@ -26,6 +31,15 @@ static void gc_print_help(void)
 	     "what it removed. Keeps every view whose process is alive or not visible from here,\n"
 	     "and every entry that a view may use. May run at any time, also from a timer.\n"
 	     "\n"
+	     "From the artifact store it removes damaged and temporary files, objects that no "
+	     "image\n"
+	     "names, images that were not used for 30 days, and then the least recently used "
+	     "images\n"
+	     "until the store is no larger than store-size= and a tenth of the filesystem is "
+	     "free.\n"
+	     "It keeps what any process has open.\n"
+	     "\n"
+	     "  -o OPTIONS     store=DIR and store-size=BYTES of urunc-viewfs(8)\n"
 	     "      --dry-run  only print what would be removed\n"
 	     "  -h, --help     this text\n"
 	     "  -V, --version  the version, and what this build and this kernel can do\n"
@@ -138,12 +152,52 @@ static int collect_entries(bool dry_run, int *status, struct view_error *error)
 }
 
 /* Failures are said as they come: one does not keep the rest from being collected. */
+/* Files of a kind, as "2 images, ". */
+static void print_some(size_t n, const char *one, const char *many)
+{
+	if (n > 0)
+		printf("%zu %s, ", n, n == 1 ? one : many);
+}
+
+/* What is too old or too much in the artifact store. */
+static int collect_stored(const struct ctl_call *call, struct view_error *error)
+{
+	const struct li_store_limits limits = {call->options.store_size, STORE_AGE_SECONDS};
+	cleanup_free char *directory = store_directory_path(call->options.store);
+	cleanup_with(store_close) struct li_store *store = NULL;
+	cleanup_free char *shown = NULL;
+	struct li_store_evicted evicted;
+	int r = directory ? li_store_open(directory, false, &store) : -ENOENT;
+
+	if (r == -EPERM)
+		return view_fail(error, MSG_STORE_UNSAFE, directory);
+	if (r == 0)
+		r = li_store_evict(store, &limits, call->dry_run, &evicted);
+	/* This user has no store, or another process evicts, or no process can write. */
+	if (r == -ENOENT || r == -EACCES || r == -EAGAIN || r == -EROFS)
+		return 0;
+	if (r < 0)
+		return view_fail(error, MSG_STORE, directory, strerror(-r));
+	if (evicted.images + evicted.objects + evicted.temporary == 0)
+		return 0;
+	shown = text_printable(directory);
+	if (!shown)
+		return view_fail(error, MSG_NO_MEMORY);
+	printf("%s ", call->dry_run ? "would remove" : "removed");
+	print_some(evicted.images, "image", "images");
+	print_some(evicted.objects, "object", "objects");
+	print_some(evicted.temporary, "temporary file", "temporary files");
+	printf("%" PRIu64 " kB from artifact store '%s'\n", evicted.bytes / 1024, shown);
+	return 0;
+}
+
 static int gc_run(const struct ctl_call *call, struct view_error *error)
 {
 	static int (*const collectors[])(bool dry_run, int *status, struct view_error *error) = {
 		collect_views,
 		collect_entries,
 	};
+	VIEW_ERROR(store);
 	int status = 0;
 
 	(void)error;
@@ -153,13 +207,16 @@ static int gc_run(const struct ctl_call *call, struct view_error *error)
 		if (collectors[i](call->dry_run, &status, &failure) < 0)
 			ctl_goes_on(&failure, &status);
 	}
+	if (collect_stored(call, &store) < 0)
+		ctl_goes_on(&store, &status);
 	return status;
 }
 
 const struct ctl_command ctl_gc = {
 	.name = "gc",
-	.summary = "remove dead views, and index entries of removed layers",
+	.summary = "remove dead views, and useless entries of index and store",
 	.print_help = gc_print_help,
 	.run = gc_run,
 	.dry_run = true,
+	.options = true,
 };

@@ -38,7 +38,7 @@ static void job_done(struct job *job)
 }
 DEFINE_CLEANUP(struct job, job_done)
 
-const char *store_kind_name(enum li_store_kind kind)
+static const char *kind_name(enum li_store_kind kind)
 {
 	static const char *const names[] = {
 		[LI_STORE_ABSENT] = "absent",
@@ -52,7 +52,7 @@ const char *store_kind_name(enum li_store_kind kind)
 struct json_object *store_describe_answer(const struct li_store_answer *answer)
 {
 	cleanup_with(json_done) struct json_object *object = json_object_new_object();
-	const char *kind = store_kind_name(answer->kind);
+	const char *kind = kind_name(answer->kind);
 	char digest[DIGEST_TEXT_SIZE];
 
 	digest_print(&answer->digest, digest);
@@ -65,6 +65,50 @@ struct json_object *store_describe_answer(const struct li_store_answer *answer)
 	    json_add(object, "digest", json_object_new_string(digest)) < 0)
 		return NULL;
 	return TAKE_PTR(object);
+}
+
+enum { PROGRESS_US = 200000 }; /* between two reports */
+
+/* Whether it is time for another report. */
+static bool is_due(void)
+{
+	static uint64_t last_us;
+	uint64_t now = now_us();
+
+	if (last_us == 0)
+		last_us = now;
+	if (now - last_us < PROGRESS_US)
+		return false;
+	last_us = now;
+	return true;
+}
+
+/* A line of --json. */
+static void tell_json(uint64_t done, uint64_t all)
+{
+	if (!is_due())
+		return;
+	printf("{\"progress\":{\"bytes\":%" PRIu64 ",\"of\":%" PRIu64 "}}\n", done, all);
+	fflush(stdout);
+}
+
+/* One line on a terminal, which the next one replaces, and the end. */
+static void tell_terminal(uint64_t done, uint64_t all)
+{
+	static uint64_t start_us;
+	static bool told;
+	uint64_t elapsed_us;
+
+	if (start_us == 0)
+		start_us = now_us();
+	if (done == all && told)
+		fputs("\r\033[K", stderr);
+	if (done == all || !is_due())
+		return;
+	told = true;
+	elapsed_us = now_us() - start_us;
+	fprintf(stderr, "\r%" PRIu64 " of %" PRIu64 " MB, %" PRIu64 " MB/s\033[K", done >> 20,
+		all >> 20, elapsed_us > 0 ? done / elapsed_us * 1000000 >> 20 : 0);
 }
 
 /* What a view of the stored image would fail with. */
@@ -109,6 +153,10 @@ static int add(struct job *job, struct view_error *error)
 	    bundle_config_read(arguments->from.bundle, &job->bundle, error) < 0)
 		return -ECANCELED;
 	call.annotations = job->bundle.annotations;
+	if (arguments->json)
+		call.progress = tell_json;
+	else if (isatty(STDERR_FILENO))
+		call.progress = tell_terminal;
 	make_parent(job);
 	if (fill_from_tree(&call, job->directory, &job->result, error) < 0)
 		return -ECANCELED;
@@ -159,7 +207,7 @@ static int print_table(const struct job *job)
 
 		digest_print(&answer->digest, digest);
 		if (table_add(&table, PLAIN, "%s", answer->path) < 0 ||
-		    table_add(&table, PLAIN, "%s", store_kind_name(answer->kind)) < 0 ||
+		    table_add(&table, PLAIN, "%s", kind_name(answer->kind)) < 0 ||
 		    table_add(&table, PLAIN, artifact ? "%" PRIu64 : "-", answer->size) < 0 ||
 		    table_add(&table, PLAIN, "%s", artifact ? digest : "-") < 0)
 			return -ENOMEM;

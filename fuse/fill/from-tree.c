@@ -189,6 +189,19 @@ static int fail_add(const char *directory, int r, struct view_error *error)
 	}
 }
 
+struct meter {
+	const struct tree_call *call;
+	uint64_t all;
+};
+
+/* Each byte is done twice: see struct li_store_progress. */
+static void tell(uint64_t done, void *context)
+{
+	const struct meter *meter = context;
+
+	meter->call->progress(done / 2, meter->all);
+}
+
 static int fill(const struct tree_call *call, const struct li_store *store, int lock,
 		const char *directory, struct tree_result *ret, struct view_error *error)
 {
@@ -200,13 +213,16 @@ static int fill(const struct tree_call *call, const struct li_store *store, int 
 		.source = LI_STORE_TREE,
 	};
 	struct li_store_limits limits = {call->options->store_size, INT64_MAX};
+	struct meter meter = {.call = call};
+	struct li_store_progress progress = {tell, &meter};
 	int r;
 
 	if (open_tree(call, &tree, error) < 0 || list_paths(call, &tree, &paths, error) < 0 ||
 	    find_additions(&tree, &paths, &additions, error) < 0)
 		return -ECANCELED;
+	meter.all = additions.bytes;
 	r = li_store_add(store, lock, &image, additions.items, additions.count, &limits,
-			 &ret->facts);
+			 call->progress ? &progress : NULL, &ret->facts);
 	if (r < 0)
 		return fail_add(directory, r, error);
 	ret->added = true;

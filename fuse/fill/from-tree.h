@@ -15,6 +15,8 @@ struct tree_call {
 	const struct options *options;
 	struct json_object *annotations; /* an object, or NULL */
 	uint64_t deadline_us;		 /* of waiting for another process (now_us()) */
+	/* Is told how many of how many bytes are done; NULL: not. */
+	void (*progress)(uint64_t done, uint64_t all);
 };
 
 struct tree_result {

@@ -75,8 +75,11 @@ static bool addition_is_sound(const struct li_store_addition *addition)
 
 /* Copies what has no answer yet. */
 static int make_copies(const struct li_store *store, const struct li_store_facts *old,
-		       const struct li_store_addition *additions, size_t n, struct copies *ret)
+		       const struct li_store_addition *additions, size_t n,
+		       const struct li_store_progress *progress, struct copies *ret)
 {
+	struct store_meter meter = {.progress = progress};
+
 	for (size_t i = 0; i < n; i++) {
 		struct store_copy *copy = &ret->items[ret->count];
 		int r = 0;
@@ -85,7 +88,7 @@ static int make_copies(const struct li_store *store, const struct li_store_facts
 			continue;
 		*copy = (struct store_copy){.file = STORE_NEW_INIT};
 		if (additions[i].fd >= 0)
-			r = store_copy_make(store, additions[i].fd, copy);
+			r = store_copy_make(store, additions[i].fd, &meter, copy);
 		if (r < 0)
 			return r;
 		ret->of[ret->count++] = &additions[i];
@@ -204,7 +207,8 @@ static int check_image(const struct li_store_facts *image,
 
 int li_store_add(const struct li_store *store, int lock, const struct li_store_facts *image,
 		 const struct li_store_addition *additions, size_t n,
-		 const struct li_store_limits *limits, struct li_store_facts *ret)
+		 const struct li_store_limits *limits, const struct li_store_progress *progress,
+		 struct li_store_facts *ret)
 {
 	cleanup_with(li_store_facts_done) struct li_store_facts old = {};
 	cleanup_with(copies_done) struct copies copies = {};
@@ -229,6 +233,6 @@ int li_store_add(const struct li_store *store, int lock, const struct li_store_f
 	}
 	r = bytes > 0 ? store_make_room(store, limits, bytes) : 0;
 	if (r == 0)
-		r = make_copies(store, &old, additions, n, &copies);
+		r = make_copies(store, &old, additions, n, progress, &copies);
 	return r < 0 ? r : publish(store, image, &copies, ret);
 }

@@ -24,7 +24,10 @@
 #include "layerindex/file/new-file.h"
 #include "layerindex/store/store-dir.h"
 
-enum { BUFFER_SIZE = 256 << 10 };
+enum {
+	BUFFER_SIZE = 256 << 10,
+	COPY_SIZE = 16 << 20, /* in one system call: what is told of is not too rare */
+};
 
 int store_new_open(const struct li_store *store, int at, struct store_new *ret)
 {
@@ -77,8 +80,15 @@ static int write_all(int fd, const char *bytes, size_t n)
 	return 0;
 }
 
+static void measure(struct store_meter *meter, uint64_t n)
+{
+	meter->done += n;
+	if (meter->progress)
+		meter->progress->tell(meter->done, meter->progress->context);
+}
+
 /* The rest of the file, from where the descriptors are. Returns: 0; -ESTALE: it is shorter. */
-static int copy_by_hand(int from, int to, uint64_t at, uint64_t size)
+static int copy_by_hand(int from, int to, uint64_t at, uint64_t size, struct store_meter *meter)
 {
 	cleanup_free char *buffer = malloc(BUFFER_SIZE);
 
@@ -97,30 +107,36 @@ static int copy_by_hand(int from, int to, uint64_t at, uint64_t size)
 		if (r < 0)
 			return r;
 		at += (uint64_t)n;
+		measure(meter, (uint64_t)n);
 	}
 	return 0;
 }
 
 /* Lets the filesystem share the blocks, or the kernel copy, or copies. */
-static int copy_bytes(int from, int to, uint64_t size)
+static int copy_bytes(int from, int to, uint64_t size, struct store_meter *meter)
 {
 	loff_t at = 0;
 
-	if (ioctl(to, FICLONE, from) == 0)
+	if (ioctl(to, FICLONE, from) == 0) {
+		measure(meter, size);
 		return 0;
+	}
 	/* All of it at once: faster, and what there is no room for fails here. */
 	if (size > 0 && fallocate(to, 0, 0, (off_t)size) < 0 && is_resource_error(errno))
 		return -errno;
 	while ((uint64_t)at < size) {
-		ssize_t n = copy_file_range(from, &at, to, NULL, (size_t)(size - (uint64_t)at), 0);
+		uint64_t left = size - (uint64_t)at;
+		size_t most = left < COPY_SIZE ? (size_t)left : COPY_SIZE;
+		ssize_t n = copy_file_range(from, &at, to, NULL, most, 0);
 
 		if (n < 0 && is_resource_error(errno))
 			return -errno;
 		/* Some filesystems say 0 where they cannot. */
 		if (n <= 0)
 			break;
+		measure(meter, (uint64_t)n);
 	}
-	return copy_by_hand(from, to, (uint64_t)at, size);
+	return copy_by_hand(from, to, (uint64_t)at, size, meter);
 }
 
 int store_hash(int fd, struct li_digest *ret)
@@ -164,7 +180,8 @@ static bool is_same_file(const struct stat *a, const struct stat *b)
 	       a->st_ctim.tv_nsec == b->st_ctim.tv_nsec;
 }
 
-int store_copy_make(const struct li_store *store, int from, struct store_copy *ret)
+int store_copy_make(const struct li_store *store, int from, struct store_meter *meter,
+		    struct store_copy *ret)
 {
 	cleanup_with(store_new_done) struct store_new file = STORE_NEW_INIT;
 	const struct timespec times[] = {store_object_time, store_object_time};
@@ -178,11 +195,12 @@ int store_copy_make(const struct li_store *store, int from, struct store_copy *r
 		return -EINVAL;
 	r = store_new_open(store, store->objects, &file);
 	if (r == 0)
-		r = copy_bytes(from, file.fd, (uint64_t)before.st_size);
+		r = copy_bytes(from, file.fd, (uint64_t)before.st_size, meter);
 	if (r == 0)
 		r = li_digest_file(file.fd, (uint64_t)before.st_size, &digest);
 	if (r < 0)
 		return r;
+	measure(meter, (uint64_t)before.st_size);
 	if (fstat(from, &after) < 0)
 		return -errno;
 	if (!is_same_file(&before, &after))

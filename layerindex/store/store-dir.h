@@ -81,8 +81,18 @@ struct store_copy {
 /* Hashes a file. Returns: 0, or what reading it failed with. */
 int store_hash(int fd, struct li_digest *ret);
 
-/* Copies and hashes the regular file *from*, up to the disk. Returns: 0, or see li_store_add(). */
-int store_copy_make(const struct li_store *store, int from, struct store_copy *ret);
+/* How far a filling is. */
+struct store_meter {
+	const struct li_store_progress *progress; /* NULL: nothing is told */
+	uint64_t done;
+};
+
+/*
+ * Copies and hashes the regular file *from*, up to the disk, and adds what was done to *meter*.
+ * Returns: 0, or see li_store_add().
+ */
+int store_copy_make(const struct li_store *store, int from, struct store_meter *meter,
+		    struct store_copy *ret);
 
 /* Links a copy under its digest, if there is no such object; *ret* says which file it is then. */
 int store_copy_publish(const struct li_store *store, const struct store_copy *copy,

@@ -210,12 +210,24 @@ static bool object_is_in_use(const struct eviction *eviction, const struct li_di
 	return fd >= 0 && store_is_in_use(fd);
 }
 
+/*
+ * A view has all artifacts of its image open that it shows. An object that other images name too,
+ * the same urunc.json say, does not tell whose view that is.
+ */
 static bool image_is_in_use(const struct eviction *eviction, const struct image *image)
 {
-	for (size_t i = 0; i < image->count; i++)
-		if (object_is_in_use(eviction, &image->digests[i]))
+	size_t in_use = 0;
+
+	for (size_t i = 0; i < image->count; i++) {
+		const struct object *object = find_object(eviction, &image->digests[i]);
+
+		if (!object_is_in_use(eviction, &image->digests[i]))
+			continue;
+		if (object && object->images == 1)
 			return true;
-	return false;
+		in_use++;
+	}
+	return in_use > 0 && in_use == image->count;
 }
 
 static int remove_object(struct eviction *eviction, const struct object *object)

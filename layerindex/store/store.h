@@ -79,6 +79,15 @@ struct li_store_addition {
 	int fd; /* an artifact's bytes: a regular file, open for reading; borrowed; else -EBADF */
 };
 
+/*
+ * Is told how far li_store_add() is: *done* bytes of twice as many as the new artifacts have, each
+ * of which is copied and then hashed.
+ */
+struct li_store_progress {
+	void (*tell)(uint64_t done, void *context);
+	void *context;
+};
+
 /* Sets what an artifact's answer says of the file that it is in a tree. */
 void li_store_answer_set(struct li_store_answer *answer, const struct stat *st);
 
@@ -89,7 +98,7 @@ void li_store_answer_set(struct li_store_answer *answer, const struct stat *st);
  * Needs the image's lock (li_store_lock()), whose descriptor is *lock*.
  *
  * Room is made by evicting what was not used for longest: for *limits*, and so that a tenth of the
- * filesystem stays free.
+ * filesystem stays free. *progress* may be NULL.
  *
  * Returns: 0, with all answers of the image in *ret*, owned by the caller;
  *	-E2BIG: the image would have more than LI_STORE_PATHS_MAX answers;
@@ -102,7 +111,8 @@ void li_store_answer_set(struct li_store_answer *answer, const struct stat *st);
  */
 int li_store_add(const struct li_store *store, int lock, const struct li_store_facts *image,
 		 const struct li_store_addition *additions, size_t n,
-		 const struct li_store_limits *limits, struct li_store_facts *ret);
+		 const struct li_store_limits *limits, const struct li_store_progress *progress,
+		 struct li_store_facts *ret);
 
 /* --- Keeping --- */
 
@@ -116,7 +126,8 @@ struct li_store_evicted {
 /*
  * Removes what is damaged, what writers that died left, objects that no image names, images that
  * were not used for longer than the limit, and then those not used for longest, until the limits
- * are met and a tenth of the filesystem is free. What any process has open stays, with its image.
+ * are met and a tenth of the filesystem is free. What any process has open stays, with its image:
+ * one of which all objects are open, or one that no other image names.
  * *dry*: removes nothing, and says what it would remove.
  * Returns: 0, with *ret*; -EAGAIN: another one removes, or files, just now; or -errno.
  */

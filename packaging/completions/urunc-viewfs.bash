@@ -88,7 +88,7 @@ _viewfsctl() {
 			COMPREPLY=($(compgen -W "$(findmnt -rno TARGET -t fuse.urunc-viewfs)" -- "$cur"))
 		fi
 		;;
-	gc) _viewfs_words "--dry-run -h --help -V --version" ;;
+	gc) _viewfs_words "--dry-run -o -h --help -V --version" ;;
 	index | cache)
 		if [[ $cur == -* ]] || ((cword > 2)); then
 			_viewfs_words "--json -h --help -V --version"
@@ -98,9 +98,9 @@ _viewfsctl() {
 		;;
 	store)
 		if [[ $cur == -* ]] || ((cword > 2)); then
-			_viewfs_words "--chain= --tree= --bundle= -o --json -h --help -V --version"
+			_viewfs_words "--chain= --tree= --bundle= --repair -o --json -h --help -V --version"
 		else
-			COMPREPLY=($(compgen -W "add" -- "$cur"))
+			COMPREPLY=($(compgen -W "add list verify clear" -- "$cur"))
 		fi
 		;;
 	doctor) _viewfs_words "--json -h --help -V --version" ;;

@@ -85,6 +85,8 @@ complete -c viewfsctl -n $resolve -a '(__fish_complete_directories)'
 complete -c viewfsctl -n '__fish_seen_subcommand_from list index cache doctor' -l json \
     -d 'One JSON object instead of a table'
 complete -c viewfsctl -n '__fish_seen_subcommand_from umount' -a '(__viewfs_mountpoints)'
+complete -c viewfsctl -n '__fish_seen_subcommand_from gc' -x -s o -d 'Mount options' \
+    -a '(__fish_append , (__viewfs_mount_options))'
 complete -c viewfsctl -n '__fish_seen_subcommand_from gc' -l dry-run \
     -d 'Only say what would be removed'
 complete -c viewfsctl -n '__fish_seen_subcommand_from index cache' -a 'list verify clear'
@@ -99,4 +101,5 @@ complete -c viewfsctl -n $store -x -l bundle -a '(__fish_complete_directories)' 
 complete -c viewfsctl -n $store -x -s o -d 'Mount options' \
     -a '(__fish_append , (__viewfs_mount_options))'
 complete -c viewfsctl -n $store -l json -d 'JSON lines'
-complete -c viewfsctl -n $store -a add
+complete -c viewfsctl -n $store -l repair -d 'Remove what is damaged'
+complete -c viewfsctl -n $store -a 'add list verify clear'

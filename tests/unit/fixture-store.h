@@ -47,7 +47,7 @@ static inline int add_file(const struct li_store *store, uint8_t chain, const ch
 			fail_msg("%s: %s", source, strerror(errno));
 		li_store_answer_set(&addition.answer, &st);
 	}
-	return li_store_add(store, lock, &image, &addition, 1, limits, &facts);
+	return li_store_add(store, lock, &image, &addition, 1, limits, NULL, &facts);
 }
 
 static inline void must_add(const struct li_store *store, uint8_t chain, const char *path,

@@ -125,14 +125,14 @@ static void test_an_addition_that_breaks_a_rule_is_rejected(void **state)
 
 		same_int(rows[i].name,
 			 li_store_add(store, rows[i].lock, &image, &rows[i].addition, 1,
-				      &LI_STORE_UNLIMITED, &facts),
+				      &LI_STORE_UNLIMITED, NULL, &facts),
 			 rows[i].want);
 		same_int(rows[i].name, count_files("store"), 0);
 	}
 	image.source = LI_STORE_TOC;
 	assert_int_equal(li_store_add(store, lock, &image,
 				      &(struct li_store_addition){{.path = "/a"}, -EBADF}, 1,
-				      &LI_STORE_UNLIMITED, &(struct li_store_facts){}),
+				      &LI_STORE_UNLIMITED, NULL, &(struct li_store_facts){}),
 			 -EINVAL);
 }
 
@@ -416,7 +416,7 @@ static int fill_as_one_of_many(void)
 	if (li_store_find(store, &key, &facts) == 0)
 		return 0;
 	li_store_answer_set(&addition.answer, &st);
-	if (li_store_add(store, lock, &image, &addition, 1, &LI_STORE_UNLIMITED, &facts) < 0)
+	if (li_store_add(store, lock, &image, &addition, 1, &LI_STORE_UNLIMITED, NULL, &facts) < 0)
 		return 3;
 	return 1;
 }
@@ -449,6 +449,65 @@ static void test_one_of_many_writers_does_the_work(void **state)
 	assert_int_equal(count_files("store"), 2);
 }
 
+static void note_progress(uint64_t done, void *context)
+{
+	uint64_t *seen = context;
+
+	assert_true(done > *seen);
+	*seen = done;
+}
+
+/* Each byte is copied and hashed. */
+static void test_progress_ends_at_twice_the_bytes(void **state)
+{
+	cleanup_with(close_store) struct li_store *store = open_store("store");
+	cleanup_with(li_store_facts_done) struct li_store_facts facts = {};
+	struct li_store_facts image = {.key = chain_of(1)};
+	cleanup_close int lock = li_store_lock(store, &image.key, NULL);
+	uint64_t seen = 0;
+	struct li_store_progress progress = {note_progress, &seen};
+	cleanup_close int fd = -EBADF;
+	struct li_store_addition addition = {.answer.path = "/k"};
+	struct stat st;
+
+	(void)state;
+	make_file("source", "some bytes");
+	fd = open("source", O_RDONLY | O_CLOEXEC);
+	assert_return_code(fstat(fd, &st), errno);
+	li_store_answer_set(&addition.answer, &st);
+	addition.fd = fd;
+	assert_int_equal(li_store_add(store, lock, &image, &addition, 1, &LI_STORE_UNLIMITED,
+				      &progress, &facts),
+			 0);
+	assert_int_equal(seen, 2 * strlen("some bytes"));
+}
+
+/* Facts may say that the file of that name is not the one that was filed: it is looked at again. */
+static void test_an_object_with_other_bytes_is_replaced(void **state)
+{
+	cleanup_with(close_store) struct li_store *store = open_store("store");
+	const struct timespec times[] = {store_object_time, store_object_time};
+	char path[128];
+
+	(void)state;
+	must_add(store, 1, "/k", "right");
+	object_path("right", path);
+	/* The inode stays taken. */
+	assert_return_code(rename(path, "store/kept"), errno);
+	make_file(path, "wrong");
+	assert_return_code(chmod(path, OBJECT_MODE), errno);
+	assert_return_code(utimensat(AT_FDCWD, path, times, 0), errno);
+	must_add(store, 1, "/k", "right");
+	must_hold(store, 1, "/k", "right");
+	/* Nor is it taken for another image's. */
+	assert_return_code(unlink(path), errno);
+	make_file(path, "wrong");
+	assert_return_code(chmod(path, OBJECT_MODE), errno);
+	assert_return_code(utimensat(AT_FDCWD, path, times, 0), errno);
+	must_add(store, 2, "/k", "right");
+	must_hold(store, 2, "/k", "right");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -467,6 +526,8 @@ int main(void)
 		scratch_test(test_a_lock_has_one_holder),
 		scratch_test(test_one_of_many_writers_does_the_work),
 		scratch_test(test_a_read_only_store_is_read),
+		scratch_test(test_progress_ends_at_twice_the_bytes),
+		scratch_test(test_an_object_with_other_bytes_is_replaced),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
