@@ -353,8 +353,10 @@ def mutated(draw: st.DrawFn) -> bytes:
 
 def is_strange(line: bytes) -> bool:
     """Where libmount says something else of what no kernel prints, or is wrong: it reads numbers
-    that we have no use for, takes tabs for spaces, and drops a carriage return at the end."""
-    return b"\t" in line or line.endswith(b"\r") or not NUMBERS.match(line)
+    that we have no use for, takes tabs for spaces, drops a carriage return at the end, and cuts a
+    name at an escaped NUL."""
+    cut = b"\t" in line or line.endswith(b"\r") or b"\\000" in line
+    return cut or not NUMBERS.match(line)
 
 
 NUMBERS = re.compile(rb"[0-9]+ [0-9]+ [0-9]+:[0-9]+ ")
