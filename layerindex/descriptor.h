@@ -22,11 +22,11 @@ static inline void descriptor_path(int fd, char ret[static DESCRIPTOR_PATH])
 /* Opens a directory to be listed. Returns: a stream, owned, or NULL with errno. */
 static inline DIR *open_directory(int at, const char *name)
 {
-	cleanup_close int fd = openat(at, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int fd = openat(at, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	DIR *directory = fd < 0 ? NULL : fdopendir(fd);
 
-	if (directory)
-		TAKE_FD(fd);
+	if (!directory)
+		close_keep_errno(fd);
 	return directory;
 }
 

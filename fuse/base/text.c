@@ -173,6 +173,17 @@ char *name_printable(const char *name)
 	return printable(name, true);
 }
 
+int text_replace(char **text, const char *value)
+{
+	char *copy = strdup(value);
+
+	if (!copy)
+		return -ENOMEM;
+	free(*text);
+	*text = copy;
+	return 0;
+}
+
 char *text_vformat(const char *format, va_list args)
 {
 	char *text;

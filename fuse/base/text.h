@@ -56,6 +56,9 @@ size_t escape_name(char *out, size_t size, const char *name);
 char *text_printable(const char *text);
 char *name_printable(const char *name);
 
+/* Replaces the owned string *text*, or NULL, by a copy of *value*. Returns: 0 or -ENOMEM. */
+int text_replace(char **text, const char *value);
+
 /* vasprintf(3) as an owned string, or NULL when there is no memory. */
 char *text_vformat(const char *format, va_list args) __attribute__((format(printf, 1, 0)));
 

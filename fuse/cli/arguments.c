@@ -121,16 +121,9 @@ static int argument_set_digest(struct digest_wish *ret, const char *name, const 
 
 static int argument_set_id(char **ret, const char *name, const char *id, struct view_error *error)
 {
-	char *copy;
-
 	if (strlen(id) > ID_MAX)
 		return view_fail(error, MSG_ARGUMENT_VALUE, name, id, "an id of at most 255 bytes");
-	copy = strdup(id);
-	if (!copy)
-		return view_fail(error, MSG_NO_MEMORY);
-	free(*ret);
-	*ret = copy;
-	return 0;
+	return text_replace(ret, id) < 0 ? view_fail(error, MSG_NO_MEMORY) : 0;
 }
 
 /* Puts *value* where the rule says. */

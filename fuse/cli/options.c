@@ -115,9 +115,7 @@ static bool is_ignored_with_value(const char *name)
 
 static int option_set_string(char **ret, const char *value, struct view_error *error)
 {
-	free(*ret);
-	*ret = strdup(value);
-	return *ret ? 0 : view_fail(error, MSG_NO_MEMORY);
+	return text_replace(ret, value) < 0 ? view_fail(error, MSG_NO_MEMORY) : 0;
 }
 
 static int option_fail_value(const struct option_rule *rule, const char *value,

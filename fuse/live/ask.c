@@ -241,14 +241,15 @@ static bool take_record(struct asking *asking, struct asker *asker)
 	question = &asking->questions[asker->next++];
 	question->result = record.result;
 	if (record.result == 0) {
-		question->answer = malloc(record.length + 1);
-		question->length = record.length;
-		if (!question->answer ||
-		    read_whole(asker->pipe, question->answer, record.length) < 0) {
+		cleanup_free char *answer = malloc(record.length + 1);
+
+		if (!answer || read_whole(asker->pipe, answer, record.length) < 0) {
 			question->result = -ENOMEM;
 			return false;
 		}
-		question->answer[record.length] = '\0';
+		answer[record.length] = '\0';
+		question->answer = TAKE_PTR(answer);
+		question->length = record.length;
 	}
 	return asker->next < asker->end && !asker->waits;
 }

@@ -84,6 +84,7 @@ int image_open_stored(const struct li_digest *chain, const char *given, bool qui
 	stored->quiet = quiet;
 	stored->directory = store_directory_path(given);
 	if (!stored->directory)
+		/* cppcheck-suppress memleak ; cleanup_with() frees it */
 		return view_fail(error, MSG_NO_STORE_DIRECTORY);
 	r = li_store_open(stored->directory, false, &stored->store);
 	if (r == 0)
@@ -116,12 +117,8 @@ static int find_in_layers(struct li_stack *stack, const char *path, struct image
 		if (r < 0)
 			return r;
 	}
-	*ret = (struct image_file){
-		.fd = TAKE_FD(fd),
-		.st = found.st,
-		.layer = found.layer,
-		.name = TAKE_PTR(found.name),
-	};
+	*ret = (struct image_file){.fd = TAKE_FD(fd), .st = found.st, .layer = found.layer};
+	ret->name = TAKE_PTR(found.name);
 	return 0;
 }
 

@@ -328,7 +328,7 @@ static int next_map_number(struct tar *tar, char block[TAR_BLOCK], size_t *at, i
 
 static int read_sparse_map(struct tar *tar)
 {
-	char block[TAR_BLOCK];
+	char block[TAR_BLOCK] = {};
 	size_t at = TAR_BLOCK;
 	int64_t count;
 	int r = next_map_number(tar, block, &at, &count);
