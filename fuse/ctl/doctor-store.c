@@ -80,7 +80,7 @@ struct sum {
 	uint64_t bytes;
 };
 
-static void add(const struct li_store_entry *entry, void *context)
+static void sum_entry(const struct li_store_entry *entry, void *context)
 {
 	struct sum *sum = context;
 
@@ -120,7 +120,7 @@ static void check_content(struct findings *findings, char *directory, const stru
 	int abilities = run_with_timeout(try_abilities, directory, ANSWER_SECONDS);
 	struct sum sum = {};
 
-	if (li_store_each(store, add, &sum) < 0)
+	if (li_store_each(store, sum_entry, &sum) < 0)
 		return;
 	if (sum.faults > 0)
 		findings_add(findings, SEVERITY_NOTE, "store", "viewfsctl store verify --repair",

@@ -38,7 +38,7 @@ static void job_done(struct job *job)
 }
 DEFINE_CLEANUP(struct job, job_done)
 
-static const char *kind_name(enum li_store_kind kind)
+static const char *answer_kind_name(enum li_store_kind kind)
 {
 	static const char *const names[] = {
 		[LI_STORE_ABSENT] = "absent",
@@ -52,7 +52,7 @@ static const char *kind_name(enum li_store_kind kind)
 struct json_object *store_describe_answer(const struct li_store_answer *answer)
 {
 	cleanup_with(json_done) struct json_object *object = json_object_new_object();
-	const char *kind = kind_name(answer->kind);
+	const char *kind = answer_kind_name(answer->kind);
 	char digest[DIGEST_TEXT_SIZE];
 
 	digest_print(&answer->digest, digest);
@@ -70,7 +70,7 @@ struct json_object *store_describe_answer(const struct li_store_answer *answer)
 enum { PROGRESS_US = 200000 }; /* between two reports */
 
 /* Whether it is time for another report. */
-static bool is_due(void)
+static bool progress_is_due(void)
 {
 	static uint64_t last_us;
 	uint64_t now = now_us();
@@ -84,16 +84,16 @@ static bool is_due(void)
 }
 
 /* A line of --json. */
-static void tell_json(uint64_t done, uint64_t all)
+static void progress_tell_json(uint64_t done, uint64_t all)
 {
-	if (!is_due())
+	if (!progress_is_due())
 		return;
 	printf("{\"progress\":{\"bytes\":%" PRIu64 ",\"of\":%" PRIu64 "}}\n", done, all);
 	fflush(stdout);
 }
 
 /* One line on a terminal, which the next one replaces, and the end. */
-static void tell_terminal(uint64_t done, uint64_t all)
+static void progress_tell_terminal(uint64_t done, uint64_t all)
 {
 	static uint64_t start_us;
 	static bool told;
@@ -103,7 +103,7 @@ static void tell_terminal(uint64_t done, uint64_t all)
 		start_us = now_us();
 	if (done == all && told)
 		fputs("\r\033[K", stderr);
-	if (done == all || !is_due())
+	if (done == all || !progress_is_due())
 		return;
 	told = true;
 	elapsed_us = now_us() - start_us;
@@ -112,7 +112,7 @@ static void tell_terminal(uint64_t done, uint64_t all)
 }
 
 /* What a view of the stored image would fail with. */
-static int check_view(struct job *job, struct view_error *error)
+static int add_check_view(struct job *job, struct view_error *error)
 {
 	cleanup_with(source_done) struct source source = {};
 	cleanup_with(view_done) struct view view = {};
@@ -125,7 +125,7 @@ static int check_view(struct job *job, struct view_error *error)
 }
 
 /* The parents of a default directory, which no package need have made. */
-static void make_parent(const struct job *job)
+static void add_make_parent(const struct job *job)
 {
 	cleanup_free char *parent = strdup(job->directory);
 	char *slash = parent ? strrchr(parent, '/') : NULL;
@@ -136,7 +136,7 @@ static void make_parent(const struct job *job)
 	}
 }
 
-static int add(struct job *job, struct view_error *error)
+static int add_image(struct job *job, struct view_error *error)
 {
 	const struct arguments *arguments = job->arguments;
 	struct tree_call call = {
@@ -154,17 +154,17 @@ static int add(struct job *job, struct view_error *error)
 		return -ECANCELED;
 	call.annotations = job->bundle.annotations;
 	if (arguments->json)
-		call.progress = tell_json;
+		call.progress = progress_tell_json;
 	else if (isatty(STDERR_FILENO))
-		call.progress = tell_terminal;
-	make_parent(job);
+		call.progress = progress_tell_terminal;
+	add_make_parent(job);
 	if (fill_from_tree(&call, job->directory, &job->result, error) < 0)
 		return -ECANCELED;
-	return check_view(job, error);
+	return add_check_view(job, error);
 }
 
 /* The last line of --json. */
-static int print_json(const struct job *job, const struct view_error *error)
+static int add_print_json(const struct job *job, const struct view_error *error)
 {
 	cleanup_with(json_done) struct json_object *object = json_object_new_object();
 	struct json_object *answers = json_object_new_array();
@@ -189,7 +189,7 @@ static int print_json(const struct job *job, const struct view_error *error)
 	return line ? puts(line) < 0 ? -EIO : 0 : -ENOMEM;
 }
 
-static int print_table(const struct job *job)
+static int add_print_table(const struct job *job)
 {
 	static const struct column columns[] = {
 		{"PATH", false},
@@ -207,7 +207,7 @@ static int print_table(const struct job *job)
 
 		digest_print(&answer->digest, digest);
 		if (table_add(&table, PLAIN, "%s", answer->path) < 0 ||
-		    table_add(&table, PLAIN, "%s", kind_name(answer->kind)) < 0 ||
+		    table_add(&table, PLAIN, "%s", answer_kind_name(answer->kind)) < 0 ||
 		    table_add(&table, PLAIN, artifact ? "%" PRIu64 : "-", answer->size) < 0 ||
 		    table_add(&table, PLAIN, "%s", artifact ? digest : "-") < 0)
 			return -ENOMEM;
@@ -220,20 +220,36 @@ static int print_table(const struct job *job)
 }
 
 /* The whole work. Returns: the exit status. */
-static int run(void *argument)
+static int add_run(void *argument)
 {
 	cleanup_with(job_done) struct job job = {.arguments = argument, .start_us = now_us()};
 	VIEW_ERROR(error);
 
-	add(&job, &error);
-	if ((job.arguments->json ? print_json(&job, &error) : print_table(&job)) < 0)
+	add_image(&job, &error);
+	if ((job.arguments->json ? add_print_json(&job, &error) : add_print_table(&job)) < 0)
 		view_fail(&error, MSG_NO_MEMORY);
 	return output_finish(error.code == CODE_NONE ? 0 : ctl_fail("store", &error));
+}
+
+/* What the work could not say itself. Returns: < 0 with *error*. */
+static int add_fail(struct arguments *arguments, uint64_t start_us, int r, struct view_error *error)
+{
+	struct job job = {.arguments = arguments, .start_us = start_us};
+
+	if (r == -ETIMEDOUT)
+		view_fail(error, MSG_NOT_DONE, arguments->options.timeout);
+	else
+		view_fail(error, MSG_SYSTEM, "store add",
+			  r == -ECANCELED ? "the process died" : strerror(-r));
+	if (arguments->json)
+		add_print_json(&job, error);
+	return -ECANCELED;
 }
 
 int store_add(int argc, char **argv, struct view_error *error)
 {
 	cleanup_with(arguments_done) struct arguments arguments = ARGUMENTS_INIT;
+	uint64_t start_us = now_us();
 	int r;
 
 	sandbox_early();
@@ -247,8 +263,6 @@ int store_add(int argc, char **argv, struct view_error *error)
 		version_print("viewfsctl");
 		return 0;
 	}
-	r = run_command_with_timeout(run, &arguments, arguments.options.timeout);
-	if (r == -ETIMEDOUT)
-		return view_fail(error, MSG_NOT_DONE, arguments.options.timeout);
-	return r < 0 ? view_fail(error, MSG_SYSTEM, "store add", strerror(-r)) : r;
+	r = run_command_with_timeout(add_run, &arguments, arguments.options.timeout);
+	return r < 0 ? add_fail(&arguments, start_us, r, error) : r;
 }

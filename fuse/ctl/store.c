@@ -92,7 +92,7 @@ struct job {
 	bool no_memory;
 };
 
-static const char *state_name(enum li_store_state state)
+static const char *entry_state_name(enum li_store_state state)
 {
 	static const char *const names[] = {
 		[LI_STORE_CURRENT] = "current",
@@ -103,13 +103,13 @@ static const char *state_name(enum li_store_state state)
 	return names[state];
 }
 
-static enum colour state_colour(enum li_store_state state)
+static enum colour entry_state_colour(enum li_store_state state)
 {
 	return state == LI_STORE_CURRENT ? GREEN : state == LI_STORE_DAMAGED ? RED : YELLOW;
 }
 
 /* The answers of an image; owned, or NULL without memory. */
-static struct json_object *describe_answers(const struct li_store_facts *facts)
+static struct json_object *facts_describe(const struct li_store_facts *facts)
 {
 	cleanup_with(json_done) struct json_object *answers = json_object_new_array();
 
@@ -120,10 +120,10 @@ static struct json_object *describe_answers(const struct li_store_facts *facts)
 }
 
 /* Owned, or NULL without memory. */
-static struct json_object *describe(const struct li_store_entry *entry)
+static struct json_object *entry_describe(const struct li_store_entry *entry)
 {
 	cleanup_with(json_done) struct json_object *object = json_object_new_object();
-	const char *state = state_name(entry->state);
+	const char *state = entry_state_name(entry->state);
 
 	if (!object || json_add(object, "name", json_printable(entry->name)) < 0 ||
 	    json_add(object, "state", json_object_new_string(state)) < 0 ||
@@ -136,12 +136,12 @@ static struct json_object *describe(const struct li_store_entry *entry)
 	if (!entry->is_object &&
 	    json_add(object, "used", json_object_new_int64(entry->used.tv_sec)) < 0)
 		return NULL;
-	if (entry->facts && json_add(object, "answers", describe_answers(entry->facts)) < 0)
+	if (entry->facts && json_add(object, "answers", facts_describe(entry->facts)) < 0)
 		return NULL;
 	return TAKE_PTR(object);
 }
 
-static int add_row(struct table *table, const struct li_store_entry *entry)
+static int entry_add_row(struct table *table, const struct li_store_entry *entry)
 {
 	const char *digest = strrchr(entry->name, '/') + 1;
 	char used[32] = "-";
@@ -150,7 +150,8 @@ static int add_row(struct table *table, const struct li_store_entry *entry)
 		table_time(entry->used.tv_sec, used);
 	if (table_add(table, PLAIN, "%s", entry->is_object ? "object" : "image") < 0 ||
 	    table_add(table, PLAIN, "%.*s", DIGITS_SHOWN, digest) < 0 ||
-	    table_add(table, state_colour(entry->state), "%s", state_name(entry->state)) < 0 ||
+	    table_add(table, entry_state_colour(entry->state), "%s",
+		      entry_state_name(entry->state)) < 0 ||
 	    table_add(table, PLAIN, "%" PRIu64 " kB", entry->bytes / 1024) < 0 ||
 	    table_add(table, PLAIN, "%s", used) < 0 ||
 	    table_add(table, PLAIN, entry->facts ? "%zu" : "-",
@@ -161,7 +162,7 @@ static int add_row(struct table *table, const struct li_store_entry *entry)
 	return 0;
 }
 
-static void visit(const struct li_store_entry *entry, void *context)
+static void job_visit(const struct li_store_entry *entry, void *context)
 {
 	struct job *job = context;
 	int r;
@@ -172,12 +173,13 @@ static void visit(const struct li_store_entry *entry, void *context)
 	job->bytes += entry->bytes;
 	if (job->hidden_current && entry->state == LI_STORE_CURRENT)
 		return;
-	r = job->entries ? json_append(job->entries, describe(entry)) : add_row(&job->table, entry);
+	r = job->entries ? json_append(job->entries, entry_describe(entry))
+			 : entry_add_row(&job->table, entry);
 	job->no_memory |= r < 0;
 }
 
 /* Prints all that was found. */
-static int print(struct job *job)
+static int job_print(struct job *job)
 {
 	cleanup_with(json_done) struct json_object *object = NULL;
 
@@ -201,7 +203,7 @@ static int print(struct job *job)
 }
 
 /* Runs *each*, and prints what it finds. */
-static int look(struct job *job, bool hash, struct view_error *error)
+static int job_look(struct job *job, bool hash, struct view_error *error)
 {
 	static const struct column columns[] = {
 		{"TYPE", false},      {"NAME", false}, {"STATE", false},  {"SIZE", true},
@@ -213,29 +215,29 @@ static int look(struct job *job, bool hash, struct view_error *error)
 	job->entries = job->call->json ? json_object_new_array() : NULL;
 	job->no_memory = job->call->json && !job->entries;
 	if (job->store)
-		r = hash ? li_store_verify(job->store, job->call->repair, visit, job)
-			 : li_store_each(job->store, visit, job);
-	if (r == 0 && (job->no_memory || print(job) < 0))
+		r = hash ? li_store_verify(job->store, job->call->repair, job_visit, job)
+			 : li_store_each(job->store, job_visit, job);
+	if (r == 0 && (job->no_memory || job_print(job) < 0))
 		r = -ENOMEM;
 	table_done(&job->table);
 	json_object_put(TAKE_PTR(job->entries));
 	return r < 0 ? view_fail(error, MSG_STORE, job->directory, strerror(-r)) : 0;
 }
 
-static int list(struct job *job, struct view_error *error)
+static int job_list(struct job *job, struct view_error *error)
 {
-	return look(job, false, error);
+	return job_look(job, false, error);
 }
 
-static int verify(struct job *job, struct view_error *error)
+static int job_verify(struct job *job, struct view_error *error)
 {
 	job->hidden_current = true;
-	if (look(job, true, error) < 0)
+	if (job_look(job, true, error) < 0)
 		return -ECANCELED;
 	return job->faults > 0 ? STATUS_NOT_WELL : 0;
 }
 
-static void count(const struct li_store_entry *entry, void *context)
+static void job_count(const struct li_store_entry *entry, void *context)
 {
 	struct job *job = context;
 
@@ -243,10 +245,10 @@ static void count(const struct li_store_entry *entry, void *context)
 	job->objects++;
 }
 
-static int clear(struct job *job, struct view_error *error)
+static int job_clear(struct job *job, struct view_error *error)
 {
 	cleanup_with(json_done) struct json_object *object = json_object_new_object();
-	int r = job->store ? li_store_each(job->store, count, job) : 0;
+	int r = job->store ? li_store_each(job->store, job_count, job) : 0;
 
 	if (r == 0 && job->store)
 		r = li_store_clear(job->store);
@@ -266,7 +268,7 @@ static int clear(struct job *job, struct view_error *error)
 static const struct {
 	const char *name;
 	int (*run)(struct job *job, struct view_error *error);
-} actions[] = {{"list", list}, {"verify", verify}, {"clear", clear}};
+} actions[] = {{"list", job_list}, {"verify", job_verify}, {"clear", job_clear}};
 
 static int refuse_action(const char *action, struct view_error *error)
 {
@@ -279,7 +281,7 @@ static int refuse_action(const char *action, struct view_error *error)
 }
 
 /* Every action but add. */
-static int keep(const struct ctl_call *call, struct view_error *error)
+static int store_keep(const struct ctl_call *call, struct view_error *error)
 {
 	cleanup_free char *directory = NULL;
 	cleanup_with(store_close) struct li_store *store = NULL;
@@ -292,7 +294,7 @@ static int keep(const struct ctl_call *call, struct view_error *error)
 
 		if (strcmp(action, actions[i].name) != 0)
 			continue;
-		if (call->repair && actions[i].run != verify)
+		if (call->repair && actions[i].run != job_verify)
 			return view_fail(error, MSG_ARGUMENT, "--repair");
 		if (store_open_named(&call->options, &directory, &store, error) < 0)
 			return -ECANCELED;
@@ -309,7 +311,7 @@ static int store_run(const struct ctl_call *call, struct view_error *error)
 	static const struct ctl_command keeping = {
 		.name = "store",
 		.print_help = store_print_help,
-		.run = keep,
+		.run = store_keep,
 		.json = true,
 		.repair = true,
 		.options = true,

@@ -195,15 +195,15 @@ struct meter {
 };
 
 /* Each byte is done twice: see struct li_store_progress. */
-static void tell(uint64_t done, void *context)
+static void meter_tell(uint64_t done, void *context)
 {
 	const struct meter *meter = context;
 
 	meter->call->progress(done / 2, meter->all);
 }
 
-static int fill(const struct tree_call *call, const struct li_store *store, int lock,
-		const char *directory, struct tree_result *ret, struct view_error *error)
+static int tree_fill(const struct tree_call *call, const struct li_store *store, int lock,
+		     const char *directory, struct tree_result *ret, struct view_error *error)
 {
 	cleanup_with(image_close) struct image tree = {};
 	cleanup_with(strings_clear) struct strings paths = {};
@@ -214,7 +214,7 @@ static int fill(const struct tree_call *call, const struct li_store *store, int 
 	};
 	struct li_store_limits limits = {call->options->store_size, INT64_MAX};
 	struct meter meter = {.call = call};
-	struct li_store_progress progress = {tell, &meter};
+	struct li_store_progress progress = {meter_tell, &meter};
 	int r;
 
 	if (open_tree(call, &tree, error) < 0 || list_paths(call, &tree, &paths, error) < 0 ||
@@ -231,8 +231,9 @@ static int fill(const struct tree_call *call, const struct li_store *store, int 
 }
 
 /* Takes the image's lock, and looks again: the process that had it may have done the work. */
-static int fill_locked(const struct tree_call *call, const struct li_store *store,
-		       const char *directory, struct tree_result *ret, struct view_error *error)
+static int tree_fill_locked(const struct tree_call *call, const struct li_store *store,
+			    const char *directory, struct tree_result *ret,
+			    struct view_error *error)
 {
 	struct li_store_key key = {.by = LI_STORE_CHAIN, .id = call->chain};
 	struct timespec deadline = {
@@ -246,7 +247,7 @@ static int fill_locked(const struct tree_call *call, const struct li_store *stor
 	if (lock < 0)
 		return view_fail(error, MSG_STORE, directory, strerror(-lock));
 	if (!is_complete(call, directory))
-		return fill(call, store, lock, directory, ret, error);
+		return tree_fill(call, store, lock, directory, ret, error);
 	return 0;
 }
 
@@ -264,7 +265,7 @@ int fill_from_tree(const struct tree_call *call, const char *directory, struct t
 			return view_fail(error, MSG_STORE_UNSAFE, directory);
 		if (r < 0)
 			return view_fail(error, MSG_STORE, directory, strerror(-r));
-		if (fill_locked(call, store, directory, ret, error) < 0)
+		if (tree_fill_locked(call, store, directory, ret, error) < 0)
 			return -ECANCELED;
 	}
 	if (ret->added)

@@ -271,8 +271,9 @@ def test_a_waiter_gives_up_in_time(store: Store, place: Path, unpacked: Path) ->
             wait_for_lock(store, writer.pid)
             os.killpg(writer.pid, 19)
             begun = time.monotonic()
-            failed = store.add(unpacked, "-o", "timeout=1")
+            failed = store.add(unpacked, "--json", "-o", "timeout=1")
             assert failed.status == 2 and "after 1 s" in failed.stderr, failed
+            assert json.loads(failed.stdout)["error"]["code"] == "ESYSTEM"
             assert time.monotonic() - begun < 5
         finally:
             os.killpg(writer.pid, 9)
@@ -297,8 +298,9 @@ def test_a_tree_that_hangs_is_given_up_in_time(store: Store, place: Path) -> Non
         view.daemon.signal(19)
         try:
             begun = time.monotonic()
-            failed = store.add(view.root, "-o", "timeout=1")
+            failed = store.add(view.root, "--json", "-o", "timeout=1")
             assert (failed.status, "after 1 s" in failed.stderr) == (2, True), failed
+            assert json.loads(failed.stdout)["error"]["code"] == "ESYSTEM"
             assert time.monotonic() - begun < 5
         finally:
             view.daemon.signal(18)

@@ -5,6 +5,8 @@
 
 enum { WORDS_MAX = 12 };
 
+#define CHAIN "--chain=sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
+
 /* Parses PROGRAM and *words*, which a NULL ends; the strings are borrowed by *arguments*. */
 static int parse(const char *const words[], enum arguments_for what, struct arguments *arguments,
 		 struct view_error *error)
@@ -46,6 +48,12 @@ static void test_bad_arguments_are_named(void **state)
 		{{"src", "dir", "--mounts=a", "--mounts=b"}, "--mounts may be given only once"},
 		{{"src", "dir", "--bundle=a", "--bundle=b"}, "--bundle may be given only once"},
 		{{"src", "dir", "--ready-fd=0", "--ready-fd=0"}, "--ready-fd may be given only"},
+		{{"src", "dir", "--chain="}, "--chain must not be empty"},
+		{{"src", "dir", "--chain=x"}, "--chain: 'x' is not sha256: and 64 digits"},
+		{{"src", "dir", CHAIN}, NULL},
+		{{"src", "dir", CHAIN, CHAIN}, "--chain may be given only once"},
+		{{"src", "dir", CHAIN "0"}, "is not sha256: and 64 digits"},
+		{{"src", "dir", "--tree=x"}, "unknown argument '--tree=x'"},
 		{{"src", "dir", "--ready-fd=x"}, "--ready-fd: 'x' is not"},
 		{{"src", "dir", "--ready-fd=-1"}, "--ready-fd: '-1' is not"},
 		{{"src", "dir", "--ready-fd=2147483648"}, "--ready-fd: '2147483648' is not"},

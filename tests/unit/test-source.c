@@ -7,6 +7,8 @@
 
 enum { WORDS_MAX = 6 };
 
+#define CHAIN "--chain=sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
+
 #define OVERLAY(OPTIONS) "[{\"Type\":\"overlay\",\"Options\":[" OPTIONS "]}]"
 
 /* Options in front; SOURCE and MOUNTPOINT follow. "HERE" is the working directory. */
@@ -84,6 +86,16 @@ static const struct row {
 	 NULL,
 	 CODE_EUSAGE,
 	 "only one source"},
+	{{CHAIN, "-o", "lowerdir=/a"}, "label", NULL, CODE_EUSAGE, "only one source"},
+	/* With a chain id there may be no layers. */
+	{{CHAIN}, "missing", NULL, CODE_NONE, ""},
+	{{CHAIN, "--mounts=mounts.json"}, "label", "[]", CODE_NONE, ""},
+	{{CHAIN, "--mounts=mounts.json"}, "label", "null", CODE_NONE, ""},
+	{{CHAIN, "--mounts=mounts.json"}, "label", "[{\"Type\":\"ext4\"}]", CODE_NONE, ""},
+	{{CHAIN, "--mounts=mounts.json"}, "label", OVERLAY("\"lowerdir=/a\""), CODE_NONE, "/a"},
+	{{CHAIN, "--mounts=mounts.json"}, "label", "{", CODE_EUSAGE, "is not JSON"},
+	{{CHAIN, "--bundle=bundle"}, "label", NULL, CODE_NONE, ""},
+	{{CHAIN, "--bundle=no-root"}, "label", NULL, CODE_ECONFIG, "'root.path' is missing"},
 	/* SOURCE itself. */
 	{{NULL}, "directory", NULL, CODE_NONE, "HERE/directory"},
 	{{NULL}, "link", NULL, CODE_NONE, "HERE/directory"},

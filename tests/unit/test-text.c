@@ -63,6 +63,47 @@ static void test_only_numbers_within_the_limit_are_parsed(void **state)
 	}
 }
 
+static void test_bytes_have_units_of_1024(void **state)
+{
+	static const struct {
+		const char *text;
+		int r;
+		uint64_t want; /* 0 where it fails */
+	} rows[] = {
+		{"1", 0, 1},
+		{"4096", 0, 4096},
+		{"1K", 0, 1024},
+		{"100M", 0, UINT64_C(100) << 20},
+		{"4G", 0, UINT64_C(4) << 30},
+		{"2T", 0, UINT64_C(2) << 40},
+		{"16777215T", 0, UINT64_C(16777215) << 40},
+		{"18446744073709551615", 0, UINT64_MAX},
+		{"16777216T", -EINVAL, 0},
+		{"18446744073709551616", -EINVAL, 0},
+		{"", -EINVAL, 0},
+		{"0", -EINVAL, 0},
+		{"0G", -EINVAL, 0},
+		{"G", -EINVAL, 0},
+		{"4g", -EINVAL, 0},
+		{"4GB", -EINVAL, 0},
+		{"4KK", -EINVAL, 0},
+		{" 4", -EINVAL, 0},
+		{"-4", -EINVAL, 0},
+		{"+4", -EINVAL, 0},
+		{"1.5G", -EINVAL, 0},
+		{"0x10", -EINVAL, 0},
+		{"000000000000000000000000001", -EINVAL, 0},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		uint64_t value = 0;
+
+		same_int(rows[i].text, parse_bytes(rows[i].text, &value), rows[i].r);
+		same_int(rows[i].text, rows[i].r == 0 && value == rows[i].want, rows[i].r == 0);
+	}
+}
+
 /* Both are of the same rules: valid UTF-8 is shown as it is, unless it is a control character. */
 static void test_only_printable_utf8_is_shown_unescaped(void **state)
 {
@@ -225,6 +266,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_a_list_of_strings_grows_and_owns_them),
 		cmocka_unit_test(test_only_numbers_within_the_limit_are_parsed),
+		cmocka_unit_test(test_bytes_have_units_of_1024),
 		cmocka_unit_test(test_only_printable_utf8_is_shown_unescaped),
 		cmocka_unit_test(test_text_is_cut_between_characters),
 		cmocka_unit_test(test_a_json_string_is_escaped_and_cut),
