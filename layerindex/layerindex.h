@@ -77,6 +77,9 @@ struct li_stack;
 
 enum li_stack_flags {
 	LI_STACK_USERXATTR = 1 << 0, /* overlay marks are user.overlay.*, not trusted.overlay.* */
+	/* No path of a layer may lead through a process's descriptors, root or working directory in
+	 * /proc (-ELOOP): it is the maker's process that was meant. */
+	LI_STACK_NO_MAGICLINKS = 1 << 2,
 	/* No index is used unless every layer is root's, or this user's. */
 	LI_STACK_INDEX_OWN = 1 << 1,
 };

@@ -60,6 +60,16 @@
 #define MSG_LAYER_GONE       \
 	CODE_ENOTAPPLICABLE, \
 		"%s: layer %zu '%s' cannot be opened: %s (mounted in another namespace?)"
+#define MSG_LAYER_PROC                                                                             \
+	CODE_ENOTAPPLICABLE,                                                                       \
+		"%s: layer %zu '%s' leads through /proc, to what another process had open, or in " \
+		"a circle"
+#define MSG_NOT_SHOWN                                                                              \
+	CODE_ENOTAPPLICABLE, "%s: the mounted overlay shows another '%s' than the layers that it " \
+			     "names (another "                                                     \
+			     "mount covers them, or they lie below another root)"
+#define MSG_NOT_COMPARED \
+	CODE_ENOTAPPLICABLE, "%s: '%s' cannot be compared with what the mounted overlay shows: %s"
 #define MSG_BUNDLE_NOT_MOUNTED CODE_ENOTAPPLICABLE, "bundle '%s': nothing is mounted at '%s'"
 #define MSG_BUNDLE_WHOLE_FS                                                              \
 	CODE_ENOTAPPLICABLE, "bundle '%s': '%s' is a %s filesystem, which has no layer " \

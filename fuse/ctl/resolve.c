@@ -167,7 +167,7 @@ static int resolve(void *argument, struct view_error *error)
 {
 	struct arguments *arguments = argument;
 	struct options *options = &arguments->options;
-	cleanup_with(source_done) struct source source = {};
+	cleanup_with(source_done) struct source source = SOURCE_INIT;
 	cleanup_with(view_done) struct view view = {};
 	struct row rows[ARTIFACTS_MAX] = {};
 	size_t n = 0;
@@ -175,9 +175,10 @@ static int resolve(void *argument, struct view_error *error)
 	if (source_find(&arguments->from, &options->overlay, options->basedir, &source, error) ==
 		    0 &&
 	    view_prepare(options, &source, false, now_us(), &view, error) == 0 &&
-	    view_resolve(&view, error) < 0)
+	    view_resolve(&view, &source, error) < 0 && error->code != CODE_ENOTAPPLICABLE)
 		resolve_the_rest(&view);
-	for (size_t i = 0; i < view.artifact_count; i++)
+	/* Where nothing is applicable the layers are not the image's. */
+	for (size_t i = 0; i < view.artifact_count && error->code != CODE_ENOTAPPLICABLE; i++)
 		if (view.artifacts[i].state == ARTIFACT_READY)
 			rows[n++].artifact = &view.artifacts[i];
 	if (arguments->digest)

@@ -114,14 +114,14 @@ static void progress_tell_terminal(uint64_t done, uint64_t all)
 /* What a view of the stored image would fail with. */
 static int add_check_view(struct job *job, struct view_error *error)
 {
-	cleanup_with(source_done) struct source source = {};
+	cleanup_with(source_done) struct source source = SOURCE_INIT;
 	cleanup_with(view_done) struct view view = {};
 
 	source.chain = job->arguments->from.chain;
 	source.annotations = json_object_get(job->bundle.annotations);
 	if (view_prepare(&job->arguments->options, &source, false, job->start_us, &view, error) < 0)
 		return -ECANCELED;
-	return view_resolve(&view, error);
+	return view_resolve(&view, &source, error);
 }
 
 /* The parents of a default directory, which no package need have made. */

@@ -140,10 +140,10 @@ static int mount_or_reuse(struct startup *startup, struct view_error *error)
  * passthrough=on can only be promised of files that are known, and a sandbox that is insisted on is
  * put up at once.
  */
-static bool resolves_first(const struct options *options)
+static bool resolves_first(const struct options *options, const struct source *source)
 {
-	return options->resolve == RESOLVE_READY || options->passthrough == PASSTHROUGH_ON ||
-	       options->sandbox == SANDBOX_REQUIRE;
+	return source->resolve_ready || options->resolve == RESOLVE_READY ||
+	       options->passthrough == PASSTHROUGH_ON || options->sandbox == SANDBOX_REQUIRE;
 }
 
 /* Whether what is insisted on can be had is known before anything is done. */
@@ -177,7 +177,8 @@ static int read_call(struct startup *startup, struct source *source, struct view
 		return mountpoint_fail(call->mountpoint, -errno, error);
 	if (call->supervised)
 		snprintf(startup->call->progress->mountpoint, PATH_MAX, "%s", startup->mountpoint);
-	r = fds_close(STDERR_FILENO + 1, &startup->call->report_fd, 1);
+	r = fds_close(STDERR_FILENO + 1, (int[]){startup->call->report_fd, source->overlay.root},
+		      2);
 	return r < 0 ? view_fail(error, MSG_SYSTEM, "close_range", strerror(-r)) : 0;
 }
 
@@ -185,22 +186,23 @@ static int read_call(struct startup *startup, struct source *source, struct view
  * What must be known before the mount. Where layers are too many to be held open some would have
  * to be found by their paths again, and the mount may lie on the way: it would wait for itself.
  */
-static int resolve_first(struct view *view, const struct options *options, struct view_error *error)
+static int resolve_first(struct view *view, const struct options *options,
+			 const struct source *source, struct view_error *error)
 {
-	if (resolves_first(options))
-		return view_resolve(view, error);
+	if (resolves_first(options, source))
+		return view_resolve(view, source, error);
 	return image_can_wait(&view->image) ? 0 : view_resolve_early(view, error);
 }
 
 /* Everything up to the moment when the view can be used. */
 static int start_view(struct startup *startup, struct view_error *error)
 {
-	cleanup_with(source_done) struct source source = {};
+	cleanup_with(source_done) struct source source = SOURCE_INIT;
 	const struct view_call *call = &startup->call->view;
 
 	if (check_sandbox(call->options, error) < 0 || read_call(startup, &source, error) < 0 ||
 	    view_prepare(call->options, &source, true, call->start_us, &startup->view, error) < 0 ||
-	    resolve_first(&startup->view, call->options, error) < 0)
+	    resolve_first(&startup->view, call->options, &source, error) < 0)
 		return -ECANCELED;
 	/* From now on there may be requests, and they do not wait for a fault to pass. */
 	startup->view.image.retry = (struct retry){};

@@ -9,7 +9,6 @@
 #include "fuse/base/io.h"
 #include "fuse/base/json.h"
 #include "fuse/base/messages.h"
-#include "fuse/source/mounted-overlay.h"
 
 /* root.path of the runtime specification. */
 static int take_root(struct json_object *config, const char *name, char **ret,
@@ -88,7 +87,7 @@ int bundle_config_read(const char *directory, struct bundle_config *ret, struct 
 
 /* A bind of one directory shows that directory; a filesystem of its own is no stack of layers. */
 static int take_rootfs(const char *directory, const char *rootfs, struct overlay_options *ret,
-		       struct view_error *error)
+		       struct mounted_overlay *ret_overlay, struct view_error *error)
 {
 	cleanup_close int fd = open(rootfs, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	cleanup_free char *line = NULL;
@@ -97,9 +96,9 @@ static int take_rootfs(const char *directory, const char *rootfs, struct overlay
 
 	if (fd < 0)
 		return view_fail(error, MSG_BUNDLE_NOT_MOUNTED, directory, rootfs);
-	r = mounted_overlay_read(fd, rootfs, ret, &mount, &line, error);
+	r = mounted_overlay_read(&fd, rootfs, ret, ret_overlay, &mount, &line, error);
 	if (r != 0)
-		return r;
+		return r < 0 ? r : 0;
 	if (!line)
 		return view_fail(error, MSG_BUNDLE_NOT_MOUNTED, directory, rootfs);
 	if (strcmp(mount.root, "/") == 0)
@@ -110,7 +109,8 @@ static int take_rootfs(const char *directory, const char *rootfs, struct overlay
 }
 
 int bundle_read(const char *directory, struct overlay_options *ret,
-		struct json_object **ret_annotations, struct view_error *error)
+		struct mounted_overlay *ret_overlay, struct json_object **ret_annotations,
+		struct view_error *error)
 {
 	cleanup_with(bundle_config_done) struct bundle_config config = {};
 	cleanup_free char *rootfs = NULL;
@@ -124,5 +124,5 @@ int bundle_read(const char *directory, struct overlay_options *ret,
 		     config.rootfs) < 0)
 		return view_fail(error, MSG_NO_MEMORY);
 	*ret_annotations = TAKE_PTR(config.annotations);
-	return take_rootfs(directory, rootfs, ret, error) < 0 ? -ECANCELED : 0;
+	return take_rootfs(directory, rootfs, ret, ret_overlay, error) < 0 ? -ECANCELED : 0;
 }

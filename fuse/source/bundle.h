@@ -7,6 +7,7 @@
 
 #include "fuse/base/error.h"
 #include "fuse/cli/overlay-options.h"
+#include "fuse/source/mounted-overlay.h"
 
 enum { CONFIG_JSON_SIZE_MAX = 4 << 20 };
 
@@ -27,8 +28,11 @@ DEFINE_CLEANUP(struct bundle_config, bundle_config_done)
 int bundle_config_read(const char *directory, struct bundle_config *ret, struct view_error *error);
 
 /*
- * An OCI bundle: what is mounted at its rootfs, and the annotations of its config.json (an object,
+ * An OCI bundle: the layers of what is mounted at its rootfs, with *ret_overlay*, which must be
+ * MOUNTED_OVERLAY_INIT, if that is an overlay; and the annotations of its config.json (an object,
  * owned by the caller, or NULL where it has none; also where the rootfs is the error).
+ * Returns: 0, or < 0 with *error*.
  */
 int bundle_read(const char *directory, struct overlay_options *ret,
-		struct json_object **ret_annotations, struct view_error *error);
+		struct mounted_overlay *ret_overlay, struct json_object **ret_annotations,
+		struct view_error *error);

@@ -10,7 +10,8 @@
 
 bool is_descriptor_path(const char *path)
 {
-	return strncmp(path, "/proc/self/fd/", 14) == 0 || strncmp(path, "/dev/fd/", 8) == 0;
+	return strncmp(path, "/proc/self/", 11) == 0 ||
+	       strncmp(path, "/proc/thread-self/", 18) == 0 || strncmp(path, "/dev/fd/", 8) == 0;
 }
 
 char *layer_path(const char *path)

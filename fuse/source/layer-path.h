@@ -5,8 +5,9 @@
 #include <stdbool.h>
 
 /*
- * Whether a path leads through a descriptor of this process. It is valid only as long as that
- * descriptor is open, and the caller's descriptors are closed soon.
+ * Whether a path leads through what the process that looks has open: a descriptor, its root or its
+ * working directory. It is valid only as long as that is so, and the caller's descriptors are
+ * closed soon.
  */
 bool is_descriptor_path(const char *path);
 

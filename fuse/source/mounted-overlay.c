@@ -30,18 +30,27 @@ int mounted_options_parse(char *super, const char *name, struct overlay_options 
 	return 0;
 }
 
-int mounted_overlay_read(int fd, const char *path, struct overlay_options *ret,
-			 struct mount_entry *ret_mount, char **ret_line, struct view_error *error)
+void mounted_overlay_done(struct mounted_overlay *overlay)
+{
+	overlay->root = close_keep_errno(overlay->root);
+	free(TAKE_PTR(overlay->mountpoint));
+}
+
+int mounted_overlay_read(int *fd, const char *path, struct overlay_options *ret,
+			 struct mounted_overlay *ret_overlay, struct mount_entry *ret_mount,
+			 char **ret_line, struct view_error *error)
 {
 	cleanup_free char *name = NULL;
-	int r = mountinfo_find(fd, ret_mount, ret_line);
+	int r = mountinfo_find(*fd, ret_mount, ret_line);
 
 	if (r < 0)
 		return view_fail(error, MSG_SYSTEM, "/proc/self/mountinfo", strerror(-r));
 	if (r == 0 || strcmp(ret_mount->type, "overlay") != 0 || strcmp(ret_mount->root, "/") != 0)
 		return 0;
-	if (asprintf(&name, "overlay at '%s'", path) < 0)
+	ret_overlay->mountpoint = strdup(ret_mount->mountpoint);
+	if (!ret_overlay->mountpoint || asprintf(&name, "overlay at '%s'", path) < 0)
 		return view_fail(error, MSG_NO_MEMORY);
+	ret_overlay->root = TAKE_FD(*fd);
 	return mounted_options_parse(ret_mount->super, name, ret, error) < 0 ? -ECANCELED : 1;
 }
 
@@ -74,7 +83,8 @@ static bool is_writable_disk(int fd, const struct mount_entry *mount)
 		st.st_ino == BTRFS_SUBVOLUME_INO);
 }
 
-int mounted_read(const char *path, struct overlay_options *ret, struct view_error *error)
+int mounted_read(const char *path, struct overlay_options *ret, struct mounted_overlay *ret_overlay,
+		 struct view_error *error)
 {
 	cleanup_close int fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	cleanup_free char *line = NULL;
@@ -83,9 +93,9 @@ int mounted_read(const char *path, struct overlay_options *ret, struct view_erro
 
 	if (fd < 0)
 		return view_fail(error, MSG_SOURCE, path, strerror(errno));
-	r = mounted_overlay_read(fd, path, ret, &mount, &line, error);
+	r = mounted_overlay_read(&fd, path, ret, ret_overlay, &mount, &line, error);
 	if (r != 0)
-		return r;
+		return r < 0 ? r : 0;
 	if (line && is_writable_disk(fd, &mount))
 		return view_fail(error, MSG_DISK_WRITABLE, path, mount.type);
 	return directory_read(path, ret, error);

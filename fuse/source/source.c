@@ -10,7 +10,6 @@
 #include "fuse/source/bundle.h"
 #include "fuse/source/containerd-mounts.h"
 #include "fuse/source/layer-path.h"
-#include "fuse/source/mounted-overlay.h"
 
 static bool is_explicit(const struct overlay_options *typed)
 {
@@ -53,26 +52,24 @@ static char *read_kind(const struct layers_from *from, struct source *source,
 	if (from->mounts) {
 		r = mounts_read(from->mounts, name, ret, error);
 	} else if (from->bundle) {
-		r = bundle_read(from->bundle, ret, &source->annotations, error);
+		r = bundle_read(from->bundle, ret, &source->overlay, &source->annotations, error);
 		source->from_mount = true;
 	} else {
-		r = mounted_read(from->source, ret, error);
-		source->from_mount = r > 0;
+		r = mounted_read(from->source, ret, &source->overlay, error);
+		source->from_mount = source->overlay.root >= 0;
 	}
+	source->resolve_ready = !from->mounts;
 	if (r < 0)
 		free(TAKE_PTR(name));
 	return name;
 }
 
-/* The directory that holds snapshots/N/fs, which containerd's relative layers start from. */
-static char *upper_base(const char *upper)
+/* Cuts the last *n* components off *path*, which is absolute. Returns: owned, or NULL. */
+static char *ancestor(const char *path, int n)
 {
-	cleanup_free char *base = NULL;
+	cleanup_free char *base = path && *path == '/' ? strdup(path) : NULL;
 
-	if (!upper || *upper != '/')
-		return NULL;
-	base = strdup(upper);
-	for (int i = 0; base && i < 2; i++) {
+	for (int i = 0; base && i < n; i++) {
 		size_t length = strlen(base);
 		char *slash;
 
@@ -86,21 +83,53 @@ static char *upper_base(const char *upper)
 	return TAKE_PTR(base);
 }
 
+static bool leads_to_directory(const char *base, const char *path)
+{
+	cleanup_free char *whole = NULL;
+	struct stat st;
+
+	return base && asprintf(&whole, "%s/%s", base, path) >= 0 && stat(whole, &st) == 0 &&
+	       S_ISDIR(st.st_mode);
+}
+
+/* The first relative one. */
+static const char *find_relative(const struct strings *layers)
+{
+	for (size_t i = 0; i < layers->count; i++)
+		if (layers->items[i][0] != '/')
+			return layers->items[i];
+	return NULL;
+}
+
 /*
- * What relative paths are relative to, owned; NULL where nothing says: *given* (basedir=), else the
- * working directory if they were typed, else the overlay's upper directory.
+ * Where the maker of a mount was when it named *relative*: containerd is in the directory of its
+ * snapshots, N/fs, of which the upper directory is one; docker in the directory of its layers, two
+ * above the mountpoint. Returns: owned; NULL where nothing says.
  */
-static int find_base(const char *given, const char *upper, bool explicit, char **ret,
-		     struct view_error *error)
+static char *guess_base(const struct source *source, const char *upper, const char *relative)
+{
+	cleanup_free char *base = ancestor(upper, 2);
+	const char *mountpoint = source->overlay.mountpoint;
+
+	if (!mountpoint || leads_to_directory(base, relative))
+		return TAKE_PTR(base);
+	for (int above = 1; above <= 2; above++) {
+		cleanup_free char *other = ancestor(mountpoint, above);
+
+		/* The upper directory was named from the same place. */
+		if (leads_to_directory(other, relative) &&
+		    (!upper || *upper == '/' || leads_to_directory(other, upper)))
+			return TAKE_PTR(other);
+	}
+	return TAKE_PTR(base);
+}
+
+/* *given* (basedir=), else the working directory; owned. Returns: 0, or < 0 with *error*. */
+static int typed_base(const char *given, char **ret, struct view_error *error)
 {
 	cleanup_free char *cwd = NULL;
 	int r;
 
-	*ret = NULL;
-	if (!given && !explicit) {
-		*ret = upper_base(upper);
-		return 0;
-	}
 	if (given && *given == '/') {
 		*ret = strdup(given);
 		return *ret ? 0 : view_fail(error, MSG_NO_MEMORY);
@@ -116,21 +145,25 @@ static int find_base(const char *given, const char *upper, bool explicit, char *
 	return r < 0 ? view_fail(error, MSG_NO_MEMORY) : 0;
 }
 
-static bool any_relative(const struct strings *layers)
+/* Whether a path that was not typed leads to what its maker had open, which another process may not
+ * have. */
+static bool is_of_a_process(const char *path, bool from_mount)
 {
-	for (size_t i = 0; i < layers->count; i++)
-		if (layers->items[i][0] != '/')
-			return true;
-	return false;
+	return is_descriptor_path(path) || (from_mount && strncmp(path, "/proc/", 6) == 0);
 }
 
-static int make_absolute(struct strings *layers, const char *base, const char *name,
-			 struct view_error *error)
+/* *base*, or NULL, is what relative paths are relative to. *explicit*: they were typed. */
+static int make_absolute(const struct source *source, struct strings *layers, const char *base,
+			 bool explicit, struct view_error *error)
 {
+	const char *name = source->origin_label;
+
 	for (size_t i = 0; i < layers->count; i++) {
 		char *absolute;
 
-		if (is_descriptor_path(layers->items[i])) {
+		if (!explicit && is_of_a_process(layers->items[i], source->from_mount)) {
+			return view_fail(error, MSG_LAYER_PROC, name, i, layers->items[i]);
+		} else if (is_descriptor_path(layers->items[i])) {
 			absolute = layer_path(layers->items[i]);
 			if (!absolute)
 				return view_fail(error, MSG_LAYER, i, layers->items[i],
@@ -148,20 +181,39 @@ static int make_absolute(struct strings *layers, const char *base, const char *n
 	return 0;
 }
 
+/* The upper directory counts where it can be compared with what the overlay shows. */
+static int move_upper(struct source *source, struct overlay_options *overlay, const char *base,
+		      struct view_error *error)
+{
+	if (source->overlay.root < 0 || !overlay->upper)
+		return 0;
+	if (*overlay->upper == '/')
+		source->upper = TAKE_PTR(overlay->upper);
+	else if (base && asprintf(&source->upper, "%s/%s", base, overlay->upper) < 0)
+		return view_fail(error, MSG_NO_MEMORY);
+	return 0;
+}
+
 /* Moves the layers and id maps of *overlay* into the source, where all paths are absolute. */
 static int move_layers(struct source *source, struct overlay_options *overlay, const char *basedir,
 		       bool explicit, struct view_error *error)
 {
+	const char *relative = find_relative(&overlay->lowers);
 	cleanup_free char *base = NULL;
 
 	if (overlay->has_data_layers)
 		return view_fail(error, MSG_DATA_LAYERS, source->origin_label);
 	if (overlay->lowers.count == 0)
 		return view_fail(error, MSG_NO_LAYERS, source->origin_label);
-	if (any_relative(&overlay->lowers) &&
-	    find_base(basedir, overlay->upper, explicit, &base, error) < 0)
-		return -ECANCELED;
-	if (make_absolute(&overlay->lowers, base, source->origin_label, error) < 0)
+	if (relative && (explicit || basedir)) {
+		if (typed_base(basedir, &base, error) < 0)
+			return -ECANCELED;
+	} else if (relative) {
+		base = guess_base(source, overlay->upper, relative);
+		source->from_mount = true;
+	}
+	if (make_absolute(source, &overlay->lowers, base, explicit, error) < 0 ||
+	    move_upper(source, overlay, base, error) < 0)
 		return -ECANCELED;
 	source->layers = TAKE(overlay->lowers, ((struct strings){}));
 	source->uids = TAKE(overlay->uids, ((struct idmap){}));
@@ -231,6 +283,8 @@ int source_open(const struct source *source, const struct li_index *index, unsig
 
 	if (source->userxattr)
 		flags |= LI_STACK_USERXATTR;
+	if (source->from_mount)
+		flags |= LI_STACK_NO_MAGICLINKS;
 	do
 		r = li_stack_open(source->layers.items, n, flags, index, ret, &bad);
 	while (r < 0 && retry_wait(&retry, r));
@@ -244,6 +298,8 @@ int source_open(const struct source *source, const struct li_index *index, unsig
 		if (source->from_mount && (r == -ENOENT || r == -ENOTDIR))
 			return view_fail(error, MSG_LAYER_GONE, source->origin_label, bad, path,
 					 strerror(-r));
+		if (source->from_mount && r == -ELOOP)
+			return view_fail(error, MSG_LAYER_PROC, source->origin_label, bad, path);
 		return view_fail(error, MSG_LAYER, bad, path, strerror(-r));
 	}
 	switch (r) {
@@ -261,4 +317,6 @@ void source_done(struct source *source)
 	idmap_done(&source->gids);
 	json_object_put(TAKE_PTR(source->annotations));
 	free(TAKE_PTR(source->origin_label));
+	mounted_overlay_done(&source->overlay);
+	free(TAKE_PTR(source->upper));
 }

@@ -12,6 +12,7 @@
 #include "fuse/cli/idmap.h"
 #include "fuse/cli/layers-from.h"
 #include "fuse/cli/overlay-options.h"
+#include "fuse/source/mounted-overlay.h"
 #include "layerindex/layerindex.h"
 
 struct source {
@@ -20,15 +21,21 @@ struct source {
 	struct idmap uids, gids;
 	struct json_object *annotations; /* of the bundle, owned, or NULL */
 	char *origin_label; /* where the layers come from, for messages: "--mounts=x.json"; owned */
-	bool from_mount;    /* read off a mount: where they lead nowhere, no view is applicable */
 	struct digest_wish chain; /* what the artifact store is asked for if there are no layers */
+	/* Read off a mount, or guessed: where paths lead nowhere, no view is applicable. */
+	bool from_mount;
+	bool resolve_ready;		/* each artifact must be found before the view is ready */
+	struct mounted_overlay overlay; /* that the layers were read off */
+	char *upper; /* that overlay's upper directory, absolute; owned; NULL: none, or unknown */
 };
+
+#define SOURCE_INIT ((struct source){.overlay = MOUNTED_OVERLAY_INIT})
 
 /*
  * Finds out where the layers are, without touching them; with --chain there may be none. Takes
  * ownership of all that *typed* holds, on failure too: it is empty afterwards. *basedir*, or NULL,
- * is what relative paths are relative to. Returns: 0, or < 0 with *error; *ret* is released by
- * source_done() either way.
+ * is what relative paths are relative to. *ret* must be SOURCE_INIT, and is released by
+ * source_done() on failure too. Returns: 0, or < 0 with *error.
  */
 int source_find(const struct layers_from *from, struct overlay_options *typed, const char *basedir,
 		struct source *ret, struct view_error *error);

@@ -8,6 +8,7 @@
 
 #include "fuse/base/log.h"
 #include "fuse/base/messages.h"
+#include "fuse/source/mounted-compare.h"
 #include "fuse/view/index-policy.h"
 
 const char *roles_name(unsigned roles)
@@ -318,12 +319,33 @@ int view_resolve_early(struct view *view, struct view_error *error)
 	return 0;
 }
 
-int view_resolve(struct view *view, struct view_error *error)
+/* What layers hold, or not, must be what a mounted overlay shows: else that is the error. */
+static int artifact_compare(const struct artifact *artifact, const struct image *image,
+			    const struct source *source, struct view_error *error)
+{
+	int found = artifact->state == ARTIFACT_READY ? artifact->fd : -EBADF;
+	VIEW_ERROR(other);
+	int r;
+
+	if (!image->stack)
+		return 0;
+	r = mounted_compare(source, artifact->path, found, &other);
+
+	if (r < 0)
+		*error = other;
+	return r;
+}
+
+int view_resolve(struct view *view, const struct source *source, struct view_error *error)
 {
 	for (size_t i = 0; i < view->artifact_count; i++) {
 		struct artifact *artifact = &view->artifacts[i];
+		int r = artifact_resolve(view, artifact, error);
 
-		if (artifact_resolve(view, artifact, error) == 0)
+		if ((r == 0 || error->code == CODE_ENOARTIFACT) &&
+		    artifact_compare(artifact, &view->image, source, error) < 0)
+			return -ECANCELED;
+		if (r == 0)
 			continue;
 		if (artifact->roles != ROLE_CONFIG || !is_images_fault(error->code))
 			return -ECANCELED;
@@ -403,6 +425,21 @@ static int open_image(const struct options *options, const struct source *source
 	return image_open_stored(&source->chain.digest, options->store, false, ret, error);
 }
 
+/* That an image has no configuration, or a bad one, counts only if it is the image's own. */
+static void compare_config(const struct source *source, const struct image *image,
+			   struct view_error *error)
+{
+	cleanup_with(image_file_done) struct image_file config = IMAGE_FILE_INIT;
+	VIEW_ERROR(other);
+	int r;
+
+	if (!image->stack || (error->code != CODE_ECONFIG && error->code != CODE_ENOTAPPLICABLE))
+		return;
+	r = image_find(image, URUNC_JSON, &config);
+	if ((r == 0 || r == -ENOENT) && mounted_compare(source, URUNC_JSON, config.fd, &other) < 0)
+		*error = other;
+}
+
 int view_prepare(const struct options *options, struct source *source, bool make_index,
 		 uint64_t start_us, struct view *ret, struct view_error *error)
 {
@@ -411,9 +448,13 @@ int view_prepare(const struct options *options, struct source *source, bool make
 	cleanup_with(image_close) struct image image = {
 		.retry.until_us = start_us + options->timeout * UINT64_C(900000)};
 
-	if (open_image(options, source, make_index, &image, error) < 0 ||
-	    urunc_config_read(options, source->annotations, &image, &boot, &config, error) < 0 ||
-	    view_init(ret, options, source, &image, &boot, error) < 0)
+	if (open_image(options, source, make_index, &image, error) < 0)
+		return -ECANCELED;
+	if (urunc_config_read(options, source->annotations, &image, &boot, &config, error) < 0) {
+		compare_config(source, &image, error);
+		return -ECANCELED;
+	}
+	if (view_init(ret, options, source, &image, &boot, error) < 0)
 		return -ECANCELED;
 	return view_take_config(ret, &config, error);
 }

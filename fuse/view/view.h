@@ -108,9 +108,10 @@ void artifact_report(struct artifact *artifact, const struct view_error *error);
 
 /*
  * Resolves all of them; the first that cannot be is the error. A config that nothing was read from
- * may be missing: it is no artifact then.
+ * may be missing: it is no artifact then. Where *source* was read off a mounted overlay, each must
+ * be what that shows (mounted_compare()).
  */
-int view_resolve(struct view *view, struct view_error *error);
+int view_resolve(struct view *view, const struct source *source, struct view_error *error);
 
 /* The same for a lazy view: one that is missing is reported; that a layer fails is an error. */
 int view_resolve_early(struct view *view, struct view_error *error);

@@ -4,6 +4,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/mount.h>
+#include <linux/openat2.h>
+#include <string.h>
 #include <sys/syscall.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
@@ -49,6 +51,24 @@ static bool is_same_directory(const struct li_root *a, const struct li_root *b)
 	       a->birth.tv_sec == b->birth.tv_sec && a->birth.tv_nsec == b->birth.tv_nsec;
 }
 
+int directory_open(const char *path, bool no_magiclinks)
+{
+	struct open_how how = {
+		.flags = O_PATH | O_DIRECTORY | O_CLOEXEC,
+		.resolve = RESOLVE_NO_MAGICLINKS,
+	};
+	int fd;
+
+	if (no_magiclinks) {
+		fd = (int)syscall(SYS_openat2, AT_FDCWD, path, &how, sizeof(how));
+		if (fd >= 0 || (errno != ENOSYS && errno != EPERM))
+			return fd < 0 ? -errno : fd;
+	}
+	/* Not by open(2), for which musl makes two system calls. */
+	fd = openat(AT_FDCWD, path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	return fd < 0 ? -errno : fd;
+}
+
 struct layer layer_of(const char *path)
 {
 	return (struct layer){.path = path, .fd = -EBADF};
@@ -62,10 +82,9 @@ int layer_open(struct layer *layer)
 
 	if (layer->fd >= 0)
 		return 0;
-	/* Not by open(2), for which musl makes two system calls. */
-	fd = openat(AT_FDCWD, layer->path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	fd = directory_open(layer->path, layer->no_magiclinks);
 	if (fd < 0)
-		return -errno;
+		return fd;
 	if (statx(fd, "", AT_EMPTY_PATH, LAYER_ROOT_MASK, &stx) < 0)
 		return -errno;
 	root = root_of(&stx);

@@ -9,6 +9,7 @@
 
 struct layer {
 	const char *path;    /* as it was given; its stack's */
+	bool no_magiclinks;  /* none may stand on the path: -ELOOP */
 	int fd;		     /* O_PATH of its root while it is kept open */
 	struct li_root root; /* fixed when the layer was first opened; inode 0: it was not yet */
 };
@@ -17,6 +18,12 @@ struct layer {
 enum { LAYER_ROOT_MASK = STATX_TYPE | STATX_INO | STATX_BTIME | STATX_CTIME };
 
 struct li_root root_of(const struct statx *stx);
+
+/*
+ * Opens a directory as O_PATH. *no_magiclinks*: see LI_STACK_NO_MAGICLINKS; a kernel or a filter
+ * without openat2(2) does not check it. Returns: a descriptor, owned by the caller, or -errno.
+ */
+int directory_open(const char *path, bool no_magiclinks);
 
 /* Of *path*, which must outlive it. */
 struct layer layer_of(const char *path);

@@ -26,15 +26,12 @@ static size_t common_directory(const struct li_stack *stack)
 	return length;
 }
 
-static int open_directory(const char *path, size_t length)
+/* Opens the directory that the first *length* bytes of a layer's path name. */
+static int open_directory(const struct layer *layer, size_t length)
 {
-	cleanup_free char *directory = strndup(path, length);
-	int fd;
+	cleanup_free char *directory = strndup(layer->path, length);
 
-	if (!directory)
-		return -ENOMEM;
-	fd = open(directory, O_PATH | O_DIRECTORY | O_CLOEXEC);
-	return fd < 0 ? -errno : fd;
+	return directory ? directory_open(directory, layer->no_magiclinks) : -ENOMEM;
 }
 
 /* Finds out what layer *i* is. *base* is the directory that the first *length* bytes of its path
@@ -73,7 +70,7 @@ static int make_keys(struct li_stack *stack, struct stack_index *known)
 
 	clock_gettime(CLOCK_REALTIME_COARSE, &now);
 	if (length > 0) {
-		base = open_directory(stack->layers[0].path, length);
+		base = open_directory(&stack->layers[0], length);
 		if (base < 0)
 			return base;
 	}

@@ -39,7 +39,7 @@ static int note_filesystem(struct li_stack *stack, size_t i)
 }
 
 /* Their paths in one block: there may be hundreds of them. */
-static int make_layers(struct li_stack *stack, char *const *paths, size_t n)
+static int make_layers(struct li_stack *stack, char *const *paths, size_t n, bool no_magiclinks)
 {
 	size_t size = 0;
 	char *path;
@@ -52,6 +52,7 @@ static int make_layers(struct li_stack *stack, char *const *paths, size_t n)
 		return -ENOMEM;
 	for (size_t i = 0; i < n; i++) {
 		stack->layers[i] = layer_of(path);
+		stack->layers[i].no_magiclinks = no_magiclinks;
 		path = stpcpy(path, paths[i]) + 1;
 	}
 	stack->size = n;
@@ -105,7 +106,7 @@ int li_stack_open(char *const *paths, size_t n, unsigned flags, const struct li_
 	stack->userxattr = flags & LI_STACK_USERXATTR;
 	stack->index_own = flags & LI_STACK_INDEX_OWN;
 	stack->open_most = open_most();
-	r = make_layers(stack, paths, n);
+	r = make_layers(stack, paths, n, flags & LI_STACK_NO_MAGICLINKS);
 	stack->known = stack->size;
 	/* Whatever keeps the index from being used, the layers themselves will say it. */
 	if (r == 0 && index)

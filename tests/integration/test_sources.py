@@ -14,11 +14,10 @@ from typing import Any
 import pytest
 from support import filesystems, image, namespace, newmount, skipping
 from support.image import INITRD_PATH, KERNEL, KERNEL_PATH, lowerdir
+from support.mounted import USUAL_TREE, assert_usual, bind, make_bundle, overlay, ready
 from support.overlay import escape
 from support.stack import Dir, File, Layer, Stack, Whiteout, build_layer
 from support.view import View, call, refused, run, tree
-
-USUAL_TREE = {"urunc.json", "unikernel/", KERNEL_PATH, "boot/", INITRD_PATH}
 
 NAMES = [
     b"plain",
@@ -48,17 +47,6 @@ def build_named(place: Path, *names: bytes) -> list[bytes]:
         os.rename(layers[index], named)
         layers[index] = named
     return layers
-
-
-def ready(place: Path, *arguments: str | bytes | Path, **how: Any) -> View:
-    return View(place / "view", "-o", "resolve=ready", *arguments, **how)
-
-
-def assert_usual(view: View) -> None:
-    """All three layers were found, in their order."""
-    assert tree(view.root) == USUAL_TREE
-    assert (view.root / KERNEL_PATH).read_bytes() == KERNEL
-    assert [a["layer"] for a in view.ready["artifacts"]] == [0, 1, 2]
 
 
 # lowerdir=
@@ -286,34 +274,6 @@ def test_mounts_of_a_request_are_accepted(place: Path) -> None:
 # SOURCE is mounted
 
 
-@contextmanager
-def bind(directory: bytes, at: Path, read_only: bool = False) -> Iterator[None]:
-    namespace.mount(directory, str(at), None, namespace.MS_BIND)
-    try:
-        if read_only:
-            flags = namespace.MS_BIND | namespace.MS_REMOUNT | namespace.MS_RDONLY
-            namespace.mount("none", str(at), None, flags)
-        yield
-    finally:
-        namespace.unmount(str(at))
-
-
-@contextmanager
-def overlay(
-    at: Path, layers: list[bytes], *options: str, cwd: str | Path = "/"
-) -> Iterator[Path]:
-    """An overlay of the kernel's by mount(2), called in CWD."""
-    at.mkdir(exist_ok=True)
-    flags = 0 if any(o.startswith("upperdir=") for o in options) else namespace.MS_RDONLY
-    data = b",".join([lowerdir(layers), *map(os.fsencode, options)])
-    with chdir(cwd):
-        namespace.mount("overlay", str(at), "overlay", flags, data)
-    try:
-        yield at
-    finally:
-        namespace.unmount(str(at))
-
-
 @pytest.mark.parametrize("name", [n for n in NAMES if len(n) < 255], ids=ascii)
 def test_the_layers_of_a_mounted_overlay_are_served(place: Path, name: bytes) -> None:
     layers = build_named(place, name)
@@ -473,17 +433,6 @@ def test_a_filesystem_in_memory_is_a_directory(place: Path) -> None:
 
 
 # --bundle
-
-
-def make_bundle(place: Path, annotations: object = None, path: object = "rootfs") -> Path:
-    """A bundle whose rootfs is a directory that nothing is mounted at yet."""
-    bundle = place / "bundle"
-    (bundle / "rootfs").mkdir(parents=True)
-    config: dict[str, Any] = {"ociVersion": "1.0.2", "root": {"path": path}}
-    if annotations is not None:
-        config["annotations"] = annotations
-    (bundle / "config.json").write_text(json.dumps(config))
-    return bundle
 
 
 def test_a_bundle_with_an_overlay_is_served(place: Path) -> None:

@@ -54,7 +54,7 @@ static void answer(int argc, char **argv)
 {
 	cleanup_with(json_done) struct json_object *object = json_object_new_object();
 	cleanup_with(arguments_done) struct arguments arguments = ARGUMENTS_INIT;
-	cleanup_with(source_done) struct source source = {};
+	cleanup_with(source_done) struct source source = SOURCE_INIT;
 	VIEW_ERROR(error);
 
 	if (arguments_parse(&arguments, argc, argv, FOR_RESOLVE, &error) == 0 &&

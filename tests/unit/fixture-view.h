@@ -43,7 +43,7 @@ static inline int make_view(struct view *view, const char *list, const char *bin
 	cleanup_free char *copy = strdup(list);
 	char *const layers[] = {(char *)"T", (char *)"B"};
 	struct urunc_config boot = {.binary = (char *)binary, .initrd = (char *)initrd};
-	struct source source = {};
+	struct source source = SOURCE_INIT;
 	struct image image = {.layers = 2};
 	size_t bad;
 

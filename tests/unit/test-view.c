@@ -201,7 +201,7 @@ static void test_all_artifacts_are_resolved_except_an_unused_config(void **state
 	(void)state;
 	make_layers();
 	assert_int_equal(make_view(&whole, "", "/kernel", "/link", &error), 0);
-	assert_int_equal(view_resolve(&whole, &error), 0);
+	assert_int_equal(view_resolve(&whole, &SOURCE_INIT, &error), 0);
 	assert_int_equal(error.code, CODE_NONE);
 	assert_int_equal(artifact_at(&whole, "/urunc.json")->state, ARTIFACT_MISSING);
 	assert_int_equal(artifact_at(&whole, "/kernel")->state, ARTIFACT_READY);
@@ -211,7 +211,7 @@ static void test_all_artifacts_are_resolved_except_an_unused_config(void **state
 	assert_null(whole.image.stack);
 	assert_int_equal(artifact_resolve(&whole, artifact_at(&whole, "/kernel"), &error), 0);
 	assert_int_equal(make_view(&broken, "", "/kernel", "/gone", &error), 0);
-	assert_int_equal(view_resolve(&broken, &error), -ECANCELED);
+	assert_int_equal(view_resolve(&broken, &SOURCE_INIT, &error), -ECANCELED);
 	same_error("gone", -ECANCELED, &error, CODE_ENOARTIFACT, "initrd '/gone'");
 }
 
