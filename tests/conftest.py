@@ -22,6 +22,7 @@ _NO_NAMESPACE = pytest.StashKey[str]()
 def pytest_configure(config: pytest.Config) -> None:
     """Leave the machine's mount namespace before anything is mounted. Tests that mount nothing run
     without privilege too, so here it is only noted."""
+    config.addinivalue_line("markers", "takes_up_to(seconds): on a busy machine")
     try:
         namespace.enter_private()
     except OSError as error:

@@ -101,11 +101,14 @@ umount /mnt
     at = data.index(FILES[KERNEL_PATH][8192 : 8192 + 64])
     data[at] ^= 1
     image.write_bytes(data)
-    said = machine.run(options("ro") + "show\n", image)
+    said = machine.run(
+        options("ro") + "show\nviewfsctl store verify -o store=/mnt/store\necho verified $?\n", image
+    )
     text = "\n".join(said)
     assert any('"ready":true' in line for line in said), text
     assert f"./{KERNEL_PATH}: I/O error" in text or f"'./{KERNEL_PATH}'" in text, text
     assert len(shown() & set(said)) == len(FILES) - 1, text
+    assert "verified 32" in said, text
 
 
 def test_a_quota_that_is_reached_leaves_no_part_of_an_image(place: Path, machine: Guest) -> None:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import shutil
@@ -12,10 +13,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from support import namespace, stored
+from support import machine, namespace, stored
 from support.filesystems import MIB, WRITABLE, writable
 from support.image import KERNEL_PATH
 from support.view import Finished
+from support.waiting import wait_until
 
 KINDS = [*WRITABLE, "tmpfs"]
 SMALL = stored.files("small", 20_000, 5_000)
@@ -78,6 +80,17 @@ def machine_has_passthrough() -> bool:
     return tuple(map(int, os.uname().release.split(".")[:2])) >= (6, 9)
 
 
+def test_what_is_in_use_is_not_evicted(place: Path, trees: Path, filled: Path) -> None:
+    assert stored.add(filled, trees / "other").status == 0
+    with stored.view(place / "view", filled, "small", "resolve=ready"):
+        assert stored.gc(filled, "-o", "store-size=1K").status == 0
+        assert stored.shown(place / "shown", filled, "small") == SMALL
+        assert stored.shown(place / "shown", filled, "other") is None
+    wait_until(lambda: not machine.processes(), "the view to end")
+    assert stored.gc(filled, "-o", "store-size=1K").status == 0
+    assert stored.all_files(filled) == []
+
+
 # No room
 
 
@@ -105,6 +118,9 @@ def test_room_that_ends_anywhere_leaves_no_part_of_an_image(
             assert finished.status in (0, 2), finished
             if root.exists():
                 assert assert_nothing_wrong(place, root, "small") is (finished.status == 0)
+                # Without a lock no writer came as far as to leave anything.
+                assert stored.gc(root).status == 0 or not (root / "lock").exists()
+                assert len(stored.all_files(root)) == (4 if finished.status == 0 else 0)
             results.add(finished.status)
         (place / "disk").rmdir()
     assert results == {0, 2}
@@ -155,6 +171,13 @@ def rewrite(path: Path) -> None:
         byte = file.read(1)
         file.seek(-1, os.SEEK_CUR)
         file.write(bytes([byte[0] ^ 1]))
+
+
+def rot(path: Path) -> None:
+    """A byte is another one, and nothing says so."""
+    before = path.stat()
+    rewrite(path)
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
 
 
 def replaced_by(make: Callable[[Path], None]) -> Callable[[Path], None]:
@@ -242,6 +265,22 @@ def test_facts_of_another_image_are_a_miss(place: Path, trees: Path, filled: Pat
     assert stored.shown(place / "shown", filled, "other") == IMAGES["other"]
 
 
+def test_verify_finds_what_nothing_else_can_see(place: Path, trees: Path, filled: Path) -> None:
+    assert stored.ctl(filled, "verify").status == 0
+    rot(kernel_object(filled))
+    found = stored.ctl(filled, "verify", "--json")
+    assert found.status == 32, found
+    (entry,) = json.loads(found.stdout)["entries"]
+    assert (entry["state"], kernel_object(filled).name in entry["name"]) == ("damaged", True)
+    assert stored.shown(place / "shown", filled, "small") is not None
+    # Until it is removed, and added again.
+    assert stored.ctl(filled, "verify", "--repair").status == 32
+    assert stored.shown(place / "shown", filled, "small") is None
+    assert stored.add(filled, trees / "small").status == 0
+    assert stored.ctl(filled, "verify").status == 0
+    assert stored.shown(place / "shown", filled, "small") == SMALL
+
+
 # Time
 
 
@@ -252,3 +291,5 @@ def test_a_clock_that_jumps_loses_nothing(place: Path, trees: Path, filled: Path
     os.utime(chain_file(filled, "small"), (seconds, seconds))
     assert stored.shown(place / "shown", filled, "small") == SMALL
     assert abs(chain_file(filled, "small").stat().st_mtime - time.time()) < 60
+    assert stored.gc(filled).status == 0
+    assert stored.shown(place / "shown", filled, "small") == SMALL

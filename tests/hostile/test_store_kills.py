@@ -10,17 +10,21 @@ import signal
 import subprocess
 import threading
 import time
+from collections.abc import Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import pytest
 from support import machine, stored
+from support.view import Argument
 from support.waiting import wait_until
 
 EACH = 100
 KILLS = int(os.environ.get("VIEWFS_STORE_KILLS") or EACH)
 IMAGES = {f"image-{n}": stored.files(f"{n}", 1_500_000 + n, 400_000) for n in range(6)}
 VIEWED = "image-0"
+# For some of the images: what is evicted meanwhile.
+ROOM = 6 << 20
 
 # How far a writer was when it was killed, by what it had open.
 STAGES = ("starting", "reading", "locked", "copying", "publishing")
@@ -77,12 +81,12 @@ class Readers(threading.Thread):
 
 
 class Writer:
-    """`viewfsctl store add` in a session of its own."""
+    """A command that changes the store, in a session of its own."""
 
-    def __init__(self, root: Path, tree: Path) -> None:
+    def __init__(self, root: Path, command: Sequence[Argument]) -> None:
         self._root = root
         self.process = subprocess.Popen(
-            list(map(str, stored.adding(root, tree))),
+            list(map(str, command)),
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
             start_new_session=True,
         )  # fmt: skip
@@ -130,6 +134,7 @@ def forget(root: Path, source: random.Random) -> None:
             path.unlink(missing_ok=True)
 
 
+@pytest.mark.takes_up_to(600)
 @pytest.mark.parametrize("seed", range(-(-KILLS // EACH)))
 def test_writers_that_are_killed_harm_no_view(place: Path, seed: int) -> None:
     root = place / "store"
@@ -146,12 +151,15 @@ def test_writers_that_are_killed_harm_no_view(place: Path, seed: int) -> None:
             died = 0
             while died < EACH and not any(reader.wrong for reader in readers):
                 forget(root, source)
-                writers = [Writer(root, trees / source.choice(list(IMAGES))) for _ in range(2)]
+                names = [source.choice(list(IMAGES)) for _ in range(2)]
+                writers = [Writer(root, stored.adding(root, trees / name)) for name in names]
+                evicting = Writer(root, stored.evicting(root, "-o", f"store-size={ROOM}"))
                 end = time.perf_counter() + 1.5 * source.random() * whole
                 if source.random() < 0.5:
                     writers[0].wait_publishing()
                 while time.perf_counter() < end:
                     pass
+                evicting.kill(source)
                 for writer in writers:
                     at = writer.kill(source)
                     if at is not None:
@@ -173,5 +181,8 @@ def test_writers_that_are_killed_harm_no_view(place: Path, seed: int) -> None:
         for name in IMAGES:
             assert stored.add(root, trees / name, seconds=10).status == 0
             assert stored.shown(place / "after", root, name) == IMAGES[name]
+    assert stored.ctl(root, "verify").status == 0
+    assert stored.gc(root).status == 0
     wanted = {stored.sha256(data) for files in IMAGES.values() for data in files.values()}
     assert {path.name for path in stored.objects(root)} == wanted
+    assert len(stored.all_files(root)) == len(wanted) + len(IMAGES)

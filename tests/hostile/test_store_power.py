@@ -47,6 +47,7 @@ def fill(disk: Disk, place: Path, trees: Path, wrapper: Sequence[str | Path] = (
                     assert run("sync", "--file-system", at).status == 0
 
 
+@pytest.mark.takes_up_to(600)
 @pytest.mark.parametrize("seed", range(-(-CUTS // EACH)))
 def test_what_is_found_after_a_power_cut_is_right(place: Path, disk: Disk, seed: int) -> None:
     hits = misses = 0

@@ -14,7 +14,8 @@ from . import machine, namespace, skipping
 from .view import program
 from .waiting import wait_until
 
-# Far more than any test takes: whoever then still hangs in a view is set free, and fails.
+# Far more than any test takes, if it is not marked takes_up_to(SECONDS): whoever then still hangs in
+# a view is set free, and fails.
 WATCHDOG_SECONDS = 120
 
 
@@ -37,9 +38,10 @@ def _own_places(private_mounts: None) -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True)
-def _nothing_left(_own_places: None) -> Iterator[None]:
+def _nothing_left(_own_places: None, request: pytest.FixtureRequest) -> Iterator[None]:
     """No process, no mount and no file of a view may be left by a test."""
-    watchdog = threading.Timer(WATCHDOG_SECONDS, machine.abort_views)
+    marker = request.node.get_closest_marker("takes_up_to")
+    watchdog = threading.Timer(marker.args[0] if marker else WATCHDOG_SECONDS, machine.abort_views)
     watchdog.start()
     try:
         yield

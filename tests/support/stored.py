@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from . import image, namespace
+from .filesystems import unmount_idle
 from .stack import Entry, File, build_layer
 from .view import Argument, Finished, View, call, program, run
 
@@ -75,6 +76,10 @@ def add(store: Path, tree: Path, *, options: Sequence[str] = (), seconds: float 
     return run(*adding(store, tree, options), seconds=seconds)
 
 
+def ctl(store: Path, *words: Argument) -> Finished:
+    return run(*command(*words, store=store), seconds=60)
+
+
 def shown(at: Path, store: Path, name: str) -> Files | None:
     """What a view of the image NAME shows, mounted at AT; None where the store lacks it, which must
     be the only reason."""
@@ -87,7 +92,8 @@ def shown(at: Path, store: Path, name: str) -> Files | None:
     try:
         return content(at)
     finally:
-        namespace.unmount(str(at), 0)
+        # Which another command may look at just now.
+        unmount_idle(at)
 
 
 def content(root: Path) -> Files:
@@ -123,3 +129,12 @@ def all_files(store: Path) -> list[str]:
     """All that is in the store, but its directories and its lock."""
     paths = [path for path in store.rglob("*") if not path.is_dir() or path.is_symlink()]
     return sorted(str(path.relative_to(store)) for path in paths if path != store / "lock")
+
+
+def evicting(store: Path, *words: str) -> list[Argument]:
+    """The command that removes what nobody needs."""
+    return [program("viewfsctl"), "gc", *words, "-o", f"store={store}"]
+
+
+def gc(store: Path, *words: str) -> Finished:
+    return run(*evicting(store, *words), seconds=60)
