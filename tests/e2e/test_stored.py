@@ -26,6 +26,9 @@ from support.nothing_left import _nothing_left, _own_places, place  # noqa: F401
 from support.shim import mountpoint
 from support.view import Finished, call, program, run
 
+# Guests boot in emulation.
+pytestmark = pytest.mark.takes_up_to(800)
+
 SNAPSHOTTER = "blockfile"
 LAYERS = 8
 ARTIFACTS = {"boot/vmlinuz", "unikernel/initrd", "urunc.json"}
@@ -147,7 +150,7 @@ class Container:
             *("-kernel", self.view / "boot/vmlinuz", "-initrd", self.view / "unikernel/initrd"),
             *("-append", "console=ttyS0 reboot=t panic=-1 quiet"),
         ]
-        finished = run(*command, seconds=110)
+        finished = run(*command, seconds=300)
         assert finished.status == 0, finished
         found = re.findall(r"^urunc-viewfs guest: (.*?)\r?$", finished.stdout, re.MULTILINE)
         assert found, finished.stdout

@@ -14,7 +14,7 @@ from . import debian, skipping
 from .build import SOURCE
 
 SUITE = "trixie"
-SECONDS = 110
+SECONDS = 300
 
 INIT = """\
 #!/bin/busybox sh
