@@ -13,6 +13,7 @@
 #include <stdbool.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/pidfd.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <sys/uio.h>
@@ -25,11 +26,13 @@
 #include "fuse/mount/fusectl.h"
 #include "fuse/mount/mountpoint.h"
 #include "fuse/process/run-with-timeout.h"
+#include "layerindex/cleanup.h"
 #include "layerindex/descriptor.h"
 
 enum {
 	ANSWER_MS = 2000, /* for one view to answer */
 	SLICE_MS = 50,	  /* until the others are asked by another child */
+	END_MS = 50,	  /* for a child that was killed to end */
 	ASKERS_MAX = 64,  /* children that wait at once */
 	BEGUN = 1,	  /* the result in a record that announces a question */
 };
@@ -210,6 +213,16 @@ static int start_asker(struct asking *asking)
 	return 0;
 }
 
+/* As long as a child has not ended it may keep umount(8) from the mount that it asked. */
+static void await_end(pid_t pid, int ms)
+{
+	cleanup_close int pidfd = pidfd_open(pid, 0);
+	struct pollfd end = {.fd = pidfd, .events = POLLIN};
+
+	poll(&end, 1, ms);
+	waitpid(pid, NULL, WNOHANG);
+}
+
 /* Ends a child, or leaves it alone where it cannot end. */
 static void drop_asker(struct asking *asking, size_t i)
 {
@@ -220,7 +233,8 @@ static void drop_asker(struct asking *asking, size_t i)
 		asking->next = asker->next;
 	kill(asker->pid, SIGKILL);
 	close(asker->pipe);
-	waitpid(asker->pid, NULL, WNOHANG);
+	/* One that hangs is not waited for. */
+	await_end(asker->pid, asker->waits ? 0 : END_MS);
 	*asker = asking->askers[--asking->askers_count];
 }
 
