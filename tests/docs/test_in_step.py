@@ -185,3 +185,13 @@ def test_the_readmes_troubleshooting_quotes_messages() -> None:
         shape = code.replace("'…'", "'%s'").replace("layer N", "layer %zu").replace("10 s", "%u s")
         shape = shape.replace("any of N layers", "%s").replace(": No such file or directory", ": %s")
         assert shape in messages, code
+
+
+def test_meson_runs_each_file_of_tests() -> None:
+    """A file that tests/meson.build does not list is never run by `meson test`, nor by CI."""
+    text = (SOURCE / "tests/meson.build").read_text()
+    suites = re.findall(r"^  '(\w+)': \[\n(.*?)^  \]", text, re.DOTALL | re.MULTILINE)
+    listed = {f"{suite}/{name}" for suite, names in suites for name in re.findall(r"'(\w+)'", names)}
+    files = [path.relative_to(SOURCE / "tests") for path in SOURCE.glob("tests/*/test_*.py")]
+    assert len(files) > 60
+    assert {f"{path.parent}/{path.stem.removeprefix('test_')}" for path in files} == listed
