@@ -24,7 +24,7 @@ SHIM = "packaging/containerd/README.md"
 
 FAULTS = [
     Fault(VIEW, "The view is always read-only, and mounted ro,nosuid,nodev,noexec",
-          "fuse/mount/mountpoint.c", "MS_RDONLY | MS_NOSUID |", "MS_NOSUID |"),
+          "fuse/mount/mount-api.c", "MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID |", "MOUNT_ATTR_NOSUID |"),
     Fault(VIEW, "The view makes up the directories above an artifact",
           "fuse/view/view.c", "S_IFDIR | 0555", "S_IFDIR | 0755"),
     Fault(VIEW, "Force the artifacts' owner, group or permission bits; write bits are masked",
@@ -48,7 +48,7 @@ FAULTS = [
     Fault(CTL, "Only print what would be removed",
           "fuse/ctl/gc.c", "r = dry_run ? 0 : run_with_timeout(remove_dead", "r = run_with_timeout(remove_dead"),
     Fault(CTL, "the output has no colours",
-          "fuse/ctl/table.c", "(no_colour && *no_colour) || !isatty(STDOUT_FILENO)", "!isatty(STDOUT_FILENO)"),
+          "fuse/ctl/table.c", "!(no_colour && *no_colour) && isatty(STDOUT_FILENO)", "isatty(STDOUT_FILENO)"),
     Fault(CTL, "List the entries, most recently used first",
           "fuse/ctl/index-entries.c", "one->used.tv_sec > other->used.tv_sec ? -1 : 1", "one->used.tv_sec > other->used.tv_sec ? 1 : -1"),
     Fault(INDEX, "A view uses the index of its user if it has at least 32 layers",
