@@ -6,7 +6,6 @@
 #include <linux/fsverity.h>
 #include <linux/magic.h>
 #include <stdio.h>
-#include <string.h>
 #include <sys/ioctl.h>
 #include <sys/statvfs.h>
 #include <sys/vfs.h>

@@ -166,7 +166,7 @@ static int collect_stored(const struct ctl_call *call, struct view_error *error)
 	cleanup_free char *directory = store_directory_path(call->options.store);
 	cleanup_with(store_close) struct li_store *store = NULL;
 	cleanup_free char *shown = NULL;
-	struct li_store_evicted evicted;
+	struct li_store_evicted evicted = {};
 	int r = directory ? li_store_open(directory, false, &store) : -ENOENT;
 
 	if (r == -EPERM)

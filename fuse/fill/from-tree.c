@@ -92,16 +92,18 @@ static void set_other(struct li_store_answer *answer, int reason)
 	answer->reason = reason;
 }
 
-/* The answer for what was found, or for what finding it failed with. */
-static int set_answer(struct li_store_answer *answer, int r, const struct image_file *file,
-		      struct view_error *error)
+/* The answer for what was found, or for what finding it failed with; not for a fault. */
+static int set_answer(struct li_store_answer *answer, const struct image *tree, int r,
+		      const struct image_file *file, struct view_error *error)
 {
+	if (r < 0 && image_met_mark(tree)) {
+		set_other(answer, IMAGE_MARK);
+		return 0;
+	}
 	switch (r) {
 	case 0: break;
 	case -ENOENT:
 	case -ENOTDIR: answer->kind = LI_STORE_ABSENT; return 0;
-	case -EPERM:
-	case -EINVAL:
 	case -ELOOP:
 	case -ENAMETOOLONG: set_other(answer, -r); return 0;
 	default:
@@ -146,7 +148,7 @@ static int find_additions(const struct image *image, const struct strings *paths
 			(struct li_store_addition){.answer.path = paths->items[i], .fd = -EBADF};
 		ret->count++;
 		r = image_find(image, paths->items[i], file);
-		if (set_answer(&addition->answer, r, file, error) < 0)
+		if (set_answer(&addition->answer, image, r, file, error) < 0)
 			return -ECANCELED;
 		if (addition->answer.kind != LI_STORE_ARTIFACT)
 			continue;

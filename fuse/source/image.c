@@ -19,6 +19,7 @@ struct stored_image {
 	struct li_store_facts facts;
 	char *directory; /* the store's */
 	bool quiet;	 /* warn of nothing */
+	bool met_mark;	 /* image_met_mark() */
 };
 
 static void stored_image_free(struct stored_image *stored)
@@ -180,10 +181,11 @@ static int open_object(const struct stored_image *stored, const struct li_store_
 	return 0;
 }
 
-static int find_stored(const struct stored_image *stored, const char *path, struct image_file *ret)
+static int find_stored(struct stored_image *stored, const char *path, struct image_file *ret)
 {
 	const struct li_store_answer *answer = li_store_facts_find(&stored->facts, path);
 
+	stored->met_mark = false;
 	/* What no answer can be filed for: the path, or a name in it, is too long for a file. */
 	if (!store_path_is_sound(path))
 		return -ENAMETOOLONG;
@@ -191,6 +193,7 @@ static int find_stored(const struct stored_image *stored, const char *path, stru
 		return IMAGE_MISS;
 	if (answer->kind == LI_STORE_ABSENT)
 		return -ENOENT;
+	stored->met_mark = answer->kind == LI_STORE_OTHER && answer->reason == IMAGE_MARK;
 	if (answer->kind == LI_STORE_OTHER)
 		return find_other(answer->reason, ret);
 	return open_object(stored, answer, ret);
@@ -211,6 +214,8 @@ int image_find(const struct image *image, const char *path, struct image_file *r
 
 bool image_met_mark(const struct image *image)
 {
+	if (image->stored)
+		return image->stored->met_mark;
 	return image->stack && li_stack_met_mark(image->stack);
 }
 

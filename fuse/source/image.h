@@ -54,8 +54,11 @@ DEFINE_CLEANUP(struct image_file, image_file_done)
 /* Returned by image_find() if the artifact store has no answer: no other error has this value. */
 enum { IMAGE_MISS = -ENOMSG };
 
-/* It returns this where links lead to a path that urunc does not allow. */
-enum { IMAGE_TARGET_PATH = EILSEQ };
+/* Why there is no artifact, as the store files it beside the errno values of a walk. */
+enum {
+	IMAGE_TARGET_PATH = EILSEQ, /* links lead to a path that urunc does not allow */
+	IMAGE_MARK = EPERM,	    /* image_met_mark() */
+};
 
 /*
  * Finds what *path* leads to, and opens it if it is a regular file; nothing else is opened: a

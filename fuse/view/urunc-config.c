@@ -228,7 +228,7 @@ static int take_urunc_json(const struct image *image, enum decode_rule decode,
 {
 	cleanup_with(image_file_done) struct image_file config = IMAGE_FILE_INIT;
 	cleanup_free char *text = NULL;
-	size_t n;
+	size_t n = 0;
 	int r = read_urunc_json(image, &config, &text, &n);
 
 	if (r == -ENOENT)

@@ -138,8 +138,10 @@ def test_a_chain_that_is_no_digest_is_a_usage_error(place: Path, digest: str) ->
         (Symlink(b"/nowhere"), "ENOARTIFACT", "not in image"),
         (Symlink(KERNEL_PATH.encode()), "EARTIFACT", "Too many levels of symbolic links"),
         (Symlink(b"/od d"), "EARTIFACT", "a path that is not allowed"),
+        (File(b"", marks=(("metacopy", b""),)), "EARTIFACT", "redirect or metacopy mark"),
+        (File(b""), "EARTIFACT", "empty"),
     ],
-    ids=["absent", "directory", "fifo", "dangling", "loop", "target"],
+    ids=["absent", "directory", "fifo", "dangling", "loop", "target", "mark", "empty"],
 )
 def test_what_is_no_artifact_in_the_tree_is_none_in_the_view(
     store: Store, place: Path, entry: object, code: str, naming: str

@@ -69,7 +69,7 @@ static void test_answers_are_the_errors_of_a_walk(void **state)
 	} rows[] = {
 		{"/absent", 0, -ENOENT},
 		{"/loop", ELOOP, -ELOOP},
-		{"/mark", EPERM, -EPERM},
+		{"/mark", IMAGE_MARK, -IMAGE_MARK},
 		{"/target", IMAGE_TARGET_PATH, -IMAGE_TARGET_PATH},
 		/* A number that another version may file. */
 		{"/future", 4095, -4095},
@@ -87,6 +87,7 @@ static void test_answers_are_the_errors_of_a_walk(void **state)
 		cleanup_with(image_file_done) struct image_file file = IMAGE_FILE_INIT;
 
 		same_int(rows[i].path, image_find(&image, rows[i].path, &file), rows[i].r);
+		same_int(rows[i].path, image_met_mark(&image), rows[i].reason == IMAGE_MARK);
 	}
 }
 
