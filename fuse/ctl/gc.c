@@ -37,7 +37,7 @@ static void gc_print_help(void)
 	     "images\n"
 	     "until the store is no larger than store-size= and a tenth of the filesystem is "
 	     "free.\n"
-	     "It keeps what any process has open.\n"
+	     "It keeps files that any process has open.\n"
 	     "\n"
 	     "  -o OPTIONS     store=DIR and store-size=BYTES of urunc-viewfs(8)\n"
 	     "      --dry-run  only print what would be removed\n"

@@ -23,7 +23,7 @@ static void list_print_help(void)
 	     "stopped, if its process is stopped; dead, if its process is gone: remove it with\n"
 	     "'viewfsctl gc'; or unknown, if its process is not visible from here and the view\n"
 	     "does not answer. MEMORY is the private, written memory of the view's process.\n"
-	     "ARTIFACTS are their paths; missing:PATH is one that the view lacks.\n"
+	     "ARTIFACTS are their paths; missing:PATH is a path that the view lacks.\n"
 	     "SANDBOX is full, partial (--json names the measures in force), or not yet, during\n"
 	     "the moment after the mount.\n"
 	     "\n"
