@@ -10,7 +10,7 @@
 #include "fuse/ctl/table.h"
 
 static const struct ctl_command *const commands[] = {
-	&ctl_list, &ctl_resolve, &ctl_umount, &ctl_gc, &ctl_index, &ctl_store, &ctl_doctor,
+	&ctl_list, &ctl_resolve, &ctl_umount, &ctl_gc, &ctl_index, &ctl_store, &ctl_doctor, NULL,
 };
 
 static void print_help(void)
@@ -20,7 +20,7 @@ static void print_help(void)
 	     "Inspects, unmounts and cleans up views of container images.\n"
 	     "\n"
 	     "Commands:");
-	for (size_t i = 0; i < sizeof(commands) / sizeof(*commands); i++)
+	for (size_t i = 0; commands[i]; i++)
 		printf("  %-10s %s\n", commands[i]->name, commands[i]->summary);
 	puts("\n"
 	     "'cache' is an alias of 'index'.\n"
@@ -34,7 +34,7 @@ static int refuse_command(const char *name, struct view_error *error)
 {
 	struct nearest nearest = nearest_to(name, strlen(name));
 
-	for (size_t i = 0; i < sizeof(commands) / sizeof(*commands); i++)
+	for (size_t i = 0; commands[i]; i++)
 		nearest_offer(&nearest, commands[i]->name);
 	return ctl_refuse(&nearest, error);
 }
@@ -44,7 +44,7 @@ static const struct ctl_command *find_command(const char *name)
 	/* The name of 'index' until version 0.1.0. */
 	if (strcmp(name, "cache") == 0)
 		return &ctl_index;
-	for (size_t i = 0; i < sizeof(commands) / sizeof(*commands); i++)
+	for (size_t i = 0; commands[i]; i++)
 		if (strcmp(name, commands[i]->name) == 0)
 			return commands[i];
 	return NULL;

@@ -28,7 +28,7 @@ enum { OF_VIEW = 1 << FOR_VIEW, OF_RESOLVE = 1 << FOR_RESOLVE, OF_ADD = 1 << FOR
 static const struct argument_rule {
 	char name[12];
 	char letter; /* 0: none */
-	enum argument_kind kind;
+	enum argument_kind kind : 8;
 	unsigned short offset; /* of the member of struct arguments that the value goes to */
 	unsigned of;	       /* which calls know it */
 	char words[24];	       /* the words that the value may be */

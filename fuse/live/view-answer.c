@@ -133,7 +133,7 @@ static void copy_string(struct json_object *object, const char *key, char *ret, 
 	const char *text = json_string(object, key);
 
 	if (text && strlen(text) < size)
-		strcpy(ret, text);
+		memcpy(ret, text, strlen(text) + 1);
 }
 
 /* Takes what is not of the ready line out of it. */

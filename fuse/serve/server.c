@@ -136,16 +136,6 @@ static int mount_or_reuse(struct startup *startup, struct view_error *error)
 	return r > 0 ? reuse(startup, error) : r;
 }
 
-/*
- * passthrough=on can only be promised of files that are known, and a sandbox that is insisted on is
- * put up at once.
- */
-static bool resolves_first(const struct options *options, const struct source *source)
-{
-	return source->resolve_ready || options->resolve == RESOLVE_READY ||
-	       options->passthrough == PASSTHROUGH_ON || options->sandbox == SANDBOX_REQUIRE;
-}
-
 /* Whether what is insisted on can be had is known before anything is done. */
 static int check_sandbox(const struct options *options, struct view_error *error)
 {
@@ -183,13 +173,16 @@ static int read_call(struct startup *startup, struct source *source, struct view
 }
 
 /*
- * What must be known before the mount. Where layers are too many to be held open some would have
- * to be found by their paths again, and the mount may lie on the way: it would wait for itself.
+ * What must be known before the mount: everything, if it is asked for, if passthrough=on is
+ * promised, or if the sandbox is insisted on. Where layers are too many to be held open some would
+ * have to be found by their paths again, and the mount may lie on the way: it would wait for
+ * itself.
  */
 static int resolve_first(struct view *view, const struct options *options,
 			 const struct source *source, struct view_error *error)
 {
-	if (resolves_first(options, source))
+	if (source->resolve_ready || options->resolve == RESOLVE_READY ||
+	    options->passthrough == PASSTHROUGH_ON || options->sandbox == SANDBOX_REQUIRE)
 		return view_resolve(view, source, error);
 	return image_can_wait(&view->image) ? 0 : view_resolve_early(view, error);
 }
@@ -273,17 +266,6 @@ static int notify_ready(struct startup *startup, struct view_error *error)
 	return r < 0 ? view_fail(error, MSG_SYSTEM, "launcher", strerror(-r)) : 0;
 }
 
-/*
- * Tells the launcher of the live view that was found. As long as it is open here it cannot be
- * unmounted. Returns: the exit status.
- */
-static int announce_found(struct startup *startup, const struct view_error *error)
-{
-	claim_done(&startup->claim);
-	report_send(startup->call->report_fd, error, startup->ready);
-	return 0;
-}
-
 /* Now that it is known what the view holds, and how that is read. */
 static void update_title(struct startup *startup)
 {
@@ -291,7 +273,6 @@ static void update_title(struct startup *startup)
 
 	session_tell(startup->session, &startup->facts);
 	ready = report_ready_line(&startup->facts);
-
 	if (ready)
 		proctitle_set(ready, &startup->title);
 }
@@ -337,8 +318,12 @@ static int server_run(const struct server_call *call)
 	int r;
 
 	r = start_view(&startup, &error);
-	if (r == 0 && startup.ready)
-		return announce_found(&startup, &error);
+	if (r == 0 && startup.ready) {
+		/* As long as the live view is open here it cannot be unmounted. */
+		claim_done(&startup.claim);
+		report_send(call->report_fd, &error, startup.ready);
+		return 0;
+	}
 	if (r == 0)
 		r = notify_ready(&startup, &error);
 	if (r < 0) {

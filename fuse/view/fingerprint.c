@@ -8,10 +8,9 @@
  */
 #include "fuse/view/fingerprint.h"
 
-#include <stdio.h>
 #include <string.h>
 
-#include "layerindex/hash/sha256.h"
+#include "layerindex/hash/digest.h"
 
 static void add_number(struct sha256 *hash, uint64_t number)
 {
@@ -68,7 +67,7 @@ static void add_chain(struct sha256 *hash, const struct li_digest *chain)
 void view_fingerprint(const struct view *view, const struct options *options,
 		      char ret[static FINGERPRINT_SIZE])
 {
-	uint8_t digest[SHA256_BYTES];
+	struct li_digest digest;
 	struct sha256 hash;
 
 	sha256_start_by(&hash, SHA256_PORTABLE);
@@ -89,7 +88,6 @@ void view_fingerprint(const struct view *view, const struct options *options,
 	add_number(&hash, (uint64_t)view->gid);
 	add_number(&hash, (uint64_t)view->mode);
 	add_number(&hash, options->decode);
-	sha256_finish(&hash, digest);
-	for (int i = 0; i < SHA256_BYTES; i++)
-		sprintf(ret + 2 * i, "%02x", digest[i]);
+	sha256_finish(&hash, digest.bytes);
+	li_digest_print(&digest, ret);
 }

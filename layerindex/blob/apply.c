@@ -9,11 +9,11 @@
 #include <limits.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
 #include "layerindex/blob/root-path.h"
-#include "layerindex/cleanup.h"
 
 enum { DEFERRED_FIRST = 64 };
 

@@ -3,9 +3,8 @@
 #include "layerindex/blob/sparse.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
-
-#include "layerindex/cleanup.h"
 
 enum { REGIONS_FIRST = 16 };
 

@@ -3,13 +3,12 @@
 
 #include <errno.h>
 #include <stdbool.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 #include <zlib.h>
 #include <zstd.h>
 #include <zstd_errors.h>
-
-#include "layerindex/cleanup.h"
 
 enum {
 	INPUT_SIZE = 256 << 10,

@@ -2,10 +2,10 @@
 #include "layerindex/blob/tree.h"
 
 #include <errno.h>
+#include <stdbool.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
-
-#include "layerindex/cleanup.h"
 
 enum {
 	ROOM_FIRST = 256,
