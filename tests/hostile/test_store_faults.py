@@ -64,8 +64,8 @@ def test_a_store_on_each_filesystem_serves_and_survives_its_removal(
     with writable(kind, place / "disk", 32 * MIB) as disk:
         root = disk / "store"
         assert stored.add(root, trees / "small").status == 0
-        with stored.view(place / "view", root, "small", "resolve=ready") as view:
-            assert view.ready["passthrough"] is (machine_has_passthrough() and True)
+        with stored.view(place / "view", root, "small", "passthrough=on") as view:
+            assert view.ready["passthrough"] is True
             assert stored.content(view.root) == SMALL
             shutil.rmtree(root)
             # It was opened by the view, and not by any reader.
@@ -74,10 +74,6 @@ def test_a_store_on_each_filesystem_serves_and_survives_its_removal(
             assert stored.add(root, trees / "small").status == 0
             assert stored.shown(place / "shown", root, "small") == SMALL
             assert stored.content(view.root) == SMALL
-
-
-def machine_has_passthrough() -> bool:
-    return tuple(map(int, os.uname().release.split(".")[:2])) >= (6, 9)
 
 
 def test_what_is_in_use_is_not_evicted(place: Path, trees: Path, filled: Path) -> None:
