@@ -103,7 +103,7 @@ def test_a_quick_run_has_every_table(tmp_path: Path) -> None:
     steady = [bar for bar in found["bars"] if bar["steady"]]
     assert len(steady) == STEADY
     assert [bar for bar in steady if not bar["met"]] == []
-    for chart in {"start", "read", "memory", "cache"}:
+    for chart in {"start", "read", "memory", "cache", "stored"}:
         ElementTree.parse(drawn / f"{chart}.svg")
 
 

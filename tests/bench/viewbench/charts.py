@@ -20,6 +20,10 @@ from .contenders import (
     LAYER,
     NOOP,
     OVERLAY,
+    STORED_FIRST,
+    STORED_HIT,
+    STORED_SNAPSHOT,
+    STORED_WARM,
 )
 from .material import MIB
 from .report import get
@@ -33,7 +37,8 @@ LEFT, RIGHT, TOP, BOTTOM = 70, 310, 78, 64
 """Around a panel of lines: room for the axis, and for the names at their ends."""
 
 LINES_ONLY = ("unionfs-fuse", "mergerfs", "squashfuse", "mount(2) of an overlay")
-BARS_ONLY = (FALLBACK, "nothing to load")
+STORED_ROWS = (STORED_HIT, STORED_WARM, STORED_SNAPSHOT, COPY, STORED_FIRST)
+BARS_ONLY = (FALLBACK, "nothing to load", *STORED_ROWS)
 """What is in one kind of chart only, so that both do with as many colours as can be told apart."""
 
 READ_ROWS = (
@@ -44,6 +49,9 @@ READ_ROWS = (
 
 READ_MOST = 2.0
 """A bar that is longer is cut off there: O_DIRECT from memory, beside a disk."""
+
+STORED_MOST = 5.0
+"""The same, of copies beside a mount."""
 
 LOWER, HIGHER = "lower is better", "higher is better"
 
@@ -101,6 +109,7 @@ def draw(document: Mapping[str, Any], directory: Path) -> list[Path]:
         "memory": _memory,
         "cache": _cache,
         "qemu": _qemu,
+        "stored": _stored,
     }
     written = []
     where = _machine(document["environment"])
@@ -311,6 +320,28 @@ def _before_qemu(document: Mapping[str, Any]) -> dict[str, float]:
     stacks = get(document, "results", "spawn", "stacks") or {}
     stack = next((found for found in stacks.values() if COPY in found), {})
     return {name: row["ready_us"]["median"] for name, row in stack.items() if row["ready_us"]}
+
+
+def _stored(document: Mapping[str, Any], where: str) -> Picture | None:
+    builds = get(document, "results", "stored")
+    if not builds:
+        return None
+    groups: dict[str, dict[str, float]] = {}
+    beside: dict[tuple[str, str], str] = {}
+    for build, found in builds.items():
+        for name in STORED_ROWS:
+            times = get(found, name, "ready_ratio", "median")
+            if times is None:
+                continue
+            groups.setdefault(build, {})[name] = times
+            beside[build, name] = f"{_short(get(found, name, 'ready_us', 'median') / 1000)} ms"
+    if not groups:
+        return None
+    title = "An image without layer directories: from spawn to its artifacts ready"
+    note = "In times the same image from layer directories, with a warm index."
+    return _bars(
+        title, where, LOWER, groups, _views(document), beside, most=STORED_MOST, note=note
+    )
 
 
 def _bars(

@@ -71,6 +71,10 @@ COPY = "copy all artifacts"
 LAYER = "the layer's own file"
 STORED_HIT = "stored"
 """An image that the artifact store has."""
+STORED_FIRST = "first container: tree filled"
+STORED_WARM = "directories, index warm"
+STORED_SNAPSHOT = "a snapshot mounted"
+"""What a stored image is compared with."""
 FALLBACK = "view, no passthrough"
 
 

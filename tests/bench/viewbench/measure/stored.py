@@ -23,7 +23,18 @@ from support import namespace
 from .. import mounting
 from ..bench import Bench, Section
 from ..builds import Build
-from ..contenders import COPY, STORED_HIT, Contender, Start, copy, first_artifact, view
+from ..contenders import (
+    COPY,
+    STORED_FIRST,
+    STORED_HIT,
+    STORED_SNAPSHOT,
+    STORED_WARM,
+    Contender,
+    Start,
+    copy,
+    first_artifact,
+    view,
+)
 from ..figures import Figure, interval, show
 from ..material import ARTIFACTS, BINARY, CONFIG, INITRD, MIB, Stack
 from ..plan import Step, Timing, carry_out, micros
@@ -35,9 +46,6 @@ CROWD = 100
 QUICK_CROWD = 5
 
 CHAIN = hashlib.sha256(b"the image of the benchmark").hexdigest()
-FIRST = "first container: tree filled"
-WARM = "directories, index warm"
-SNAPSHOT = "a snapshot mounted"
 
 # A filesystem's own share of its image, and the least that mkfs takes.
 ROOM = 1.2
@@ -115,7 +123,7 @@ def _ways(bench: Bench, build: Build, filler: Path, place: Place) -> Iterator[Co
     """The measure of the others first."""
     index = bench.tmpfs / f"stored-index-{build.name}"
     index.mkdir(mode=0o700)
-    yield view(build, ["-o", f"cache={index}"], WARM)
+    yield view(build, ["-o", f"cache={index}"], STORED_WARM)
 
     def command(store: Path, target: Path) -> list[str | Path]:
         words = [f"--chain=sha256:{CHAIN}", "-o", f"store={store}", "bench"]
@@ -132,7 +140,7 @@ def _ways(bench: Bench, build: Build, filler: Path, place: Place) -> Iterator[Co
         argv = ["/bin/sh", "-c", script]
         return Start(argv, target, [target], place.forgotten())
 
-    yield Contender(FIRST, first, build)
+    yield Contender(STORED_FIRST, first, build)
     yield copy(bench.programs, bench.tmpfs)
 
     def snapshot(_stack: Stack, target: Path) -> Start:
@@ -140,7 +148,7 @@ def _ways(bench: Bench, build: Build, filler: Path, place: Place) -> Iterator[Co
         argv = [mount, "-t", "ext4", "-o", "loop,ro,noload", place.snapshot, target]
         return Start(argv, target, [target])
 
-    yield Contender(SNAPSHOT, snapshot)
+    yield Contender(STORED_SNAPSHOT, snapshot)
 
 
 def _single(
@@ -152,7 +160,7 @@ def _single(
         f"x = times the same image from {stack} with a warm index, in the same rounds; median"
         " [its 95 % interval]; µs: median [quartiles]",
         f"Artifacts: {stack.total() / MIB:.0f} MiB. {COPY}: what urunc does, out of a disk that is"
-        f" mounted already. {SNAPSHOT}: by mount(8) alone; a lease, a View and their end, which are"
+        f" mounted already. {STORED_SNAPSHOT}: by mount(8) alone; a lease, a View and their end, which are"
         " containerd's, come to that for each container.",
     ]
     table = Table(f"A stored image: {build.name}", columns, notes)
@@ -254,7 +262,7 @@ def _at_once(
 
 def _kept(way: Contender, place: Place, stack: Stack, count: int) -> int:
     """What all containers together keep beside the image as it was unpacked."""
-    if way.name in (STORED_HIT, FIRST):
+    if way.name in (STORED_HIT, STORED_FIRST):
         objects = [path for path in (place.filled / "objects").rglob("*") if path.is_file()]
         return sum(path.stat().st_blocks * 512 for path in objects)
     return count * stack.total() if way.name == COPY else 0
