@@ -164,6 +164,16 @@ static int add_number(struct table *table, uint64_t number, const char *unit)
 	return table_add(table, PLAIN, "%" PRIu64 "%s", number, unit);
 }
 
+/* The number of the layers, or that the image is a stored one. */
+static int add_layers(struct table *table, const struct row *row)
+{
+	const struct view_process *process = row->mount->process;
+
+	if (row->image && json_string(row->image, "chain"))
+		return table_add(table, PLAIN, "stored");
+	return add_number(table, process && process->titled ? process->title.layers : 0, "");
+}
+
 /* Whether it has come to rest: some of the measures can always be taken. */
 static bool is_sandboxed(const struct view_process *process)
 {
@@ -196,8 +206,7 @@ static int list_add_row(struct table *table, const struct row *row)
 	    add_number(table, process ? (uint64_t)process->pid : 0, "") < 0 ||
 	    table_add(table, list_state_colour(mount->state), "%s",
 		      mount_state_name(mount->state)) < 0 ||
-	    table_add(table, PLAIN, "%s", passthrough) < 0 ||
-	    add_number(table, process && process->titled ? process->title.layers : 0, "") < 0 ||
+	    table_add(table, PLAIN, "%s", passthrough) < 0 || add_layers(table, row) < 0 ||
 	    add_number(table, row->private_dirty / 1024, " kB") < 0 ||
 	    add_sandbox(table, process) < 0 ||
 	    table_add(table, row->missing ? RED : PLAIN, "%s", paths) < 0)

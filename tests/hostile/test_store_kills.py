@@ -6,6 +6,7 @@ from __future__ import annotations
 import collections
 import os
 import random
+import shutil
 import signal
 import subprocess
 import threading
@@ -16,6 +17,8 @@ from pathlib import Path
 
 import pytest
 from support import machine, stored
+from support.injection import injecting
+from support.view import program, run
 from support.view import Argument
 from support.waiting import wait_until
 
@@ -186,3 +189,46 @@ def test_writers_that_are_killed_harm_no_view(place: Path, seed: int) -> None:
     wanted = {stored.sha256(data) for files in IMAGES.values() for data in files.values()}
     assert {path.name for path in stored.objects(root)} == wanted
     assert len(stored.all_files(root)) == len(wanted) + len(IMAGES)
+
+
+# What a writer does from its lock to the facts, in the order of its first use.
+CALLS = ["mkdirat", "openat", "fallocate", "copy_file_range", "fchmod", "utimensat", "fdatasync",
+         "linkat", "/^renameat", "write"]  # fmt: skip
+
+
+def kill_at(place: Path, root: Path, tree: Path, name: str, number: int) -> bool:
+    """Kill a writer when it calls NAME for the NUMBER-th time; False: it never does."""
+    log = place / "log"
+    wrapper = injecting(log, f"{name}:signal=SIGKILL:when={number}")
+    finished = run(*wrapper, *stored.adding(root, tree))
+    killed = "+++ killed by SIGKILL +++" in log.read_text()
+    assert killed == (finished.status != 0), finished
+    return killed
+
+
+@pytest.mark.parametrize("fresh", [True, False], ids=["first", "more"])
+@pytest.mark.parametrize("name", CALLS)
+def test_a_writer_can_be_killed_at_any_call(place: Path, name: str, fresh: bool) -> None:
+    """Where the image is new, or gets more paths."""
+    root = place / "store"
+    died = 0
+    with stored.trees(place, {VIEWED: IMAGES[VIEWED]}) as trees:
+        while True:
+            if not fresh:
+                only_config = ["binary=/urunc.json", "initrd=/urunc.json"]
+                assert stored.add(root, trees / VIEWED, options=only_config).status == 0
+            if not kill_at(place, root, trees / VIEWED, name, died + 1):
+                break
+            died += 1
+            found = stored.shown(place / "shown", root, VIEWED)
+            assert found is None or found == IMAGES[VIEWED], f"after {died} {name}"
+            assert stored.wrong_objects(root) == []
+            assert stored.add(root, trees / VIEWED, seconds=10).status == 0
+            assert stored.shown(place / "shown", root, VIEWED) == IMAGES[VIEWED]
+            shutil.rmtree(root)
+    assert died > 0 or (fresh and name == "/^renameat"), "no such call was killed"
+    gc = run(program("viewfsctl"), "gc", "-o", f"store={root}")
+    assert gc.status == 0
+    assert {path.name for path in stored.objects(root)} == {
+        stored.sha256(data) for data in IMAGES[VIEWED].values()
+    }

@@ -330,6 +330,8 @@ def test_list_and_resolve_tell_a_stored_image(filled: Store, place: Path) -> Non
         told = listed_at(view.root)
         assert told["image"] == {"chain": chain()}
         assert told["layers"] is None
+        titles, row = viewfsctl("list").stdout.splitlines()
+        assert row.split()[titles.split().index("LAYERS")] == "stored"
         assert len(told["artifacts"]) == 3
     finished = viewfsctl("resolve", "--json", "--digest", *arguments(filled))
     resolved = json.loads(finished.stdout)

@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 from support import filesystems, namespace
 from support.control import viewfsctl
-from support.image import KERNEL, KERNEL_PATH, noise, urunc_json
-from support.stack import Entry, File, build_layer
+from support.image import KERNEL, KERNEL_PATH, lowerdir, noise, urunc_json
+from support.stack import Entry, File, Stack, build_layer
 from support.store import Store, arguments, chain, tree, usual_tree
 from support.view import View, call, program
 from support.waiting import SECONDS
@@ -294,7 +294,8 @@ def wait_for_lock(store: Store, pid: int) -> None:
 
 
 def test_a_tree_that_hangs_is_given_up_in_time(store: Store, place: Path) -> None:
-    with View(place / "view", "-o", "binary=/k", source=place) as view:
+    layers = Stack([usual_tree()]).build(place / "layers")
+    with View(place / "view", "-o", lowerdir(layers)) as view:
         view.daemon.signal(19)
         try:
             begun = time.monotonic()

@@ -16,6 +16,7 @@ import pytest
 from support import image, machine, namespace, skipping
 from support.image import KERNEL, KERNEL_PATH, lowerdir
 from support.injection import injecting
+from support.store import Store, arguments, chain, tree
 from support.view import Argument, Finished, View, call, program, refused, run
 from support.waiting import wait_until
 
@@ -265,3 +266,32 @@ def test_a_user_namespace_mounts_without_fusermount3(place: Path, at: Path, opti
     assert '"ready":true' in ready and '"passthrough":false' in ready
     assert re.search(r" ro,.*user_id=0,.*allow_other", line)
     assert machine.mounts() == []
+
+
+def test_a_user_has_a_store_of_their_own_and_views_of_it(
+    place: Path, at: Path, fusermount3: str
+) -> None:
+    """Without userxattr: there are no layers whose marks count. Root's store is not theirs."""
+    home = place / "home"
+    home.mkdir()
+    os.chown(home, NOBODY.pw_uid, NOBODY.pw_gid)
+    store = Store(home / "store")
+    with tree(place / "tree") as unpacked:
+        words = ("store", "add", f"--chain={chain()}", f"--tree={unpacked}")
+        options = ("-o", f"{store.option},userxattr")
+        added = run(*USER, program("viewfsctl"), *words, *options)
+        # The kernel of the usual image is readable for its owner and group only.
+        assert (added.status, "Permission denied" in added.stderr) == (32, True), added
+        namespace.mount("none", str(unpacked), None, namespace.MS_REMOUNT)
+        (unpacked / KERNEL_PATH).chmod(0o755)
+        flags = namespace.MS_REMOUNT | namespace.MS_RDONLY
+        namespace.mount("none", str(unpacked), None, flags)
+        added = run(*USER, program("viewfsctl"), *words, *options)
+        assert (added.status, added.stderr) == (0, ""), added
+    assert store.directory.stat().st_uid == NOBODY.pw_uid
+    with View(at, *arguments(store), wrapper=USER) as view:
+        assert view.ready["image"] == {"chain": chain()}
+        assert run(*USER, "cat", view.root / KERNEL_PATH).status == 0
+    # Nor is a user's store root's.
+    finished = call(*arguments(store), "label", place)
+    assert finished.code == "ENOTAPPLICABLE" and "is not used" in finished.stderr, finished
