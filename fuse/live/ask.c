@@ -12,9 +12,9 @@
 #include <signal.h>
 #include <stdbool.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/pidfd.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/sysmacros.h>
 #include <sys/uio.h>
 #include <sys/wait.h>
@@ -130,7 +130,8 @@ static int ask(const struct question *question, char answer[static VIEW_ANSWER_M
 	fd = open(link, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
 	/* It may say that it wrote more than it did. */
 	memset(answer, 0, VIEW_ANSWER_MAX);
-	r = fd < 0 ? -1 : ioctl(fd, VIEW_IOC_TELL, answer);
+	/* Not by ioctl(3), whose request is an int in musl. */
+	r = fd < 0 ? -1 : (int)syscall(SYS_ioctl, fd, VIEW_IOC_TELL, answer);
 	if (r < 0)
 		/* Of one that died while it was asked. */
 		return errno == ECONNABORTED ? -ENOTCONN : -errno;

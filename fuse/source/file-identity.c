@@ -5,6 +5,8 @@
 #include <stdint.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 /* Linux 6.5 and 6.9; not in Debian 12's headers. */
 #ifndef AT_HANDLE_FID
@@ -95,7 +97,8 @@ bool file_may_be_shown(int shown, int found)
 	if (overlay.type == handle.type &&
 	    !are_same_bytes(overlay.bytes, size, handle.bytes, handle.size))
 		return false;
+	/* Not by ioctl(3), whose request is an int in musl. */
 	return memcmp(overlay.uuid, unknown, UUID_SIZE) == 0 ||
-	       ioctl(found, GET_FS_UUID, &uuid) < 0 || uuid.length != UUID_SIZE ||
+	       syscall(SYS_ioctl, found, GET_FS_UUID, &uuid) < 0 || uuid.length != UUID_SIZE ||
 	       memcmp(overlay.uuid, uuid.bytes, UUID_SIZE) == 0;
 }
