@@ -6,3 +6,14 @@
 
 /* The monotonic clock (CLOCK_MONOTONIC) in microseconds. */
 uint64_t now_us(void);
+
+/* Seconds since 1970. */
+int64_t clock_seconds(void);
+
+enum { CLOCK_UTC_SIZE = 32 };
+
+/*
+ * *seconds* since 1970 as RFC 3339 has them, in UTC: "2006-01-02T15:04:05Z". Takes no memory, as
+ * gmtime(3) does, which reads the time zone.
+ */
+void clock_utc(int64_t seconds, char ret[static CLOCK_UTC_SIZE]);

@@ -1,14 +1,23 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A launcher that has killed its server shares a heap with it in which malloc(3) may have been in
+ * the middle of something, and logs: nothing here takes memory. What is called of the C library is
+ * clock_gettime, close, connect, getpid, poll, sendmsg, snprintf, socket, strlen, vsnprintf and
+ * write. None of them asks for a time zone or a locale either: times are computed (clock_utc()).
+ */
 #include "fuse/base/log.h"
 
 #include <errno.h>
+#include <limits.h>
+#include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <syslog.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "fuse/base/clock.h"
+#include "fuse/base/syslog.h"
 #include "fuse/base/text.h"
 
 enum {
@@ -30,6 +39,8 @@ static struct {
 	const char *program;
 	struct log_options options;
 	bool to_syslog, ended;
+	uint64_t wait_until_us; /* 0: as long as it takes */
+	unsigned lost;		/* lines since the last that was written */
 } logger = {.program = "urunc-viewfs", .options = {.level = LOG_LEVEL_INFO}};
 
 void log_setup(const char *program, const struct log_options *options)
@@ -45,7 +56,6 @@ bool log_is_json(void)
 
 void log_to_syslog(void)
 {
-	openlog(logger.program, LOG_PID, LOG_DAEMON);
 	logger.to_syslog = true;
 }
 
@@ -54,22 +64,18 @@ void log_to_stderr(void)
 	logger.to_syslog = false;
 }
 
-/* RFC 3339 in UTC, as logrus writes it. */
-static void format_time(char text[static 32])
+void log_wait_until(uint64_t until_us)
 {
-	time_t now = time(NULL);
-	struct tm tm;
-
-	strftime(text, 32, "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&now, &tm));
+	logger.wait_until_us = until_us;
 }
 
 static void format_json(char *line, size_t size, enum log_level level, const char *text)
 {
 	char message[2 * LINE_SIZE];
 	char id[5 * 256] = "";
-	char stamp[32];
+	char stamp[CLOCK_UTC_SIZE];
 
-	format_time(stamp);
+	clock_utc(clock_seconds(), stamp);
 	text_json(message, sizeof(message), text);
 	if (logger.options.id) {
 		char shown[4 * 256];
@@ -88,38 +94,45 @@ void log_end(void)
 	logger.ended = true;
 }
 
-/*
- * Not by dprintf(3), which takes memory before glibc 2.37: a launcher that has killed its server
- * has a heap in which that was in the middle of something. *line* has room for one byte more.
- */
-static void write_line(char *line)
+/* Whether stderr has room. A pipe that has any has it for PIPE_BUF bytes. */
+static bool wait_stderr(void)
+{
+	struct pollfd fd = {.fd = STDERR_FILENO, .events = POLLOUT};
+	uint64_t now = now_us();
+	int ms = now < logger.wait_until_us ? (int)((logger.wait_until_us - now) / 1000 + 1) : 0;
+
+	if (logger.wait_until_us == 0)
+		return true;
+	return poll(&fd, 1, ms) != 0;
+}
+
+/* *line* has room for one byte more. Returns: false: not all of it was written in time. */
+static bool write_line(char *line)
 {
 	size_t n = strlen(line);
 
 	line[n++] = '\n';
 	while (n > 0) {
-		ssize_t written = write(STDERR_FILENO, line, n);
+		ssize_t written;
 
-		if (written < 0 && errno == EINTR)
+		if (!wait_stderr())
+			return false;
+		written = write(STDERR_FILENO, line, n < PIPE_BUF ? n : PIPE_BUF);
+		if (written < 0 && (errno == EINTR || errno == EAGAIN))
 			continue;
+		/* That there is no stderr is the caller's wish. */
 		if (written <= 0)
-			return;
+			return true;
 		line += written;
 		n -= (size_t)written;
 	}
+	return true;
 }
 
-void log_message(enum log_level level, const char *format, ...)
+static bool log_text(enum log_level level, const char *text)
 {
-	char raw[LINE_SIZE], text[LINE_SIZE], line[JSON_SIZE + 1];
-	va_list args;
+	char line[JSON_SIZE + 1];
 
-	if (logger.ended || level > logger.options.level)
-		return;
-	va_start(args, format);
-	vsnprintf(raw, sizeof(raw), format, args);
-	va_end(args);
-	escape_unprintable(text, sizeof(text), raw);
 	if (logger.options.format == LOG_FORMAT_JSON)
 		format_json(line, JSON_SIZE, level, text);
 	else if (logger.to_syslog)
@@ -127,7 +140,26 @@ void log_message(enum log_level level, const char *format, ...)
 	else
 		snprintf(line, JSON_SIZE, "%s: %s", logger.program, text);
 	if (logger.to_syslog)
-		syslog(levels[level].priority, "%s", line);
-	else
-		write_line(line);
+		return syslog_send(logger.program, levels[level].priority, line);
+	return write_line(line);
+}
+
+void log_message(enum log_level level, const char *format, ...)
+{
+	char raw[LINE_SIZE], text[LINE_SIZE];
+	va_list args;
+
+	if (logger.ended || level > logger.options.level)
+		return;
+	if (logger.lost > 0) {
+		snprintf(text, sizeof(text), "%u lines were lost", logger.lost);
+		if (log_text(LOG_LEVEL_WARN, text))
+			logger.lost = 0;
+	}
+	va_start(args, format);
+	vsnprintf(raw, sizeof(raw), format, args);
+	va_end(args);
+	escape_unprintable(text, sizeof(text), raw);
+	if (!log_text(level, text))
+		logger.lost++;
 }

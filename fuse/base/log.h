@@ -2,11 +2,12 @@
 /*
  * What a view has to say while it runs: one line a message, on stderr, and once it is in the
  * background to syslog. The state is the process's own, as stderr and syslog are. A message is cut
- * at 4 KiB; no memory is taken for it.
+ * at 4 KiB; no memory is taken for it. The next line after lines that were lost says how many.
  */
 #pragma once
 
 #include <stdbool.h>
+#include <stdint.h>
 
 enum log_level { LOG_LEVEL_ERROR, LOG_LEVEL_WARN, LOG_LEVEL_INFO, LOG_LEVEL_DEBUG };
 
@@ -25,7 +26,13 @@ void log_setup(const char *program, const struct log_options *options);
 
 bool log_is_json(void);
 
-/* From now on stderr is not ours any more: syslog(3). */
+/*
+ * A line that stderr does not take by *until_us* (now_us()) is lost, and counted; 0, as at first: it
+ * is waited for.
+ */
+void log_wait_until(uint64_t until_us);
+
+/* From now on stderr is not ours any more: the system's log, which is never waited for. */
 void log_to_syslog(void);
 
 /* Back to stderr: a process that shares memory with the one that left it still has it. */

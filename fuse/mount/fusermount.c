@@ -74,7 +74,8 @@ static int fusermount_run(char *const argv[], int socket, char words[static WORD
 	if (pipe2(ends, O_CLOEXEC) < 0)
 		return -errno;
 	reader = ends[0];
-	pid = fork();
+	/* Without the C library's preparations, which a shared heap may not bear. */
+	pid = _Fork();
 	if (pid == 0)
 		become_fusermount(argv, socket, ends[1]);
 	close(ends[1]);

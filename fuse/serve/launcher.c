@@ -50,6 +50,7 @@ __attribute__((noinline)) int launch_failed(int ready_fd, uint64_t deadline_us,
 
 	report_failure_line(line, error);
 	log_to_stderr();
+	log_wait_until(deadline_us > until_us ? deadline_us : until_us);
 	log_message(failure_level(ready_fd, error->code), "%s", error->message);
 	if (ready_fd >= 0) {
 		strcat(line, "\n");
@@ -94,15 +95,33 @@ static int end_ms(const struct launch *launch)
 	return has_supervisor(launch->call) ? SUPERVISOR_END_MS : SERVER_END_MS;
 }
 
+/*
+ * From here on what is called takes no memory: where it is shared with a server that was killed,
+ * malloc(3) may have been in the middle of something there. Of the C library that is besides what
+ * log.c lists: kill, open, pidfd_open, poll, readlink, sigdescr_np, statfs, statx, strcat, umount2,
+ * waitpid, _Fork and what execvpe(3) does in a child.
+ */
+static const char *signal_words(int signal)
+{
+	/* strsignal(3) has a buffer of its own for signals that it does not know. */
+#ifdef __GLIBC__
+	const char *words = sigdescr_np(signal);
+
+	return words ? words : "an unknown signal";
+#else
+	return strsignal(signal);
+#endif
+}
+
 /* What a server died of that had nothing to say. */
 static const char *death(int status)
 {
 	if (status < 0)
 		return "it does not end";
 	if (WIFSIGNALED(status))
-		return strsignal(WTERMSIG(status));
+		return signal_words(WTERMSIG(status));
 	if (WIFEXITED(status) && WEXITSTATUS(status) > KILLED_STATUS)
-		return strsignal(WEXITSTATUS(status) - KILLED_STATUS);
+		return signal_words(WEXITSTATUS(status) - KILLED_STATUS);
 	return "no error was reported";
 }
 
@@ -299,6 +318,7 @@ int launch(const struct launch_call *call, struct view_error *error)
 	};
 	static struct report report;
 
+	log_wait_until(launch.deadline_us);
 	launch.start.server.view.supervised = supervised;
 	launch.start.server.view.keep_stderr = call->foreground && call->ready_fd != STDERR_FILENO;
 	if (prepare(&launch, error) < 0 || start_child(&launch, error) < 0)

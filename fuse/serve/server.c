@@ -348,5 +348,7 @@ int server_start(void *argument)
 		return 0;
 	/* In the caller's process group still, whose INT is the launcher's to act on. */
 	signals_of_server(false);
+	/* No reader of stderr keeps a view waiting, not before the sandbox and not later. */
+	log_wait_until(1);
 	return server_run(call);
 }

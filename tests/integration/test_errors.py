@@ -11,6 +11,7 @@ import subprocess
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -667,6 +668,26 @@ def test_an_interrupted_call_ends_and_leaves_nothing(
             _, stderr = process.communicate(timeout=PATIENCE)
         assert process.returncode == 2
         assert stderr == "urunc-viewfs: interrupted\n"
+        wait_until(lambda: not machine.processes(), "the server to go")
+
+
+def test_a_call_that_is_interrupted_says_so_wherever_it_is(place: Path, at: Path) -> None:
+    """While it reads large mounts, say: its memory is in the middle of something then."""
+    text = json.dumps([{"Type": "overlay", "Options": [f"x-{n}=y" for n in range(200_000)]}])
+    words = ["--log-format=json", "--mounts=-", "none", at]
+    for part in range(1, 41):
+        with subprocess.Popen(
+            [program(), *words], stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        ) as process:
+            assert process.stdin and process.stderr
+            process.stdin.write(text[: len(text) * part // 40])
+            process.stdin.flush()
+            process.terminate()
+            stderr = process.stderr.read()
+            with suppress(BrokenPipeError):
+                process.stdin.close()
+        assert (process.returncode, stderr.count("\n")) == (2, 1), (part, stderr)
+        assert json.loads(stderr)["msg"] == "interrupted"
         wait_until(lambda: not machine.processes(), "the server to go")
 
 

@@ -11,7 +11,9 @@ import re
 import signal
 import socket
 import stat
+import subprocess
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import pytest
@@ -31,7 +33,8 @@ from support.stack import (
     Whiteout,
     XattrWhiteout,
 )
-from support.view import View, call, refused, run, tree
+from support.view import View, call, program, refused, run, tree
+from support.waiting import wait_until
 
 USUAL_TREE = {"urunc.json", "unikernel/", KERNEL_PATH, "boot/", INITRD_PATH}
 
@@ -356,6 +359,58 @@ def test_a_background_view_logs_to_syslog(place: Path, form: str) -> None:
         log.setblocking(False)
         with pytest.raises(BlockingIOError):
             print(log.recv(4096))
+
+
+def full(sender: socket.socket) -> None:
+    """Send until the other end takes no more."""
+    sender.setblocking(False)
+    with suppress(BlockingIOError):
+        while True:
+            sender.send(b"x" * 4096)
+
+
+@pytest.mark.parametrize("kind", [socket.SOCK_DGRAM, socket.SOCK_STREAM], ids=["datagram", "stream"])
+def test_a_syslog_that_does_not_read_keeps_no_view_waiting(
+    place: Path, kind: socket.SocketKind
+) -> None:
+    """An image that names an absent initrd is enough for a line."""
+    stack = Stack([{ROOT: image.urunc_json(initrd="/absent"), KERNEL_PATH.encode(): File(KERNEL)}])
+    with ExitStack() as sockets, machine.private_dev("fuse") as dev:
+        log = sockets.enter_context(socket.socket(socket.AF_UNIX, kind))
+        log.bind(str(dev / "log"))
+        sender = sockets.enter_context(socket.socket(socket.AF_UNIX, kind))
+        if kind == socket.SOCK_STREAM:
+            log.listen(0)
+        sender.connect(str(dev / "log"))
+        full(sender)
+        with view_of(stack, place) as view:
+            assert (view.root / KERNEL_PATH).read_bytes() == KERNEL
+            view.wait_sandboxed()
+
+
+def test_a_stderr_that_is_not_read_keeps_no_view_waiting(place: Path) -> None:
+    stack = Stack([{ROOT: image.urunc_json(initrd="/absent"), KERNEL_PATH.encode(): File(KERNEL)}])
+    option = lowerdir(stack.build(place / "layers"))
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    with suppress(BlockingIOError):
+        while True:
+            os.write(writer, b"x" * 4096)
+    os.set_blocking(writer, True)
+    at = place / "view"
+    at.mkdir()
+    command = [os.fsencode(program()), b"-f", b"-o", option, b"none", os.fsencode(at)]
+    with subprocess.Popen(command, stderr=writer) as process:
+        wait_until(lambda: machine.mounts_at(at), "the view to be mounted")
+        assert (at / KERNEL_PATH).read_bytes() == KERNEL
+        wait_until(
+            lambda: any(p.is_sandboxed() for p in machine.processes() if p.pid != process.pid),
+            "the view to be sandboxed",
+        )
+        process.terminate()
+        assert process.wait(20) == 0
+    os.close(reader)
+    os.close(writer)
 
 
 def test_mountinfo_shows_label_type_and_flags(place: Path) -> None:

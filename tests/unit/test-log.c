@@ -102,6 +102,40 @@ static void test_json_lines_without_an_id_leave_it_out(void **state)
 	assert_null(strstr(logged(LOG_LEVEL_ERROR, "said"), "containerID"));
 }
 
+/* A reader that does not read loses lines, and is told how many. */
+static void test_a_full_stderr_is_not_waited_for(void **state)
+{
+	struct log_options options = {.level = LOG_LEVEL_INFO};
+	int kept = dup(STDERR_FILENO);
+	char bytes[1 << 16];
+	int ends[2];
+	ssize_t n;
+
+	(void)state;
+	log_setup("program", &options);
+	assert_return_code(pipe2(ends, O_NONBLOCK | O_CLOEXEC), errno);
+	memset(bytes, 'x', sizeof(bytes));
+	while (write(ends[1], bytes, sizeof(bytes)) > 0)
+		;
+	assert_return_code(fcntl(ends[1], F_SETFL, 0), errno);
+	assert_return_code(dup2(ends[1], STDERR_FILENO), errno);
+	log_wait_until(1);
+	log_message(LOG_LEVEL_INFO, "lost");
+	log_message(LOG_LEVEL_INFO, "lost too");
+	while (read(ends[0], bytes, sizeof(bytes)) > 0)
+		;
+	log_message(LOG_LEVEL_INFO, "said");
+	log_wait_until(0);
+	assert_return_code(dup2(kept, STDERR_FILENO), errno);
+	n = read(ends[0], bytes, sizeof(bytes) - 1);
+	assert_true(n > 0);
+	bytes[n] = '\0';
+	assert_string_equal(bytes, "program: 2 lines were lost\nprogram: said\n");
+	close(ends[0]);
+	close(ends[1]);
+	close(kept);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -109,6 +143,7 @@ int main(void)
 		scratch_test(test_text_is_printable),
 		scratch_test(test_json_lines_hold_any_text),
 		scratch_test(test_json_lines_without_an_id_leave_it_out),
+		scratch_test(test_a_full_stderr_is_not_waited_for),
 	};
 
 	return cmocka_run_group_tests_name("log", tests, NULL, NULL);
