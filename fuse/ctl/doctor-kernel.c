@@ -17,6 +17,7 @@
 #include "fuse/base/fuse-kernel.h"
 #include "fuse/base/kernel-version.h"
 #include "fuse/cli/version.h"
+#include "fuse/mount/mount-api.h"
 #include "fuse/process/run-with-timeout.h"
 #include "layerindex/layer/privilege.h"
 
@@ -27,10 +28,10 @@ void check_kernel(struct findings *findings)
 	struct utsname name;
 
 	uname(&name);
-	if (kernel_is(&name, 5, 8))
+	if (kernel_is(&name, 5, 9))
 		findings_add(findings, SEVERITY_OK, "kernel", NULL, "Linux %s", name.release);
 	else
-		findings_add(findings, SEVERITY_ERROR, "kernel", "take Linux 5.8 or newer",
+		findings_add(findings, SEVERITY_ERROR, "kernel", "take Linux 5.9 or newer",
 			     "Linux %s is too old", name.release);
 }
 
@@ -68,45 +69,65 @@ void check_privilege(struct findings *findings)
 			     "CAP_SYS_ADMIN in the initial user namespace");
 }
 
-/*
- * Mounts a FUSE filesystem and reads the first request. Returns: 0, with the second word of the
- * kernel's flags, or -errno.
- */
-static int read_offer(uint32_t *ret)
+/* A mount of FUSE that is nowhere. Returns: its descriptor, owned, or -errno. */
+static int mount_nowhere(int connection)
 {
-	cleanup_close int fd = open("/dev/fuse", O_RDWR | O_CLOEXEC);
-	char options[64], request[8192] = {};
-	struct init_in in;
-	ssize_t n;
+	cleanup_close int context = mount_context("fuse");
+	char number[16];
+	int r = context;
 
-	if (fd < 0 || unshare(CLONE_NEWNS) < 0 ||
-	    mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
-		return -errno;
-	snprintf(options, sizeof(options), "fd=%d,rootmode=40000,user_id=0,group_id=0", fd);
-	if (mount("viewfsctl", "/", "fuse", MS_RDONLY, options) < 0)
-		return -errno;
-	n = read(fd, request, sizeof(request));
-	if (n < 0)
-		return -errno;
-	if ((size_t)n < sizeof(struct fuse_in_header) + sizeof(in))
-		in = (struct init_in){};
-	else
-		memcpy(&in, request + sizeof(struct fuse_in_header), sizeof(in));
-	*ret = in.flags & INIT_EXT ? in.flags2 : 0;
-	return 0;
+	snprintf(number, sizeof(number), "%d", connection);
+	if (r >= 0)
+		r = mount_option(context, "fd", number);
+	if (r >= 0)
+		r = mount_option(context, "rootmode", "40000");
+	if (r >= 0)
+		r = mount_option(context, "user_id", "0");
+	if (r >= 0)
+		r = mount_option(context, "group_id", "0");
+	return r < 0 ? r : mount_make(context, true);
 }
 
-enum { TRIAL_OFFERED, TRIAL_NOT_OFFERED, TRIAL_FAILED }; /* plus errno */
+/*
+ * The same where a filter forbids the calls for it, in a mount namespace of this process's own.
+ * Returns: 0; 1: it cannot be tried; or -errno of mounting.
+ */
+static int mount_privately(int connection)
+{
+	char options[64];
 
+	if (unshare(CLONE_NEWNS) < 0 || mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
+		return 1;
+	snprintf(options, sizeof(options), "fd=%d,rootmode=40000,user_id=0,group_id=0", connection);
+	return mount("viewfsctl", "/", "fuse", MS_RDONLY, options) < 0 ? -errno : 0;
+}
+
+enum { TRIAL_OFFERED, TRIAL_NOT_OFFERED, TRIAL_NOT_MADE, TRIAL_FAILED }; /* plus errno */
+
+/* Mounts a FUSE filesystem and reads the first request, in which the kernel says what it offers. */
 static int try_mount(void *argument)
 {
-	uint32_t offered = 0;
-	int r = read_offer(&offered);
+	cleanup_close int connection = open("/dev/fuse", O_RDWR | O_CLOEXEC);
+	cleanup_close int mounted = connection < 0 ? -EBADF : mount_nowhere(connection);
+	char request[8192] = {};
+	struct init_in in = {};
+	ssize_t n;
+	int r = connection < 0 ? -errno : mounted;
 
 	(void)argument;
+	if (r == -ENOSYS || r == -EPERM)
+		r = mount_privately(connection);
+	if (r == 1)
+		return TRIAL_NOT_MADE;
 	if (r < 0)
 		return TRIAL_FAILED - r;
-	return offered & FLAGS2_PASSTHROUGH ? TRIAL_OFFERED : TRIAL_NOT_OFFERED;
+	n = read(connection, request, sizeof(request));
+	if (n < 0)
+		return TRIAL_FAILED + errno;
+	if ((size_t)n >= sizeof(struct fuse_in_header) + sizeof(in))
+		memcpy(&in, request + sizeof(struct fuse_in_header), sizeof(in));
+	return in.flags & INIT_EXT && in.flags2 & FLAGS2_PASSTHROUGH ? TRIAL_OFFERED
+								     : TRIAL_NOT_OFFERED;
 }
 
 void check_passthrough(struct findings *findings)
@@ -123,6 +144,10 @@ void check_passthrough(struct findings *findings)
 			"use Linux 6.9 or newer, with CONFIG_FUSE_PASSTHROUGH",
 			"not supported: artifacts are read through the view's process, several "
 			"times slower");
+	else if (r == TRIAL_NOT_MADE)
+		findings_add(findings, SEVERITY_NOTE, "passthrough",
+			     "allow fsopen(2), fsconfig(2) and fsmount(2) in the seccomp profile",
+			     "not known: a trial mount could not be made");
 	else if (r > TRIAL_FAILED && access("/dev/fuse", R_OK | W_OK) == 0)
 		findings_add(
 			findings, SEVERITY_ERROR, "mount",
@@ -134,10 +159,11 @@ void check_passthrough(struct findings *findings)
 void check_openat2(struct findings *findings)
 {
 	if (kernel_has_openat2())
-		findings_add(findings, SEVERITY_OK, "openat2", NULL, "the kernel walks paths");
+		findings_add(findings, SEVERITY_OK, "openat2", NULL,
+			     "one system call looks a path up in a layer");
 	else
-		findings_add(
-			findings, SEVERITY_NOTE, "openat2",
-			"allow openat2(2) in the seccomp profile",
-			"openat2(2) is forbidden: views walk paths name by name, which is slower");
+		findings_add(findings, SEVERITY_NOTE, "openat2",
+			     "allow openat2(2) in the seccomp profile",
+			     "openat2(2) is forbidden: a path is looked up name by name, which is "
+			     "slower");
 }

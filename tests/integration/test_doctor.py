@@ -17,7 +17,9 @@ import pytest
 from support import image, machine, namespace
 from support.comparison import without_openat2
 from support.control import kill, stopped, viewfsctl
+from support.helper_process import HelperProcess
 from support.image import lowerdir
+from support.injection import injecting
 from support.stack import File
 from support.view import Argument, View, program, run
 
@@ -101,7 +103,7 @@ def test_a_suitable_machine_has_no_errors() -> None:
     expect(findings, "kernel", "ok", rf"^Linux {re.escape(os.uname().release)}$", None)
     expect(findings, "device", "ok", "/dev/fuse can be opened", None)
     expect(findings, "privilege", "ok", "CAP_SYS_ADMIN in the initial user namespace", None)
-    expect(findings, "openat2", "ok", "the kernel walks paths", None)
+    expect(findings, "openat2", "ok", "one system call looks a path up", None)
     expect(findings, "program", "ok", rf"{program()} starts \(built with libfuse 3\.", None)
     assert found(findings, "passthrough")["severity"] in ("ok", "note")
 
@@ -121,7 +123,38 @@ def test_doctor_leaves_nothing_mounted() -> None:
 
 def test_an_old_kernel_is_an_error() -> None:
     findings = doctor("setarch", "--uname-2.6")
-    expect(findings, "kernel", "error", "^Linux 2.6.* is too old$", "Linux 5.8 or newer")
+    expect(findings, "kernel", "error", "^Linux 2.6.* is too old$", "Linux 5.9 or newer")
+
+
+def test_a_root_that_is_no_mount_point_is_no_error(place: Path) -> None:
+    """As in a chroot(8): what was tried there is not what a view does."""
+    root = place / "root"
+    root.mkdir()
+
+    with ExitStack() as stack:
+        # All that is there, but not as a mount at the root itself.
+        for name in os.listdir("/"):
+            source = Path("/", name)
+            if source.is_symlink():
+                (root / name).symlink_to(os.readlink(source))
+            elif source.is_dir():
+                (root / name).mkdir()
+                namespace.mount(str(source), str(root / name), None, MS_BIND | 0x4000)
+                stack.callback(namespace.unmount, str(root / name))
+        with HelperProcess() as process:
+            process.call(os.chroot, root)
+            process.call(os.chdir, "/")
+            findings = process.call(doctor)
+    assert not [f for f in findings if f["subject"] == "mount"], findings
+    assert found(findings, "passthrough") == found(doctor(), "passthrough")
+
+
+def test_a_filter_that_allows_no_trial_is_no_error(place: Path) -> None:
+    """Where neither a mount that is nowhere nor a private namespace can be had."""
+    wrapper = injecting(place / "log", "fsopen:error=EPERM", "unshare:error=EPERM")
+    findings = doctor(*wrapper)
+    expect(findings, "passthrough", "note", "not known", "seccomp")
+    assert not [f for f in findings if f["subject"] == "mount"], findings
 
 
 def test_a_missing_device_is_an_error() -> None:
