@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The kernel tells only a FUSE server whether it offers passthrough: a trial mount in a private
- * mount namespace asks for it.
+ * The kernel tells only a FUSE server whether it offers passthrough: a trial mount, which no other
+ * process sees, asks it.
  */
 #include "fuse/ctl/doctor-findings.h"
 
