@@ -30,7 +30,7 @@ static int64_t divide(int64_t number, int64_t by, int64_t *ret_rest)
 void clock_utc(int64_t seconds, char ret[static CLOCK_UTC_SIZE])
 {
 	int64_t second, day, year_day, four_hundred, year, month;
-	/* Years begin in March here: the leap day is the last of one. 719468: 0000-03-01 to 1970. */
+	/* Years begin in March here: a leap day is the last. 719468 days: 0000-03-01 to 1970. */
 	int64_t days = divide(seconds, 86400, &second) + 719468;
 
 	four_hundred = divide(days, 146097, &day);

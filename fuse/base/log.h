@@ -27,8 +27,8 @@ void log_setup(const char *program, const struct log_options *options);
 bool log_is_json(void);
 
 /*
- * A line that stderr does not take by *until_us* (now_us()) is lost, and counted; 0, as at first: it
- * is waited for.
+ * A line that stderr does not take by *until_us* (now_us()) is lost, and counted. 0, as at first:
+ * it is waited for.
  */
 void log_wait_until(uint64_t until_us);
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Lines for the system's log, without syslog(3), which waits where the log's reader does not read. */
+/* Lines for the system's log, without syslog(3), which waits for the log's reader. */
 #pragma once
 
 #include <stdbool.h>
