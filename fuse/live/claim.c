@@ -113,7 +113,7 @@ int view_claim(const char *path, struct claim *ret, struct view_error *error)
 {
 	for (;;) {
 		cleanup_close int fd = -EBADF;
-		struct statx opened;
+		struct statx opened = {};
 		int occupant = open_place(path, &fd, &opened);
 
 		if (occupant < 0)

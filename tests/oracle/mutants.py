@@ -115,9 +115,9 @@ mutant(
     "either-namespace",
     (
         "overlay-xattrs.c",
-        f"r = mark_read(fd, mark, {CHOICE}, userxattr);",
-        "r = mark_read(fd, mark, names[i].user, userxattr);\n\t\tif (r == 0)\n"
-        "\t\t\tr = mark_read(fd, mark, names[i].trusted, userxattr);",
+        f"r = mark_read(fd, mark, {CHOICE}, userxattr,\n\t\t\t      ret_invalid);",
+        "r = mark_read(fd, mark, names[i].user, userxattr, ret_invalid);\n\t\tif (r == 0)\n"
+        "\t\t\tr = mark_read(fd, mark, names[i].trusted, userxattr, ret_invalid);",
     ),
 )
 mutant(
@@ -167,9 +167,10 @@ static bool root_is_opaque(struct li_stack *stack, size_t i)
 {
 	cleanup_with(entry_done) struct entry root = ENTRY_INIT;
 	unsigned marks = 0;
+	bool invalid;
 
 	if (stack_open_entry(stack, i, "", &root) == 0)
-		overlay_xattrs_read(root.fd, OVL_XATTR_OPAQUE, stack->userxattr, true, &marks);
+		overlay_xattrs_read(root.fd, OVL_XATTR_OPAQUE, stack->userxattr, true, &marks, &invalid);
 	return marks;
 }
 
