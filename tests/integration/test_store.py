@@ -15,7 +15,7 @@ from support import image, machine, namespace
 from support.control import listed_at, viewfsctl
 from support.image import INITRD, INITRD_PATH, KERNEL, KERNEL_PATH, lowerdir, urunc_json
 from support.stack import Dir, Fifo, File, Stack, Symlink
-from support.store import Store, arguments, chain, tree, usual_tree
+from support.stored import Store, arguments, chain, tree, usual_tree
 from support.view import View, call, refused
 from support.view import tree as listing
 

@@ -17,7 +17,7 @@ from support import filesystems, namespace
 from support.control import viewfsctl
 from support.image import KERNEL, KERNEL_PATH, lowerdir, noise, urunc_json
 from support.stack import Entry, File, Stack, build_layer
-from support.store import Store, arguments, chain, tree, usual_tree
+from support.stored import Store, arguments, chain, tree, usual_tree
 from support.view import View, call, program
 from support.waiting import SECONDS
 

@@ -16,7 +16,7 @@ import pytest
 from support import image, machine, namespace, skipping
 from support.image import KERNEL, KERNEL_PATH, lowerdir
 from support.injection import injecting
-from support.store import Store, arguments, chain, tree
+from support.stored import Store, arguments, chain, tree
 from support.view import Argument, Finished, View, call, program, refused, run
 from support.waiting import wait_until
 

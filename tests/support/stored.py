@@ -4,11 +4,13 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import stat
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from . import image, namespace
 from .filesystems import unmount_idle
@@ -138,3 +140,74 @@ def evicting(store: Path, *words: str) -> list[Argument]:
 
 def gc(store: Path, *words: str) -> Finished:
     return run(*evicting(store, *words), seconds=60)
+
+
+# For the tests of the programs: a store as an object, and an image whose name does not matter.
+
+
+def chain(number: int = 1) -> str:
+    """A chain id; which one does not matter."""
+    return chain_id(str(number))
+
+
+def usual_tree() -> dict[bytes, Entry]:
+    """The unpacked image of a unikernel with an initrd."""
+    return {
+        b"urunc.json": image.urunc_json(initrd="/" + image.INITRD_PATH),
+        image.KERNEL_PATH.encode(): File(image.KERNEL, mode=0o750, uid=5, gid=6),
+        image.INITRD_PATH.encode(): File(image.INITRD, mode=0o644),
+        b"etc/hostname": File(b"a\n"),
+    }
+
+
+@contextmanager
+def tree(at: Path, unpacked: Mapping[bytes, Entry] | None = None) -> Iterator[Path]:
+    """An image UNPACKED on a read-only filesystem that is mounted at AT."""
+    at.mkdir(exist_ok=True)
+    namespace.mount("tree", str(at), "tmpfs", 0, "mode=0755")
+    try:
+        build_layer(dict(usual_tree() if unpacked is None else unpacked), os.fsencode(at))
+        namespace.mount("tree", str(at), None, namespace.MS_REMOUNT | namespace.MS_RDONLY)
+        yield at
+    finally:
+        namespace.unmount(str(at))
+
+
+class Store:
+    """The store in DIRECTORY, which need not exist."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+
+    @property
+    def option(self) -> str:
+        return f"store={self.directory}"
+
+    def add(self, tree: Path, *arguments: Argument, image: str = "", **how: Any) -> Finished:
+        """viewfsctl store add."""
+        words = ("add", f"--chain={image or chain()}", f"--tree={tree}", *arguments)
+        return run(*command(*words, store=self.directory), **how)
+
+    def must_add(self, tree: Path, *arguments: Argument, **how: Any) -> dict[str, Any]:
+        """The last line of its --json."""
+        finished = self.add(tree, "--json", *arguments, **how)
+        assert (finished.status, finished.stderr) == (0, ""), finished
+        return json.loads(finished.stdout.splitlines()[-1])
+
+    def files(self, below: str = ".") -> list[Path]:
+        """All but the lock."""
+        return [path for path in map(self.directory.joinpath, all_files(self.directory))
+                if path.is_relative_to(self.directory / below)]  # fmt: skip
+
+    def object_of(self, content: bytes) -> Path:
+        """The object that holds CONTENT."""
+        (found,) = (path for path in self.files("objects") if path.read_bytes() == content)
+        return found
+
+    def facts(self, image: str = "") -> Path:
+        return self.directory / "chains" / (image or chain()).removeprefix("sha256:")
+
+
+def arguments(store: Store, *options: str, image: str = "") -> list[str]:
+    """Of urunc-viewfs, for a view of the stored IMAGE."""
+    return [f"--chain={image or chain()}", "-o", ",".join([store.option, *options])]
