@@ -22,6 +22,8 @@ static void print_help(void)
 	     "\n"
 	     "The layers, topmost first, come from exactly one of:\n"
 	     "  -o lowerdir=A:B:C         those directories; SOURCE is a label\n"
+	     "  --layer-fd=N              a directory, open as descriptor N; repeated; SOURCE is a "
+	     "label\n"
 	     "  --mounts=FILE             containerd's mounts as JSON (- is stdin); SOURCE is a "
 	     "label\n"
 	     "  --bundle=DIR              an OCI bundle's rootfs and annotations; SOURCE is a "

@@ -103,6 +103,14 @@ int li_stack_open(char *const *paths, size_t n, unsigned flags, const struct li_
 		  struct li_stack **ret, size_t *ret_layer);
 
 /*
+ * The same for layers of which some are given as descriptors (O_PATH will do): those of *fds* that
+ * are not negative. Their paths are for people, and no index is used for the stack, which takes
+ * ownership of the descriptors on success and leaves -EBADF in their place.
+ */
+int li_stack_open_given(char *const *paths, int *fds, size_t n, unsigned flags,
+			const struct li_index *index, struct li_stack **ret, size_t *ret_layer);
+
+/*
  * Files what was learned from the layers in the index that the stack was opened with, for the next;
  * nothing about layers that had changed in the very tick of the clock in which it was opened.
  * Returns: 0, or what writing failed with; the stack is as good as before.

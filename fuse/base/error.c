@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "fuse/base/text.h"
 
@@ -37,6 +38,18 @@ int view_fail(struct view_error *error, enum view_code code, const char *format,
 	va_end(args);
 	escape_unprintable(error->message, sizeof(error->message), raw);
 	return -ECANCELED;
+}
+
+void view_hint(struct view_error *error, const char *format, ...)
+{
+	size_t n = strlen(error->message);
+	char raw[MESSAGE_SIZE];
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(raw, sizeof(raw), format, args);
+	va_end(args);
+	escape_unprintable(error->message + n, sizeof(error->message) - n, raw);
 }
 
 bool is_resource_error(int r)

@@ -45,6 +45,10 @@ struct view_error {
 int view_fail(struct view_error *error, enum view_code code, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
 
+/* Adds to the sentence what to do about it. */
+void view_hint(struct view_error *error, const char *format, ...)
+	__attribute__((format(printf, 2, 3)));
+
 /* Whether *r*, -errno, says that the machine lacks something (ESYSTEM). */
 bool is_resource_error(int r);
 

@@ -29,6 +29,7 @@
 #define MSG_EMPTY		CODE_EUSAGE, "%s must not be empty"
 #define MSG_TWO_KINDS		CODE_EUSAGE, "only one source of layers is allowed: both %s and %s were given"
 #define MSG_DESCRIPTOR		CODE_EUSAGE, "--%s=%d: %s"
+#define MSG_LAYER_FDS		CODE_EUSAGE, "--layer-fd may be given at most %d times"
 #define MSG_LOWERDIR_EMPTY_PART CODE_EUSAGE, "%s: empty layer path in 'lowerdir=%s'"
 #define MSG_LOWERDIR_ORDER	CODE_EUSAGE, "%s: 'lowerdir+=' cannot follow 'lowerdir='"
 #define MSG_JSON_READ		CODE_EUSAGE, "%s: %s"
@@ -85,10 +86,24 @@
 		"without $XDG_CACHE_HOME and $HOME there is no artifact store (-o store=…)"
 #define MSG_NOT_A_UNIKERNEL CODE_ENOTAPPLICABLE, "no /urunc.json in %s, and no binary= was given"
 
+/* What to do about it: for view_hint(), after a sentence. */
+#define HINT_BUNDLE ": this is an OCI bundle, give --bundle='%s'"
+#define HINT_DOCKER                                                                             \
+	": this is a directory of docker's, give '%s/merged' while its container runs, or the " \
+	"layers as -o lowerdir="
+#define HINT_LAYOUT                                                                          \
+	": '%s' is an OCI layout, whose layers are compressed: give the directories of the " \
+	"unpacked "                                                                          \
+	"layers as -o lowerdir="
+#define HINT_ALLOW_OTHER \
+	": '%s' is a FUSE filesystem of another user, who must mount it with -o allow_other"
+
 /* Layers. */
-#define MSG_LAYER	   CODE_ELAYER, "layer %zu '%s': %s"
-#define MSG_LAYERS_MANY	   CODE_ELAYER, "%zu layers, but a view can have at most %d"
-#define MSG_SOURCE	   CODE_ELAYER, "SOURCE '%s': %s (give a directory, or a label with -o lowerdir=…)"
+#define MSG_LAYER	CODE_ELAYER, "layer %zu '%s': %s"
+#define MSG_LAYERS_MANY CODE_ELAYER, "%zu layers, but a view can have at most %d"
+#define MSG_SOURCE   \
+	CODE_ELAYER, \
+		"SOURCE '%s': %s (give a directory, or a label with -o lowerdir=… or --mounts=…)"
 #define MSG_ARTIFACT_LAYER CODE_ELAYER, "%s '%s': a layer failed: %s"
 
 /* Configuration. */

@@ -7,7 +7,9 @@
 #include <limits.h>
 #include <stddef.h>
 #include <string.h>
+#include <unistd.h>
 
+#include "fuse/base/array.h"
 #include "fuse/base/messages.h"
 #include "fuse/base/words.h"
 
@@ -16,6 +18,7 @@ enum argument_kind {
 	ARGUMENT_STRING,     /* const char *, borrowed; given once */
 	ARGUMENT_ID,	     /* char *, owned, of at most ID_MAX bytes */
 	ARGUMENT_DESCRIPTOR, /* int, of an open one; given once */
+	ARGUMENT_LAYER,	     /* struct layer_fds */
 	ARGUMENT_WORD,	     /* an enum, in the order of the words */
 	ARGUMENT_DIGEST,     /* struct digest_wish; given once */
 };
@@ -38,6 +41,7 @@ static const struct argument_rule {
 	{"bundle", 0, ARGUMENT_STRING, IN(from.bundle), OF_VIEW | OF_RESOLVE | OF_ADD, ""},
 	{"chain", 0, ARGUMENT_DIGEST, IN(from.chain), OF_VIEW | OF_RESOLVE | OF_ADD, ""},
 	{"tree", 0, ARGUMENT_STRING, IN(tree), OF_ADD, ""},
+	{"layer-fd", 0, ARGUMENT_LAYER, IN(from.layer_fds), OF_VIEW | OF_RESOLVE, ""},
 	{"ready-fd", 0, ARGUMENT_DESCRIPTOR, IN(ready_fd), OF_VIEW, ""},
 	{"lifeline", 0, ARGUMENT_DESCRIPTOR, IN(lifeline), OF_VIEW, ""},
 	{"log-format", 0, ARGUMENT_WORD, IN(log.format), OF_VIEW, "text|json"},
@@ -76,6 +80,33 @@ static const struct argument_rule *argument_find(int option)
 		if (rules[i].letter && rules[i].letter == option)
 			return &rules[i];
 	return NULL;
+}
+
+void layer_fds_close(const struct layer_fds *fds)
+{
+	for (size_t i = 0; i < fds->count; i++)
+		close(fds->items[i]);
+}
+
+static int argument_add_layer(struct layer_fds *ret, const char *name, const char *value,
+			      struct view_error *error)
+{
+	uint64_t fd;
+	int *items;
+
+	if (parse_uint(value, 10, INT_MAX, &fd) < 0 || fd <= STDERR_FILENO)
+		return view_fail(error, MSG_ARGUMENT_VALUE, name, value,
+				 "a descriptor's number of at least 3");
+	if (fcntl((int)fd, F_GETFD) < 0)
+		return view_fail(error, MSG_DESCRIPTOR, name, (int)fd, strerror(errno));
+	if (ret->count >= LAYER_FDS_MAX)
+		return view_fail(error, MSG_LAYER_FDS, LAYER_FDS_MAX);
+	items = array_grow(ret->items, ret->count, &ret->capacity, sizeof(*items));
+	if (!items)
+		return view_fail(error, MSG_NO_MEMORY);
+	ret->items = items;
+	ret->items[ret->count++] = (int)fd;
+	return 0;
 }
 
 static int argument_set_descriptor(int *ret, const char *name, const char *value,
@@ -143,6 +174,7 @@ static int argument_set(struct arguments *arguments, const struct argument_rule 
 		return 0;
 	case ARGUMENT_ID: return argument_set_id(ret, rule->name, value, error);
 	case ARGUMENT_DESCRIPTOR: return argument_set_descriptor(ret, rule->name, value, error);
+	case ARGUMENT_LAYER: return argument_add_layer(ret, rule->name, value, error);
 	case ARGUMENT_WORD: return argument_set_word(ret, rule, value, error);
 	case ARGUMENT_DIGEST: return argument_set_digest(ret, rule->name, value, error);
 	}
@@ -191,7 +223,8 @@ static int arguments_set_operands(struct arguments *arguments, int n, char **ope
 {
 	int most = what == FOR_VIEW ? 2 : what == FOR_RESOLVE ? 1 : 0;
 	bool labelled = arguments->from.mounts || arguments->from.bundle ||
-			arguments->from.chain.given || arguments->options.overlay.lowers.count > 0;
+			arguments->from.chain.given || arguments->from.layer_fds.count > 0 ||
+			arguments->options.overlay.lowers.count > 0;
 
 	if (n > most)
 		return view_fail(error, MSG_TOO_MANY, operands[most]);
@@ -250,4 +283,5 @@ int arguments_parse(struct arguments *ret, int argc, char **argv, enum arguments
 void arguments_done(struct arguments *arguments)
 {
 	options_done(&arguments->options);
+	free(TAKE_PTR(arguments->from.layer_fds.items));
 }

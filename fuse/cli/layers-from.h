@@ -2,7 +2,11 @@
 /* The arguments that say where the image comes from. */
 #pragma once
 
+#include <stddef.h>
+
 #include "fuse/base/digest.h"
+
+enum { LAYER_FDS_MAX = 500 };
 
 /* All strings are borrowed from argv; NULL: not given. */
 struct layers_from {
@@ -10,4 +14,12 @@ struct layers_from {
 	const char *mounts;	  /* --mounts=FILE, "-" is stdin */
 	const char *bundle;	  /* --bundle=DIR */
 	struct digest_wish chain; /* --chain=sha256:HEX */
+	/* --layer-fd=N, topmost first: the caller's descriptors; at most LAYER_FDS_MAX. */
+	struct layer_fds {
+		int *items; /* owned */
+		size_t count, capacity;
+	} layer_fds;
 };
+
+/* Closes the descriptors of --layer-fd: this process needs them no more. */
+void layer_fds_close(const struct layer_fds *fds);

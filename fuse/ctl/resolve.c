@@ -15,6 +15,7 @@
 #include "fuse/ctl/table.h"
 #include "fuse/ctl/timed.h"
 #include "fuse/process/sandbox.h"
+#include "fuse/source/layer-path.h"
 #include "fuse/view/view.h"
 
 static void resolve_print_help(void)
@@ -24,8 +25,8 @@ static void resolve_print_help(void)
 	     "Prints what a view of a source would hold, and from which layer; mounts nothing.\n"
 	     "Layers are counted from 0, topmost first.\n"
 	     "\n"
-	     "The layers come from -o lowerdir=…, --mounts=FILE, --bundle=DIR, --chain=DIGEST or\n"
-	     "SOURCE, as for urunc-viewfs(8).\n"
+	     "The layers come from -o lowerdir=…, --layer-fd=N, --mounts=FILE, --bundle=DIR,\n"
+	     "--chain=DIGEST or SOURCE, as for urunc-viewfs(8).\n"
 	     "\n"
 	     "Options:\n"
 	     "      --json                one JSON object instead of a table\n"
@@ -33,6 +34,8 @@ static void resolve_print_help(void)
 	     "  -o OPTIONS                mount options, separated by commas (see below)\n"
 	     "      --mounts=FILE         containerd's mounts as JSON (- is stdin)\n"
 	     "      --bundle=DIR          an OCI bundle's rootfs and annotations\n"
+	     "      --layer-fd=N          a layer's directory, open as descriptor N; topmost "
+	     "first\n"
 	     "      --chain=sha256:HEX    the image with that chain id, in the artifact store\n"
 	     "  -h, --help                this text\n"
 	     "  -V, --version             the version, and what this build and this kernel can "
@@ -189,10 +192,36 @@ static int resolve(void *argument, struct view_error *error)
 	return error->code == CODE_NONE ? 0 : -ECANCELED;
 }
 
+/* The caller's descriptors that lead to layers; owned. Returns: 0 or -ENOMEM. */
+static int list_descriptors(const struct arguments *arguments, int **ret, size_t *ret_n)
+{
+	const struct layer_fds *given = &arguments->from.layer_fds;
+	const struct strings *lowers = &arguments->options.overlay.lowers;
+
+	*ret = calloc(given->count + lowers->count + 1, sizeof(**ret));
+	if (!*ret)
+		return -ENOMEM;
+	for (size_t i = 0; i < given->count; i++)
+		(*ret)[(*ret_n)++] = given->items[i];
+	for (size_t i = 0; i < lowers->count; i++) {
+		int fd = descriptor_of_path(lowers->items[i]);
+
+		if (fd > STDERR_FILENO)
+			(*ret)[(*ret_n)++] = fd;
+	}
+	return 0;
+}
+
 static int resolve_in_time(struct arguments *arguments, struct view_error *error)
 {
 	bool printed;
-	int r = ctl_run_timed(resolve, arguments, arguments->options.timeout, &printed, error);
+	cleanup_free int *keep = NULL;
+	size_t n = 0;
+	int r;
+
+	if (list_descriptors(arguments, &keep, &n) < 0)
+		return view_fail(error, MSG_NO_MEMORY);
+	r = ctl_run_timed(resolve, arguments, keep, n, arguments->options.timeout, &printed, error);
 
 	if (!printed && arguments->json)
 		resolve_print_json(NULL, 0, &(struct view){}, error);

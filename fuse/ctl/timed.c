@@ -81,8 +81,10 @@ static int new_file(const char *name)
 }
 
 int ctl_run_timed(int (*run)(void *argument, struct view_error *error), void *argument,
-		  unsigned seconds, bool *ret_printed, struct view_error *error)
+		  const int *keep, size_t n, unsigned seconds, bool *ret_printed,
+		  struct view_error *error)
 {
+	cleanup_free int *kept = calloc(n + 3, sizeof(*kept));
 	cleanup_close int in = fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
 	cleanup_close int out = new_file("stdout"), err = new_file("stderr");
 	struct work work = {.run = run, .argument = argument, .in = in, .out = out, .err = err};
@@ -92,9 +94,12 @@ int ctl_run_timed(int (*run)(void *argument, struct view_error *error), void *ar
 	*ret_printed = false;
 	work.outcome = mmap(NULL, sizeof(*work.outcome), PROT_READ | PROT_WRITE,
 			    MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	if (out < 0 || err < 0 || work.outcome == MAP_FAILED)
+	if (!kept || out < 0 || err < 0 || work.outcome == MAP_FAILED)
 		return view_fail(error, MSG_NO_MEMORY);
-	pid = run_apart(run_work, &work, (int[]){in, out, err}, 3);
+	memcpy(kept, (int[]){in, out, err}, 3 * sizeof(*kept));
+	if (n > 0)
+		memcpy(kept + 3, keep, n * sizeof(*kept));
+	pid = run_apart(run_work, &work, kept, n + 3);
 	r = pid < 0 ? view_fail(error, MSG_SYSTEM, "fork", strerror(-pid))
 		    : wait_for(&work, pid, seconds, ret_printed, error);
 	munmap(work.outcome, sizeof(*work.outcome));

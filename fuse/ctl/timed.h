@@ -3,14 +3,16 @@
 #pragma once
 
 #include <stdbool.h>
+#include <stddef.h>
 
 #include "fuse/base/error.h"
 
 /*
  * Runs *run*(*argument*) in a process of its own for at most *seconds*. What it prints is printed
  * when it has ended (*ret_printed*). A process that cannot be killed holds nothing of the caller's
- * but stdin.
+ * but stdin and the *n* descriptors in *keep*.
  * Returns: what *run* returned, >= 0 or < 0 with *error*; < 0 with *error* after *seconds*.
  */
 int ctl_run_timed(int (*run)(void *argument, struct view_error *error), void *argument,
-		  unsigned seconds, bool *ret_printed, struct view_error *error);
+		  const int *keep, size_t n, unsigned seconds, bool *ret_printed,
+		  struct view_error *error);

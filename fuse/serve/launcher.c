@@ -272,6 +272,8 @@ static int start_child(struct launch *launch, struct view_error *error)
 	else
 		launch->child = spawn(server_start, &start->server, launch->shares);
 	close(start->server.report_fd);
+	/* A call that stays would keep the layers' mounts busy. */
+	layer_fds_close(&start->server.view.from->layer_fds);
 	if (launch->child < 0)
 		return view_fail(error, MSG_SYSTEM, "fork", strerror(-launch->child));
 	if (has_supervisor(launch->call))

@@ -150,6 +150,20 @@ static int check_sandbox(const struct options *options, struct view_error *error
 	return 0;
 }
 
+/* All but what *source* holds. Returns: 0 or -errno. */
+static int close_callers_fds(int report_fd, const struct source *source)
+{
+	cleanup_free int *keep = malloc((source->fd_count + 2) * sizeof(*keep));
+
+	if (!keep)
+		return -ENOMEM;
+	keep[0] = report_fd;
+	keep[1] = source->overlay.root;
+	for (size_t i = 0; i < source->fd_count; i++)
+		keep[i + 2] = source->fds[i];
+	return fds_close(STDERR_FILENO + 1, keep, source->fd_count + 2);
+}
+
 /*
  * From the caller's words to the layers: after this nothing of the caller's is needed any more but
  * the directories themselves.
@@ -167,8 +181,7 @@ static int read_call(struct startup *startup, struct source *source, struct view
 		return mountpoint_fail(call->mountpoint, -errno, error);
 	if (call->supervised)
 		snprintf(startup->call->progress->mountpoint, PATH_MAX, "%s", startup->mountpoint);
-	r = fds_close(STDERR_FILENO + 1, (int[]){startup->call->report_fd, source->overlay.root},
-		      2);
+	r = close_callers_fds(startup->call->report_fd, source);
 	return r < 0 ? view_fail(error, MSG_SYSTEM, "close_range", strerror(-r)) : 0;
 }
 

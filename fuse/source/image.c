@@ -231,6 +231,9 @@ char *image_origin(const struct image *image, const struct image_file *file)
 		image->stored ? image->stored->directory : li_stack_path(image->stack, file->layer);
 	char *origin;
 
+	/* The root of a detached mount, or of all. */
+	if (strcmp(directory, "/") == 0)
+		directory = "";
 	return asprintf(&origin, "%s/%s", directory, file->name) < 0 ? NULL : origin;
 }
 

@@ -11,6 +11,9 @@
  */
 bool is_descriptor_path(const char *path);
 
+/* The descriptor of this process that is all that a path names, or -1. */
+int descriptor_of_path(const char *path);
+
 /*
  * Where the directory at *path* lies: an absolute path, without links as far as that can be said;
  * owned.

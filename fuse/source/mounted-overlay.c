@@ -10,6 +10,7 @@
 
 #include "fuse/base/messages.h"
 #include "fuse/base/text.h"
+#include "fuse/source/hints.h"
 #include "fuse/source/layer-path.h"
 
 int mounted_options_parse(char *super, const char *name, struct overlay_options *ret,
@@ -54,12 +55,23 @@ int mounted_overlay_read(int *fd, const char *path, struct overlay_options *ret,
 	return mounted_options_parse(ret_mount->super, name, ret, error) < 0 ? -ECANCELED : 1;
 }
 
+/* By errno. Returns: < 0 with *error*. */
+static int fail_source(const char *path, struct view_error *error)
+{
+	int r = -errno;
+
+	view_fail(error, MSG_SOURCE, path, strerror(-r));
+	if (r == -EACCES && geteuid() == 0)
+		hint_at_fuse(path, error);
+	return -ECANCELED;
+}
+
 int directory_read(const char *path, struct overlay_options *ret, struct view_error *error)
 {
 	char *absolute = layer_path(path);
 
 	if (!absolute && errno != ENOMEM)
-		return view_fail(error, MSG_SOURCE, path, strerror(errno));
+		return fail_source(path, error);
 	if (strings_take(&ret->lowers, absolute) < 0)
 		return view_fail(error, MSG_NO_MEMORY);
 	return 0;
@@ -92,7 +104,7 @@ int mounted_read(const char *path, struct overlay_options *ret, struct mounted_o
 	int r;
 
 	if (fd < 0)
-		return view_fail(error, MSG_SOURCE, path, strerror(errno));
+		return fail_source(path, error);
 	r = mounted_overlay_read(&fd, path, ret, ret_overlay, &mount, &line, error);
 	if (r != 0)
 		return r < 0 ? r : 0;

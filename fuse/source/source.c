@@ -2,6 +2,8 @@
 #include "fuse/source/source.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -9,6 +11,7 @@
 #include "fuse/base/messages.h"
 #include "fuse/source/bundle.h"
 #include "fuse/source/containerd-mounts.h"
+#include "fuse/source/hints.h"
 #include "fuse/source/layer-path.h"
 
 static bool is_explicit(const struct overlay_options *typed)
@@ -18,12 +21,14 @@ static bool is_explicit(const struct overlay_options *typed)
 
 static int refuse_two_kinds(const struct layers_from *from, bool explicit, struct view_error *error)
 {
-	const char *kinds[] = {explicit ? "-o lowerdir=" : NULL, from->mounts ? "--mounts" : NULL,
-			       from->bundle ? "--bundle" : NULL};
+	const char *kinds[] = {explicit ? "-o lowerdir=" : NULL,
+			       from->layer_fds.count > 0 ? "--layer-fd" : NULL,
+			       from->mounts ? "--mounts" : NULL, from->bundle ? "--bundle" : NULL};
 	const char *chosen = NULL;
 
-	if (explicit && from->chain.given)
-		return view_fail(error, MSG_TWO_KINDS, kinds[0], "--chain");
+	for (size_t i = 0; i < 2; i++)
+		if (kinds[i] && from->chain.given)
+			return view_fail(error, MSG_TWO_KINDS, kinds[i], "--chain");
 	for (size_t i = 0; i < sizeof(kinds) / sizeof(*kinds); i++) {
 		if (kinds[i] && chosen)
 			return view_fail(error, MSG_TWO_KINDS, chosen, kinds[i]);
@@ -152,8 +157,80 @@ static bool is_of_a_process(const char *path, bool from_mount)
 	return is_descriptor_path(path) || (from_mount && strncmp(path, "/proc/", 6) == 0);
 }
 
+/* Makes room for descriptors of *n* layers. Returns: 0, or < 0 with *error*. */
+static int make_fds(struct source *source, size_t n, struct view_error *error)
+{
+	if (source->fds)
+		return 0;
+	source->fds = calloc(n, sizeof(*source->fds));
+	if (!source->fds)
+		return view_fail(error, MSG_NO_MEMORY);
+	source->fd_count = n;
+	for (size_t i = 0; i < n; i++)
+		source->fds[i] = -EBADF;
+	return 0;
+}
+
+/* What the kernel calls the open directory *fd*: "/" for the root of a detached mount; owned. */
+static char *name_of_fd(int fd)
+{
+	char link[32], path[PATH_MAX];
+	ssize_t n;
+
+	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+	n = readlink(link, path, sizeof(path) - 1);
+	if (n < 0)
+		return strdup(link);
+	path[n] = '\0';
+	return strdup(path);
+}
+
+/* Keeps the directory *fd* as layer *i* of *n*. Takes ownership of *fd* on success. */
+static int hold_layer(struct source *source, size_t i, size_t n, int *fd, struct view_error *error)
+{
+	if (make_fds(source, n, error) < 0)
+		return -ECANCELED;
+	source->fds[i] = TAKE_FD(*fd);
+	return 0;
+}
+
+/* A typed path through a descriptor: to a directory that has a path of its own, or to none. */
+static int take_descriptor_path(struct source *source, const struct strings *layers, size_t i,
+				char **ret, struct view_error *error)
+{
+	cleanup_close int fd = -EBADF;
+
+	*ret = layer_path(layers->items[i]);
+	if (*ret)
+		return 0;
+	if (errno == ENOENT)
+		fd = open(layers->items[i], O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0)
+		return view_fail(error, MSG_LAYER, i, layers->items[i], strerror(errno));
+	*ret = name_of_fd(fd);
+	return *ret ? hold_layer(source, i, layers->count, &fd, error)
+		    : view_fail(error, MSG_NO_MEMORY);
+}
+
+/* --layer-fd */
+static int take_layer_fds(struct source *source, const struct layer_fds *given,
+			  struct view_error *error)
+{
+	for (size_t i = 0; i < given->count; i++) {
+		cleanup_close int fd = fcntl(given->items[i], F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+
+		if (fd < 0)
+			return view_fail(error, MSG_SYSTEM, "--layer-fd", strerror(errno));
+		if (strings_take(&source->layers, name_of_fd(fd)) < 0)
+			return view_fail(error, MSG_NO_MEMORY);
+		if (hold_layer(source, i, given->count, &fd, error) < 0)
+			return -ECANCELED;
+	}
+	return 0;
+}
+
 /* *base*, or NULL, is what relative paths are relative to. *explicit*: they were typed. */
-static int make_absolute(const struct source *source, struct strings *layers, const char *base,
+static int make_absolute(struct source *source, struct strings *layers, const char *base,
 			 bool explicit, struct view_error *error)
 {
 	const char *name = source->origin_label;
@@ -164,10 +241,8 @@ static int make_absolute(const struct source *source, struct strings *layers, co
 		if (!explicit && is_of_a_process(layers->items[i], source->from_mount)) {
 			return view_fail(error, MSG_LAYER_PROC, name, i, layers->items[i]);
 		} else if (is_descriptor_path(layers->items[i])) {
-			absolute = layer_path(layers->items[i]);
-			if (!absolute)
-				return view_fail(error, MSG_LAYER, i, layers->items[i],
-						 strerror(errno));
+			if (take_descriptor_path(source, layers, i, &absolute, error) < 0)
+				return -ECANCELED;
 		} else if (layers->items[i][0] == '/') {
 			continue;
 		} else if (!base) {
@@ -262,19 +337,23 @@ int source_find(const struct layers_from *from, struct overlay_options *typed, c
 		return -ECANCELED;
 	ret->userxattr = own.userxattr;
 	ret->chain = from->chain;
-	if (explicit) {
-		ret->origin_label = strdup("lowerdir");
-		return ret->origin_label ? move_layers(ret, &own, basedir, true, error)
-					 : view_fail(error, MSG_NO_MEMORY);
+	if (explicit || from->layer_fds.count > 0) {
+		ret->origin_label = strdup(explicit ? "lowerdir" : "--layer-fd");
+		if (!ret->origin_label)
+			return view_fail(error, MSG_NO_MEMORY);
 	}
-	if (from->mounts || from->bundle || !from->chain.given)
+	if (explicit)
+		return move_layers(ret, &own, basedir, true, error);
+	if (from->layer_fds.count > 0)
+		r = take_layer_fds(ret, &from->layer_fds, error);
+	else if (from->mounts || from->bundle || !from->chain.given)
 		r = find_layers(from, basedir, ret, error);
 	override_idmap(&ret->uids, &own.uids);
 	override_idmap(&ret->gids, &own.gids);
 	return r < 0 && !source_asks_store(ret, error) ? -ECANCELED : 0;
 }
 
-int source_open(const struct source *source, const struct li_index *index, unsigned flags,
+int source_open(struct source *source, const struct li_index *index, unsigned flags,
 		struct retry retry, struct li_stack **ret, struct view_error *error)
 {
 	size_t n = source->layers.count;
@@ -286,7 +365,8 @@ int source_open(const struct source *source, const struct li_index *index, unsig
 	if (source->from_mount)
 		flags |= LI_STACK_NO_MAGICLINKS;
 	do
-		r = li_stack_open(source->layers.items, n, flags, index, ret, &bad);
+		r = li_stack_open_given(source->layers.items, source->fds, n, flags, index, ret,
+					&bad);
 	while (r < 0 && retry_wait(&retry, r));
 	if (r == 0)
 		return 0;
@@ -300,7 +380,10 @@ int source_open(const struct source *source, const struct li_index *index, unsig
 					 strerror(-r));
 		if (source->from_mount && r == -ELOOP)
 			return view_fail(error, MSG_LAYER_PROC, source->origin_label, bad, path);
-		return view_fail(error, MSG_LAYER, bad, path, strerror(-r));
+		view_fail(error, MSG_LAYER, bad, path, strerror(-r));
+		if (r == -EACCES && geteuid() == 0)
+			hint_at_fuse(path, error);
+		return -ECANCELED;
 	}
 	switch (r) {
 	case -EPERM: return view_fail(error, MSG_MARKS);
@@ -312,6 +395,9 @@ int source_open(const struct source *source, const struct li_index *index, unsig
 
 void source_done(struct source *source)
 {
+	for (size_t i = 0; i < source->fd_count; i++)
+		close_keep_errno(source->fds[i]);
+	free(TAKE_PTR(source->fds));
 	strings_clear(&source->layers);
 	idmap_done(&source->uids);
 	idmap_done(&source->gids);

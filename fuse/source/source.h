@@ -17,6 +17,8 @@
 
 struct source {
 	struct strings layers; /* absolute paths, topmost first */
+	int *fds; /* of layers that only a descriptor leads to, else -EBADF; owned; NULL: of none */
+	size_t fd_count;
 	bool userxattr;
 	struct idmap uids, gids;
 	struct json_object *annotations; /* of the bundle, owned, or NULL */
@@ -47,11 +49,12 @@ int source_find(const struct layers_from *from, struct overlay_options *typed, c
 bool source_asks_store(const struct source *source, struct view_error *error);
 
 /*
- * Opens the layers; *index*, borrowed until the stack is closed, or NULL, is what may be known of
- * them. *flags* are more of enum li_stack_flags. Faults that pass are tried again within *retry*.
+ * Opens the layers, and moves the descriptors into the stack. *index*, borrowed until the stack is
+ * closed, or NULL, is what may be known of the layers. *flags* are more of enum li_stack_flags.
+ * Faults that pass are tried again within *retry*.
  * Returns: 0, with a stack owned by the caller, or < 0 with *error.
  */
-int source_open(const struct source *source, const struct li_index *index, unsigned flags,
+int source_open(struct source *source, const struct li_index *index, unsigned flags,
 		struct retry retry, struct li_stack **ret, struct view_error *error);
 
 void source_done(struct source *source);

@@ -82,7 +82,10 @@ static char *decode_value(const char *key, const char *value, enum decode_rule d
 		return NULL;
 	}
 	if (r < 0) {
-		view_fail(error, MSG_CONFIG_VALUE, URUNC_JSON, key, "standard base64");
+		view_fail(error, MSG_CONFIG_VALUE, URUNC_JSON, key,
+			  decode == DECODE_STRICT
+				  ? "standard base64 (for plain text give -o decode=auto)"
+				  : "standard base64");
 		return NULL;
 	}
 	if (memchr(bytes, '\0', n)) {

@@ -8,6 +8,7 @@
 
 #include "fuse/base/log.h"
 #include "fuse/base/messages.h"
+#include "fuse/source/hints.h"
 #include "fuse/source/mounted-compare.h"
 #include "fuse/view/index-policy.h"
 
@@ -398,7 +399,7 @@ struct stat view_attributes(const struct view *view, uint32_t node)
 	return st;
 }
 
-static int open_layers(const struct options *options, const struct source *source, bool make_index,
+static int open_layers(const struct options *options, struct source *source, bool make_index,
 		       struct image *ret, struct view_error *error)
 {
 	unsigned flags = options->cache ? 0 : LI_STACK_INDEX_OWN;
@@ -412,7 +413,7 @@ static int open_layers(const struct options *options, const struct source *sourc
 }
 
 /* The layers, or else the stored image. */
-static int open_image(const struct options *options, const struct source *source, bool make_index,
+static int open_image(const struct options *options, struct source *source, bool make_index,
 		      struct image *ret, struct view_error *error)
 {
 	if (source->layers.count > 0 || !source->chain.given) {
@@ -452,6 +453,8 @@ int view_prepare(const struct options *options, struct source *source, bool make
 		return -ECANCELED;
 	if (urunc_config_read(options, source->annotations, &image, &boot, &config, error) < 0) {
 		compare_config(source, &image, error);
+		if (error->code == CODE_ENOTAPPLICABLE && !source->from_mount)
+			hint_at_form(&image, error);
 		return -ECANCELED;
 	}
 	if (view_init(ret, options, source, &image, &boot, error) < 0)

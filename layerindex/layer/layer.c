@@ -3,10 +3,13 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/magic.h>
+#include <linux/major.h>
 #include <linux/mount.h>
 #include <linux/openat2.h>
 #include <sys/syscall.h>
 #include <sys/sysmacros.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "layerindex/cleanup.h"
@@ -24,7 +27,7 @@ static int clone_root(struct layer *layer)
 
 	if (fd < 0)
 		return -errno;
-	layer_close(layer);
+	close_keep_errno(layer->fd);
 	layer->fd = fd;
 	return 0;
 }
@@ -68,6 +71,33 @@ int directory_open(const char *path, bool no_magiclinks)
 	return fd < 0 ? -errno : fd;
 }
 
+/*
+ * Whether the directory *fd* is all of an EROFS filesystem that lies in a file. containerd mounts
+ * those for as long as a container is active: held by a clone of the mount, the filesystem stays,
+ * and containerd may unmount it. Below a device of another kind (dm-verity) more is taken down than
+ * the mount, and must not stay.
+ */
+static bool is_packed_layer(int fd, const struct statx *stx)
+{
+	unsigned major = stx->stx_dev_major;
+	struct statfs fs;
+
+	return stx->stx_attributes & STATX_ATTR_MOUNT_ROOT && (major == 0 || major == LOOP_MAJOR) &&
+	       fstatfs(fd, &fs) == 0 && fs.f_type == EROFS_SUPER_MAGIC_V1;
+}
+
+/* Fixes which directory the layer is, or checks that it still is. Returns: 0 or -ESTALE. */
+static int layer_identify(struct layer *layer, const struct statx *stx)
+{
+	struct li_root root = root_of(stx);
+
+	if (layer->root.inode == 0)
+		layer->root = root;
+	else if (!is_same_directory(&layer->root, &root))
+		return -ESTALE;
+	return 0;
+}
+
 struct layer layer_of(const char *path)
 {
 	return (struct layer){.path = path, .fd = -EBADF};
@@ -76,8 +106,8 @@ struct layer layer_of(const char *path)
 int layer_open(struct layer *layer)
 {
 	cleanup_close int fd = -EBADF;
-	struct li_root root;
 	struct statx stx;
+	int r;
 
 	if (layer->fd >= 0)
 		return 0;
@@ -86,18 +116,40 @@ int layer_open(struct layer *layer)
 		return fd;
 	if (statx(fd, "", AT_EMPTY_PATH, LAYER_ROOT_MASK, &stx) < 0)
 		return -errno;
-	root = root_of(&stx);
-	if (layer->root.inode == 0)
-		layer->root = root;
-	else if (!is_same_directory(&layer->root, &root))
-		return -ESTALE;
+	r = layer_identify(layer, &stx);
+	if (r < 0)
+		return r;
 	layer->fd = TAKE_FD(fd);
+	/* Without privilege the mount stays busy, and all else is the same. */
+	if (is_packed_layer(layer->fd, &stx))
+		clone_root(layer);
+	return 0;
+}
+
+int layer_give(struct layer *layer, int *fd)
+{
+	struct statx stx;
+
+	if (statx(*fd, "", AT_EMPTY_PATH, LAYER_ROOT_MASK, &stx) < 0)
+		return -errno;
+	if (!S_ISDIR(stx.stx_mode))
+		return -ENOTDIR;
+	layer_identify(layer, &stx);
+	layer->fd = TAKE_FD(*fd);
+	layer->given = true;
 	return 0;
 }
 
 void layer_close(struct layer *layer)
 {
-	layer->fd = close_keep_errno(layer->fd);
+	if (!layer->given)
+		layer->fd = close_keep_errno(layer->fd);
+}
+
+void layer_done(struct layer *layer)
+{
+	layer->given = false;
+	layer_close(layer);
 }
 
 int layer_open_path(struct layer *layer, const char *path, bool *no_openat2)

@@ -10,6 +10,7 @@
 struct layer {
 	const char *path;    /* as it was given; its stack's */
 	bool no_magiclinks;  /* none may stand on the path: -ELOOP */
+	bool given;	     /* the descriptor is the only way to it, and stays open */
 	int fd;		     /* O_PATH of its root while it is kept open */
 	struct li_root root; /* fixed when the layer was first opened; inode 0: it was not yet */
 };
@@ -36,8 +37,17 @@ struct layer layer_of(const char *path);
  */
 int layer_open(struct layer *layer);
 
-/* Gives the descriptor back; the layer can be opened again. */
+/*
+ * Opens the layer as the directory that *fd* is, and takes ownership of *fd*. Its path is for
+ * people. Returns: 0; -ENOTDIR; or what statx(2) failed with.
+ */
+int layer_give(struct layer *layer, int *fd);
+
+/* Closes the descriptor; the layer can be opened again. One that was given stays open. */
 void layer_close(struct layer *layer);
+
+/* Closes the descriptor, given or not. */
+void layer_done(struct layer *layer);
 
 /*
  * Opens *path*, beneath the root of an open layer, as O_PATH: open_beneath(), which also says what

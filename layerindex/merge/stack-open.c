@@ -86,8 +86,37 @@ static int open_layers(struct li_stack *stack, size_t *ret_layer)
 	return 0;
 }
 
+/* Takes the descriptors that are given. */
+static int give_layers(struct li_stack *stack, int *fds, size_t *ret_layer)
+{
+	for (size_t i = 0; fds && i < stack->size; i++) {
+		int r = fds[i] < 0 ? 0 : layer_give(&stack->layers[i], &fds[i]);
+
+		if (r < 0) {
+			*ret_layer = i;
+			return r;
+		}
+		stack->given += stack->layers[i].given;
+	}
+	return 0;
+}
+
+/* Gives the descriptors back. */
+static void return_layers(struct li_stack *stack, int *fds)
+{
+	for (size_t i = 0; stack->layers && i < stack->size; i++)
+		if (stack->layers[i].given)
+			fds[i] = TAKE_FD(stack->layers[i].fd);
+}
+
 int li_stack_open(char *const *paths, size_t n, unsigned flags, const struct li_index *index,
 		  struct li_stack **ret, size_t *ret_layer)
+{
+	return li_stack_open_given(paths, NULL, n, flags, index, ret, ret_layer);
+}
+
+int li_stack_open_given(char *const *paths, int *fds, size_t n, unsigned flags,
+			const struct li_index *index, struct li_stack **ret, size_t *ret_layer)
 {
 	struct li_stack *stack;
 	int r;
@@ -108,12 +137,15 @@ int li_stack_open(char *const *paths, size_t n, unsigned flags, const struct li_
 	stack->open_most = open_most();
 	r = make_layers(stack, paths, n, flags & LI_STACK_NO_MAGICLINKS);
 	stack->known = stack->size;
+	if (r == 0)
+		r = give_layers(stack, fds, ret_layer);
 	/* Whatever keeps the index from being used, the layers themselves will say it. */
-	if (r == 0 && index)
+	if (r == 0 && index && stack->given == 0)
 		stack_index_open(stack, index);
 	if (r == 0)
 		r = open_layers(stack, ret_layer);
 	if (r < 0) {
+		return_layers(stack, fds);
 		li_stack_close(stack);
 		return r;
 	}
@@ -126,7 +158,8 @@ void li_stack_close(struct li_stack *stack)
 	if (!stack)
 		return;
 	stack_index_close(stack);
-	stack_close_layers(stack);
+	for (size_t i = 0; stack->layers && i < stack->size; i++)
+		layer_done(&stack->layers[i]);
 	free(stack->layers);
 	free(stack->paths);
 	free(stack);

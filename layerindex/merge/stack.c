@@ -29,7 +29,7 @@ int stack_acquire(struct li_stack *stack, struct layer *layer)
 
 void stack_release(struct li_stack *stack, struct layer *layer)
 {
-	if (layer->fd >= 0 && stack->open <= stack->open_most)
+	if (layer->given || (layer->fd >= 0 && stack->open <= stack->open_most))
 		return;
 	layer_close(layer);
 	stack->open--;
@@ -52,7 +52,7 @@ bool li_stack_met_mark(const struct li_stack *stack)
 
 bool li_stack_is_held(const struct li_stack *stack)
 {
-	return stack->open == stack->size;
+	return stack->open + stack->given == stack->size;
 }
 
 size_t li_stack_size(const struct li_stack *stack)

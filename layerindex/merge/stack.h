@@ -16,7 +16,8 @@ struct li_stack {
 	struct layer *layers;
 	char *paths; /* theirs, one after the other */
 	size_t size;
-	size_t open;	  /* layers with a descriptor */
+	size_t open;	  /* layers with a descriptor, but for those given by one */
+	size_t given;	  /* the latter */
 	size_t open_most; /* that stay so */
 	size_t known;	  /* the layer from which on the index speaks for all of them; size: none */
 	struct stack_index *index; /* owned; NULL: there is none */

@@ -59,7 +59,7 @@ _urunc_viewfs() {
 	local cur prev words cword split
 	_init_completion -s -n =: || return
 	_viewfs_value && return
-	_viewfs_words "-o -f --foreground --mounts= --bundle= --chain= --ready-fd= --lifeline= --id=
+	_viewfs_words "-o -f --foreground --mounts= --bundle= --layer-fd= --chain= --ready-fd= --lifeline= --id=
 		--log-format= --log-level= -h --help -V --version"
 }
 
@@ -79,7 +79,7 @@ _viewfsctl() {
 	fi
 	_viewfs_value && return
 	case ${words[1]} in
-	resolve) _viewfs_words "--json --digest -o --mounts= --bundle= --chain= -h --help -V --version" ;;
+	resolve) _viewfs_words "--json --digest -o --mounts= --bundle= --layer-fd= --chain= -h --help -V --version" ;;
 	list) _viewfs_words "--json -h --help -V --version" ;;
 	umount)
 		if [[ $cur == -* ]]; then

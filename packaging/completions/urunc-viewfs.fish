@@ -41,6 +41,7 @@ end
 
 complete -c urunc-viewfs -s f -l foreground -d 'Stay in the foreground'
 complete -c urunc-viewfs -r -F -l mounts -d "containerd's mounts as JSON"
+complete -c urunc-viewfs -x -l layer-fd -d 'A layer that is open'
 complete -c urunc-viewfs -x -l bundle -a '(__fish_complete_directories)' -d 'An OCI bundle'
 complete -c urunc-viewfs -x -l chain -d 'An image in the artifact store'
 complete -c urunc-viewfs -x -l ready-fd -d 'Write a line of JSON there when ready or failed'
@@ -78,6 +79,7 @@ complete -c viewfsctl -n $resolve -l digest -d 'SHA-256 of every artifact, too'
 complete -c viewfsctl -n $resolve -x -s o -d 'Mount options' \
     -a '(__fish_append , (__viewfs_mount_options))'
 complete -c viewfsctl -n $resolve -r -F -l mounts -d "containerd's mounts as JSON"
+complete -c viewfsctl -n $resolve -x -l layer-fd -d 'A layer that is open'
 complete -c viewfsctl -n $resolve -x -l bundle -a '(__fish_complete_directories)' -d 'An OCI bundle'
 complete -c viewfsctl -n $resolve -x -l chain -d 'An image in the artifact store'
 complete -c viewfsctl -n $resolve -a '(__fish_complete_directories)'

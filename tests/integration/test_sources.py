@@ -6,6 +6,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import subprocess
 from collections.abc import Iterator
 from contextlib import chdir, contextmanager
 from pathlib import Path
@@ -18,6 +19,7 @@ from support.mounted import USUAL_TREE, assert_usual, bind, make_bundle, overlay
 from support.overlay import escape
 from support.stack import Dir, File, Layer, Stack, Whiteout, build_layer
 from support.view import View, call, refused, run, tree
+from support.waiting import wait_until
 
 NAMES = [
     b"plain",
@@ -554,6 +556,89 @@ def test_a_bundle_with_a_whole_filesystem_is_not_applicable(place: Path) -> None
         refused(finished, "ENOTAPPLICABLE", 32, "is a tmpfs filesystem, which has no layer directories")
 
 
+# What was meant
+
+
+def test_a_bundle_given_as_source_is_told_apart(place: Path) -> None:
+    bundle = make_bundle(place)
+    (place / "view").mkdir()
+    finished = call(bundle, place / "view")
+    refused(finished, "ENOTAPPLICABLE", 32, f"this is an OCI bundle, give --bundle='{bundle}'")
+
+
+def test_a_directory_of_docker_given_as_source_is_told_apart(place: Path) -> None:
+    (place / "view").mkdir()
+    for name in ("id/diff", "id/work", "id/merged"):
+        (place / name).mkdir(parents=True)
+    (place / "id/link").write_text("ABC")
+    for words in ([place / "id"], ["-o", f"lowerdir={place}/id", "none"]):
+        finished = call(*words, place / "view")
+        refused(finished, "ENOTAPPLICABLE", 32, f"directory of docker's, give '{place}/id/merged'")
+
+
+def test_a_layout_given_as_source_is_told_apart(place: Path) -> None:
+    (place / "view").mkdir()
+    (place / "layout/blobs").mkdir(parents=True)
+    (place / "layout/oci-layout").write_text('{"imageLayoutVersion":"1.0.0"}')
+    finished = call(place / "layout", place / "view")
+    refused(finished, "ENOTAPPLICABLE", 32, "is an OCI layout, whose layers are compressed")
+
+
+def test_a_file_given_as_source_names_the_option(place: Path) -> None:
+    (place / "view").mkdir()
+    (place / "mounts.json").write_text("[]")
+    finished = call(place / "mounts.json", place / "view")
+    refused(finished, "ELAYER", 32, "Not a directory .*--mounts=")
+
+
+def test_an_image_that_is_no_unikernel_gets_no_hint(place: Path) -> None:
+    (place / "view").mkdir()
+    (layer,) = Stack([{b"config.json": File(b"{}"), b"etc": Dir()}]).build(place)
+    finished = call(Path(os.fsdecode(layer)), place / "view")
+    refused(finished, "ENOTAPPLICABLE", 32, "and no binary= was given$")
+
+
+def test_plain_text_in_the_configuration_names_the_option(place: Path) -> None:
+    (place / "view").mkdir()
+    plain = json.dumps(image.configuration("/k")).encode()
+    (layer,) = Stack([{b"urunc.json": File(plain), b"k": File(KERNEL)}]).build(place)
+    finished = call("-o", lowerdir([layer]), "none", place / "view")
+    refused(finished, "ECONFIG", 32, r"for plain text give -o decode=auto")
+    with ready(place, "-o", lowerdir([layer]) + b",decode=auto") as view:
+        assert (view.root / "k").read_bytes() == KERNEL
+
+
+@pytest.mark.parametrize("form", ["SOURCE", "lowerdir", "below"])
+def test_a_fuse_layer_of_another_user_names_allow_other(place: Path, form: str) -> None:
+    (place / "view").mkdir()
+    place.chmod(0o755)
+    with users_fuse(place, image.with_file(File(KERNEL)).layers[0]) as directory:
+        words = {
+            "SOURCE": [directory],
+            "lowerdir": ["-o", f"lowerdir={directory}", "none"],
+            "below": ["-o", f"lowerdir={directory}/unikernel", "none"],
+        }[form]
+        finished = call(*words, place / "view")
+        refused(finished, "ELAYER", 32, f"'{directory}' is a FUSE filesystem .*allow_other")
+
+
+@contextmanager
+def users_fuse(place: Path, layer: Layer) -> Iterator[Path]:
+    """LAYER, as a user has mounted it for none but that user."""
+    filesystems.need("squashfuse")
+    packed = filesystems.packed(place, layer, "packed", "mksquashfs", "TREE", "IMAGE", "-noappend",
+                                "-quiet", "-no-progress")  # fmt: skip
+    packed.chmod(0o644)
+    (place / "fuse").mkdir()
+    os.chown(place / "fuse", 65534, 65534)
+    mounted = run("squashfuse", packed, place / "fuse", user="nobody")
+    assert mounted.status == 0, mounted
+    try:
+        yield place / "fuse"
+    finally:
+        namespace.unmount(str(place / "fuse"))
+
+
 # Which form
 
 
@@ -578,3 +663,45 @@ def test_source_is_a_label_of_the_other_forms(place: Path) -> None:
     with ready(place, "-o", lowerdir(layers), source=place / "layers") as view:
         assert_usual(view)
     assert run("ls", place).stdout.split() == ["layers"]
+
+
+# Layers that another program mounts and unmounts
+
+EROFS = ("mkfs.erofs", "--quiet", "IMAGE", "TREE")
+
+
+@pytest.mark.parametrize("options", ["ro", "loop"])
+@pytest.mark.parametrize("resolve", ["lazy", "ready"])
+def test_an_erofs_layer_can_be_unmounted_under_a_view(
+    place: Path, options: str, resolve: str
+) -> None:
+    """As containerd's mount manager does, which does not know of the view."""
+    layers = []
+    for index, layer in enumerate(image.usual().layers):
+        packed = filesystems.packed(place, layer, str(index), *EROFS)
+        (place / f"m{index}").mkdir()
+        mounted = subprocess.run(
+            ["mount", "-t", "erofs", "-o", options, packed, place / f"m{index}"],
+            capture_output=True, check=False,
+        )  # fmt: skip
+        if mounted.returncode != 0 and options == "ro":
+            skipping.skip_kernel("erofs is not mounted from a file")
+        assert mounted.returncode == 0, mounted.stderr
+        layers.append(os.fsencode(place / f"m{index}"))
+    text = json.dumps([overlay_mount(layers)]).encode()
+    words = ["--mounts=-", "-o", f"resolve={resolve},cache={place}/index"]
+    with View(place / "view", *words, stdin=text) as view:
+        for layer in layers:
+            namespace.unmount(layer, 0)
+        if resolve == "ready":
+            assert_usual(view)
+        assert (view.root / KERNEL_PATH).read_bytes() == KERNEL
+        # It is another mount the next time: nothing would be found again.
+        view.wait_sandboxed()
+    assert not (place / "index").exists() or not os.listdir(place / "index")
+    wait_until(lambda: not loops_of(place), "the loop devices to be released")
+
+
+def loops_of(place: Path) -> list[str]:
+    said = filesystems.output("losetup", "-n", "-O", "BACK-FILE")
+    return [line for line in said.splitlines() if str(place) in line]

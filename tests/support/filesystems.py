@@ -27,6 +27,10 @@ def run(*command: str | Path) -> None:
     assert finished.returncode == 0, f"{command}: {finished.stderr}"
 
 
+def output(*command: str | Path) -> str:
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+
 def need(program: str) -> None:
     if not shutil.which(program):
         skipping.skip(f"no {program}")
