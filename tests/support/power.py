@@ -15,12 +15,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from . import namespace
-from .filesystems import image_file, need, run, unmount_idle
+from .filesystems import image_file, need, need_filesystem, run, unmount_idle
 from .resolver import build_directory
 from .waiting import SECONDS, wait_until
 
 MIB = 1 << 20
-SIZE = 48 * MIB
+MKFS: dict[str, tuple[list[str], int]] = {
+    "ext4": (["mkfs.ext4", "-q", "-F", "-b", "4096", "-J", "size=4"], 48 * MIB),
+    "xfs": (["mkfs.xfs", "-q"], 320 * MIB),
+    "btrfs": (["mkfs.btrfs", "-q"], 128 * MIB),
+}
 PIECE = 4096
 FLUSH = (1 << 64) - 1
 
@@ -37,13 +41,16 @@ class Write:
 class Disk:
     """What a filesystem was at first, and all that was written to it: None is a flush."""
 
-    def __init__(self, place: Path) -> None:
-        need("mkfs.ext4")
-        self._image = image_file(place, "recorded", SIZE)
+    def __init__(self, place: Path, kind: str = "ext4") -> None:
+        command, size = MKFS[kind]
+        need(command[0])
+        need_filesystem(kind)
+        self._kind = kind
+        self._image = image_file(place, "recorded", size)
         self._log = place / "recorded.log"
         self._directory = place / "recorded"
         self._directory.mkdir()
-        run("mkfs.ext4", "-q", "-F", "-b", "4096", "-J", "size=4", self._image)
+        run(*command, self._image)
         self._first = self._image.read_bytes()
 
     @contextmanager
@@ -55,7 +62,7 @@ class Disk:
                 disk = self._directory / "disk"
                 wait_until(disk.exists, "the disk")
                 at.mkdir()
-                run("mount", "-t", "ext4", "-o", "loop", disk, at)
+                run("mount", "-t", self._kind, "-o", "loop", disk, at)
                 try:
                     yield at
                 finally:
@@ -81,7 +88,7 @@ class Disk:
     @contextmanager
     def _mounted(self, data: bytes, at: Path) -> Iterator[Path]:
         self._image.write_bytes(data)
-        run("mount", "-t", "ext4", "-o", "loop", self._image, at)
+        run("mount", "-t", self._kind, "-o", "loop", self._image, at)
         try:
             yield at
         finally:
