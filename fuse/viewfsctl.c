@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* viewfsctl COMMAND: look at views, and after them. */
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -8,6 +9,7 @@
 #include "fuse/cli/version.h"
 #include "fuse/ctl/ctl.h"
 #include "fuse/ctl/table.h"
+#include "fuse/process/fds.h"
 
 static const struct ctl_command *const commands[] = {
 	&ctl_list, &ctl_resolve, &ctl_umount, &ctl_gc, &ctl_index, &ctl_store, &ctl_doctor, NULL,
@@ -50,6 +52,17 @@ static const struct ctl_command *find_command(const char *name)
 	return NULL;
 }
 
+/* What the caller made of signals is undone: children are waited for, and a pipe may close. */
+static void set_signals(void)
+{
+	sigset_t none;
+
+	signal(SIGCHLD, SIG_DFL);
+	signal(SIGPIPE, SIG_DFL);
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);
+}
+
 int main(int argc, char **argv)
 {
 	const char *name = argc > 1 ? argv[1] : "--help";
@@ -57,6 +70,8 @@ int main(int argc, char **argv)
 	VIEW_ERROR(error);
 	int r = 0;
 
+	set_signals();
+	fds_fill_stdio();
 	log_setup("viewfsctl", &(struct log_options){.level = LOG_LEVEL_INFO});
 	colour_setup();
 	if (command)

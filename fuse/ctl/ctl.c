@@ -12,10 +12,22 @@
 #include "fuse/cli/arguments.h"
 #include "fuse/cli/version.h"
 
-enum { OPT_JSON = 256, OPT_DRY_RUN, OPT_REPAIR, KNOWN_MAX = 6 };
+enum {
+	OPT_JSON = 256,
+	OPT_DRY_RUN,
+	OPT_REPAIR,
+	OPT_ALL,
+	OPT_PROMETHEUS,
+	OPT_ID,
+	OPTIONS_MAX = 9,
+	/* Of an id of 64 digits, as containerd's are, so many are enough: as on a terminal. */
+	ID_DIGITS = 64,
+	ID_DIGITS_MIN = 12,
+};
 
 /* The options that *command* knows, as getopt_long(3) wants them. */
-static void command_options(const struct ctl_command *command, struct option ret[static KNOWN_MAX])
+static void command_options(const struct ctl_command *command,
+			    struct option ret[static OPTIONS_MAX])
 {
 	if (command->json)
 		*ret++ = (struct option){"json", no_argument, NULL, OPT_JSON};
@@ -23,6 +35,12 @@ static void command_options(const struct ctl_command *command, struct option ret
 		*ret++ = (struct option){"dry-run", no_argument, NULL, OPT_DRY_RUN};
 	if (command->repair)
 		*ret++ = (struct option){"repair", no_argument, NULL, OPT_REPAIR};
+	if (command->all)
+		*ret++ = (struct option){"all", no_argument, NULL, OPT_ALL};
+	if (command->prometheus)
+		*ret++ = (struct option){"prometheus", no_argument, NULL, OPT_PROMETHEUS};
+	if (command->id)
+		*ret++ = (struct option){"id", required_argument, NULL, OPT_ID};
 	*ret++ = (struct option){"help", no_argument, NULL, 'h'};
 	*ret++ = (struct option){"version", no_argument, NULL, 'V'};
 	*ret = (struct option){};
@@ -35,12 +53,26 @@ static int parse_list(struct options *options, const char *list, struct view_err
 	return copy ? options_parse(options, copy, error) : view_fail(error, MSG_NO_MEMORY);
 }
 
+/* Returns: > 0: there is something to do; or as parse(). */
+static int check_operands(const struct ctl_command *command, struct ctl_call *call,
+			  struct view_error *error)
+{
+	call->operands = call->argv + optind;
+	if (call->id && !*call->id)
+		return view_fail(error, MSG_EMPTY, "--id");
+	if (command->operands && optind == call->argc && !call->id)
+		return view_fail(error, MSG_NO_OPERAND, command->operands);
+	if (!command->operands && optind < call->argc)
+		return view_fail(error, MSG_TOO_MANY, call->argv[optind]);
+	return 1;
+}
+
 /* Returns: > 0: run the command; 0: --help or --version is answered; < 0 with *error*. */
 static int command_parse(const struct ctl_command *command, struct ctl_call *call,
 			 struct view_error *error)
 {
-	const char *letters = command->options ? ":hVo:" : ":hV";
-	struct option known[KNOWN_MAX];
+	const char *letters = command->options || command->columns ? ":hVo:" : ":hV";
+	struct option known[OPTIONS_MAX];
 	int option;
 
 	command_options(command, known);
@@ -53,20 +85,30 @@ static int command_parse(const struct ctl_command *command, struct ctl_call *cal
 		case OPT_JSON: call->json = true; break;
 		case OPT_DRY_RUN: call->dry_run = true; break;
 		case OPT_REPAIR: call->repair = true; break;
+		case OPT_ALL: call->all = true; break;
+		case OPT_PROMETHEUS: call->prometheus = true; break;
+		case OPT_ID: call->id = optarg; break;
 		case 'o':
-			if (parse_list(&call->options, optarg, error) < 0)
+			call->columns = optarg;
+			if (command->options && parse_list(&call->options, optarg, error) < 0)
 				return -ECANCELED;
 			break;
 		case ':': return view_fail(error, MSG_ARGUMENT_NEEDS, call->argv[call->argc - 1]);
 		default: return arguments_refuse(call->argv, letters, known, error);
 		}
 	}
-	call->operands = call->argv + optind;
-	if (command->operands && optind == call->argc)
-		return view_fail(error, MSG_NO_OPERAND, command->operands);
-	if (!command->operands && optind < call->argc)
-		return view_fail(error, MSG_TOO_MANY, call->argv[optind]);
-	return 1;
+	return check_operands(command, call, error);
+}
+
+bool ctl_is_id(const char *id, const char *wanted)
+{
+	static const char digits[] = "0123456789abcdef";
+	size_t length = strlen(wanted);
+
+	if (!id || strcmp(id, wanted) == 0)
+		return id;
+	return length >= ID_DIGITS_MIN && strlen(id) == ID_DIGITS &&
+	       strspn(id, digits) == ID_DIGITS && strncmp(id, wanted, length) == 0;
 }
 
 int ctl_run(const struct ctl_command *command, int argc, char **argv, struct view_error *error)

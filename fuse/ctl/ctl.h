@@ -13,9 +13,10 @@
 struct ctl_call {
 	int argc; /* with the command's name as argv[0] */
 	char **argv;
-	bool json, dry_run, repair;
-	struct options options; /* where the command knows -o; owned by ctl_run() */
-	char **operands;	/* of argv, ended by NULL */
+	bool json, dry_run, repair, all, prometheus;
+	const char *id, *columns; /* NULL: not given */
+	struct options options;	  /* where the command knows -o; owned by ctl_run() */
+	char **operands;	  /* of argv, ended by NULL */
 };
 
 struct ctl_command {
@@ -24,9 +25,11 @@ struct ctl_command {
 	void (*print_help)(void);
 	/* Returns: the exit status, or < 0 with *error*. */
 	int (*run)(const struct ctl_call *call, struct view_error *error);
-	bool json, dry_run, repair, options; /* which of them the command knows; options: -o */
-	const char *operands; /* what they are called, where the command requires one; or NULL */
-	bool parses;	      /* all of argv, --help too: ctl_run() does not */
+	/* Which of them the command knows; options and columns: -o. */
+	bool json, dry_run, repair, all, prometheus, id, options, columns;
+	/* What operands are called, where the command requires one, or an id; or NULL. */
+	const char *operands;
+	bool parses; /* all of argv, --help too: ctl_run() does not */
 };
 
 extern const struct ctl_command ctl_index;
@@ -45,6 +48,9 @@ int ctl_run(const struct ctl_command *command, int argc, char **argv, struct vie
  * Returns: < 0 with *error*.
  */
 int ctl_refuse(const struct nearest *nearest, struct view_error *error);
+
+/* Whether a view's *id*, or NULL, is the one that --id names, or a long one that begins so. */
+bool ctl_is_id(const char *id, const char *wanted);
 
 /* Says what went wrong in *command*, or NULL. Returns: the exit status. */
 int ctl_fail(const char *command, const struct view_error *error);

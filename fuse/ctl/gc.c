@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "fuse/base/messages.h"
@@ -10,15 +11,12 @@
 #include "fuse/ctl/ctl.h"
 #include "fuse/ctl/index-entries.h"
 #include "fuse/ctl/store.h"
+#include "fuse/live/end.h"
 #include "fuse/live/views.h"
-#include "fuse/mount/mountpoint.h"
-#include "fuse/process/run-with-timeout.h"
 #include "fuse/source/image.h"
 #include "fuse/view/index-policy.h"
 
 enum { STORE_AGE_SECONDS = 30 * 86400 };
-
-enum { PLACE_SECONDS = 5 };
 
 static void gc_print_help(void)
 {
@@ -47,69 +45,86 @@ static void gc_print_help(void)
 	     "Exit status: 0, 1 usage, 2 system, 32 a view could not be removed.");
 }
 
-/* Removes one view, if it is still there and dead. Returns: errno, as an exit status. */
-static int remove_dead(void *argument)
+/* The places where the dead views are, from the topmost on. Returns: owned, or NULL. */
+static struct ending *find_dead(const struct views *views, size_t *ret_count)
 {
-	cleanup_close int fd = view_mount_open(argument);
+	struct ending *endings = calloc(views->count + 1, sizeof(*endings));
+	size_t n = 0;
 
-	if (fd < 0)
-		return -fd;
-	if (!mountpoint_is_dead(fd))
-		return ESTALE;
-	return -mountpoint_detach_fd(fd);
+	for (size_t i = views->count; endings && i > 0; i--)
+		if (views->items[i - 1].state == VIEW_DEAD)
+			endings[n++] = (struct ending){
+				.path = views->items[i - 1].entry.mountpoint,
+				.device = views->items[i - 1].entry.device,
+				.only_dead = true,
+			};
+	*ret_count = n;
+	return endings;
 }
 
-/* Removes a dead view, if it is still one, and says so. Returns: 0, or < 0 with *error*. */
-static int collect_view(struct view_mount *mount, bool dry_run, size_t *removed,
-			struct view_error *error)
+/* Says what became, or would become, of a dead view. Returns: 0 or -ENOMEM. */
+static int report_view(const struct ending *ending, bool dry_run, size_t *removed, int *status)
 {
-	cleanup_free char *shown = name_printable(mount->entry.mountpoint);
-	int r;
+	cleanup_free char *shown = name_printable(ending->path);
 
 	if (!shown)
-		return view_fail(error, MSG_NO_MEMORY);
-	r = dry_run ? 0 : run_with_timeout(remove_dead, mount, PLACE_SECONDS);
-	/* Gone, or replaced by a live one meanwhile. */
-	if (r == ESTALE || r == ENOENT || r == EINVAL)
-		return 0;
-	if (r != 0)
-		return view_fail(error, MSG_UNMOUNT, mount->entry.mountpoint,
-				 strerror(r < 0 ? -r : r));
-	printf("%s dead view '%s'\n", dry_run ? "would remove" : "removed", shown);
-	++*removed;
+		return -ENOMEM;
+	for (size_t i = 0; i < (dry_run ? 1 : ending->removed); i++)
+		printf("%s dead view '%s'\n", dry_run ? "would remove" : "removed", shown);
+	if (ending->error)
+		ctl_goes_on(ending->error, status);
+	*removed += ending->removed;
 	return 0;
 }
 
-/* All that can be seen of them now. Returns: 0, or < 0 with *error*. */
-static int collect_views_once(bool dry_run, size_t *removed, int *status, struct view_error *error)
+/* Views that no mount leads to are alive: what they are for is not known here. */
+static void report_elsewhere(const struct views *views)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < views->count; i++)
+		n += !views->items[i].mounted;
+	if (n > 0)
+		printf("kept %zu view%s that no mount of this namespace leads to: see 'viewfsctl "
+		       "list --all'\n",
+		       n, n == 1 ? "" : "s");
+}
+
+/* All that can be seen of them now. Returns: 0 or -errno. */
+static int collect_views_once(bool dry_run, bool again, size_t *removed, int *status)
 {
 	cleanup_with(views_done) struct views views = {};
-	int r = views_read(&views);
+	unsigned scope = VIEWS_STRANGERS | (again ? 0 : VIEWS_ELSEWHERE);
+	cleanup_free struct ending *endings = NULL;
+	size_t n = 0;
+	int r = views_read(scope, &views);
 
-	if (r < 0)
-		return view_fail(error, MSG_SYSTEM, "gc", strerror(-r));
-	/* From the topmost on. */
-	for (size_t i = views.count; i > 0; i--) {
-		VIEW_ERROR(failure);
-
-		if (views.items[i - 1].state == MOUNT_DEAD &&
-		    collect_view(&views.items[i - 1], dry_run, removed, &failure) < 0)
-			ctl_goes_on(&failure, status);
-	}
-	return 0;
+	if (r == 0)
+		endings = find_dead(&views, &n);
+	if (r == 0)
+		r = !endings ? -ENOMEM : dry_run ? 0 : views_end(endings, n);
+	for (size_t i = 0; r == 0 && i < n; i++)
+		r = report_view(&endings[i], dry_run, removed, status);
+	if (endings)
+		endings_done(endings, n);
+	if (r == 0 && !again)
+		report_elsewhere(&views);
+	return r;
 }
 
 static int collect_views(bool dry_run, int *status, struct view_error *error)
 {
+	bool again = false;
 	size_t removed;
 	int r;
 
 	/* What another one covers cannot be asked whether it is dead before that is gone. */
 	do {
 		removed = 0;
-		r = collect_views_once(dry_run, &removed, status, error);
+		r = collect_views_once(dry_run, again, &removed, status);
+		again = true;
 	} while (r == 0 && removed > 0 && *status == 0 && !dry_run);
-	return r;
+	return r < 0 ? view_fail(error, MSG_SYSTEM, "gc", strerror(-r)) : 0;
 }
 
 /* Returns: 0, or < 0 with *error*. */

@@ -9,13 +9,17 @@
 #include <sys/file.h>
 #include <sys/stat.h>
 
-#include "fuse/live/view-process.h"
+#include "fuse/base/clock.h"
+#include "fuse/live/ask.h"
 #include "fuse/mount/mountinfo.h"
 #include "fuse/mount/mountpoint.h"
 
 enum occupant { FREE, LIVE_VIEW, DEAD_VIEW };
 
-enum { CLAIM_WAIT_MS = 1000 }; /* much longer than mounting takes */
+enum {
+	CLAIM_WAIT_MS = 1000, /* much longer than mounting takes */
+	DEAD_MS = 500,	      /* for a view to be found dead: the kernel says so at once */
+};
 
 /* What of a file tells another one that is at the same path. */
 static int look(int at, const char *path, int flags, struct statx *ret)
@@ -32,12 +36,27 @@ static bool is_mount_root(const struct statx *stx)
 }
 
 /*
- * What is at a place, which *place* is a descriptor of. Where a process serves it, nothing is asked
- * of that: it may be stopped. Returns: enum occupant, or -errno.
+ * Whether a view is dead. One that does not say so in time is not: its process may be stopped.
+ * Returns: enum occupant, or -errno.
+ */
+static int ask_occupant(int fd, const struct mount_entry *mount)
+{
+	struct question question = {.fd = fd};
+	int r = mount_entry_owner(mount->super, &question.owner, &question.group);
+
+	if (r == 0)
+		r = ask_all(&question, 1, now_us() + DEAD_MS * UINT64_C(1000));
+	if (r < 0)
+		return r;
+	free(question.answer);
+	return question.result == -ENOTCONN ? DEAD_VIEW : LIVE_VIEW;
+}
+
+/*
+ * What is at a place, which *place* is a descriptor of. Returns: enum occupant, or -errno.
  */
 static int find_occupant(int place, const struct statx *stx)
 {
-	cleanup_with(view_processes_done) struct view_processes processes = {};
 	cleanup_free char *line = NULL;
 	struct mount_entry mount;
 	int r;
@@ -50,10 +69,7 @@ static int find_occupant(int place, const struct statx *stx)
 		return r;
 	if (r == 0 || strcmp(mount.type, VIEW_TYPE) != 0)
 		return FREE;
-	r = view_processes_find(mount.device, &processes);
-	if (r < 0)
-		return r;
-	return processes.count > 0 || !mountpoint_is_dead(place) ? LIVE_VIEW : DEAD_VIEW;
+	return ask_occupant(place, &mount);
 }
 
 /*

@@ -17,7 +17,7 @@
 #include "fuse/mount/mountpoint.h"
 #include "fuse/process/sandbox.h"
 
-enum { SETTLE_MS = 2000, PAUSE_MS = 5 };
+enum { SETTLE_US = 2000000, PAUSE_MS = 5 };
 
 /* Whether a view is what was asked for. NOT_YET: it is not known as long as it has not settled. */
 enum match { IS_OTHER, IS_SAME, NOT_YET };
@@ -37,6 +37,14 @@ static void reuse_done(struct reuse *reuse)
 }
 DEFINE_CLEANUP(struct reuse, reuse_done)
 
+/* How long a view may keep the call waiting, which has other things to do. */
+static uint64_t patience_us(const struct options *options)
+{
+	uint64_t third_us = options->timeout * UINT64_C(1000000) / 3;
+
+	return third_us < SETTLE_US ? third_us : SETTLE_US;
+}
+
 /* Asks the view. Returns: 0 or -errno. */
 static int reuse_ask(struct reuse *reuse)
 {
@@ -45,7 +53,7 @@ static int reuse_ask(struct reuse *reuse)
 
 	view_answer_done(&reuse->answer);
 	free(TAKE_PTR(question->answer));
-	r = ask_all(question, 1, now_us() + SETTLE_MS * UINT64_C(1000));
+	r = ask_all(question, 1, now_us() + patience_us(reuse->options));
 	if (r == 0)
 		r = question->result;
 	if (r == 0)
@@ -88,7 +96,7 @@ static enum match compare(const struct reuse *reuse)
 /* Asks until the answer decides it. Returns: enum match, or -errno. */
 static int reuse_decide(struct reuse *reuse)
 {
-	uint64_t deadline_us = now_us() + SETTLE_MS * UINT64_C(1000);
+	uint64_t deadline_us = now_us() + patience_us(reuse->options);
 
 	for (;;) {
 		int r = reuse_ask(reuse);

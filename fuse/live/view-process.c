@@ -1,23 +1,41 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "fuse/live/view-process.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/pidfd.h>
+#include <sys/stat.h>
 #include <sys/sysmacros.h>
+#include <sys/uio.h>
+#include <sys/wait.h>
 
 #include "fuse/base/array.h"
+#include "fuse/base/clock.h"
 #include "fuse/base/io.h"
 #include "fuse/base/json.h"
 #include "fuse/base/text.h"
+#include "fuse/live/proctitle.h"
+#include "fuse/live/view-answer.h"
+#include "fuse/process/run-with-timeout.h"
 #include "layerindex/descriptor.h"
 
-/* Reads the beginning of a small file of a process. Returns: 0 or -errno. */
-static int read_file(int proc, const char *name, char *ret, size_t size)
+enum {
+	FUSE_MAJOR = 10, /* /dev/fuse: Documentation/admin-guide/devices.txt */
+	FUSE_MINOR = 229,
+	FDS_MAX = 64,	    /* descriptors of a process that are looked at: a view has a few */
+	SEARCH_MS = 2000,   /* for all processes */
+	TITLE_MS = 200,	    /* for one title */
+	TITLES_SKIPPED = 8, /* processes whose titles keep the reader waiting */
+	TITLE_MAX = VIEW_ANSWER_MAX + sizeof(PROCTITLE_PREFIX),
+};
+
+/* Reads the beginning of a small file of a process. Returns: its length or -errno. */
+static ssize_t read_file(int proc, const char *name, char *ret, size_t size)
 {
 	cleanup_close int fd = openat(proc, name, O_RDONLY | O_CLOEXEC);
 	ssize_t n = fd < 0 ? -1 : read(fd, ret, size - 1);
@@ -25,7 +43,7 @@ static int read_file(int proc, const char *name, char *ret, size_t size)
 	if (n < 0)
 		return -errno;
 	ret[n] = '\0';
-	return 0;
+	return n;
 }
 
 /* Of all processes few go on from here. */
@@ -33,7 +51,7 @@ static bool has_our_name(int proc)
 {
 	char name[32];
 
-	return read_file(proc, "comm", name, sizeof(name)) == 0 &&
+	return read_file(proc, "comm", name, sizeof(name)) >= 0 &&
 	       strcmp(name, PROGRAM_NAME "\n") == 0;
 }
 
@@ -51,7 +69,8 @@ static char read_state(int proc)
 	return end[2];
 }
 
-static bool is_trusted(int proc)
+/* Whether it is root's or the caller's, by all of its user ids. */
+static bool is_ours(int proc)
 {
 	static const char key[] = "\nUid:";
 	char text[4096];
@@ -75,126 +94,182 @@ static bool is_trusted(int proc)
 }
 
 /*
- * Whether a descriptor is /dev/fuse, by its name: a call on the file itself might never return.
- * Returns: > 0, 0, or -errno: -EACCES if the caller may list descriptors but not read their links.
+ * Whether a descriptor is /dev/fuse: by its name first, since most are not; then by its device,
+ * without asking the file, which may lie in a filesystem that hangs.
+ * Returns: > 0, 0, or -errno: -EACCES to a process that may list descriptors and not look at them.
  */
 static int check_fuse_fd(int fds, const char *number)
 {
-	char target[PATH_MAX];
-	ssize_t n = readlinkat(fds, number, target, sizeof(target));
 	static const char name[] = "/fuse";
-	const ssize_t length = sizeof(name) - 1;
+	const size_t length = sizeof(name) - 1;
+	char target[PATH_MAX];
+	struct statx stx;
+	ssize_t n = readlinkat(fds, number, target, sizeof(target));
 
 	if (n < 0)
 		return -errno;
-	return n >= length && memcmp(target + n - length, name, (size_t)length) == 0;
+	if ((size_t)n < length || memcmp(target + n - length, name, length) != 0)
+		return 0;
+	if (statx(fds, number, AT_STATX_DONT_SYNC, STATX_TYPE, &stx) < 0)
+		return -errno;
+	return S_ISCHR(stx.stx_mode) && stx.stx_rdev_major == FUSE_MAJOR &&
+	       stx.stx_rdev_minor == FUSE_MINOR;
 }
 
-/* The kernel's word for the connection that a descriptor is. Returns: 0 or -ENOENT. */
-static int read_connection(int proc, const char *number, dev_t *ret)
+/* The kernel's word for the connection that a descriptor is; 0: it does not tell. */
+static dev_t read_connection(int proc, const char *number)
 {
 	static const char key[] = "\nfuse_connection:\t";
 	char path[64], text[1024];
-	char *value;
 	uint64_t device;
+	char *value;
 
-	snprintf(path, sizeof(path), "fdinfo/%s", number);
+	snprintf(path, sizeof(path), "fdinfo/%.32s", number);
 	if (read_file(proc, path, text, sizeof(text)) < 0)
-		return -ENOENT;
+		return 0;
 	value = strstr(text, key);
 	if (!value)
-		return -ENOENT;
+		return 0;
 	value += sizeof(key) - 1;
 	value[strcspn(value, "\n")] = '\0';
 	if (parse_uint(value, 10, UINT32_MAX, &device) < 0)
-		return -ENOENT;
+		return 0;
 	/* As the kernel packs it for itself (include/linux/kdev_t.h). */
-	*ret = makedev((unsigned)(device >> 20), (unsigned)(device & 0xfffff));
-	return 0;
+	return makedev((unsigned)(device >> 20), (unsigned)(device & 0xfffff));
 }
 
-/* Returns: > 0: the kernel says what it serves; 0: it may serve something; < 0: it does not. */
-static int ask_kernel(int proc, dev_t *ret)
+/*
+ * Whether a process holds /dev/fuse, as far as the caller may see.
+ * Returns: whether it may be a view's, with the device that it serves or 0.
+ */
+static bool holds_connection(int proc, dev_t *ret)
 {
 	cleanup_with(close_directory) DIR *fds = open_directory(proc, "fd");
 	const struct dirent *entry;
-	int r = -ENOENT;
+	bool found = false;
 
+	*ret = 0;
 	if (!fds)
-		return errno == EACCES || errno == EPERM ? 0 : -errno;
-	while ((entry = readdir(fds))) {
-		int fuse;
+		return errno == EACCES || errno == EPERM;
+	for (int i = 0; i < FDS_MAX && *ret == 0 && (entry = readdir(fds)); i++) {
+		int fuse = *entry->d_name == '.' ? 0 : check_fuse_fd(dirfd(fds), entry->d_name);
 
-		if (*entry->d_name == '.')
-			continue;
-		fuse = check_fuse_fd(dirfd(fds), entry->d_name);
 		if (fuse == -EACCES)
-			return 0;
+			return true;
 		if (fuse <= 0)
 			continue;
-		if (read_connection(proc, entry->d_name, ret) == 0)
-			return 1;
-		r = 0;
+		found = true;
+		*ret = read_connection(proc, entry->d_name);
 	}
-	return r;
+	return found;
 }
 
-/* Returns: 0; -EINVAL: it has none; -ENOMEM. */
-static int read_title(int proc, struct proctitle *ret, struct json_object **ret_ready)
-{
-	int r = -EINVAL;
-
-	/* Read in the moment when it is replaced, it may be cut off; that happens once. */
-	for (int i = 0; r == -EINVAL && i < 3; i++) {
-		cleanup_close int fd = openat(proc, "cmdline", O_RDONLY | O_CLOEXEC);
-		cleanup_free char *text = NULL;
-		size_t n;
-
-		r = fd < 0 ? -EINVAL : read_all(fd, PROCTITLE_SIZE_MAX, &text, &n);
-		if (r == 0)
-			r = proctitle_parse(text, n, ret, ret_ready);
-		else if (r != -ENOMEM)
-			r = -EINVAL;
-	}
-	return r;
-}
-
-static void view_process_done(struct view_process *process)
-{
-	json_done(&process->ready);
-}
-DEFINE_CLEANUP(struct view_process, view_process_done)
-
-/* Returns: > 0: *ret* is a process; 0: the process is none; < 0: -ENOMEM. */
-static int look_at(int proc, dev_t device, struct view_process *ret)
+/* Looks at a process. Returns: whether it is one that serves a view. */
+static bool look_at(int proc, struct view_process *ret)
 {
 	char state;
-	int known, r;
 
-	if (!has_our_name(proc))
-		return 0;
-	known = ask_kernel(proc, &ret->device);
-	if (known < 0 || (known > 0 && device && ret->device != device))
-		return 0;
-	ret->trusted = is_trusted(proc);
-	if (ret->trusted) {
-		r = read_title(proc, &ret->title, &ret->ready);
-		if (r == -ENOMEM)
-			return r;
-		if (r == 0 && known == 0)
-			ret->device = ret->title.device;
-		ret->titled = r == 0 && ret->title.device == ret->device;
-		if (r == 0 && !ret->titled)
-			json_done(&ret->ready);
-	}
+	if (!has_our_name(proc) || !is_ours(proc) || !holds_connection(proc, &ret->device))
+		return false;
 	state = read_state(proc);
 	ret->stopped = state == 'T' || state == 't';
-	if (state == 'Z' || state == 'X' || (!known && !ret->titled))
-		return 0;
-	return !device || ret->device == device;
+	return state && state != 'Z' && state != 'X';
 }
 
-static int view_processes_add(struct view_processes *processes, struct view_process *process)
+/* Titles */
+
+struct title_reader {
+	const struct view_processes *processes;
+	size_t next; /* the process whose title is read next */
+	int pipe;
+};
+
+/* A title on its way; its bytes follow. */
+struct title_record {
+	size_t item, length;
+};
+
+/* The child: announces each title before it reads it, with an empty one. */
+static int read_titles(void *argument)
+{
+	const struct title_reader *reader = argument;
+	static char text[TITLE_MAX];
+
+	for (size_t i = reader->next; i < reader->processes->count; i++) {
+		struct title_record record = {.item = i};
+		struct iovec parts[] = {{&record, sizeof(record)}, {text, 0}};
+		char path[32];
+		ssize_t n;
+
+		if (writev(reader->pipe, parts, 1) < 0)
+			return 1;
+		snprintf(path, sizeof(path), "/proc/%d/cmdline", reader->processes->items[i].pid);
+		n = read_file(AT_FDCWD, path, text, sizeof(text));
+		record.length = n > 0 ? (size_t)n : 0;
+		parts[1].iov_len = record.length;
+		if (record.length > 0 && writev(reader->pipe, parts, 2) < 0)
+			return 1;
+	}
+	return 0;
+}
+
+/* Takes a command line apart; what is no title is none. */
+static void take_title(struct view_process *process, const char *text, size_t n)
+{
+	const char *ready = proctitle_text(text, &n);
+	struct view_answer answer = {};
+
+	if (!ready || view_answer_parse(ready, n, &answer) < 0)
+		return;
+	json_done(&process->title);
+	process->title = TAKE_PTR(answer.ready);
+}
+
+/* Takes what one child tells, until it is done or keeps the parent waiting. */
+static void take_titles(struct view_processes *processes, int pipe, size_t *next)
+{
+	static char text[TITLE_MAX + 1];
+	struct pollfd readable = {.fd = pipe, .events = POLLIN};
+	struct title_record record;
+
+	while (poll(&readable, 1, TITLE_MS) > 0 && read_whole(pipe, &record, sizeof(record)) == 0 &&
+	       record.length < TITLE_MAX && record.item < processes->count &&
+	       read_whole(pipe, text, record.length) == 0) {
+		text[record.length] = '\0';
+		*next = record.item + 1;
+		if (record.length > 0)
+			take_title(&processes->items[record.item], text, record.length);
+	}
+}
+
+/* Reads the titles; those that keep a reader waiting are not known then. */
+static void add_titles(struct view_processes *processes)
+{
+	size_t next = 0;
+
+	for (int i = 0; i < TITLES_SKIPPED && next < processes->count; i++) {
+		struct title_reader reader = {.processes = processes, .next = next};
+		cleanup_close int here = -EBADF;
+		int ends[2];
+		pid_t pid;
+
+		if (pipe2(ends, O_CLOEXEC) < 0)
+			return;
+		here = ends[0];
+		reader.pipe = ends[1];
+		pid = run_apart(read_titles, &reader, &ends[1], 1);
+		close(ends[1]);
+		if (pid < 0)
+			return;
+		take_titles(processes, here, &next);
+		kill(pid, SIGKILL);
+		waitpid(pid, NULL, WNOHANG);
+	}
+}
+
+/* All of them */
+
+static int view_processes_add(struct view_processes *processes, const struct view_process *process)
 {
 	struct view_process *items = array_grow(processes->items, processes->count,
 						&processes->capacity, sizeof(*items));
@@ -202,34 +277,35 @@ static int view_processes_add(struct view_processes *processes, struct view_proc
 	if (!items)
 		return -ENOMEM;
 	processes->items = items;
-	processes->items[processes->count++] = TAKE(*process, (struct view_process){});
+	processes->items[processes->count++] = *process;
 	return 0;
 }
 
-int view_processes_find(dev_t device, struct view_processes *ret)
+int view_processes_find(bool titles, struct view_processes *ret)
 {
 	cleanup_with(close_directory) DIR *proc = open_directory(AT_FDCWD, "/proc");
 	cleanup_with(view_processes_done) struct view_processes processes = {};
+	uint64_t deadline_us = now_us() + SEARCH_MS * UINT64_C(1000);
 	const struct dirent *entry;
 
 	if (!proc)
 		return -errno;
-	while ((entry = readdir(proc))) {
-		cleanup_with(view_process_done) struct view_process process = {};
+	while (!processes.partial && (entry = readdir(proc))) {
+		struct view_process process = {};
 		cleanup_close int fd = -EBADF;
 		uint64_t pid;
-		int r;
 
 		if (parse_uint(entry->d_name, 10, INT_MAX, &pid) < 0)
 			continue;
 		fd = openat(dirfd(proc), entry->d_name, O_PATH | O_DIRECTORY | O_CLOEXEC);
 		process.pid = (pid_t)pid;
-		r = fd < 0 ? 0 : look_at(fd, device, &process);
-		if (r > 0)
-			r = view_processes_add(&processes, &process);
-		if (r < 0)
-			return r;
+		if (fd >= 0 && look_at(fd, &process) &&
+		    view_processes_add(&processes, &process) < 0)
+			return -ENOMEM;
+		processes.partial = now_us() > deadline_us;
 	}
+	if (titles)
+		add_titles(&processes);
 	*ret = TAKE(processes, (struct view_processes){});
 	return 0;
 }
@@ -237,27 +313,25 @@ int view_processes_find(dev_t device, struct view_processes *ret)
 void view_processes_done(struct view_processes *processes)
 {
 	for (size_t i = 0; i < processes->count; i++)
-		view_process_done(&processes->items[i]);
+		json_done(&processes->items[i].title);
 	free(processes->items);
 	*processes = (struct view_processes){};
 }
 
 int view_process_open(pid_t pid, dev_t device)
 {
-	cleanup_with(view_process_done) struct view_process process = {};
+	struct view_process process = {};
 	/* First: if the number is another process's by the time it is looked at, this one is dead.
 	 */
 	cleanup_close int pidfd = pidfd_open(pid, 0);
 	cleanup_close int proc = -EBADF;
 	char path[32];
-	int r;
 
 	if (pidfd < 0)
 		return -errno;
 	snprintf(path, sizeof(path), "/proc/%d", pid);
 	proc = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
-	r = proc < 0 ? 0 : look_at(proc, device, &process);
-	if (r <= 0)
-		return r < 0 ? r : -ESRCH;
+	if (proc < 0 || !look_at(proc, &process) || (process.device && process.device != device))
+		return -ESRCH;
 	return TAKE_FD(pidfd);
 }

@@ -1,143 +1,283 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Alive is a view that a process serves. Of one whose process cannot be seen, as in another pid
- * namespace, only the kernel knows: its answer to statfs(2) tells, but may never come. So processes
- * of their own ask, all at once.
+ * mountinfo says where views are, and each view says what it is. Every connection is asked once,
+ * through one of its mounts.
  */
 #include "fuse/live/views.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "fuse/base/array.h"
 #include "fuse/base/clock.h"
+#include "fuse/live/ask.h"
 #include "fuse/mount/mountpoint.h"
-#include "fuse/process/run-with-timeout.h"
 
-enum { ANSWER_SECONDS = 2 };
+enum { ASK_MS = 5000 }; /* for all of them */
 
 void views_done(struct views *views)
 {
+	for (size_t i = 0; i < views->count; i++)
+		view_answer_done(&views->items[i].answer);
 	free(views->items);
 	mnt_unref_table(views->table);
-	view_processes_done(&views->processes);
 	*views = (struct views){};
 }
 
-static int views_add(struct views *views, const struct mount_entry *entry)
+static int views_add(struct views *views, const struct listed_view *view)
 {
-	struct view_mount *items =
+	struct listed_view *items =
 		array_grow(views->items, views->count, &views->capacity, sizeof(*items));
 
 	if (!items)
 		return -ENOMEM;
 	views->items = items;
-	views->items[views->count++] = (struct view_mount){.entry = *entry};
+	views->items[views->count++] = *view;
 	return 0;
 }
 
 static int read_mounts(struct views *views)
 {
 	cleanup_with(mount_iter_done) struct libmnt_iter *iter = mnt_new_iter(MNT_ITER_FORWARD);
-	struct mount_entry entry;
+	struct listed_view view = {.mounted = true, .state = VIEW_UNKNOWN};
+	const char *super;
 	int r = iter ? mount_table_read(NULL, &views->table) : -ENOMEM;
 
-	while (r == 0 && mount_table_next(views->table, iter, &entry))
-		if (strcmp(entry.type, VIEW_TYPE) == 0)
-			r = views_add(views, &entry);
+	while (r == 0 && mount_table_next(views->table, iter, &view.entry, &super))
+		if (strcmp(view.entry.type, VIEW_TYPE) == 0 &&
+		    mount_entry_owner(super, &view.owner, &view.group) == 0)
+			r = views_add(views, &view);
 	return r;
 }
 
-/* The process of a device, rather one that says what it serves; NULL: there is none. */
+/* The views, each connection's together, rather all of a view before a file of it. */
+static int compare_connections(const void *a, const void *b)
+{
+	const struct listed_view *one = *(struct listed_view *const *)a;
+	const struct listed_view *other = *(struct listed_view *const *)b;
+	int parts = strcmp(one->entry.root, "/") != 0,
+	    other_parts = strcmp(other->entry.root, "/") != 0;
+
+	if (one->entry.device != other->entry.device)
+		return one->entry.device < other->entry.device ? -1 : 1;
+	if (parts != other_parts)
+		return parts - other_parts;
+	return one->entry.id < other->entry.id ? -1 : 1;
+}
+
+/* Returns: the views in that order; owned, or NULL without memory. */
+static struct listed_view **sort_views(struct views *views)
+{
+	struct listed_view **sorted = calloc(views->count + 1, sizeof(struct listed_view *));
+
+	for (size_t i = 0; sorted && i < views->count; i++)
+		sorted[i] = &views->items[i];
+	if (sorted)
+		qsort(sorted, views->count, sizeof(struct listed_view *), compare_connections);
+	return sorted;
+}
+
+static enum view_state state_of(int result)
+{
+	switch (result) {
+	case 0:
+	case -ENOTTY:
+	case -EACCES: return VIEW_ALIVE;
+	case -ENOTCONN: return VIEW_DEAD;
+	case -ETIMEDOUT: return VIEW_NOT_ANSWERING;
+	default: return VIEW_UNKNOWN;
+	}
+}
+
+/* Writes down what a view answered. Returns: 0 or -ENOMEM. */
+static int take_answer(struct listed_view *view, const struct question *question)
+{
+	int r = 0;
+
+	view->state = state_of(question->result);
+	if (question->answer)
+		r = view_answer_parse(question->answer, question->length, &view->answer);
+	return r == -ENOMEM ? r : 0;
+}
+
+static bool is_asked(const struct listed_view *view, unsigned scope)
+{
+	return scope & VIEWS_STRANGERS || view->owner == 0 || view->owner == geteuid();
+}
+
+/* One round: of each connection in *asked*, the next mount. Returns: 0 or -errno. */
+static int ask_views(struct listed_view **asked, size_t n, uint64_t deadline_us)
+{
+	cleanup_free struct question *questions = calloc(n + 1, sizeof(*questions));
+	int r = questions ? 0 : -ENOMEM;
+
+	for (size_t i = 0; r == 0 && i < n; i++)
+		questions[i] = (struct question){
+			.path = asked[i]->entry.mountpoint,
+			.mount_id = asked[i]->entry.id,
+			.device = asked[i]->entry.device,
+			.owner = asked[i]->owner,
+			.group = asked[i]->group,
+		};
+	if (r == 0)
+		r = ask_all(questions, n, deadline_us);
+	for (size_t i = 0; questions && i < n; i++) {
+		if (r == 0)
+			r = take_answer(asked[i], &questions[i]);
+		free(questions[i].answer);
+	}
+	return r;
+}
+
+/* What one mount of a connection said goes for its others. */
+static void share_answers(struct listed_view **sorted, size_t n)
+{
+	const struct listed_view *known = NULL;
+
+	for (size_t i = 0; i < n; i++) {
+		if (!known || known->entry.device != sorted[i]->entry.device)
+			known = NULL;
+		if (!known && sorted[i]->state != VIEW_UNKNOWN)
+			known = sorted[i];
+		if (!known || known == sorted[i])
+			continue;
+		sorted[i]->state = known->state;
+		sorted[i]->answer = known->answer;
+		json_object_get(known->answer.ready);
+	}
+}
+
+/*
+ * Asks each connection through one mount; where that is covered, through the others. Strangers
+ * come last. Returns: 0 or -errno.
+ */
+static int ask_connections(struct views *views, unsigned scope)
+{
+	cleanup_free struct listed_view **sorted = sort_views(views);
+	cleanup_free struct listed_view **asked = calloc(views->count + 1, sizeof(*asked));
+	uint64_t deadline_us = now_us() + ASK_MS * UINT64_C(1000);
+	int r = sorted && asked ? 0 : -ENOMEM;
+
+	for (int round = 0; r == 0 && round < 2; round++) {
+		size_t n = 0;
+		const struct listed_view *last = NULL;
+
+		for (size_t i = 0; i < views->count; i++) {
+			bool first = !last || last->entry.device != sorted[i]->entry.device;
+
+			last = sorted[i];
+			/* In the second round the others of those that were covered. */
+			if (first == (round == 0) && is_asked(last, scope) &&
+			    last->state == VIEW_UNKNOWN)
+				asked[n++] = sorted[i];
+		}
+		r = ask_views(asked, n, deadline_us);
+		if (r == 0)
+			share_answers(sorted, views->count);
+	}
+	return r;
+}
+
+/* The process of a connection that the kernel names; NULL: none is seen. */
 static const struct view_process *find_process(const struct view_processes *processes, dev_t device)
 {
-	const struct view_process *found = NULL;
-
 	for (size_t i = 0; i < processes->count; i++)
-		if (processes->items[i].device == device && (!found || processes->items[i].titled))
-			found = &processes->items[i];
-	return found;
+		if (processes->items[i].device == device)
+			return &processes->items[i];
+	return NULL;
 }
 
-int view_mount_open(const struct view_mount *mount)
+/* Whether a view's process must be looked for: the view does not name it. */
+static bool lacks_process(const struct listed_view *view)
 {
-	cleanup_close int fd = mountpoint_open(mount->entry.mountpoint);
-	cleanup_free char *line = NULL;
-	struct mount_entry entry;
-	int r;
-
-	if (fd < 0)
-		return fd;
-	r = mountinfo_find(fd, &entry, &line);
-	if (r < 0)
-		return r;
-	if (r == 0 || entry.id != mount->entry.id || entry.device != mount->entry.device)
-		return -ESTALE;
-	return TAKE_FD(fd);
+	return view->pid == 0 && view->state != VIEW_DEAD && view->state != VIEW_UNKNOWN;
 }
 
-/* Returns, as an exit status: enum mount_state. */
-static int mount_ask_state(void *argument)
+/* Finds the processes of the views that are mounted. */
+static bool name_processes(struct views *views)
 {
-	cleanup_close int fd = view_mount_open(argument);
+	bool lacking = false;
 
-	if (fd < 0)
-		return MOUNT_UNKNOWN;
-	return mountpoint_is_dead(fd) ? MOUNT_DEAD : MOUNT_ALIVE;
-}
-
-/* Finds out the state of the mounts that no visible process serves. */
-static int ask_all(struct views *views)
-{
-	uint64_t deadline_us = now_us() + ANSWER_SECONDS * UINT64_C(1000000);
-	cleanup_free pid_t *asking = calloc(views->count + 1, sizeof(*asking));
-
-	if (!asking)
-		return -ENOMEM;
-	for (size_t i = 0; i < views->count; i++)
-		if (!views->items[i].process)
-			asking[i] = run_with_timeout_start(mount_ask_state, &views->items[i]);
 	for (size_t i = 0; i < views->count; i++) {
-		int state =
-			asking[i] > 0 ? run_with_timeout_finish(asking[i], deadline_us) : -ECHILD;
+		struct listed_view *view = &views->items[i];
+		cleanup_close int pidfd =
+			view->answer.pid ? view_process_open(view->answer.pid, view->entry.device)
+					 : -ESRCH;
 
-		if (!views->items[i].process)
-			views->items[i].state = state < 0 ? MOUNT_UNKNOWN : (enum mount_state)state;
+		view->pid = pidfd < 0 ? 0 : view->answer.pid;
+		lacking |= lacks_process(view) && !view->answer.ready;
 	}
-	return 0;
+	return lacking;
 }
 
-int views_read(struct views *ret)
+static bool is_mounted_here(const struct views *views, dev_t device)
+{
+	for (size_t i = 0; i < views->count && views->items[i].mounted; i++)
+		if (views->items[i].entry.device == device)
+			return true;
+	return false;
+}
+
+/* Adds a view that no mount of this namespace leads to. */
+static int add_elsewhere(struct views *views, struct view_process *process)
+{
+	struct listed_view view = {
+		.entry.device = process->device,
+		.state = process->stopped ? VIEW_NOT_ANSWERING : VIEW_ALIVE,
+		.answer.ready = TAKE_PTR(process->title),
+		.pid = process->pid,
+	};
+	int r = views_add(views, &view);
+
+	if (r < 0)
+		view_answer_done(&view.answer);
+	return r;
+}
+
+/* Looks at the processes: for those of views that do not name theirs, and for other views. */
+static int add_processes(struct views *views, bool elsewhere)
+{
+	cleanup_with(view_processes_done) struct view_processes processes = {};
+	int r = view_processes_find(elsewhere, &processes);
+
+	views->partial = processes.partial;
+	for (size_t i = 0; r == 0 && i < views->count; i++) {
+		struct listed_view *view = &views->items[i];
+		const struct view_process *process =
+			lacks_process(view) ? find_process(&processes, view->entry.device) : NULL;
+
+		view->pid = process ? process->pid : view->pid;
+	}
+	for (size_t i = 0; r == 0 && elsewhere && i < processes.count; i++)
+		if (!is_mounted_here(views, processes.items[i].device))
+			r = add_elsewhere(views, &processes.items[i]);
+	return r;
+}
+
+int views_read(unsigned scope, struct views *ret)
 {
 	cleanup_with(views_done) struct views views = {};
-	int r = view_processes_find(0, &views.processes);
+	bool elsewhere = scope & VIEWS_ELSEWHERE;
+	int r = read_mounts(&views);
 
-	/* In this order a view that goes meanwhile is not there, and one that comes is asked. */
 	if (r == 0)
-		r = read_mounts(&views);
-	if (r < 0)
-		return r;
-	for (size_t i = 0; i < views.count; i++) {
-		struct view_mount *mount = &views.items[i];
-
-		mount->process = find_process(&views.processes, mount->entry.device);
-		if (mount->process)
-			mount->state = mount->process->stopped ? MOUNT_STOPPED : MOUNT_ALIVE;
-	}
-	r = ask_all(&views);
+		r = ask_connections(&views, scope);
+	if (r == 0 && (name_processes(&views) || elsewhere))
+		r = add_processes(&views, elsewhere);
 	if (r < 0)
 		return r;
 	*ret = TAKE(views, (struct views){});
 	return 0;
 }
 
-const char *mount_state_name(enum mount_state state)
+const char *view_state_name(enum view_state state)
 {
 	static const char *const names[] = {
-		[MOUNT_ALIVE] = "alive",
-		[MOUNT_STOPPED] = "stopped",
-		[MOUNT_DEAD] = "dead",
-		[MOUNT_UNKNOWN] = "unknown",
+		[VIEW_ALIVE] = "alive",
+		[VIEW_NOT_ANSWERING] = "not answering",
+		[VIEW_DEAD] = "dead",
+		[VIEW_UNKNOWN] = "unknown",
 	};
 
 	return names[state];

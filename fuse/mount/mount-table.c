@@ -34,7 +34,8 @@ static const char *or_empty(const char *string)
 	return string ? string : "";
 }
 
-bool mount_table_next(struct libmnt_table *table, struct libmnt_iter *iter, struct mount_entry *ret)
+bool mount_table_next(struct libmnt_table *table, struct libmnt_iter *iter, struct mount_entry *ret,
+		      const char **ret_super)
 {
 	struct libmnt_fs *fs;
 
@@ -48,5 +49,6 @@ bool mount_table_next(struct libmnt_table *table, struct libmnt_iter *iter, stru
 		.type = or_empty(mnt_fs_get_fstype(fs)),
 		.source = or_empty(mnt_fs_get_srcpath(fs)),
 	};
+	*ret_super = or_empty(mnt_fs_get_fs_options(fs));
 	return true;
 }

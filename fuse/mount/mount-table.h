@@ -27,9 +27,9 @@ DEFINE_CLEANUP(struct libmnt_iter *, mount_iter_done)
 int mount_table_read(const char *path, struct libmnt_table **ret);
 
 /*
- * The next mount, the topmost one of a place last; its strings are borrowed from the table, and the
- * filesystem's own options are not given, nor whether anything is read-only.
- * Returns: whether there is one.
+ * The next mount, the topmost one of a place last, and the filesystem's own options, in *ret_super
+ * and not in *ret*, which does not tell either whether anything is read-only. All strings are
+ * borrowed from the table. Returns: whether there is one.
  */
-bool mount_table_next(struct libmnt_table *table, struct libmnt_iter *iter,
-		      struct mount_entry *ret);
+bool mount_table_next(struct libmnt_table *table, struct libmnt_iter *iter, struct mount_entry *ret,
+		      const char **ret_super);

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <limits.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -166,6 +167,20 @@ int mountinfo_next(struct mountinfo *mountinfo, struct mount_entry *ret)
 	return r < 0 ? r : 1;
 }
 
+int mountinfo_next_id(struct mountinfo *mountinfo, uint64_t *ret_id, dev_t *ret_device)
+{
+	unsigned major, minor;
+	int r = next_line(mountinfo);
+
+	if (r <= 0)
+		return r;
+	/* The kernel's own numbers: "ID PARENT MAJOR:MINOR". */
+	if (sscanf(mountinfo->line, "%" SCNu64 " %*u %u:%u", ret_id, &major, &minor) != 3)
+		return -EINVAL;
+	*ret_device = makedev(major, minor);
+	return 1;
+}
+
 char *mountinfo_take_line(struct mountinfo *mountinfo)
 {
 	mountinfo->capacity = 0;
@@ -195,8 +210,8 @@ int mountinfo_find(int fd, struct mount_entry *ret, char **ret_line)
 {
 	struct statx stx;
 
-	if (statx(fd, "", AT_EMPTY_PATH | AT_NO_AUTOMOUNT | AT_STATX_DONT_SYNC, STATX_MNT_ID,
-		  &stx) < 0)
+	/* With an empty mask: FUSE tells other users than the mount's nothing more. */
+	if (statx(fd, "", AT_EMPTY_PATH | AT_NO_AUTOMOUNT | AT_STATX_DONT_SYNC, 0, &stx) < 0)
 		return -errno;
 	if (!(stx.stx_mask & STATX_MNT_ID))
 		return -ENOSYS;

@@ -53,6 +53,12 @@ int mountinfo_open(struct mountinfo *ret);
  */
 int mountinfo_next(struct mountinfo *mountinfo, struct mount_entry *ret);
 
+/*
+ * The same, of which only the id and the device are parsed: *mountinfo->line* is the line, for
+ * mount_entry_parse(). Returns: as mountinfo_next().
+ */
+int mountinfo_next_id(struct mountinfo *mountinfo, uint64_t *ret_id, dev_t *ret_device);
+
 /* The line that was read last, and the strings in it, which are then owned by the caller. */
 char *mountinfo_take_line(struct mountinfo *mountinfo);
 

@@ -20,6 +20,7 @@
 #include "fuse/live/claim.h"
 #include "fuse/live/proctitle.h"
 #include "fuse/live/reuse.h"
+#include "fuse/live/view-answer.h"
 #include "fuse/mount/mountpoint.h"
 #include "fuse/mount/view-mount.h"
 #include "fuse/process/daemonize.h"
@@ -42,7 +43,7 @@ struct startup {
 	char *mountpoint; /* absolute, without symlinks; owned */
 	struct claim claim;
 	struct session *session; /* NULL: a live view is there that is what was asked for */
-	struct proctitle title;
+	dev_t device;		 /* of the mount */
 	struct view_facts facts; /* what the view says of itself */
 	char *ready;		 /* of that live view; owned */
 };
@@ -84,7 +85,7 @@ static int mount_view(struct startup *startup, struct view_error *error)
 	if (r < 0)
 		return -ECANCELED;
 	progress->mount = mount.identity;
-	startup->title.device = mount.identity.device;
+	startup->device = mount.identity.device;
 	if (session_start(&startup->view, call->options, &mount, path, &startup->session, error) <
 	    0)
 		return -ECANCELED;
@@ -119,7 +120,6 @@ static int mount_or_reuse(struct startup *startup, struct view_error *error)
 {
 	int r;
 
-	startup->title.layers = startup->view.image.layers;
 	view_fingerprint(&startup->view, startup->call->view.options, startup->facts.fingerprint);
 	r = view_claim(startup->mountpoint, &startup->claim, error);
 	if (r == 0)
@@ -225,11 +225,25 @@ static void collect_facts(struct startup *startup)
 	facts->id = call->options->id;
 	facts->mountpoint = startup->mountpoint;
 	facts->elapsed_us = now_us() - call->start_us;
-	facts->connection = minor(startup->title.device);
+	facts->connection = minor(startup->device);
 	facts->version = VIEWFS_VERSION;
 	facts->pid = getpid();
 	facts->owner = getuid();
 	session_tell(startup->session, facts);
+}
+
+/* Shows the ready line in the title, where names may be cut. */
+static void show_title(const struct view_facts *facts, const char *ready)
+{
+	cleanup_free char *answer = NULL;
+
+	if (strlen(ready) < VIEW_ANSWER_MAX) {
+		proctitle_set(ready);
+		return;
+	}
+	answer = report_answer(facts);
+	if (answer)
+		proctitle_set(answer);
 }
 
 /*
@@ -242,7 +256,7 @@ static int publish(struct startup *startup, char **ret_ready, struct view_error 
 	*ret_ready = report_ready_line(&startup->facts);
 	if (!*ret_ready)
 		return view_fail(error, MSG_NO_MEMORY);
-	proctitle_set(*ret_ready, &startup->title);
+	show_title(&startup->facts, *ret_ready);
 	claim_done(&startup->claim);
 	return 0;
 }
@@ -287,7 +301,7 @@ static void update_title(struct startup *startup)
 	session_tell(startup->session, &startup->facts);
 	ready = report_ready_line(&startup->facts);
 	if (ready)
-		proctitle_set(ready, &startup->title);
+		show_title(&startup->facts, ready);
 }
 
 /* Serves; what the start took and serving does not need is given back as soon as it can be. */
@@ -319,7 +333,6 @@ static int serve(struct startup *startup)
 	if (sandboxed != SANDBOX_ALL && insist)
 		return -EPERM;
 	startup->facts.sandboxed = sandboxed;
-	proctitle_sandboxed(sandboxed);
 	return session_serve(startup->session);
 }
 

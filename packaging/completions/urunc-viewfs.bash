@@ -77,13 +77,21 @@ _viewfsctl() {
 		COMPREPLY=($(compgen -W "resolve list umount gc index store doctor -h --help -V --version" -- "$cur"))
 		return
 	fi
-	_viewfs_value && return
+	[[ ${words[1]} == list && $prev == -o ]] || ! _viewfs_value || return
 	case ${words[1]} in
 	resolve) _viewfs_words "--json --digest -o --mounts= --bundle= --layer-fd= --chain= -h --help -V --version" ;;
-	list) _viewfs_words "--json -h --help -V --version" ;;
+	list)
+		if [[ $prev == -o ]]; then
+			local before=${cur%"${cur##*,}"}
+			_viewfs_reply "$before" "MOUNTPOINT ID PID STATE PASSTHROUGH LAYERS MEMORY SANDBOX MISSING
+				ARTIFACTS LABEL ROOT DEVICE OWNER VERSION"
+			return
+		fi
+		_viewfs_words "--json --prometheus --all --id= -o -h --help -V --version"
+		;;
 	umount)
 		if [[ $cur == -* ]]; then
-			_viewfs_words "-h --help -V --version"
+			_viewfs_words "--id= -h --help -V --version"
 		else
 			COMPREPLY=($(compgen -W "$(findmnt -rno TARGET -t fuse.urunc-viewfs)" -- "$cur"))
 		fi

@@ -86,6 +86,13 @@ complete -c viewfsctl -n $resolve -a '(__fish_complete_directories)'
 
 complete -c viewfsctl -n '__fish_seen_subcommand_from list index cache doctor' -l json \
     -d 'One JSON object instead of a table'
+set -l list '__fish_seen_subcommand_from list'
+set -l columns MOUNTPOINT ID PID STATE PASSTHROUGH LAYERS MEMORY SANDBOX MISSING ARTIFACTS LABEL ROOT \
+    DEVICE OWNER VERSION
+complete -c viewfsctl -n $list -l prometheus -d 'Metrics for node_exporter'
+complete -c viewfsctl -n $list -l all -d 'Also views that no mount of this namespace leads to'
+complete -c viewfsctl -n $list -x -s o -d Columns -a "(__fish_append , $columns)"
+complete -c viewfsctl -n '__fish_seen_subcommand_from list umount' -x -l id -d 'Views of this id'
 complete -c viewfsctl -n '__fish_seen_subcommand_from umount' -a '(__viewfs_mountpoints)'
 complete -c viewfsctl -n '__fish_seen_subcommand_from gc' -x -s o -d 'Mount options' \
     -a '(__fish_append , (__viewfs_mount_options))'

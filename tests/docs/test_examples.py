@@ -130,7 +130,8 @@ def as_words(command: str, text: str) -> list[str]:
         text = re.sub(pattern, stable, text)
     if command.startswith(VARYING_TABLES):
         text = re.sub(r"\b\d+\b", "0", text)
-    return text.split()
+    # Others may test on this machine.
+    return re.sub(r"^kept \d+ .*\n", "", text, flags=re.M).split()
 
 
 def leave_views() -> None:

@@ -7,19 +7,21 @@ import json
 import os
 import pty
 import re
+import signal
 import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
-from support import image, machine, namespace
+from support import answer, image, machine, namespace
 from support.control import kill, listed, listed_at, stopped, viewfsctl
 from support.image import INITRD_PATH, KERNEL_PATH, lowerdir
+from support.stack import File, Stack
 from support.view import View, call, program
 from support.waiting import SECONDS, wait_until
 
 MS_BIND = 0x1000
-TITLES = "MOUNTPOINT ID PID STATE PASSTHROUGH LAYERS MEMORY SANDBOX ARTIFACTS".split()
+TITLES = "MOUNTPOINT ID PID STATE PASSTHROUGH LAYERS MEMORY SANDBOX MISSING ARTIFACTS".split()
 
 
 @pytest.fixture
@@ -66,6 +68,9 @@ def test_json_describes_a_view(place: Path, option: bytes) -> None:
             "layers": 3,
             "image": {"layers": 3},
             "missing": [],
+            "version": answer.ask(view.root)["version"],
+            "owner": 0,
+            "verified": True,
         }
         with View(place / "other", "-o", option + b",resolve=ready") as other:
             assert artifacts == other.ready["artifacts"]
@@ -131,12 +136,14 @@ def test_dead_and_stopped_views_are_told_apart(place: Path, option: bytes) -> No
         kill(dead)
         told = listed_at(dead.root)
         assert told["state"] == "dead"
-        known = {"mountpoint", "root", "label", "device", "state"}
+        known = {"mountpoint", "root", "label", "device", "state", "owner", "verified"}
         assert all(value is None for key, value in told.items() if key not in known)
         settled(view)
         with stopped(view):
             told = listed_at(view.root)
-            assert (told["state"], told["pid"], told["layers"]) == ("stopped", view.daemon.pid, 3)
+            assert (told["state"], told["pid"], told["id"]) == (
+                "not answering", view.daemon.pid, None,
+            )  # fmt: skip
         assert listed_at(view.root)["state"] == "alive"
 
 
@@ -177,12 +184,12 @@ def test_a_bound_view_has_a_line_for_each_mount(place: Path, option: bytes) -> N
 
 
 def test_another_user_sees_a_view_without_its_memory(place: Path, option: bytes) -> None:
-    """The kernel does not let him look at the process, but its title does."""
+    """The view answers root and its owner; others see that it is there."""
     with View(place / "view", "--id=web-1", "-o", option) as view:
         settled(view)
         told = viewfsctl("list", "--json", user="nobody").stdout
         (told,) = json.loads(told)["views"]
-        assert (told["state"], told["pid"], told["id"]) == ("alive", view.daemon.pid, "web-1")
+        assert (told["state"], told["pid"], told["id"]) == ("alive", None, None)
         assert told["private_dirty"] is None
 
 
@@ -199,8 +206,7 @@ signal.pause()
 def test_a_process_that_only_claims_a_view_is_not_listed(
     place: Path, option: bytes, user: str | None, reader: str | None
 ) -> None:
-    """Who only says that he serves a view does not: the kernel knows better; and where it does not
-    tell, a stranger is not believed."""
+    """A title decides nothing: the view itself is asked."""
     with View(place / "view", "--id=web-1", "-o", option) as view:
         settled(view)
         title = (view.daemon.proc / "cmdline").read_bytes()[:-1].replace(b"web-1", b"evil!")
@@ -217,12 +223,13 @@ def test_a_process_that_only_claims_a_view_is_not_listed(
                 assert (proc / "comm").read_text() == "urunc-viewfs\n"
                 assert (proc / "cmdline").read_bytes() == title + b"\0"
                 (told,) = json.loads(viewfsctl("list", "--json", user=reader).stdout)["views"]
-                assert (told["pid"], told["id"]) == (view.daemon.pid, "web-1")
+                asked = (view.daemon.pid, "web-1") if reader is None else (None, None)
+                assert (told["pid"], told["id"]) == asked
             finally:
                 impostor.terminate()
 
 
-def test_a_view_whose_process_is_not_seen_is_unknown(place: Path, option: bytes) -> None:
+def test_a_view_whose_process_is_not_seen_answers(place: Path, option: bytes) -> None:
     """In another pid namespace. It is asked, and answers; stopped, it is not taken for dead."""
     with View(place / "view", "-o", option) as view:
         settled(view)
@@ -234,7 +241,7 @@ def test_a_view_whose_process_is_not_seen_is_unknown(place: Path, option: bytes)
 
         assert (told()["state"], told()["pid"]) == ("alive", None)
         with stopped(view):
-            assert (told()["state"], told()["pid"]) == ("unknown", None)
+            assert (told()["state"], told()["pid"]) == ("not answering", None)
 
 
 def machine_run(*command: Any) -> str:
@@ -292,6 +299,16 @@ def test_help_and_version_go_to_stdout(words: list[str]) -> None:
         # An option of other commands is no suggestion.
         (["list", "--dry-rum"], "unknown argument '--dry-rum'"),
         (["gc", "--json"], "unknown argument '--json'"),
+        (["gc", "--id=x"], "unknown argument '--id=x'"),
+        (["list", "--id="], "--id must not be empty"),
+        (["list", "--id"], "'--id' requires a value"),
+        (["list", "-o"], "'-o' requires a value"),
+        (["list", "-o", "STATS"], "unknown column 'STATS': did you mean 'STATE'?"),
+        (["list", "-o", "ID,,PID"], "unknown column ''"),
+        (["list", "-o", "ID,"], "unknown column ''"),
+        (["list", "-o", ",".join(["ID"] * 33)], "more than 32 columns"),
+        (["list", "--json", "--prometheus"], "only one of --json, --prometheus and -o may be given"),
+        (["list", "--json", "-o", "ID"], "only one of --json, --prometheus and -o may be given"),
         (["umount"], "DIR is missing"),
         (["umount", "--json", "/x"], "unknown argument '--json'"),
     ],
@@ -311,3 +328,110 @@ def test_json_keys_are_documented(place: Path, option: bytes) -> None:
         keys = list(listed_at(view.root))
     text = viewfsctl("list", "--help").stdout
     assert re.findall(r'"(\w+)"', text) == ["views", *keys]
+
+
+def test_columns_are_chosen_and_ordered(place: Path, option: bytes) -> None:
+    with View(place / "view", "--id=web-1", "-o", option, source="label") as view:
+        settled(view)
+        version = answer.ask(view.root)["version"]
+        lines = viewfsctl("list", "-o", "version,LABEL,Id,DEVICE,owner,ROOT").stdout.splitlines()
+        assert [line.split() for line in lines] == [
+            ["VERSION", "LABEL", "ID", "DEVICE", "OWNER", "ROOT"],
+            [version, "label", "web-1", view.mount.device, "0", "/"],
+        ]
+
+
+def test_every_column_of_help_can_be_chosen(place: Path, option: bytes) -> None:
+    columns = re.search(r"in this order:\n((?: +[A-Z, ]+\n)+)", viewfsctl("list", "--help").stdout)
+    assert columns
+    names = re.findall(r"[A-Z]+", columns[1])
+    assert set(TITLES) < set(names)
+    assert viewfsctl("list", "-o", ",".join(names)).stdout.split() == names
+
+
+@pytest.mark.parametrize("length", [12, 30, 64])
+def test_views_of_an_id_are_listed(place: Path, option: bytes, length: int) -> None:
+    """Of a long one the beginning is enough; of a short one it is another id."""
+    name = "0123456789abcdef" * 4
+    with View(place / "view", f"--id={name}", "-o", option) as view:
+        with View(place / "other", "--id=web-10", "-o", option):
+            (told,) = listed(f"--id={name[:length]}")
+            assert told["mountpoint"] == str(view.root)
+            assert listed("--id=web-1") == listed(f"--id={name[:11]}") == []
+            assert len(listed("--id=web-10")) == 1
+
+
+def test_on_a_terminal_an_id_is_short_and_shown_once(place: Path, option: bytes) -> None:
+    name = "0123456789abcdef" * 4
+    with View(place / name, f"--id={name}", "-o", option) as view:
+        settled(view)
+        shown = on_terminal(NO_COLOR="1")
+        assert shown.count(name[:12]) == 1 and name[:13] not in shown
+        assert f"{place}/\u2026" in shown
+        assert viewfsctl("list").stdout.count(name) == 2
+
+
+def test_missing_artifacts_are_listed(place: Path) -> None:
+    layer = {b"urunc.json": image.urunc_json(initrd="/none"), KERNEL_PATH.encode(): File(b"k")}
+    with View(place / "view", "-o", lowerdir(Stack([layer]).build(place / "layers"))) as view:
+        answer.settled(view)
+        assert listed_at(view.root)["missing"] == ["/none"]
+        assert viewfsctl("list", "-o", "MISSING").stdout == "MISSING\n/none\n"
+
+
+def metrics(text: str) -> dict[str, float]:
+    """What node_exporter would read."""
+    types = re.findall(r"^# TYPE (\w+) gauge$", text, re.M)
+    found = re.findall(r'^(\w+)(\{\w+="\w+"\})? (\d+)$', text, re.M)
+    assert len(found) + 2 * len(types) == len(text.splitlines())
+    assert {name for name, _, _ in found} == set(types)
+    return {name + labels: int(number) for name, labels, number in found}
+
+
+def test_metrics_sum_up_the_views(place: Path, option: bytes) -> None:
+    layer = {b"urunc.json": image.urunc_json(initrd="/none"), KERNEL_PATH.encode(): File(b"k")}
+    lacking = lowerdir(Stack([layer]).build(place / "lacking"))
+    views = [View(place / f"v{n}", "-o", lacking if n == 0 else option) for n in range(4)]
+    with views[0], views[1], views[2], views[3]:
+        for view in views:
+            settled(view)
+        kill(views[2])
+        (place / "file").touch()
+        namespace.mount(str(views[1].root / KERNEL_PATH), str(place / "file"), None, MS_BIND)
+        with stopped(views[3]):
+            finished = viewfsctl("list", "--prometheus")
+        namespace.unmount(str(place / "file"))
+        assert (finished.status, finished.stderr) == (0, "")
+        told = metrics(finished.stdout)
+        states = {"alive": 2, "not_answering": 1, "dead": 1, "unknown": 0}
+        for state, number in states.items():
+            assert told[f'urunc_viewfs_views{{state="{state}"}}'] == number
+        assert told["urunc_viewfs_missing_artifacts"] == 1
+        assert told["urunc_viewfs_private_dirty_bytes"] > 100_000
+        passed = "yes" if views[1].ready["passthrough"] else "no"
+        assert told[f'urunc_viewfs_passthrough_views{{passthrough="{passed}"}}'] == 2
+        assert told['urunc_viewfs_sandbox_views{sandbox="unknown"}'] == 2
+
+
+@pytest.mark.parametrize("signals", [[signal.SIGCHLD], [signal.SIGPIPE, signal.SIGCHLD]], ids=str)
+def test_signals_that_the_caller_ignores_or_blocks_do_not_matter(
+    place: Path, option: bytes, signals: list[signal.Signals]
+) -> None:
+    def prepare() -> None:
+        for number in signals:
+            signal.signal(number, signal.SIG_IGN)
+        signal.pthread_sigmask(signal.SIG_BLOCK, range(1, signal.NSIG))
+
+    with View(place / "view", "-o", option) as view, View(place / "dead", "-o", option) as dead:
+        kill(dead)
+        finished = subprocess.run(
+            [program("viewfsctl"), "list", "-o", "STATE"], capture_output=True, text=True,
+            preexec_fn=prepare, timeout=SECONDS, check=False,
+        )  # fmt: skip
+        assert (finished.returncode, finished.stdout) == (0, "STATE\nalive\ndead\n")
+        finished = subprocess.run(
+            [program("viewfsctl"), "gc"], capture_output=True, text=True, preexec_fn=prepare,
+            timeout=SECONDS, check=False,
+        )  # fmt: skip
+        assert f"removed dead view '{dead.root}'\n" in finished.stdout
+        assert machine.is_alive(view.daemon_pid)

@@ -154,26 +154,29 @@ def test_umount_ends_a_view_that_another_namespace_has(place: Path, option: byte
         assert (inside / KERNEL_PATH).read_bytes() == KERNEL
         clean(umount(view.root))
         ended(view)
-        assert view.status == -signal.SIGTERM
+        assert view.status == 0
         with pytest.raises(OSError):
             os.statvfs(inside)
 
 
-def test_umount_ends_a_view_with_a_bound_file(place: Path, option: bytes) -> None:
-    """As urunc binds artifacts. Who has the file open reads on, where the kernel reads it."""
-    (place / "file").touch()
+def test_a_view_ends_with_its_last_bound_file(place: Path, option: bytes) -> None:
+    """As urunc binds artifacts. One that goes takes no other with it. Who has the file open reads
+    on, where the kernel reads it."""
+    files = [place / "one", place / "other"]
     with View(place / "view", "-o", option) as view:
-        namespace.mount(str(view.root / KERNEL_PATH), str(place / "file"), None, MS_BIND)
-        try:
-            with open(place / "file", "rb") as file:
-                assert file.read(1) == KERNEL[:1]
-                clean(umount(view.root))
-                ended(view)
-                if view.ready["passthrough"]:
-                    assert file.read() == KERNEL[1:]
-        finally:
-            # It is a view too, as far as that goes: a dead one.
-            clean(umount(place / "file"))
+        for path in files:
+            path.touch()
+            namespace.mount(str(view.root / KERNEL_PATH), str(path), None, MS_BIND)
+        with open(files[1], "rb") as file:
+            assert file.read(1) == KERNEL[:1]
+            clean(umount(files[0]))
+            assert (view.root / KERNEL_PATH).read_bytes() == files[1].read_bytes() == KERNEL
+            clean(umount(view.root))
+            assert files[1].read_bytes() == KERNEL
+            clean(umount(files[1]))
+            ended(view)
+            if view.ready["passthrough"]:
+                assert file.read() == KERNEL[1:]
         assert machine.mounts() == []
 
 
@@ -226,7 +229,7 @@ def test_a_path_that_never_answers_is_a_timeout(place: Path) -> None:
         finished = umount(silent / "below")
         assert time.monotonic() - start < 15
     assert finished.status == 32
-    assert "timed out after 10 s looking up the path" in finished.stderr
+    assert "timed out after 1 s looking up the path" in finished.stderr
 
 
 def test_neighbours_that_hang_do_not_delay_umount(place: Path, option: bytes) -> None:

@@ -22,8 +22,8 @@ def viewfsctl(*words: Argument, **how: Any) -> Finished:
     return run(program("viewfsctl"), *words, seconds=PATIENCE, **how)
 
 
-def listed() -> list[dict[str, Any]]:
-    finished = viewfsctl("list", "--json")
+def listed(*words: str) -> list[dict[str, Any]]:
+    finished = viewfsctl("list", "--json", *words)
     assert (finished.status, finished.stderr) == (0, "")
     return json.loads(finished.stdout)["views"]
 

@@ -37,19 +37,20 @@ static void test_a_bad_line_is_skipped(void **state)
 			mnt_new_iter(MNT_ITER_FORWARD);
 		cleanup_with(mount_table_done) struct libmnt_table *table = NULL;
 		struct mount_entry entry;
+		const char *super;
 
 		assert_non_null(iter);
 		assert_int_equal(read_text(texts[i], &table), 0);
-		assert_true(mount_table_next(table, iter, &entry));
+		assert_true(mount_table_next(table, iter, &entry, &super));
 		assert_string_equal(entry.mountpoint, "/a");
-		assert_true(mount_table_next(table, iter, &entry));
+		assert_true(mount_table_next(table, iter, &entry, &super));
 		assert_int_equal(entry.id, 4);
 		assert_true(entry.device == makedev(0, 6));
 		assert_string_equal(entry.root, "/r");
 		assert_string_equal(entry.mountpoint, "/b c");
 		assert_string_equal(entry.type, "fuse.x");
 		assert_string_equal(entry.source, "two");
-		assert_false(mount_table_next(table, iter, &entry));
+		assert_false(mount_table_next(table, iter, &entry, &super));
 	}
 }
 
@@ -58,10 +59,11 @@ static void test_the_mounts_of_this_process_are_read(void **state)
 	cleanup_with(mount_iter_done) struct libmnt_iter *iter = mnt_new_iter(MNT_ITER_FORWARD);
 	cleanup_with(mount_table_done) struct libmnt_table *table = NULL;
 	struct mount_entry entry;
+	const char *super;
 
 	(void)state;
 	assert_int_equal(mount_table_read(NULL, &table), 0);
-	assert_true(mount_table_next(table, iter, &entry));
+	assert_true(mount_table_next(table, iter, &entry, &super));
 }
 
 static void test_a_missing_table_is_enoent(void **state)
