@@ -8,6 +8,7 @@
 
 #include "fuse/base/messages.h"
 #include "fuse/base/text.h"
+#include "fuse/cli/output.h"
 #include "fuse/ctl/ctl.h"
 #include "fuse/ctl/index-entries.h"
 #include "fuse/ctl/store.h"
@@ -175,7 +176,7 @@ static void print_some(size_t n, const char *one, const char *many)
 }
 
 /* What is too old or too much in the artifact store. */
-static int collect_stored(const struct ctl_call *call, struct view_error *error)
+static int evict_stored(const struct ctl_call *call, struct view_error *error)
 {
 	const struct li_store_limits limits = {call->options.store_size, STORE_AGE_SECONDS};
 	cleanup_free char *directory = store_directory_path(call->options.store);
@@ -206,13 +207,22 @@ static int collect_stored(const struct ctl_call *call, struct view_error *error)
 	return 0;
 }
 
+static int collect_stored_run(void *argument)
+{
+	VIEW_ERROR(error);
+
+	return output_finish(evict_stored(argument, &error) < 0 ? ctl_fail(NULL, &error) : 0);
+}
+
 static int gc_run(const struct ctl_call *call, struct view_error *error)
 {
 	static int (*const collectors[])(bool dry_run, int *status, struct view_error *error) = {
 		collect_views,
 		collect_entries,
 	};
+	struct ctl_call work = *call;
 	VIEW_ERROR(store);
+	int evicted;
 	int status = 0;
 
 	(void)error;
@@ -222,9 +232,10 @@ static int gc_run(const struct ctl_call *call, struct view_error *error)
 		if (collectors[i](call->dry_run, &status, &failure) < 0)
 			ctl_goes_on(&failure, &status);
 	}
-	if (collect_stored(call, &store) < 0)
+	evicted = store_run_in_time(collect_stored_run, &work, work.options.timeout, &store);
+	if (evicted < 0)
 		ctl_goes_on(&store, &status);
-	return status;
+	return status ? status : evicted;
 }
 
 const struct ctl_command ctl_gc = {

@@ -15,7 +15,6 @@
 #include "fuse/ctl/store.h"
 #include "fuse/ctl/table.h"
 #include "fuse/fill/from-tree.h"
-#include "fuse/process/run-with-timeout.h"
 #include "fuse/process/sandbox.h"
 #include "fuse/source/bundle.h"
 #include "fuse/source/image.h"
@@ -231,21 +230,6 @@ static int add_run(void *argument)
 	return output_finish(error.code == CODE_NONE ? 0 : ctl_fail("store", &error));
 }
 
-/* What the work could not say itself. Returns: < 0 with *error*. */
-static int add_fail(struct arguments *arguments, uint64_t start_us, int r, struct view_error *error)
-{
-	struct job job = {.arguments = arguments, .start_us = start_us};
-
-	if (r == -ETIMEDOUT)
-		view_fail(error, MSG_NOT_DONE, arguments->options.timeout);
-	else
-		view_fail(error, MSG_SYSTEM, "store add",
-			  r == -ECANCELED ? "the process died" : strerror(-r));
-	if (arguments->json)
-		add_print_json(&job, error);
-	return -ECANCELED;
-}
-
 int store_add(int argc, char **argv, struct view_error *error)
 {
 	cleanup_with(arguments_done) struct arguments arguments = ARGUMENTS_INIT;
@@ -263,6 +247,9 @@ int store_add(int argc, char **argv, struct view_error *error)
 		version_print("viewfsctl");
 		return 0;
 	}
-	r = run_command_with_timeout(add_run, &arguments, arguments.options.timeout);
-	return r < 0 ? add_fail(&arguments, start_us, r, error) : r;
+	r = store_run_in_time(add_run, &arguments, arguments.options.timeout, error);
+	/* What the work could not say itself. */
+	if (r < 0 && arguments.json)
+		add_print_json(&(struct job){.arguments = &arguments, .start_us = start_us}, error);
+	return r;
 }

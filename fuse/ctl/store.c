@@ -9,7 +9,9 @@
 
 #include "fuse/base/json.h"
 #include "fuse/base/messages.h"
+#include "fuse/cli/output.h"
 #include "fuse/ctl/table.h"
+#include "fuse/process/run-with-timeout.h"
 #include "fuse/source/image.h"
 
 enum {
@@ -45,7 +47,7 @@ void store_print_help(void)
 	     "      --repair        verify: remove damaged files\n"
 	     "  -o OPTIONS          mount options, separated by commas (see below); list, verify "
 	     "and\n"
-	     "                      clear accept only store=DIR\n"
+	     "                      clear heed store=DIR and timeout=\n"
 	     "      --json          add: JSON lines, the last of which is the result; list, "
 	     "verify:\n"
 	     "                      {\"directory\", \"entries\":[{\"name\", \"state\", \"bytes\",\n"
@@ -279,27 +281,56 @@ static int refuse_action(const char *action, struct view_error *error)
 	return ctl_refuse(&nearest, error);
 }
 
+int store_run_in_time(int (*run)(void *argument), void *argument, unsigned seconds,
+		      struct view_error *error)
+{
+	int r = run_command_with_timeout(run, argument, seconds);
+
+	if (r == -ETIMEDOUT)
+		return view_fail(error, MSG_NOT_DONE, seconds);
+	if (r < 0)
+		return view_fail(error, MSG_SYSTEM, "store",
+				 r == -ECANCELED ? "the process died" : strerror(-r));
+	return r;
+}
+
+struct keep_work {
+	const struct ctl_call *call;
+	int (*action)(struct job *job, struct view_error *error);
+};
+
+/* Returns: the exit status. */
+static int keep_run(void *argument)
+{
+	const struct keep_work *work = argument;
+	cleanup_free char *directory = NULL;
+	cleanup_with(store_close) struct li_store *store = NULL;
+	struct job job = {.call = work->call};
+	VIEW_ERROR(error);
+	int r = store_open_named(&work->call->options, &directory, &store, &error);
+
+	job.directory = directory;
+	job.store = store;
+	if (r == 0)
+		r = work->action(&job, &error);
+	return output_finish(r < 0 ? ctl_fail("store", &error) : r);
+}
+
 /* Every action but add. */
 static int store_keep(const struct ctl_call *call, struct view_error *error)
 {
-	cleanup_free char *directory = NULL;
-	cleanup_with(store_close) struct li_store *store = NULL;
 	const char *action = call->operands[0];
 
 	if (call->operands[1])
 		return view_fail(error, MSG_TOO_MANY, call->operands[1]);
 	for (size_t i = 0; i < sizeof(actions) / sizeof(*actions); i++) {
-		struct job job = {.call = call};
+		struct keep_work work = {call, actions[i].run};
 
 		if (strcmp(action, actions[i].name) != 0)
 			continue;
-		if (call->repair && actions[i].run != job_verify)
+		if (call->repair && work.action != job_verify)
 			return view_fail(error, MSG_ARGUMENT, "--repair");
-		if (store_open_named(&call->options, &directory, &store, error) < 0)
-			return -ECANCELED;
-		job.directory = directory;
-		job.store = store;
-		return actions[i].run(&job, error);
+		return store_run_in_time(keep_run, &work, call->options.timeout, error);
 	}
 	return refuse_action(action, error);
 }

@@ -307,6 +307,20 @@ def test_a_tree_that_hangs_is_given_up_in_time(store: Store, place: Path) -> Non
             view.daemon.signal(18)
 
 
+@pytest.mark.parametrize("words", [["store", "list"], ["store", "verify"], ["store", "clear"], ["gc"]])
+def test_a_store_that_hangs_is_given_up_in_time(place: Path, words: list[str]) -> None:
+    layers = Stack([usual_tree()]).build(place / "layers")
+    with View(place / "view", "-o", lowerdir(layers)) as view:
+        view.daemon.signal(19)
+        try:
+            begun = time.monotonic()
+            failed = viewfsctl(*words, "-o", f"timeout=1,store={view.root}/unikernel")
+            assert (failed.status, "after 1 s" in failed.stderr) == (2, True), failed
+            assert time.monotonic() - begun < 10
+        finally:
+            view.daemon.signal(18)
+
+
 def test_progress_is_told_in_lines_of_json_and_on_a_terminal(store: Store, place: Path) -> None:
     with tree(place / "tree", kernel_of(noise(1 << 20) * 256)) as unpacked:
         finished = store.add(unpacked, "--json")

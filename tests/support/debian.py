@@ -25,7 +25,7 @@ from .build import SOURCE
 SECONDS = 900
 
 # Beside those that building takes: for the unit tests and some of the integration tests.
-TESTING = ["fuse3", "libcmocka-dev", "mount", "python3-hypothesis", "python3-pytest", "strace"]
+TESTING = ["fuse3", "libcmocka-dev", "libmd-dev", "mount", "python3-hypothesis", "python3-pytest", "strace"]
 
 # For packages.
 PACKAGING = ["build-essential", "debhelper", "util-linux"]

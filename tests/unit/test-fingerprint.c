@@ -104,9 +104,34 @@ static void test_a_layer_that_got_another_name_in_it_is_another_layer(void **sta
 	assert_false(is_same(first, fingerprint_of("", "/k", NULL)));
 }
 
+static struct fingerprint fingerprint_of_chain(uint8_t number, const char *path)
+{
+	struct options options = OPTIONS_INIT;
+	struct view view = {
+		.image.chain = {{number}},
+		.artifact_count = 1,
+		.artifacts = {{.path = (char *)path, .roles = ROLE_BINARY}},
+	};
+	struct fingerprint fingerprint;
+
+	view_fingerprint(&view, &options, fingerprint.text);
+	return fingerprint;
+}
+
+static void test_a_stored_image_is_known_by_its_chain_id(void **state)
+{
+	struct fingerprint first = fingerprint_of_chain(1, "/k");
+
+	(void)state;
+	assert_true(is_same(first, fingerprint_of_chain(1, "/k")));
+	assert_false(is_same(first, fingerprint_of_chain(2, "/k")));
+	assert_false(is_same(first, fingerprint_of_chain(1, "/other")));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_a_stored_image_is_known_by_its_chain_id),
 		scratch_test(test_options_that_show_the_same_have_the_same_fingerprint),
 		scratch_test(test_options_that_show_otherwise_have_other_fingerprints),
 		scratch_test(test_a_layer_is_its_directory_and_not_its_path),
