@@ -3,9 +3,11 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <unistd.h>
 
 #include "fuse/base/clock.h"
@@ -23,6 +25,7 @@ struct work {
 	int (*run)(void *argument, struct view_error *error);
 	void *argument;
 	struct outcome *outcome;
+	pid_t caller;
 	/* Copies of stdin, and files in memory in place of stdout and stderr; all above them. */
 	int in, out, err;
 };
@@ -32,6 +35,10 @@ static int run_work(void *argument)
 {
 	struct work *work = argument;
 
+	/* A command that is killed leaves no process that waits for a layer. */
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	if (getppid() != work->caller)
+		return RUN_WITH_TIMEOUT_FAILED;
 	if ((work->in >= 0 && dup2(work->in, STDIN_FILENO) < 0) ||
 	    dup2(work->out, STDOUT_FILENO) < 0 || dup2(work->err, STDERR_FILENO) < 0)
 		return RUN_WITH_TIMEOUT_FAILED;
@@ -87,7 +94,12 @@ int ctl_run_timed(int (*run)(void *argument, struct view_error *error), void *ar
 	cleanup_free int *kept = calloc(n + 3, sizeof(*kept));
 	cleanup_close int in = fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
 	cleanup_close int out = new_file("stdout"), err = new_file("stderr");
-	struct work work = {.run = run, .argument = argument, .in = in, .out = out, .err = err};
+	struct work work = {.run = run,
+			    .argument = argument,
+			    .caller = getpid(),
+			    .in = in,
+			    .out = out,
+			    .err = err};
 	pid_t pid;
 	int r;
 

@@ -169,8 +169,9 @@ def test_untrusted_input_is_read_with_three_capabilities(place: Path, words: lis
     """While strangers' input is read there are only three capabilities."""
     (place / "view").mkdir()
     name, *more = words
-    expected = 2 if name == "urunc-viewfs" else 1
-    operands = ["none", place / "view"][:expected]
+    # Each has a process of its own for what may hang in a layer.
+    expected = 2
+    operands = ["none", place / "view"] if name == "urunc-viewfs" else ["none"]
     with machine.silent_fuse(place / "silent") as silent:
         command = [program(name), *more, "-o", f"lowerdir={silent}", *operands]
         with subprocess.Popen(command) as process:
