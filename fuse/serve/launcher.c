@@ -53,9 +53,10 @@ __attribute__((noinline)) int launch_failed(int ready_fd, uint64_t deadline_us,
 	log_wait_until(deadline_us > until_us ? deadline_us : until_us);
 	log_message(failure_level(ready_fd, error->code), "%s", error->message);
 	if (ready_fd >= 0) {
-		strcat(line, "\n");
-		write_until(ready_fd, line, strlen(line), -1,
-			    deadline_us > until_us ? deadline_us : until_us);
+		size_t n = strlen(line);
+
+		line[n++] = '\n';
+		write_until(ready_fd, line, n, -1, deadline_us > until_us ? deadline_us : until_us);
 	}
 	return view_code_exit(error->code);
 }
