@@ -11,6 +11,7 @@
 #include "fuse/base/messages.h"
 #include "fuse/cli/arguments.h"
 #include "fuse/cli/version.h"
+#include "fuse/process/sandbox.h"
 
 enum {
 	OPT_JSON = 256,
@@ -116,6 +117,9 @@ int ctl_run(const struct ctl_command *command, int argc, char **argv, struct vie
 	struct ctl_call call = {.argc = argc, .argv = argv, .options = OPTIONS_INIT};
 	int r = command->parses ? 1 : command_parse(command, &call, error);
 
+	/* As far as that goes: without privilege there is nothing to give up. */
+	if (command->capabilities)
+		(void)capabilities_keep(command->capabilities);
 	r = r > 0 ? command->run(&call, error) : r;
 	options_done(&call.options);
 	return r;

@@ -3,7 +3,9 @@
 #pragma once
 
 #include <json-c/json.h>
+#include <linux/capability.h>
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "fuse/base/error.h"
 #include "fuse/base/words.h"
@@ -19,6 +21,20 @@ struct ctl_call {
 	char **operands;	  /* of argv, ended by NULL */
 };
 
+#define CTL_CAPABILITY(name) (UINT64_C(1) << (name))
+
+/*
+ * To look at views: at their processes, on the way to wherever they are, through fusectl, and as
+ * their owners.
+ */
+#define CTL_LOOK_AT_VIEWS                                                       \
+	(CTL_CAPABILITY(CAP_SYS_PTRACE) | CTL_CAPABILITY(CAP_DAC_READ_SEARCH) | \
+	 CTL_CAPABILITY(CAP_SYS_ADMIN) | CTL_CAPABILITY(CAP_SETUID) | CTL_CAPABILITY(CAP_SETGID))
+
+/* To end them: also to write into fusectl what belongs to a view's owner, and to signal. */
+#define CTL_END_VIEWS \
+	(CTL_LOOK_AT_VIEWS | CTL_CAPABILITY(CAP_DAC_OVERRIDE) | CTL_CAPABILITY(CAP_KILL))
+
 struct ctl_command {
 	const char *name;
 	const char *summary; /* one line of viewfsctl's --help */
@@ -30,6 +46,9 @@ struct ctl_command {
 	/* What operands are called, where the command requires one, or an id; or NULL. */
 	const char *operands;
 	bool parses; /* all of argv, --help too: ctl_run() does not */
+	/* Those that it needs (capabilities_keep()); 0: it gives some up itself. The others are
+	 * given up before anything is read that strangers wrote. */
+	uint64_t capabilities;
 };
 
 extern const struct ctl_command ctl_index;

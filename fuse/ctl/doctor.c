@@ -107,4 +107,5 @@ const struct ctl_command ctl_doctor = {
 	.print_help = doctor_print_help,
 	.run = doctor_run,
 	.json = true,
+	.capabilities = CTL_END_VIEWS,
 };

@@ -245,4 +245,5 @@ const struct ctl_command ctl_gc = {
 	.run = gc_run,
 	.dry_run = true,
 	.options = true,
+	.capabilities = CTL_END_VIEWS,
 };

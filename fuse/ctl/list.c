@@ -141,4 +141,5 @@ const struct ctl_command ctl_list = {
 	.prometheus = true,
 	.id = true,
 	.columns = true,
+	.capabilities = CTL_LOOK_AT_VIEWS,
 };

@@ -141,4 +141,5 @@ const struct ctl_command ctl_umount = {
 	.run = umount_run,
 	.id = true,
 	.operands = "DIR",
+	.capabilities = CTL_END_VIEWS,
 };

@@ -193,7 +193,7 @@ static const uint64_t NEEDED =
 	/* To leave their access times alone (O_NOATIME). */
 	UINT64_C(1) << CAP_FOWNER;
 
-static int keep_capabilities(uint64_t kept)
+int capabilities_keep(uint64_t kept)
 {
 	struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
 	struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3] = {};
@@ -210,14 +210,14 @@ static int keep_capabilities(uint64_t kept)
 
 void sandbox_early(void)
 {
-	(void)keep_capabilities(NEEDED);
+	(void)capabilities_keep(NEEDED);
 }
 
 static int take_capabilities(const struct keep_fds *held)
 {
 	(void)held;
 	/* The bounding set limits what running a program gives, and that is nothing by now. */
-	return keep_capabilities(0);
+	return capabilities_keep(0);
 }
 
 /*

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <stddef.h>
+#include <stdint.h>
 
 /* The measures, in the order in which they are taken. */
 enum sandbox_measure {
@@ -30,6 +31,12 @@ extern const char sandbox_names[SANDBOX_COUNT][16];
  * wrote. As far as that goes: without privilege there is nothing to give up.
  */
 void sandbox_early(void);
+
+/*
+ * Gives up all capabilities but those of the set *kept*, in which capability N has the bit 1 << N.
+ * Returns: 0 or -errno.
+ */
+int capabilities_keep(uint64_t kept);
 
 /* The measures that this build and this kernel have. Changes nothing. */
 unsigned sandbox_possible(void);

@@ -7,13 +7,16 @@ import json
 import os
 import pty
 import re
+import shutil
 import signal
 import subprocess
+import sys
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
-from support import answer, image, machine, namespace
+from support import answer, image, machine, namespace, skipping
 from support.control import kill, listed, listed_at, stopped, viewfsctl
 from support.image import INITRD_PATH, KERNEL_PATH, lowerdir
 from support.stack import File, Stack
@@ -435,3 +438,59 @@ def test_signals_that_the_caller_ignores_or_blocks_do_not_matter(
         )  # fmt: skip
         assert f"removed dead view '{dead.root}'\n" in finished.stdout
         assert machine.is_alive(view.daemon_pid)
+
+
+# By their numbers in <linux/capability.h>.
+LOOKING = sum(1 << number for number in (2, 6, 7, 19, 21))
+ENDING = LOOKING | 1 << 1 | 1 << 5
+
+
+@pytest.mark.parametrize("words, kept", [(["list"], LOOKING), (["gc"], ENDING), (["doctor"], ENDING)])
+def test_what_strangers_wrote_is_read_with_few_capabilities(
+    place: Path, option: bytes, words: list[str], kept: int
+) -> None:
+    """While it waits for a view that does not answer."""
+    with View(place / "view", "-o", option) as view, stopped(view):
+        command = [program("viewfsctl"), *words]
+        with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
+            status = Path("/proc", str(process.pid), "status")
+
+            def held() -> int:
+                return int(re.search(r"^CapEff:\t(\w+)$", status.read_text(), re.M)[1], 16)
+
+            assert wait_until(lambda: held() & ~kept == 0 and held(), "it to give up the others")
+            assert process.wait(SECONDS) in (0, 64)
+
+
+USER = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--"]
+STRANGER = """
+import ctypes, os, subprocess, sys
+ctypes.CDLL(None).prctl(15, b"urunc-viewfs", 0, 0, 0)
+for _ in range(int(sys.argv[1])):
+    os.open("/dev/null", os.O_RDONLY)
+print("ready", flush=True)
+sys.stdin.read()
+"""
+
+
+def test_strangers_processes_and_descriptors_cost_nothing(place: Path, option: bytes) -> None:
+    """They have the name, and as many descriptors as they like: none is looked at."""
+    with View(place / "view", "-o", option) as view, ExitStack() as strangers:
+        settled(view)
+        for _ in range(20):
+            stranger = strangers.enter_context(
+                subprocess.Popen(
+                    [*USER, sys.executable, "-c", STRANGER, "900"],
+                    stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                )
+            )  # fmt: skip
+            assert stranger.stdout and stranger.stdout.readline() == b"ready\n"
+        if not shutil.which("strace"):
+            skipping.skip("no strace")
+        log = place / "calls"
+        for words in (["list"], ["list", "--all"], ["gc"]):
+            wrapper = ["strace", "-qq", "-o", log, "-e", "trace=readlinkat,getdents64"]
+            finished = subprocess.run([*wrapper, program("viewfsctl"), *words], capture_output=True)
+            assert finished.returncode == 0
+            assert log.read_text().count("readlinkat(") < 1000
+

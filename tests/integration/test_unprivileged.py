@@ -295,3 +295,37 @@ def test_a_user_has_a_store_of_their_own_and_views_of_it(
     # Nor is a user's store root's.
     finished = call(*arguments(store), "label", place)
     assert finished.code == "ENOTAPPLICABLE" and "is not used" in finished.stderr, finished
+
+
+def without_allow_other(at: Path) -> bool:
+    """Whether root is a stranger to the view."""
+    (mount,) = machine.mounts_at(at)
+    return b"allow_other" not in mount.super_options
+
+
+def test_root_ends_a_users_view(at: Path, option: bytes) -> None:
+    """Also where the kernel tells root nothing of it."""
+    with mounted(at, option) as view:
+        assert without_allow_other(at)
+        finished = run(program("viewfsctl"), "umount", at)
+        assert finished == SILENCE
+        assert not machine.is_alive(view.daemon_pid)
+
+
+def test_root_removes_a_users_dead_view(at: Path, option: bytes) -> None:
+    with mounted(at, option) as view:
+        view.status = -signal.SIGKILL
+        view.daemon.signal(signal.SIGKILL)
+        view.wait_gone()
+        assert f"removed dead view '{at}'\n" in run(program("viewfsctl"), "gc").stdout
+        assert machine.mounts_at(at) == []
+
+
+def test_root_asks_a_users_view_only_on_demand(at: Path, option: bytes) -> None:
+    with mounted(at, option, source="label") as view:
+        wait_until(lambda: view.daemon.is_sandboxed(), "it to be sandboxed")
+        listed = run(program("viewfsctl"), "list", "-o", "STATE,OWNER").stdout.splitlines()
+        assert listed[1].split() == ["unknown", str(NOBODY.pw_uid)]
+        listed = run(program("viewfsctl"), "list", "--all", "-o", "STATE,OWNER").stdout
+        assert ["alive", str(NOBODY.pw_uid)] in [line.split() for line in listed.splitlines()]
+
