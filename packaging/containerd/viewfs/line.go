@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package viewfs
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+)
+
+// View holds the ready line of a view. Keys that are not known are ignored: within a major version
+// of the program keys are added, never changed.
+type View struct {
+	ID          string     `json:"id"`
+	Mountpoint  string     `json:"mountpoint"`
+	Passthrough bool       `json:"passthrough"`
+	ElapsedUS   int64      `json:"elapsed_us"`
+	Artifacts   []Artifact `json:"artifacts,omitempty"` // of a stored image, and with resolve=ready
+	Missing     []string   `json:"missing,omitempty"`   // paths
+}
+
+// Artifact is one file of a view.
+type Artifact struct {
+	Role   string `json:"role"`
+	Path   string `json:"path"`
+	Layer  int    `json:"layer"`
+	Origin string `json:"origin"`
+	Size   int64  `json:"size"`
+}
+
+// Code says what kind of failure an Error is: errors.Is(err, viewfs.ErrNotApplicable).
+type Code string
+
+// The codes of the ready line.
+const (
+	ErrUsage         Code = "EUSAGE"
+	ErrNotApplicable Code = "ENOTAPPLICABLE" // fall back without a warning
+	ErrLayer         Code = "ELAYER"
+	ErrConfig        Code = "ECONFIG"
+	ErrNoArtifact    Code = "ENOARTIFACT"
+	ErrArtifact      Code = "EARTIFACT"
+	ErrDigest        Code = "EDIGEST"
+	ErrMount         Code = "EMOUNT"
+	ErrSystem        Code = "ESYSTEM"
+)
+
+func (code Code) Error() string { return string(code) }
+
+// ErrNotInstalled says that there is no program: fall back without a warning.
+var ErrNotInstalled = errors.New("urunc-viewfs is not installed")
+
+// IsQuiet says whether a failure is none to log loudly: the container boots as it would without this
+// package.
+func IsQuiet(err error) bool {
+	return errors.Is(err, ErrNotApplicable) || errors.Is(err, ErrNotInstalled)
+}
+
+// Error is the program's reason for a failed call.
+type Error struct {
+	Code    Code   `json:"code"`
+	Message string `json:"message"`
+}
+
+func (e *Error) Error() string { return e.Message }
+
+// Unwrap returns the code.
+func (e *Error) Unwrap() error { return e.Code }
+
+// ParseLine parses the ready line: the view, or the reason why there is none.
+func ParseLine(line []byte) (*View, error) {
+	var answer struct {
+		Ready bool   `json:"ready"`
+		Error *Error `json:"error"`
+		View
+	}
+	if err := json.Unmarshal(line, &answer); err != nil {
+		return nil, fmt.Errorf("ready line: %w", err)
+	}
+	if answer.Ready {
+		return &answer.View, nil
+	}
+	if answer.Error == nil || answer.Error.Code == "" {
+		return nil, fmt.Errorf("ready line: %q", line)
+	}
+	return nil, answer.Error
+}
+
+func parseResolved(text []byte) ([]Artifact, error) {
+	var answer struct {
+		Bootable  bool       `json:"bootable"`
+		Artifacts []Artifact `json:"artifacts"`
+		Error     *Error     `json:"error"`
+	}
+	if err := json.Unmarshal(text, &answer); err != nil {
+		return nil, fmt.Errorf("viewfsctl resolve: %w", err)
+	}
+	if answer.Error != nil {
+		return answer.Artifacts, answer.Error
+	}
+	if !answer.Bootable {
+		return nil, fmt.Errorf("viewfsctl resolve: %q", text)
+	}
+	return answer.Artifacts, nil
+}
+
+// parseVersion parses "NAME VERSION", and "  FEATURE  VALUE" for each feature.
+func parseVersion(text []byte) (*Features, error) {
+	lines := strings.Split(strings.TrimSpace(string(text)), "\n")
+	words := strings.Fields(lines[0])
+	if len(words) != 2 {
+		return nil, fmt.Errorf("version: %q", lines[0])
+	}
+	features := &Features{Version: words[1], Values: map[string]string{}}
+	for _, line := range lines[1:] {
+		if words := strings.Fields(line); len(words) > 1 {
+			features.Values[words[0]] = strings.Join(words[1:], " ")
+		}
+	}
+	return features, nil
+}

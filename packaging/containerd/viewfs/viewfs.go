@@ -1,0 +1,248 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package viewfs makes a view of a container's boot artifacts for a containerd shim, and removes it.
+// A view never fails a container: without one the container boots from a copy. See ../README.md.
+package viewfs
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+)
+
+const (
+	defaultProgram = "urunc-viewfs"
+	defaultControl = "viewfsctl"
+	defaultDir     = "/run/urunc-viewfs"
+	defaultTimeout = 10 * time.Second
+
+	attempts       = 10  // at a mountpoint where another process mounts at the same time
+	umountNoFollow = 0x8 // UMOUNT_NOFOLLOW, which package syscall lacks
+)
+
+// Client calls the programs. The zero value is ready to use, by several goroutines.
+type Client struct {
+	Program string        // urunc-viewfs, on PATH, if empty
+	Control string        // viewfsctl, on PATH, if empty
+	Dir     string        // views are mounted at Dir/NAMESPACE/ID; /run/urunc-viewfs if empty
+	Store   string        // the artifact store; the programs' own default if empty
+	Timeout time.Duration // of a call; 10 s if zero
+	Options []string      // mount options of every view, such as mode=0444
+	Logger  func(Entry)   // receives what the program logs; may be nil
+
+	probe sync.Mutex
+	known *Features
+}
+
+// Request says which view is wanted.
+type Request struct {
+	Namespace string // of containerd
+	ID        string // of the container
+
+	// Mounts is the Rootfs of the request to create the task, or what the snapshotter's Mounts()
+	// or View() returned: []mount.Mount, []*types.Mount, or what else marshals to the same JSON.
+	// If it is nil, Bundle names a bundle whose rootfs is mounted.
+	Mounts any
+	Bundle string
+
+	// Annotations of the container's spec: see BootOptions. A bundle's own are read from it.
+	Annotations map[string]string
+	// Chain is the chain id that the container's snapshot has for its parent. It finds the image in
+	// the artifact store where the mounts have no directories. It may be empty.
+	Chain   string
+	Options []string // more mount options
+}
+
+// Make mounts the view of a container, before it is created. Called again for the same container it
+// returns the view that is there. When ctx ends, no view is left.
+func (c *Client) Make(ctx context.Context, request Request) (*View, error) {
+	mountpoint, err := c.Mountpoint(request.Namespace, request.ID)
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, c.timeout()+grace)
+	defer cancel()
+	view, err := c.mount(ctx, mountpoint, request)
+	if errors.Is(err, ErrMount) && ctx.Err() == nil {
+		// Another view is there: of a container of that name whose deletion was skipped.
+		if err := c.Remove(ctx, request.Namespace, request.ID); err != nil {
+			return nil, err
+		}
+		view, err = c.mount(ctx, mountpoint, request)
+	}
+	return view, err
+}
+
+// Remove unmounts a container's view, dead or alive, if there is one. It may be called at any time,
+// by any process, and again. A running monitor keeps its files of the view until it ends.
+func (c *Client) Remove(ctx context.Context, namespace, id string) error {
+	mountpoint, err := c.Mountpoint(namespace, id)
+	if err != nil {
+		return err
+	}
+	return remove(ctx, mountpoint)
+}
+
+// Resolve says what a view would hold, and mounts nothing. An image that could not boot is an error.
+func (c *Client) Resolve(ctx context.Context, request Request) ([]Artifact, error) {
+	args, input, err := c.arguments(ctx, request)
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, c.timeout()+grace)
+	defer cancel()
+	args = append([]string{"resolve", "--json"}, args...)
+	text, err := c.run(ctx, call{program: c.control(), args: args, input: input, stdout: true})
+	if err != nil {
+		return nil, err
+	}
+	return parseResolved(text)
+}
+
+// Features is what the program and this kernel can do.
+type Features struct {
+	Version string            // of the program
+	Values  map[string]string // by name: "passthrough" is "yes"
+}
+
+// Probe asks the program for its version and features, once; ErrNotInstalled if there is no program.
+func (c *Client) Probe(ctx context.Context) (*Features, error) {
+	c.probe.Lock()
+	defer c.probe.Unlock()
+	if c.known != nil {
+		return c.known, nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, c.timeout())
+	defer cancel()
+	text, err := c.run(ctx, call{program: c.program(), args: []string{"--version"}, stdout: true})
+	if err != nil {
+		return nil, err
+	}
+	c.known, err = parseVersion(text)
+	return c.known, err
+}
+
+// Mountpoint is where a container's view goes: out of the bundle, which is removed with all that is
+// in it. containerd's ids are unique only within a namespace of containerd. No name of either begins
+// with a dot, which leaves room for the program's own.
+func (c *Client) Mountpoint(namespace, id string) (string, error) {
+	for _, name := range []string{namespace, id} {
+		if name == "" || name[0] == '.' || strings.ContainsAny(name, "/\x00") {
+			return "", fmt.Errorf("%q is no name for a directory", name)
+		}
+	}
+	return filepath.Join(orDefault(c.Dir, defaultDir), namespace, id), nil
+}
+
+// mount makes the mountpoint and the view on it, or leaves nothing.
+func (c *Client) mount(ctx context.Context, mountpoint string, request Request) (*View, error) {
+	args, input, err := c.arguments(ctx, request)
+	if err != nil {
+		return nil, err
+	}
+	if err := os.MkdirAll(filepath.Dir(mountpoint), 0o700); err != nil {
+		return nil, err
+	}
+	// MkdirAll would ask what is mounted there, which may be dead.
+	if err := os.Mkdir(mountpoint, 0o700); err != nil && !os.IsExist(err) {
+		return nil, err
+	}
+	args = append(args, "--id="+request.ID, "--ready-fd=3", "--log-format=json", "--",
+		defaultProgram, mountpoint)
+	line, err := c.run(ctx, call{program: c.program(), args: args, input: input})
+	var view *View
+	if err == nil {
+		view, err = ParseLine(line)
+	}
+	if ctx.Err() != nil && err != nil {
+		// The program may have been killed between mounting and saying so.
+		_ = remove(context.Background(), mountpoint)
+		return nil, fmt.Errorf("%w: %v", ctx.Err(), err)
+	}
+	if err != nil {
+		_ = syscall.Rmdir(mountpoint) // stays where another view is mounted
+		return nil, err
+	}
+	return view, nil
+}
+
+// arguments are those that say what the image is, and what the program reads from stdin.
+func (c *Client) arguments(ctx context.Context, request Request) ([]string, []byte, error) {
+	options := append(append([]string{}, c.Options...), BootOptions(request.Annotations)...)
+	options = append(append(options, request.Options...), c.timeoutOption(ctx))
+	if c.Store != "" {
+		options = append(options, "store="+escape(c.Store))
+	}
+	var args []string
+	for _, option := range options {
+		args = append(args, "-o", option)
+	}
+	if request.Chain != "" {
+		args = append(args, "--chain="+request.Chain)
+	}
+	if request.Mounts == nil && request.Bundle != "" {
+		return append(args, "--bundle="+request.Bundle), nil, nil
+	}
+	input, err := json.Marshal(request.Mounts)
+	return append(args, "--mounts=-"), input, err
+}
+
+// timeoutOption gives the program the time that is left, in whole seconds.
+func (c *Client) timeoutOption(ctx context.Context) string {
+	left := c.timeout()
+	if deadline, ok := ctx.Deadline(); ok && time.Until(deadline) < left {
+		left = time.Until(deadline)
+	}
+	seconds := (left + time.Second - 1) / time.Second
+	if seconds < 1 {
+		seconds = 1
+	}
+	return fmt.Sprintf("timeout=%d", seconds)
+}
+
+func (c *Client) timeout() time.Duration {
+	if c.Timeout <= 0 {
+		return defaultTimeout
+	}
+	return c.Timeout
+}
+
+func (c *Client) program() string { return orDefault(c.Program, defaultProgram) }
+func (c *Client) control() string { return orDefault(c.Control, defaultControl) }
+
+func orDefault(value, otherwise string) string {
+	if value == "" {
+		return otherwise
+	}
+	return value
+}
+
+func remove(ctx context.Context, mountpoint string) error {
+	for attempt := 0; ; attempt++ {
+		var err error
+		for err == nil && ctx.Err() == nil { // another one may be below
+			err = syscall.Unmount(mountpoint, syscall.MNT_DETACH|umountNoFollow)
+		}
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if err != syscall.EINVAL && err != syscall.ENOENT {
+			return fmt.Errorf("unmount %s: %w", mountpoint, err)
+		}
+		// Never RemoveAll: another process may have mounted there just now. Then rmdir says EBUSY.
+		err = syscall.Rmdir(mountpoint)
+		if err == nil || err == syscall.ENOENT {
+			return nil
+		}
+		if err != syscall.EBUSY || attempt == attempts {
+			return fmt.Errorf("remove %s: %w", mountpoint, err)
+		}
+	}
+}
