@@ -174,7 +174,10 @@ static int wait_ready(struct launch *launch, struct report *ret, struct view_err
 		return view_fail(error, ret->code, "%s", ret->text);
 	case -EPIPE: return server_died(launch, error);
 	case -ETIMEDOUT: view_fail(error, MSG_TIMEOUT, launch->call->view.options->timeout); break;
-	case -EINTR: view_fail(error, MSG_INTERRUPTED); break;
+	case -EINTR:
+		launch->deadline_us = 0;
+		view_fail(error, MSG_INTERRUPTED);
+		break;
 	default: view_fail(error, MSG_SYSTEM, "waiting for the view", strerror(-r));
 	}
 	abandon(launch);
@@ -211,6 +214,8 @@ static int tell_ready_fd(struct launch *launch, struct report *report, struct vi
 		close_ready_fd(fd);
 		return 0;
 	}
+	/* It does not hold the call any longer, with the failure. */
+	launch->deadline_us = 0;
 	if (r == -EINTR)
 		view_fail(error, MSG_INTERRUPTED);
 	else
