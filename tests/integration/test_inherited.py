@@ -1,0 +1,176 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a caller is like is not what its view is like: fuse/process/inherited.h has the table."""
+
+from __future__ import annotations
+
+import os
+import resource
+import signal
+import stat
+import subprocess
+from pathlib import Path
+
+import pytest
+from support import machine, namespace
+from support.image import KERNEL, KERNEL_PATH
+from support.view import View, call, program, refused
+from support.waiting import SECONDS, wait_until
+
+IGNORED = [
+    signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2, signal.SIGALRM,
+    signal.SIGVTALRM, signal.SIGPROF, signal.SIGPIPE, signal.SIGIO, signal.SIGXFSZ,
+    signal.SIGXCPU, *range(32, 65),
+]  # fmt: skip
+
+
+def python(code: str) -> list[str]:
+    """A wrapper that is CODE, and becomes the program."""
+    return ["/usr/bin/python3", "-c", f"import os, resource, signal, sys; {code};"
+            "os.execv(sys.argv[1], sys.argv[1:])"]  # fmt: skip
+
+
+@pytest.mark.parametrize("life", [False, True], ids=["background", "lifeline"])
+def test_a_background_view_ignores_the_signals_of_the_manual(
+    place: Path, option: bytes, life: bool
+) -> None:
+    reader, writer = os.pipe()
+    words = [f"--lifeline={reader}"] if life else []
+    with View(place / "view", *words, "-o", option, pass_fds=[reader]) as view:
+        view.wait_sandboxed()
+        for number in IGNORED:
+            for process in view.processes:
+                process.signal(number)
+        assert (view.root / KERNEL_PATH).read_bytes() == KERNEL
+        assert all(machine.is_alive(process.pid) for process in view.processes)
+        view.unmount()
+        view.wait_gone()
+    os.close(reader)
+    os.close(writer)
+
+
+def test_signals_do_not_end_a_view_that_is_not_sandboxed_yet(place: Path, option: bytes) -> None:
+    for _ in range(20):
+        with View(place / "view", "-o", option) as view:
+            for number in IGNORED:
+                view.daemon.signal(number)
+            assert (view.root / KERNEL_PATH).read_bytes() == KERNEL
+
+
+STATES = {
+    "all ignored": "[signal.signal(n, signal.SIG_IGN) for n in range(1, 65) if n not in (9, 19, 32, 33)]",
+    "all blocked": "signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())",
+    "umask 0777": "os.umask(0o777)",
+    "umask 0": "os.umask(0)",
+    "umask 0077": "os.umask(0o077)",
+    "nice 19": "os.nice(19)",
+    "idle": "os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))",
+    "no terminal": "os.setsid()",
+    "an oom score": "open('/proc/self/oom_score_adj', 'w').write('500')",
+    "a root directory as cwd": "os.chdir('/proc/self')",
+    "no environment": "os.environ.clear()",
+}
+LIMITS = ["CORE", "CPU", "FSIZE", "LOCKS", "MEMLOCK", "MSGQUEUE", "NICE", "NPROC", "RSS", "RTPRIO",
+          "SIGPENDING", "RTTIME"]  # fmt: skip
+NUMBERS = {"LOCKS": 10, "MSGQUEUE": 12, "NICE": 13, "RTPRIO": 14, "SIGPENDING": 11, "RTTIME": 15}
+for _name in LIMITS:
+    _number = NUMBERS.get(_name, getattr(resource, f"RLIMIT_{_name}", None))
+    STATES[f"limit {_name} 0"] = f"resource.setrlimit({_number}, (0, resource.getrlimit({_number})[1]))"
+
+
+@pytest.mark.parametrize("state", STATES.values(), ids=STATES.keys())
+@pytest.mark.parametrize("life", [False, True], ids=["background", "lifeline"])
+def test_a_view_works_whatever_it_inherits(
+    place: Path, option: bytes, life: bool, state: str
+) -> None:
+    reader, writer = os.pipe()
+    words = [f"--lifeline={reader}"] if life else []
+    wrapper = python(state)
+    with View(place / "view", *words, "-o", option, wrapper=wrapper, pass_fds=[reader]) as view:
+        view.wait_sandboxed()
+        assert (view.root / KERNEL_PATH).read_bytes() == KERNEL
+        view.status = 0 if life else -signal.SIGTERM
+        view.daemon.signal(signal.SIGTERM)
+        view.wait_gone()
+        if not life:
+            namespace.unmount(str(view.root))
+    os.close(reader)
+    os.close(writer)
+
+
+@pytest.mark.parametrize("mask", [0o777, 0o077, 0])
+def test_the_umask_does_not_reach_shared_directories(place: Path, option: bytes, mask: int) -> None:
+    index = place / "index"
+    wrapper = python(f"os.umask({mask})")
+    with View(place / "view", "-o", option + b",cache=%s" % bytes(index), wrapper=wrapper) as view:
+        view.wait_sandboxed()
+    assert stat.S_IMODE(index.stat().st_mode) == 0o700
+    assert os.listdir(index), "the index is used"
+
+
+# PID namespaces
+
+
+@pytest.mark.parametrize("life", [[], ["--lifeline=0"]], ids=["background", "lifeline"])
+def test_a_background_call_as_process_1_is_rejected(
+    place: Path, option: bytes, life: list[str]
+) -> None:
+    """It would be killed with the namespace, after it said ready."""
+    (place / "view").mkdir()
+    wrapper = ["unshare", "--pid", "--fork", "--"]
+    finished = call(*life, "-o", option, "none", place / "view", wrapper=wrapper)
+    refused(finished, "ESYSTEM", 2, "^as process 1 of a PID namespace")
+
+
+def test_a_foreground_call_may_be_process_1(place: Path, option: bytes) -> None:
+    at = place / "view"
+    at.mkdir()
+    command = ["unshare", "--pid", "--fork", "--kill-child", "--", program(), "-f", "-o", option]
+    with subprocess.Popen([*command, "none", at]) as process:
+        wait_until(lambda: machine.mounts_at(at), "the view to be mounted")
+        assert (at / KERNEL_PATH).read_bytes() == KERNEL
+        namespace.unmount(str(at), 0)
+        assert process.wait(SECONDS) == 0
+
+
+@pytest.mark.parametrize("life", [False, True], ids=["background", "lifeline"])
+def test_a_call_whose_children_are_in_another_pid_namespace(
+    place: Path, option: bytes, life: bool
+) -> None:
+    """unshare(1) without --fork: the server is process 1 there."""
+    at = place / "view"
+    at.mkdir()
+    reader, writer = os.pipe()
+    words = [f"--lifeline={reader}"] if life else []
+    finished = call(*words, "-o", option, "none", at, wrapper=["unshare", "--pid", "--"],
+                    pass_fds=[reader])  # fmt: skip
+    assert finished.ready["ready"] is True
+    assert (at / KERNEL_PATH).read_bytes() == KERNEL
+    namespace.unmount(str(at), 0)
+    wait_until(lambda: not machine.processes(), "the view to end")
+    os.close(reader)
+    os.close(writer)
+
+
+def test_a_timer_of_the_caller_does_not_end_a_call(place: Path, option: bytes) -> None:
+    wrapper = python("signal.setitimer(signal.ITIMER_REAL, 0.2)")
+    with View(place / "view", "-o", option, foreground=True, wrapper=wrapper) as view:
+        proc = Path("/proc", str(view.process.pid), "status")
+        bit = 1 << (signal.SIGALRM - 1)
+
+        def expired() -> bool:
+            pending = [line for line in proc.read_text().splitlines() if line[:6] == "ShdPnd"]
+            return bool(int(pending[0].split()[1], 16) & bit)
+
+        wait_until(expired, "the timer to expire")
+        assert (view.root / KERNEL_PATH).read_bytes() == KERNEL
+
+
+def test_nohup_keeps_a_foreground_view(place: Path, option: bytes) -> None:
+    wrapper = python("signal.signal(signal.SIGHUP, signal.SIG_IGN)")
+    with View(place / "view", "-o", option, foreground=True, wrapper=wrapper) as view:
+        view.process.send_signal(signal.SIGHUP)
+        assert (view.root / KERNEL_PATH).read_bytes() == KERNEL
+        assert view.process.poll() is None
+        view.process.send_signal(signal.SIGQUIT)
+        assert view.process.wait(SECONDS) == 0
+        assert machine.mounts_at(view.root) == []
