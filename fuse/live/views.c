@@ -101,9 +101,9 @@ static int take_answer(struct listed_view *view, const struct question *question
 	return r == -ENOMEM ? r : 0;
 }
 
-static bool is_asked(const struct listed_view *view, unsigned scope)
+static bool is_stranger(const struct listed_view *view)
 {
-	return scope & VIEWS_STRANGERS || view->owner == 0 || view->owner == geteuid();
+	return view->owner != 0 && view->owner != geteuid();
 }
 
 /* One round: of each connection in *asked*, the next mount. Returns: 0 or -errno. */
@@ -149,29 +149,40 @@ static void share_answers(struct listed_view **sorted, size_t n)
 }
 
 /*
+ * Adds views to *asked*, which holds *n*: of each connection the first mount, or the *others*; of
+ * *strangers*, or of root and the caller. Returns: how many there are then.
+ */
+static size_t choose_asked(struct listed_view **sorted, size_t count, bool others, bool strangers,
+			   struct listed_view **asked, size_t n)
+{
+	for (size_t i = 0; i < count; i++) {
+		bool first = i == 0 || sorted[i - 1]->entry.device != sorted[i]->entry.device;
+
+		if (first != others && is_stranger(sorted[i]) == strangers &&
+		    sorted[i]->state == VIEW_UNKNOWN)
+			asked[n++] = sorted[i];
+	}
+	return n;
+}
+
+/*
  * Asks each connection through one mount; where that is covered, through the others. Strangers
  * come last. Returns: 0 or -errno.
  */
 static int ask_connections(struct views *views, unsigned scope)
 {
 	cleanup_free struct listed_view **sorted = sort_views(views);
-	cleanup_free struct listed_view **asked = calloc(views->count + 1, sizeof(*asked));
+	cleanup_free struct listed_view **asked =
+		calloc(views->count + 1, sizeof(struct listed_view *));
 	uint64_t deadline_us = now_us() + ASK_MS * UINT64_C(1000);
 	int r = sorted && asked ? 0 : -ENOMEM;
 
 	for (int round = 0; r == 0 && round < 2; round++) {
-		size_t n = 0;
-		const struct listed_view *last = NULL;
+		/* In the second round the others of those that were covered. */
+		size_t n = choose_asked(sorted, views->count, round > 0, false, asked, 0);
 
-		for (size_t i = 0; i < views->count; i++) {
-			bool first = !last || last->entry.device != sorted[i]->entry.device;
-
-			last = sorted[i];
-			/* In the second round the others of those that were covered. */
-			if (first == (round == 0) && is_asked(last, scope) &&
-			    last->state == VIEW_UNKNOWN)
-				asked[n++] = sorted[i];
-		}
+		if (scope & VIEWS_STRANGERS)
+			n = choose_asked(sorted, views->count, round > 0, true, asked, n);
 		r = ask_views(asked, n, deadline_us);
 		if (r == 0)
 			share_answers(sorted, views->count);
@@ -225,11 +236,12 @@ static int add_elsewhere(struct views *views, struct view_process *process)
 	struct listed_view view = {
 		.entry.device = process->device,
 		.state = process->stopped ? VIEW_NOT_ANSWERING : VIEW_ALIVE,
-		.answer.ready = TAKE_PTR(process->title),
 		.pid = process->pid,
 	};
-	int r = views_add(views, &view);
+	int r;
 
+	view.answer.ready = TAKE_PTR(process->title);
+	r = views_add(views, &view);
 	if (r < 0)
 		view_answer_done(&view.answer);
 	return r;
