@@ -2,6 +2,7 @@
 #include "fuse/process/write-until.h"
 
 #include <errno.h>
+#include <linux/fs.h>
 #include <limits.h>
 #include <poll.h>
 #include <signal.h>
