@@ -14,8 +14,10 @@
 #include <sys/stat.h>
 
 #include "layerindex/blob/root-path.h"
+#include "layerindex/cleanup.h"
+#include "layerindex/cleanup.h"
 
-enum { DEFERRED_FIRST = 64 };
+enum { ROOM_FIRST = 64 };
 
 #define WHITEOUT ".wh."
 #define OPAQUE	 ".wh..wh..opq"
@@ -32,6 +34,7 @@ int apply_init(struct apply *apply)
 void apply_done(struct apply *apply)
 {
 	free(apply->deferred);
+	free(apply->lost);
 	tree_done(&apply->tree);
 }
 
@@ -120,18 +123,86 @@ static int find_place(struct apply *apply, const char *name, struct place *ret)
 	return r < 0 ? r : 1;
 }
 
-/* Removes what is below a directory, but for names that this layer wrote. */
-static void make_opaque(struct apply *apply, uint32_t directory)
+/* Makes room for one more item of *size* bytes in an array. Returns: 0 or -ENOMEM. */
+static int grow(void **items, size_t count, size_t *room, size_t size)
 {
-	struct tree_name *names = apply->tree.names;
+	size_t wanted = *room ? 2 * *room : ROOM_FIRST;
+	void *grown;
+
+	if (count < *room)
+		return 0;
+	grown = realloc(*items, wanted * size);
+	if (!grown)
+		return -ENOMEM;
+	*items = grown;
+	*room = wanted;
+	return 0;
+}
+
+static bool is_own(const struct apply *apply, uint32_t name)
+{
+	const struct tree_name *names = apply->tree.names;
+
+	return names[name].file != TREE_NO_FILE && names[name].written == apply->layers;
+}
+
+/*
+ * Removes a name and all below it. Files of the layer at work are remembered: by the OCI
+ * specification a whiteout hides only what is in the layers below.
+ */
+static int remove_all(struct apply *apply, uint32_t name)
+{
+	const struct tree_name *names = apply->tree.names;
+	uint32_t i = name;
+
+	for (;;) {
+		if (is_own(apply, i)) {
+			int r = grow((void **)&apply->lost, apply->lost_count, &apply->lost_room,
+				     sizeof(*apply->lost));
+
+			if (r < 0)
+				return r;
+			apply->lost[apply->lost_count++] = i;
+		}
+		if (names[i].child != UINT32_MAX) {
+			i = names[i].child;
+			continue;
+		}
+		while (i != name && names[i].next == UINT32_MAX)
+			i = names[i].parent;
+		if (i == name)
+			break;
+		i = names[i].next;
+	}
+	tree_remove(&apply->tree, name);
+	return 0;
+}
+
+/* Whether all that the layer's own whiteouts removed is there again. */
+static bool nothing_is_lost(struct apply *apply)
+{
+	size_t count = TAKE(apply->lost_count, 0);
+
+	for (size_t i = 0; i < count; i++)
+		if (apply->tree.names[apply->lost[i]].file == TREE_NO_FILE)
+			return false;
+	return true;
+}
+
+/* Removes what is below a directory, but for names that this layer wrote. */
+static int make_opaque(struct apply *apply, uint32_t directory)
+{
+	const struct tree_name *names = apply->tree.names;
 	uint32_t i = names[directory].child;
 
 	while (i != UINT32_MAX) {
 		bool kept = names[i].written == apply->layers;
+		int r = kept ? 0 : remove_all(apply, i);
 
-		if (!kept)
-			tree_remove(&apply->tree, i);
-		else if (is_directory(tree_file(&apply->tree, i)) && names[i].child != UINT32_MAX) {
+		if (r < 0)
+			return r;
+		if (kept && is_directory(tree_file(&apply->tree, i)) &&
+		    names[i].child != UINT32_MAX) {
 			i = names[i].child;
 			continue;
 		}
@@ -139,6 +210,7 @@ static void make_opaque(struct apply *apply, uint32_t directory)
 			i = names[i].parent;
 		i = names[i].next;
 	}
+	return 0;
 }
 
 /* Returns: 1: the entry was a whiteout; 0: it is a file; or -errno. */
@@ -146,21 +218,21 @@ static int take_whiteout(struct apply *apply, const struct place *place)
 {
 	const char *hidden = place->base + whiteout_length;
 	uint32_t name;
+	int r;
 
 	if (strncmp(place->base, WHITEOUT, whiteout_length) != 0)
 		return 0;
 	if (strcmp(place->base, OPAQUE) == 0) {
-		make_opaque(apply, place->parent);
-		return 1;
+		r = make_opaque(apply, place->parent);
+		return r < 0 ? r : 1;
 	}
 	if (!*hidden || strcmp(hidden, ".") == 0 || strcmp(hidden, "..") == 0)
 		return refuse(apply, "a whiteout names no file");
 	if (strlen(hidden) > NAME_MAX)
 		return refuse(apply, name_too_long);
 	name = tree_find(&apply->tree, place->parent, hidden, strlen(hidden));
-	if (name != UINT32_MAX)
-		tree_remove(&apply->tree, name);
-	return 1;
+	r = name == UINT32_MAX ? 0 : remove_all(apply, name);
+	return r < 0 ? r : 1;
 }
 
 /* Times before 1970, and from 2262 on, are none. */
@@ -235,9 +307,9 @@ static int make_file(struct apply *apply, uint32_t name, const struct tar_entry 
 		break;
 	case '1': return make_link(apply, name, entry);
 	case '2': return make_symlink(apply, name, entry);
-	case '3':
-	case '4':
-	case '6': file.type = TREE_OTHER; break;
+	case '3': file.type = TREE_CHARACTER; break;
+	case '4': file.type = TREE_BLOCK; break;
+	case '6': file.type = TREE_FIFO; break;
 	case '5':
 		if (is_directory(tree_file(&apply->tree, name)))
 			return 0;
@@ -251,16 +323,11 @@ static int make_file(struct apply *apply, uint32_t name, const struct tar_entry 
 /* Remembers a directory's entry: its time is set when the layer is complete. */
 static int defer(struct apply *apply, const struct tar_entry *entry)
 {
-	if (apply->deferred_count == apply->deferred_room) {
-		size_t room = apply->deferred_room ? 2 * apply->deferred_room : DEFERRED_FIRST;
-		struct apply_deferred *deferred =
-			realloc(apply->deferred, room * sizeof(*deferred));
+	int r = grow((void **)&apply->deferred, apply->deferred_count, &apply->deferred_room,
+		     sizeof(*apply->deferred));
 
-		if (!deferred)
-			return -ENOMEM;
-		apply->deferred = deferred;
-		apply->deferred_room = room;
-	}
+	if (r < 0)
+		return r;
 	apply->deferred[apply->deferred_count] = (struct apply_deferred){
 		.name = tree_text(&apply->tree, entry->name, strlen(entry->name)),
 		.mtime = bounded(entry->mtime),
@@ -319,6 +386,17 @@ static int take_entry(struct apply *apply, const struct tar_entry *entry)
 	return entry->type == '5' ? defer(apply, entry) : 0;
 }
 
+/* The layer is complete. */
+static int finish(struct apply *apply)
+{
+	int r = set_times(apply);
+
+	if (r < 0 || nothing_is_lost(apply))
+		return r;
+	apply->reason = "a whiteout removes a file of its own layer";
+	return -EPROTONOSUPPORT;
+}
+
 int apply_layer(struct apply *apply, struct tar *tar, apply_content content, void *context)
 {
 	struct tar_entry entry;
@@ -329,7 +407,7 @@ int apply_layer(struct apply *apply, struct tar *tar, apply_content content, voi
 	for (apply->entry = 0;; apply->entry++) {
 		r = tar_next(tar, &entry);
 		if (r <= 0)
-			return r < 0 ? r : set_times(apply);
+			return r < 0 ? r : finish(apply);
 		r = take_entry(apply, &entry);
 		if (r == 0 && entry.type == '0' && content)
 			r = content(context, tar, apply->layers - 1, apply->entry);
@@ -338,11 +416,35 @@ int apply_layer(struct apply *apply, struct tar *tar, apply_content content, voi
 	}
 }
 
-int apply_find(const struct apply *apply, const char *path, const struct tree_file **ret)
+/* Writes the path of a name, from its end. */
+static int write_path(const struct tree *tree, uint32_t name, char ret[APPLY_PATH_SIZE])
+{
+	size_t at = APPLY_PATH_SIZE - 1;
+
+	ret[at] = '\0';
+	for (; name != TREE_ROOT; name = tree->names[name].parent) {
+		size_t n = strlen(tree->names[name].text);
+		bool slash = ret[at] != '\0';
+
+		if (n + slash > at)
+			return -ENAMETOOLONG;
+		at -= n + slash;
+		memcpy(ret + at, tree->names[name].text, n);
+		if (slash)
+			ret[at + n] = '/';
+	}
+	memmove(ret, ret + at, APPLY_PATH_SIZE - at);
+	return 0;
+}
+
+int apply_find(const struct apply *apply, const char *path, const struct tree_file **ret,
+	       char ret_path[APPLY_PATH_SIZE])
 {
 	uint32_t name;
 	int r = path_walk(&apply->tree, path, PATH_IN_IMAGE, &name);
 
+	if (r == 0)
+		r = write_path(&apply->tree, name, ret_path);
 	if (r == 0)
 		*ret = tree_file(&apply->tree, name);
 	return r;

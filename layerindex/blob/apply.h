@@ -9,6 +9,10 @@
 #include "layerindex/blob/tar.h"
 #include "layerindex/blob/tree.h"
 
+enum {
+	APPLY_PATH_SIZE = 4096, /* of a path, with its NUL */
+};
+
 /* A directory's entry, whose time counts when the rest of its layer is there. */
 struct apply_deferred {
 	const char *name;
@@ -22,6 +26,8 @@ struct apply {
 	uint64_t entry;			 /* the one at work, counted from 0 */
 	struct apply_deferred *deferred; /* owned */
 	size_t deferred_count, deferred_room;
+	uint32_t *lost; /* names of the layer at work that it removed again; owned */
+	size_t lost_count, lost_room;
 	const char *reason; /* a sentence's end that names what is wrong with it; static */
 };
 
@@ -46,6 +52,8 @@ int apply_layer(struct apply *apply, struct tar *tar, apply_content content, voi
 
 /*
  * The file that a process in the image would open at *path*: links are followed inside.
- * Returns: 0, with a file that belongs to *apply*; -ENOENT; -ENOTDIR; -ELOOP; -ENAMETOOLONG.
+ * Returns: 0, with a file that belongs to *apply*, and the path where the links led, without a
+ *	leading slash; -ENOENT; -ENOTDIR; -ELOOP; -ENAMETOOLONG.
  */
-int apply_find(const struct apply *apply, const char *path, const struct tree_file **ret);
+int apply_find(const struct apply *apply, const char *path, const struct tree_file **ret,
+	       char ret_path[APPLY_PATH_SIZE]);

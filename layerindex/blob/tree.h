@@ -20,7 +20,14 @@ enum {
 /* The place of a file in a tree's table; a name that has none has no file. */
 #define TREE_NO_FILE UINT32_MAX
 
-enum tree_type { TREE_FILE, TREE_DIRECTORY, TREE_SYMLINK, TREE_OTHER };
+enum tree_type {
+	TREE_FILE,
+	TREE_DIRECTORY,
+	TREE_SYMLINK,
+	TREE_CHARACTER,
+	TREE_BLOCK,
+	TREE_FIFO,
+};
 
 /* A file, which several names may have. */
 struct tree_file {

@@ -55,7 +55,8 @@ static int apply_bytes(struct apply *apply, const uint8_t *data, size_t size)
 
 	require(tar != NULL, "there is memory for a reader");
 	r = apply_layer(apply, tar, drain, &most);
-	require(r == 0 || r == -EBADMSG || r == -E2BIG, "a layer is unpacked or refused");
+	require(r == 0 || r == -EBADMSG || r == -EPROTONOSUPPORT || r == -E2BIG,
+		"a layer is unpacked or refused");
 	require(r == 0 || apply->reason, "a layer is refused for a reason");
 	tar_free(tar);
 	return r;
@@ -65,6 +66,7 @@ static void require_sound(const struct apply *apply)
 {
 	const struct tree *tree = &apply->tree;
 	const struct tree_file *root;
+	char path[APPLY_PATH_SIZE];
 
 	for (uint32_t i = 1; i < tree->name_count; i++) {
 		const struct tree_name *name = &tree->names[i];
@@ -80,7 +82,7 @@ static void require_sound(const struct apply *apply)
 		require(file->type != TREE_SYMLINK || *file->target, "a link has a target");
 		require(file->size >= 0 && file->mode <= 07777, "attributes are in their ranges");
 	}
-	require(apply_find(apply, "/", &root) == 0 && root->type == TREE_DIRECTORY,
+	require(apply_find(apply, "/", &root, path) == 0 && root->type == TREE_DIRECTORY,
 		"the root is a directory");
 }
 

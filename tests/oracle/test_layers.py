@@ -18,6 +18,9 @@ IGNORED_BEHIND = {"g02", "g03"}
 """Bytes behind the last gzip member: containerd's import ignores them, as the programs do that it
 decompresses by; Go's own package, by which the oracle reads, does not."""
 
+DISPUTED = {"w06", "w12", "w26", "o14"}
+"""containerd removes a file that the OCI specification keeps."""
+
 TOO_LARGE = {"s08"}
 """containerd writes 8 GiB of it."""
 
@@ -36,7 +39,7 @@ def oracle(place: Path) -> layers.Oracle:
     return layers.Oracle(place)
 
 
-@pytest.mark.parametrize("name", sorted(CASES.keys() - TOO_LARGE - IGNORED_BEHIND))
+@pytest.mark.parametrize("name", sorted(CASES.keys() - TOO_LARGE - IGNORED_BEHIND - DISPUTED))
 def test_a_case_unpacks_as_by_containerd(place: Path, oracle: layers.Oracle, name: str) -> None:
     blobs = layers.written(CASES[name].layers, place)
     assert layers.unpacked(blobs) == oracle.unpack(blobs), CASES[name].about
@@ -49,6 +52,12 @@ def test_bytes_behind_the_last_gzip_member_are_ignored(place: Path, name: str) -
     assert layers.unpacked(layers.written(CASES[name].layers, place)) == whole
 
 
+@pytest.mark.parametrize("name", sorted(DISPUTED))
+def test_a_layer_that_means_two_things_is_refused(place: Path, name: str) -> None:
+    with pytest.raises(layers.Disputed):
+        layers.unpacked(layers.written(CASES[name].layers, place))
+
+
 def test_a_file_with_a_large_hole_has_its_size(place: Path) -> None:
     tree = layers.unpacked(layers.written(CASES["s08"].layers, place))
     assert tree and tree[b"real".hex()][6] == str(8 << 30)
@@ -59,6 +68,9 @@ def test_random_images_unpack_as_by_containerd(place: Path, oracle: layers.Oracl
     for number in range(IMAGES):
         blobs = layers.written(layers.random_image(seed + number), place)
         expected = oracle.unpack(blobs)
-        assert layers.unpacked(blobs) == expected, f"image {seed + number}"
+        try:
+            assert layers.unpacked(blobs) == expected, f"image {seed + number}"
+        except layers.Disputed:
+            continue
         accepted += expected is not None
     assert accepted > IMAGES // 5, "an image that is refused compares nothing"

@@ -91,6 +91,10 @@ def _renumbered(tree: Tree) -> Tree:
     return tree
 
 
+class Disputed(Exception):
+    """containerd does not unpack a layer as the OCI specification says."""
+
+
 def unpacked(blobs: Sequence[Path]) -> Tree | None:
     """By our own library; None: a layer is refused."""
     done = subprocess.run(
@@ -99,6 +103,8 @@ def unpacked(blobs: Sequence[Path]) -> Tree | None:
     )  # fmt: skip
     if done.returncode == 1:
         return None
+    if done.returncode == 3:
+        raise Disputed
     assert done.returncode == 0, done
     tree = {}
     for line in done.stdout.splitlines():

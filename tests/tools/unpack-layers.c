@@ -8,7 +8,8 @@
  *	NAME l UID GID SECONDS.NANOSECONDS TARGET
  *	NAME o MODE UID GID SECONDS.NANOSECONDS
  *
- * FILE is the same for the names of one file. A layer that is refused ends it with status 1.
+ * FILE is the same for the names of one file. A layer that is refused ends it with status 1, and
+ * with 3 one of which containerd and the OCI specification do not make the same.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -85,10 +86,9 @@ static void print_hex(const char *text)
 
 static void print_file(const struct apply *apply, uint32_t name, const struct tree_file *file)
 {
-	static const char types[] = {[TREE_FILE] = 'f',
-				     [TREE_DIRECTORY] = 'd',
-				     [TREE_SYMLINK] = 'l',
-				     [TREE_OTHER] = 'o'};
+	static const char types[] = {
+		[TREE_FILE] = 'f',	[TREE_DIRECTORY] = 'd', [TREE_SYMLINK] = 'l',
+		[TREE_CHARACTER] = 'o', [TREE_BLOCK] = 'o',	[TREE_FIFO] = 'o'};
 
 	printf(" %c", types[file->type]);
 	if (file->type != TREE_SYMLINK)
@@ -139,7 +139,7 @@ int main(int argc, char **argv)
 		if (r < 0) {
 			printf("layer %d: %s: %s\n", i - 1, strerror(-r), apply.reason);
 			apply_done(&apply);
-			return r == -ENOMEM ? 2 : 1;
+			return r == -ENOMEM ? 2 : r == -EPROTONOSUPPORT ? 3 : 1;
 		}
 	}
 	print_below(&apply, TREE_ROOT, path, 0);
