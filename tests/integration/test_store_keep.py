@@ -322,10 +322,10 @@ def test_a_store_that_hangs_is_given_up_in_time(place: Path, words: list[str]) -
 
 
 def test_progress_is_told_in_lines_of_json_and_on_a_terminal(store: Store, place: Path) -> None:
-    with tree(place / "tree", kernel_of(noise(1 << 20) * 256)) as unpacked:
+    with tree(place / "tree", kernel_of(noise(1 << 20) * 640)) as unpacked:
         finished = store.add(unpacked, "--json")
         *lines, last = map(json.loads, finished.stdout.splitlines())
-        assert lines, "256 MiB are not copied and hashed in an instant"
+        assert lines, "640 MiB are not copied and hashed in an instant"
         for line in lines:
             assert 0 < line["progress"]["bytes"] <= line["progress"]["of"]
         assert line["progress"]["of"] == last["bytes"]
