@@ -16,6 +16,7 @@ enum view_code {
 	CODE_ECONFIG,	  /* urunc.json or config.json is not what it must be */
 	CODE_ENOARTIFACT, /* a named artifact is in no layer, or hidden by a whiteout */
 	CODE_EARTIFACT,	  /* it is there and no regular file, or its path is not allowed */
+	CODE_EDIGEST,	  /* something has not the digest that was asked for */
 	CODE_EMOUNT,	  /* the mountpoint is missing or taken, or the kernel refused the mount */
 	CODE_ESYSTEM,	  /* no memory, descriptors, /dev/fuse or privilege; time-out */
 	CODE_BUG,	  /* a bug of ours */

@@ -41,6 +41,9 @@ static const struct argument_rule {
 	{"bundle", 0, ARGUMENT_STRING, IN(from.bundle), OF_VIEW | OF_RESOLVE | OF_ADD, ""},
 	{"chain", 0, ARGUMENT_DIGEST, IN(from.chain), OF_VIEW | OF_RESOLVE | OF_ADD, ""},
 	{"tree", 0, ARGUMENT_STRING, IN(tree), OF_ADD, ""},
+	{"oci", 0, ARGUMENT_STRING, IN(from.oci), OF_ADD, ""},
+	{"content", 0, ARGUMENT_STRING, IN(from.content), OF_ADD, ""},
+	{"manifest", 0, ARGUMENT_DIGEST, IN(from.manifest), OF_ADD, ""},
 	{"layer-fd", 0, ARGUMENT_LAYER, IN(from.layer_fds), OF_VIEW | OF_RESOLVE, ""},
 	{"ready-fd", 0, ARGUMENT_DESCRIPTOR, IN(ready_fd), OF_VIEW, ""},
 	{"lifeline", 0, ARGUMENT_DESCRIPTOR, IN(lifeline), OF_VIEW, ""},
@@ -218,6 +221,27 @@ int arguments_refuse(char **argv, const char *letters, const struct option *name
 	return argument_refuse_long(argv[optind - 1], names, error);
 }
 
+/* What store add is told: a tree with its chain, a layout, or a content store with a manifest. */
+static int arguments_check_add(const struct arguments *arguments, struct view_error *error)
+{
+	const struct layers_from *from = &arguments->from;
+
+	if (arguments->tree && from->oci)
+		return view_fail(error, MSG_TWO_KINDS, "--tree", "--oci");
+	if ((arguments->tree || from->oci) && from->content)
+		return view_fail(error, MSG_TWO_KINDS, arguments->tree ? "--tree" : "--oci",
+				 "--content");
+	if (from->content && !from->manifest.given)
+		return view_fail(error, MSG_NO_OPERAND, "--manifest");
+	if (from->manifest.given && !from->content)
+		return view_fail(error, MSG_NO_OPERAND, "--content");
+	if (from->content || from->oci)
+		return 0;
+	if (!from->chain.given || !arguments->tree)
+		return view_fail(error, MSG_NO_OPERAND, arguments->tree ? "--chain" : "--tree");
+	return 0;
+}
+
 static int arguments_set_operands(struct arguments *arguments, int n, char **operands,
 				  enum arguments_for what, struct view_error *error)
 {
@@ -228,8 +252,8 @@ static int arguments_set_operands(struct arguments *arguments, int n, char **ope
 
 	if (n > most)
 		return view_fail(error, MSG_TOO_MANY, operands[most]);
-	if (what == FOR_ADD && (!arguments->from.chain.given || !arguments->tree))
-		return view_fail(error, MSG_NO_OPERAND, arguments->tree ? "--chain" : "--tree");
+	if (what == FOR_ADD && arguments_check_add(arguments, error) < 0)
+		return -ECANCELED;
 	if (n == 0 && what == FOR_VIEW)
 		return view_fail(error, MSG_NO_SOURCE);
 	if (n == 0 && what == FOR_RESOLVE && !labelled)

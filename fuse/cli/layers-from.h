@@ -10,10 +10,13 @@ enum { LAYER_FDS_MAX = 500 };
 
 /* All strings are borrowed from argv; NULL: not given. */
 struct layers_from {
-	const char *source;	  /* SOURCE */
-	const char *mounts;	  /* --mounts=FILE, "-" is stdin */
-	const char *bundle;	  /* --bundle=DIR */
-	struct digest_wish chain; /* --chain=sha256:HEX */
+	const char *source;	     /* SOURCE */
+	const char *mounts;	     /* --mounts=FILE, "-" is stdin */
+	const char *bundle;	     /* --bundle=DIR */
+	struct digest_wish chain;    /* --chain=sha256:HEX */
+	const char *oci;	     /* --oci=LAYOUT[:REF] */
+	const char *content;	     /* --content=STORE */
+	struct digest_wish manifest; /* --manifest=sha256:HEX */
 	/* --layer-fd=N, topmost first: the caller's descriptors; at most LAYER_FDS_MAX. */
 	struct layer_fds {
 		int *items; /* owned */

@@ -67,6 +67,8 @@ static const struct option_rule {
 	 "directory of the artifact store, for --chain (/var/cache/urunc-viewfs)"},
 	{"store-size", OPTION_BYTES, IN(store_size), "BYTES",
 	 "size limit of the artifact store; K, M, G and T are powers of 1024 (4G)"},
+	{"platform", OPTION_STRING, IN(platform), "OS/ARCH[/VARIANT]",
+	 "which manifest of an index counts (the host's)"},
 	{"basedir", OPTION_STRING, IN(basedir), "DIR", "base directory of relative layer paths"},
 	{"id", OPTION_ID, IN(id), "ID", "container id for logs and listings"},
 	{"uidmap", OPTION_OVERLAY, 0, "C:H:N", "on-disk ids C to C+N-1 appear as H to H+N-1"},
@@ -286,6 +288,7 @@ bool options_know(const char *name)
 void options_done(struct options *options)
 {
 	overlay_options_done(&options->overlay);
+	free(TAKE_PTR(options->platform));
 	free(TAKE_PTR(options->basedir));
 	free(TAKE_PTR(options->binary));
 	free(TAKE_PTR(options->initrd));

@@ -27,6 +27,7 @@ enum sandbox_wish { SANDBOX_AUTO, SANDBOX_REQUIRE };
 
 struct options {
 	struct overlay_options overlay; /* lowerdir= and its kin */
+	char *platform;			/* OS/ARCH[/VARIANT]; NULL: the host's */
 	char *basedir;
 	char *binary, *initrd; /* NULL: what the image says */
 	char *id;

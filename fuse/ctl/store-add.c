@@ -14,6 +14,7 @@
 #include "fuse/cli/version.h"
 #include "fuse/ctl/store.h"
 #include "fuse/ctl/table.h"
+#include "fuse/fill/from-blobs.h"
 #include "fuse/fill/from-tree.h"
 #include "fuse/process/sandbox.h"
 #include "fuse/source/bundle.h"
@@ -26,14 +27,18 @@ struct job {
 	struct bundle_config bundle; /* empty without --bundle */
 	char *directory;	     /* the store's; owned */
 	uint64_t start_us;
-	struct tree_result result;
+	struct blob_place place;
+	struct blob_source blobs; /* its image is open of blobs only */
+	struct digest_wish chain; /* the image's */
+	struct fill_result result;
 };
 
 static void job_done(struct job *job)
 {
 	bundle_config_done(&job->bundle);
 	free(job->directory);
-	tree_result_done(&job->result);
+	blob_image_done(&job->blobs.image);
+	fill_result_done(&job->result);
 }
 DEFINE_CLEANUP(struct job, job_done)
 
@@ -116,7 +121,7 @@ static int add_check_view(struct job *job, struct view_error *error)
 	cleanup_with(source_done) struct source source = SOURCE_INIT;
 	cleanup_with(view_done) struct view view = {};
 
-	source.chain = job->arguments->from.chain;
+	source.chain = job->chain;
 	source.annotations = json_object_get(job->bundle.annotations);
 	if (view_prepare(&job->arguments->options, &source, false, job->start_us, &view, error) < 0)
 		return -ECANCELED;
@@ -135,16 +140,44 @@ static void add_make_parent(const struct job *job)
 	}
 }
 
+/* Finds out which image it is. Returns: 0, with *ret*; or < 0 with *error*. */
+static int add_identify(struct job *job, struct fill_call *ret, struct view_error *error)
+{
+	const struct arguments *arguments = job->arguments;
+	const struct digest_wish *wish = &arguments->from.chain;
+	char chain[DIGEST_TEXT_SIZE];
+
+	if (arguments->tree) {
+		job->chain = *wish;
+		*ret = fill_call_of_tree(arguments->tree, &wish->digest);
+		return 0;
+	}
+	job->place = (struct blob_place){
+		.oci = arguments->from.oci,
+		.content = arguments->from.content,
+		.manifest = arguments->from.manifest,
+		.platform = arguments->options.platform,
+	};
+	job->blobs.place = &job->place;
+	if (blob_image_open(&job->place, &job->blobs.image, error) < 0)
+		return -ECANCELED;
+	job->chain = (struct digest_wish){true, job->blobs.image.chain};
+	digest_print(&job->chain.digest, chain);
+	if (wish->given && memcmp(&wish->digest, &job->chain.digest, sizeof(wish->digest)) != 0)
+		return view_fail(error, MSG_CHAIN, chain);
+	*ret = fill_call_of_blobs(&job->blobs);
+	return 0;
+}
+
 static int add_image(struct job *job, struct view_error *error)
 {
 	const struct arguments *arguments = job->arguments;
-	struct tree_call call = {
-		.chain = arguments->from.chain.digest,
-		.tree = arguments->tree,
-		.options = &arguments->options,
-		.deadline_us = job->start_us + arguments->options.timeout * UINT64_C(1000000),
-	};
+	struct fill_call call;
 
+	if (add_identify(job, &call, error) < 0)
+		return -ECANCELED;
+	call.options = &arguments->options;
+	call.deadline_us = job->start_us + arguments->options.timeout * UINT64_C(1000000);
 	job->directory = store_directory_path(arguments->options.store);
 	if (!job->directory)
 		return view_fail(error, MSG_NO_STORE_DIRECTORY);
@@ -157,7 +190,7 @@ static int add_image(struct job *job, struct view_error *error)
 	else if (isatty(STDERR_FILENO))
 		call.progress = progress_tell_terminal;
 	add_make_parent(job);
-	if (fill_from_tree(&call, job->directory, &job->result, error) < 0)
+	if (fill_store(&call, job->directory, &job->result, error) < 0)
 		return -ECANCELED;
 	return add_check_view(job, error);
 }
@@ -167,12 +200,12 @@ static int add_print_json(const struct job *job, const struct view_error *error)
 {
 	cleanup_with(json_done) struct json_object *object = json_object_new_object();
 	struct json_object *answers = json_object_new_array();
-	const struct tree_result *result = &job->result;
+	const struct fill_result *result = &job->result;
 	uint64_t elapsed_us = now_us() - job->start_us;
 	char chain[DIGEST_TEXT_SIZE];
 	cleanup_free char *line = NULL;
 
-	digest_print(&job->arguments->from.chain.digest, chain);
+	digest_print(&job->chain.digest, chain);
 	if (!object || json_add(object, "answers", answers) < 0 ||
 	    json_add(object, "chain", json_object_new_string(chain)) < 0 ||
 	    json_add(object, "added", json_object_new_boolean(result->added)) < 0 ||
@@ -221,7 +254,8 @@ static int add_print_table(const struct job *job)
 /* The whole work. Returns: the exit status. */
 static int add_run(void *argument)
 {
-	cleanup_with(job_done) struct job job = {.arguments = argument, .start_us = now_us()};
+	cleanup_with(job_done) struct job job = {
+		.arguments = argument, .blobs.image = BLOB_IMAGE_INIT, .start_us = now_us()};
 	VIEW_ERROR(error);
 
 	add_image(&job, &error);

@@ -22,6 +22,8 @@ enum {
 void store_print_help(void)
 {
 	puts("Usage: viewfsctl store add --chain=sha256:HEX --tree=DIR [options]\n"
+	     "       viewfsctl store add --oci=LAYOUT[:REF] [options]\n"
+	     "       viewfsctl store add --content=STORE --manifest=sha256:HEX [options]\n"
 	     "       viewfsctl store list|verify|clear [--json] [--repair] [-o OPTIONS]\n"
 	     "\n"
 	     "Fills, lists, verifies or clears the artifact store, for urunc-viewfs --chain.\n"
@@ -43,6 +45,10 @@ void store_print_help(void)
 	     "                      a snapshotter's View of the chain. The caller must ensure "
 	     "that\n"
 	     "                      it is the unpacked chain\n"
+	     "      --oci=LAYOUT    add: the image in an OCI layout; LAYOUT:REF names one of "
+	     "several\n"
+	     "      --content=STORE add: the image in containerd's content store\n"
+	     "      --manifest=DIGEST  add: its manifest, or an index, for --content\n"
 	     "      --bundle=DIR    add: an OCI bundle whose annotations count\n"
 	     "      --repair        verify: remove damaged files\n"
 	     "  -o OPTIONS          mount options, separated by commas (see below); list, verify "

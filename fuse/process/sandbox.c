@@ -61,6 +61,7 @@ const char sandbox_names[SANDBOX_COUNT][16] = {
 struct keep_fds {
 	const int *fds;
 	size_t count;
+	size_t memory; /* the address space that is enough */
 };
 
 /* no_new_privs */
@@ -160,15 +161,14 @@ typedef int limit_kind;
 
 static int take_limits(const struct keep_fds *held)
 {
-	static const struct {
+	const struct {
 		limit_kind kind;
 		rlim_t max;
 	} limits[] = {
-		{RLIMIT_CORE, 0},  {RLIMIT_FSIZE, 0},	    {RLIMIT_NOFILE, 0},
-		{RLIMIT_NPROC, 0}, {RLIMIT_AS, MEMORY_MAX},
+		{RLIMIT_CORE, 0},  {RLIMIT_FSIZE, 0},	      {RLIMIT_NOFILE, 0},
+		{RLIMIT_NPROC, 0}, {RLIMIT_AS, held->memory},
 	};
 
-	(void)held;
 	for (size_t i = 0; i < sizeof(limits) / sizeof(*limits); i++) {
 		struct rlimit limit;
 
@@ -339,7 +339,12 @@ const char *sandbox_lack(enum sandbox_measure measure)
 
 unsigned sandbox(const int *keep, size_t n)
 {
-	const struct keep_fds held = {keep, n};
+	return sandbox_with(keep, n, MEMORY_MAX);
+}
+
+unsigned sandbox_with(const int *keep, size_t n, size_t memory)
+{
+	const struct keep_fds held = {keep, n, memory};
 	unsigned in_force = 0;
 
 	for (int i = 0; i < SANDBOX_COUNT; i++)

@@ -53,3 +53,6 @@ int sandbox_landlock_abi(void);
  * Returns: the measures that are in force.
  */
 unsigned sandbox(const int *keep, size_t n);
+
+/* The same for a process that needs so many bytes of address space, also when it is no view's. */
+unsigned sandbox_with(const int *keep, size_t n, size_t memory);

@@ -37,6 +37,9 @@ void image_close(struct image *image)
 	li_stack_close(TAKE_PTR(image->stack));
 	li_index_close(TAKE_PTR(image->index));
 	stored_image_free(TAKE_PTR(image->stored));
+	if (image->finder.close)
+		image->finder.close(image->finder.context);
+	image->finder = (struct image_finder){};
 }
 
 void image_file_done(struct image_file *file)
@@ -204,6 +207,8 @@ int image_find(const struct image *image, const char *path, struct image_file *r
 	struct retry retry = image->retry;
 	int r;
 
+	if (image->finder.find)
+		return image->finder.find(image->finder.context, path, ret);
 	if (image->stored)
 		return find_stored(image->stored, path, ret);
 	do
@@ -214,6 +219,8 @@ int image_find(const struct image *image, const char *path, struct image_file *r
 
 bool image_met_mark(const struct image *image)
 {
+	if (image->finder.find)
+		return false;
 	if (image->stored)
 		return image->stored->met_mark;
 	return image->stack && li_stack_met_mark(image->stack);

@@ -13,6 +13,16 @@
 
 struct stored_image;
 
+struct image_file;
+
+/* Another way to an image's files, for the process that fills the store. */
+struct image_finder {
+	/* As image_find(). */
+	int (*find)(void *context, const char *path, struct image_file *ret);
+	void (*close)(void *context);
+	void *context; /* owned */
+};
+
 struct image {
 	size_t layers;		/* 0: it is a stored image */
 	struct li_digest chain; /* of a stored image: its chain id */
@@ -20,6 +30,7 @@ struct image {
 	struct li_stack *stack;
 	struct li_index *index;	     /* that the stack was opened with; owned, or NULL */
 	struct stored_image *stored; /* owned, or NULL likewise */
+	struct image_finder finder;  /* its find is NULL of any other image */
 	struct retry retry;	     /* of what failed with a fault that passes */
 };
 

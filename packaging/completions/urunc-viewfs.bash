@@ -28,7 +28,7 @@ _viewfs_mount_options() {
 	*=*) ;;
 	*)
 		_viewfs_reply "$before" "lowerdir= lowerdir+= userxattr binary= initrd= timeout= resolve=
-			decode= passthrough= sandbox= cache= store= store-size= uid= gid= mode= basedir= id= uidmap= gidmap="
+			decode= passthrough= sandbox= cache= store= store-size= uid= gid= mode= platform= basedir= id= uidmap= gidmap="
 		;;
 	esac
 }
@@ -38,7 +38,7 @@ _viewfs_value() {
 	case $prev in
 	-o) _viewfs_mount_options ;;
 	-N | --mounts) _filedir ;;
-	--bundle | --tree) _filedir -d ;;
+	--bundle | --tree | --oci | --content) _filedir -d ;;
 	--log-format) COMPREPLY=($(compgen -W "text json" -- "$cur")) ;;
 	--log-level) COMPREPLY=($(compgen -W "error warn info debug" -- "$cur")) ;;
 	--ready-fd | --lifeline | --id | --chain | -t) ;;
@@ -106,7 +106,7 @@ _viewfsctl() {
 		;;
 	store)
 		if [[ $cur == -* ]] || ((cword > 2)); then
-			_viewfs_words "--chain= --tree= --bundle= --repair -o --json -h --help -V --version"
+			_viewfs_words "--chain= --tree= --oci= --content= --manifest= --bundle= --repair -o --json -h --help -V --version"
 		else
 			COMPREPLY=($(compgen -W "add list verify clear" -- "$cur"))
 		fi

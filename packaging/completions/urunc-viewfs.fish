@@ -24,6 +24,7 @@ store-size=\tHow large the store may grow
 uid=\tForce the owner of the artifacts
 gid=\tForce the group of the artifacts
 mode=\tForce their permission bits
+platform=\tWhich manifest of an index counts
 basedir=\tWhat relative layer paths are relative to
 id=\tContainer id
 uidmap=\tShow the owners mapped
@@ -105,6 +106,10 @@ set -l store '__fish_seen_subcommand_from store'
 complete -c viewfsctl -n $store -x -l chain -d 'The chain id of the image'
 complete -c viewfsctl -n $store -x -l tree -a '(__fish_complete_directories)' \
     -d 'The image as it is unpacked'
+complete -c viewfsctl -n $store -x -l oci -a '(__fish_complete_directories)' -d 'An OCI layout'
+complete -c viewfsctl -n $store -x -l content -a '(__fish_complete_directories)' \
+    -d "containerd's content store"
+complete -c viewfsctl -n $store -x -l manifest -d 'The manifest in the content store'
 complete -c viewfsctl -n $store -x -l bundle -a '(__fish_complete_directories)' \
     -d 'An OCI bundle, for its annotations'
 complete -c viewfsctl -n $store -x -s o -d 'Mount options' \

@@ -31,6 +31,8 @@ FOR_FUSE = PUBLIC | {
     "layerindex/layer/privilege.h",
     "layerindex/store/store.h",
 }
+# What fill/ may include besides, which viewfsctl alone links.
+FOR_FILL = FOR_FUSE | {"layerindex/blob/apply.h", "layerindex/blob/stream.h"}
 PROGRAMS = {"urunc-viewfs.c", "viewfsctl.c", "mount-helper.c"}
 RANK = {room: rank for rank, rooms in enumerate(FUSE) for room in rooms}
 
@@ -51,7 +53,7 @@ def allowed(source, target):
     if top == "layerindex":
         return its_top == top and (above == below or below in LAYERINDEX[above])
     if its_top == "layerindex":
-        return target in FOR_FUSE
+        return target in (FOR_FILL if above == "fill" else FOR_FUSE)
     return above == below or RANK[above] < RANK[below]
 
 

@@ -1,0 +1,268 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "fuse/fill/confined.h"
+
+#include <errno.h>
+#include <malloc.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include "fuse/base/io.h"
+#include "fuse/process/run-with-timeout.h"
+#include "fuse/process/sandbox.h"
+#include "layerindex/blob/apply.h"
+#include "layerindex/blob/stream.h"
+
+/* What a child has. */
+struct child {
+	int from, to;
+	pid_t parent;
+};
+
+/* Nothing that the image's author wrote is read before. */
+static int confine(const struct child *child)
+{
+	const struct rlimit seconds = {CHILD_SECONDS_MAX, CHILD_SECONDS_MAX};
+	const int keep[] = {child->from, child->to};
+
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	if (getppid() != child->parent)
+		return -ESRCH;
+	setrlimit(RLIMIT_CPU, &seconds);
+#ifdef __GLIBC__
+	/* What grows by mremap(2), which the sandbox does not have, grows by brk(2). */
+	mallopt(M_MMAP_MAX, 0);
+#endif
+	sandbox_with(keep, 2, CHILD_MEMORY_MAX);
+	return 0;
+}
+
+/* The sandbox knows writev(2), not write(2). */
+static int write_whole(int fd, const void *bytes, size_t n)
+{
+	while (n > 0) {
+		struct iovec piece = {(void *)(uintptr_t)bytes, n};
+		ssize_t r = writev(fd, &piece, 1);
+
+		if (r < 0 && errno == EINTR)
+			continue;
+		if (r <= 0)
+			return r < 0 ? -errno : -EIO;
+		bytes = (const char *)bytes + r;
+		n -= (size_t)r;
+	}
+	return 0;
+}
+
+static int decode(void *argument)
+{
+	static char bytes[FRAME_BYTES_MAX];
+	const struct child *child = argument;
+	struct stream *stream;
+	ssize_t n;
+
+	if (confine(child) < 0)
+		return DECODER_SYSTEM;
+	n = stream_open(child->from, &stream);
+	while (n >= 0 && (n = stream_read(stream, bytes, sizeof(bytes))) > 0)
+		if (write_whole(child->to, bytes, (size_t)n) < 0)
+			return DECODER_SYSTEM;
+	/* The process ends: so does what it holds. */
+	switch (n) {
+	case 0: return DECODER_DONE;
+	case -EBADMSG: return DECODER_DAMAGED;
+	case -E2BIG: return DECODER_LIMIT;
+	default: return DECODER_SYSTEM;
+	}
+}
+
+/* What an unpacker reads from: the pieces of a layer. */
+struct pieces {
+	int fd;
+	size_t left; /* of the piece at hand */
+	bool ended;
+};
+
+static ssize_t read_piece(void *from, void *buffer, size_t n)
+{
+	struct pieces *pieces = from;
+	struct frame frame;
+	ssize_t r;
+
+	while (pieces->left == 0 && !pieces->ended) {
+		if (read_whole(pieces->fd, &frame, sizeof(frame)) < 0)
+			return -EIO;
+		pieces->ended = frame.kind != FRAME_PIECE;
+		pieces->left = pieces->ended ? 0 : frame.size;
+	}
+	if (n > pieces->left)
+		n = pieces->left;
+	if (n == 0)
+		return 0;
+	r = read(pieces->fd, buffer, n);
+	if (r <= 0)
+		return -EIO;
+	pieces->left -= (size_t)r;
+	return r;
+}
+
+static int skip_pieces(struct pieces *pieces)
+{
+	char bytes[4096];
+	ssize_t r;
+
+	do
+		r = read_piece(pieces, bytes, sizeof(bytes));
+	while (r > 0);
+	return (int)r;
+}
+
+static int answer(int fd, enum frame_kind kind, const void *bytes, size_t n)
+{
+	struct frame frame = {kind, (uint32_t)n};
+	int r = write_whole(fd, &frame, sizeof(frame));
+
+	return r < 0 ? r : write_whole(fd, bytes, n);
+}
+
+/* Takes what is left of the layer, and says how it went. */
+static int answer_status(const struct child *child, struct pieces *pieces, int result,
+			 const char *reason)
+{
+	struct frame_status status = {.result = result};
+	int r = skip_pieces(pieces);
+
+	if (result < 0 && reason)
+		strncpy(status.reason, reason, sizeof(status.reason) - 1);
+	return r < 0 ? r : answer(child->to, FRAME_STATUS, &status, sizeof(status));
+}
+
+static int unpack(const struct child *child, struct apply *apply)
+{
+	struct pieces pieces = {.fd = child->from};
+	struct tar *tar = tar_new(read_piece, &pieces);
+	int r = tar ? apply_layer(apply, tar, NULL, NULL) : -ENOMEM;
+
+	tar_free(tar);
+	return answer_status(child, &pieces, r, apply->reason);
+}
+
+/* Hands out the content of one entry, by its number. */
+static int hand_out(const struct child *child, struct tar *tar, uint64_t wanted)
+{
+	static char bytes[FRAME_BYTES_MAX];
+	struct tar_entry entry;
+	ssize_t n = 1;
+
+	for (uint64_t i = 0; n > 0 && i <= wanted; i++)
+		n = tar_next(tar, &entry);
+	if (n <= 0)
+		return n < 0 ? (int)n : -EBADMSG;
+	while ((n = tar_read(tar, bytes, sizeof(bytes))) > 0) {
+		int r = answer(child->to, FRAME_CONTENT, bytes, (size_t)n);
+
+		if (r < 0)
+			return r;
+	}
+	return (int)n;
+}
+
+static int extract(const struct child *child)
+{
+	struct pieces pieces = {.fd = child->from};
+	struct tar *tar = tar_new(read_piece, &pieces);
+	struct frame_extract wanted;
+	int r = read_whole(child->from, &wanted, sizeof(wanted));
+
+	if (r < 0)
+		return r;
+	r = tar ? hand_out(child, tar, wanted.entry) : -ENOMEM;
+	tar_free(tar);
+	return answer_status(child, &pieces, r, "its content changed");
+}
+
+static uint32_t mode_of(const struct tree_file *file)
+{
+	static const mode_t types[] = {
+		[TREE_FILE] = S_IFREG,	    [TREE_DIRECTORY] = S_IFDIR, [TREE_SYMLINK] = S_IFLNK,
+		[TREE_CHARACTER] = S_IFCHR, [TREE_BLOCK] = S_IFBLK,	[TREE_FIFO] = S_IFIFO,
+	};
+
+	return types[file->type] | file->mode;
+}
+
+static int find(const struct child *child, const struct apply *apply, size_t n)
+{
+	struct frame_found found = {};
+	const struct tree_file *file;
+	char path[FRAME_TEXT_MAX];
+	int r = n == 0 || n > sizeof(path) ? -EIO : read_whole(child->from, path, n);
+
+	if (r < 0)
+		return r;
+	path[n - 1] = '\0';
+	found.result = apply_find(apply, path, &file, found.path);
+	if (found.result == 0) {
+		found.mode = mode_of(file);
+		found.uid = file->uid;
+		found.gid = file->gid;
+		found.size = file->size;
+		found.seconds = file->mtime.tv_sec;
+		found.nanoseconds = (uint32_t)file->mtime.tv_nsec;
+		found.layer = file->layer;
+		found.entry = file->entry;
+	}
+	return answer(child->to, FRAME_FOUND, &found, sizeof(found));
+}
+
+static int obey(const struct child *child, struct apply *apply)
+{
+	struct frame frame;
+	int r = read_whole(child->from, &frame, sizeof(frame));
+
+	if (r < 0)
+		return r;
+	switch (frame.kind) {
+	case FRAME_LAYER: return unpack(child, apply);
+	case FRAME_FIND: return find(child, apply, frame.size);
+	case FRAME_EXTRACT: return extract(child);
+	default: return -EIO;
+	}
+}
+
+static int unpack_layers(void *argument)
+{
+	const struct child *child = argument;
+	struct apply apply;
+	int r = apply_init(&apply);
+
+	if (r == 0)
+		r = confine(child);
+	while (r == 0)
+		r = obey(child, &apply);
+	/* The parent has gone, or has what it wanted. */
+	return r == -EPIPE ? 0 : 1;
+}
+
+static pid_t start(int (*run)(void *argument), int from, int to)
+{
+	struct child child = {from, to, getpid()};
+	const int keep[] = {from, to};
+
+	return run_apart(run, &child, keep, 2);
+}
+
+pid_t decoder_start(int blob, int to)
+{
+	return start(decode, blob, to);
+}
+
+pid_t unpacker_child_start(int from, int to)
+{
+	return start(unpack_layers, from, to);
+}

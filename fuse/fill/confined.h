@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Two kinds of children that read what an image's author wrote, each confined to its descriptors. A
+ * decoder turns one blob into plain bytes. An unpacker reads plain archives, and answers what the
+ * tree that they make has at a path. Neither is believed: the parent hashes what goes between them.
+ *
+ * The unpacker is told by frames, a header and its bytes, and answers by frames.
+ */
+#pragma once
+
+#include <stdint.h>
+#include <sys/types.h>
+
+enum {
+	FRAME_BYTES_MAX = 256 << 10,
+	FRAME_TEXT_MAX = 4096, /* of a path, with its NUL */
+	CHILD_MEMORY_MAX = 1 << 30,
+	CHILD_SECONDS_MAX = 600, /* of a processor */
+};
+
+enum frame_kind {
+	/* To the unpacker. */
+	FRAME_LAYER = 1, /* a layer to unpack follows, in pieces */
+	FRAME_PIECE,	 /* plain bytes */
+	FRAME_END,	 /* of the layer */
+	FRAME_FIND,	 /* a path, ended by a NUL: answered by one FOUND */
+	FRAME_EXTRACT,	 /* struct frame_extract: that layer follows, in pieces, once more */
+	/* From it. */
+	FRAME_STATUS,  /* struct frame_status: after END */
+	FRAME_FOUND,   /* struct frame_found */
+	FRAME_CONTENT, /* bytes of the entry to extract */
+};
+
+struct frame {
+	uint32_t kind, size;
+};
+
+struct frame_extract {
+	uint64_t entry;
+};
+
+struct frame_status {
+	int32_t result;	  /* 0 or -errno, as apply_layer() */
+	char reason[116]; /* ended by a NUL */
+};
+
+struct frame_found {
+	int32_t result; /* 0 or -errno, as apply_find() */
+	uint32_t mode;	/* with its type */
+	uint32_t uid, gid;
+	int64_t size, seconds;
+	uint32_t nanoseconds, layer;
+	uint64_t entry;
+	char path[FRAME_TEXT_MAX]; /* without a leading slash, links followed; ended by a NUL */
+};
+
+/* How a decoder ends. */
+enum decoder_status {
+	DECODER_DONE,
+	DECODER_DAMAGED,
+	DECODER_LIMIT,
+	DECODER_SYSTEM,
+};
+
+/* Starts a decoder of the blob at *blob* that writes into *to*. Returns: a pid, or -errno. */
+pid_t decoder_start(int blob, int to);
+
+/* Starts an unpacker that is told by *from* and answers into *to*. Returns: a pid, or -errno. */
+pid_t unpacker_child_start(int from, int to);

@@ -1,0 +1,256 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The store keeps what the image holds, not what becomes of it: a urunc.json that is unusable is
+ * filed, so that a view says the same of the stored image as of the layers.
+ */
+#include "fuse/fill/fill.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "fuse/base/messages.h"
+#include "fuse/base/text.h"
+#include "fuse/view/urunc-config.h"
+#include "fuse/view/view.h"
+
+void fill_result_done(struct fill_result *result)
+{
+	li_store_facts_done(&result->facts);
+}
+
+static void close_store(struct li_store **store)
+{
+	li_store_close(*store);
+}
+DEFINE_CLEANUP(struct li_store *, close_store)
+
+/* Appends a path as the view names it; urunc allows no other. */
+static int add_path(struct strings *paths, const char *path)
+{
+	char *rooted;
+
+	if (!path || urunc_path_fault(path))
+		return 0;
+	if (asprintf(&rooted, "%s%s", *path == '/' ? "" : "/", path) < 0)
+		return -ENOMEM;
+	for (size_t i = 0; i < paths->count; i++)
+		if (strcmp(paths->items[i], rooted) == 0) {
+			free(rooted);
+			return 0;
+		}
+	return store_path_is_sound(rooted) ? strings_take(paths, rooted) : (free(rooted), 0);
+}
+
+/*
+ * The paths that a view of *image* asks for. That nothing says what boots leaves urunc.json.
+ * Returns: 0, or < 0 with *error*: the image or the machine failed, or an answer is missing.
+ */
+static int list_paths(const struct fill_call *call, const struct image *image, struct strings *ret,
+		      struct view_error *error)
+{
+	cleanup_with(urunc_config_done) struct urunc_config config = {};
+	cleanup_with(image_file_done) struct image_file file = IMAGE_FILE_INIT;
+	VIEW_ERROR(fault);
+	int r = urunc_config_read(call->options, call->annotations, image, &config, &file, &fault);
+
+	if (r < 0 && (fault.code == CODE_ELAYER || fault.code == CODE_ESYSTEM))
+		return view_fail(error, fault.code, "%s", fault.message);
+	if (add_path(ret, URUNC_JSON) < 0 || (r == 0 && add_path(ret, config.binary) < 0) ||
+	    (r == 0 && add_path(ret, config.initrd) < 0))
+		return view_fail(error, MSG_NO_MEMORY);
+	return 0;
+}
+
+/* Whether the store has all answers for the call. */
+static bool is_complete(const struct fill_call *call, const char *directory)
+{
+	cleanup_with(strings_clear) struct strings paths = {};
+	cleanup_with(image_close) struct image image = {};
+	VIEW_ERROR(ignored);
+
+	if (image_open_stored(&call->chain, directory, true, &image, &ignored) < 0 ||
+	    list_paths(call, &image, &paths, &ignored) < 0)
+		return false;
+	for (size_t i = 0; i < paths.count; i++) {
+		cleanup_with(image_file_done) struct image_file file = IMAGE_FILE_INIT;
+		int r = image_find(&image, paths.items[i], &file);
+
+		if (r == IMAGE_MISS || is_resource_error(r))
+			return false;
+	}
+	return true;
+}
+
+/* What is filed of a path at which there is no artifact. */
+static void set_other(struct li_store_answer *answer, int reason)
+{
+	answer->kind = LI_STORE_OTHER;
+	answer->reason = reason;
+}
+
+/* The answer for what was found, or for what finding it failed with; not for a fault. */
+static int set_answer(struct li_store_answer *answer, const struct image *image, int r,
+		      const struct image_file *file, struct view_error *error)
+{
+	if (r < 0 && image_met_mark(image)) {
+		set_other(answer, IMAGE_MARK);
+		return 0;
+	}
+	switch (r) {
+	case 0: break;
+	case -ENOENT:
+	case -ENOTDIR: answer->kind = LI_STORE_ABSENT; return 0;
+	case -ELOOP:
+	case -ENAMETOOLONG: set_other(answer, -r); return 0;
+	default:
+		if (is_resource_error(r))
+			return view_fail(error, MSG_SYSTEM, answer->path, strerror(-r));
+		return view_fail(error, MSG_TREE_READ, answer->path, strerror(-r));
+	}
+	if (!S_ISREG(file->st.st_mode))
+		set_other(answer, image_reason_of_type(file->st.st_mode));
+	else if (urunc_path_fault(file->name) && strcmp(answer->path, URUNC_JSON) != 0)
+		set_other(answer, IMAGE_TARGET_PATH);
+	else
+		li_store_answer_set(answer, &file->st);
+	return 0;
+}
+
+/* The answers to file, with the files that they are about. */
+struct additions {
+	size_t count;
+	struct image_file files[ARTIFACTS_MAX];
+	struct li_store_addition items[ARTIFACTS_MAX];
+	uint64_t bytes;
+};
+
+static void additions_done(struct additions *additions)
+{
+	for (size_t i = 0; i < additions->count; i++)
+		image_file_done(&additions->files[i]);
+}
+DEFINE_CLEANUP(struct additions, additions_done)
+
+static int find_additions(const struct image *image, const struct strings *paths,
+			  struct additions *ret, struct view_error *error)
+{
+	for (size_t i = 0; i < paths->count; i++) {
+		struct li_store_addition *addition = &ret->items[i];
+		struct image_file *file = &ret->files[i];
+		int r;
+
+		*file = IMAGE_FILE_INIT;
+		*addition =
+			(struct li_store_addition){.answer.path = paths->items[i], .fd = -EBADF};
+		ret->count++;
+		r = image_find(image, paths->items[i], file);
+		if (set_answer(&addition->answer, image, r, file, error) < 0)
+			return -ECANCELED;
+		if (addition->answer.kind != LI_STORE_ARTIFACT)
+			continue;
+		addition->fd = file->fd;
+		ret->bytes += (uint64_t)file->st.st_size;
+	}
+	return 0;
+}
+
+static int fail_add(const char *directory, int r, struct view_error *error)
+{
+	switch (r) {
+	case -E2BIG: return view_fail(error, MSG_STORE_PATHS, directory, LI_STORE_PATHS_MAX);
+	case -ENOSPC: return view_fail(error, MSG_STORE_SPACE, directory);
+	case -EAGAIN: return view_fail(error, MSG_STORE_BUSY, directory);
+	case -ESTALE: return view_fail(error, MSG_TREE_CHANGED, directory);
+	default: return view_fail(error, MSG_STORE, directory, strerror(-r));
+	}
+}
+
+struct meter {
+	const struct fill_call *call;
+	uint64_t all;
+};
+
+/* Each byte is done twice: see struct li_store_progress. */
+static void meter_tell(uint64_t done, void *context)
+{
+	const struct meter *meter = context;
+
+	meter->call->progress(done / 2, meter->all);
+}
+
+static int fill_image(const struct fill_call *call, const struct li_store *store, int lock,
+		      const char *directory, struct fill_result *ret, struct view_error *error)
+{
+	cleanup_with(image_close) struct image image = {};
+	cleanup_with(strings_clear) struct strings paths = {};
+	cleanup_with(additions_done) struct additions additions = {};
+	struct li_store_facts facts = {
+		.key = {.by = LI_STORE_CHAIN, .id = call->chain},
+		.source = call->source,
+		.layers = call->layers,
+		.diff_ids = call->layers,
+	};
+	struct li_store_limits limits = {call->options->store_size, INT64_MAX};
+	struct meter meter = {.call = call};
+	struct li_store_progress progress = {meter_tell, &meter};
+	int r;
+
+	if (call->open(call->context, call->options, li_store_fd(store), &image, error) < 0 ||
+	    list_paths(call, &image, &paths, error) < 0 ||
+	    find_additions(&image, &paths, &additions, error) < 0)
+		return -ECANCELED;
+	meter.all = additions.bytes;
+	r = li_store_add(store, lock, &facts, additions.items, additions.count, &limits,
+			 call->progress ? &progress : NULL, &ret->facts);
+	if (r < 0)
+		return fail_add(directory, r, error);
+	ret->added = true;
+	ret->bytes = additions.bytes;
+	return 0;
+}
+
+/* Takes the image's lock, and looks again: the process that had it may have done the work. */
+static int fill_locked(const struct fill_call *call, const struct li_store *store,
+		       const char *directory, struct fill_result *ret, struct view_error *error)
+{
+	struct li_store_key key = {.by = LI_STORE_CHAIN, .id = call->chain};
+	struct timespec deadline = {
+		.tv_sec = (time_t)(call->deadline_us / 1000000),
+		.tv_nsec = (long)(call->deadline_us % 1000000) * 1000,
+	};
+	cleanup_close int lock = li_store_lock(store, &key, &deadline);
+
+	if (lock == -ETIMEDOUT)
+		return view_fail(error, MSG_STORE_WAIT, directory, call->options->timeout);
+	if (lock < 0)
+		return view_fail(error, MSG_STORE, directory, strerror(-lock));
+	if (!is_complete(call, directory))
+		return fill_image(call, store, lock, directory, ret, error);
+	return 0;
+}
+
+int fill_store(const struct fill_call *call, const char *directory, struct fill_result *ret,
+	       struct view_error *error)
+{
+	cleanup_with(close_store) struct li_store *store = NULL;
+	struct li_store_key key = {.by = LI_STORE_CHAIN, .id = call->chain};
+	int r;
+
+	*ret = (struct fill_result){};
+	if (!is_complete(call, directory)) {
+		r = li_store_open(directory, true, &store);
+		if (r == -EPERM)
+			return view_fail(error, MSG_STORE_UNSAFE, directory);
+		if (r < 0)
+			return view_fail(error, MSG_STORE, directory, strerror(-r));
+		if (fill_locked(call, store, directory, ret, error) < 0)
+			return -ECANCELED;
+	}
+	if (ret->added)
+		return 0;
+	r = store ? 0 : li_store_open(directory, false, &store);
+	if (r == 0)
+		r = li_store_find(store, &key, &ret->facts);
+	return r < 0 ? view_fail(error, MSG_STORE, directory, strerror(-r)) : 0;
+}

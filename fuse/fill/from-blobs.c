@@ -1,0 +1,168 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * All layers are unpacked in memory, names and attributes only, the lowest first. The layer of a
+ * file that is asked for is decoded once more, for the file's content.
+ */
+#include "fuse/fill/from-blobs.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "fuse/base/log.h"
+#include "fuse/base/messages.h"
+#include "fuse/fill/unpacker.h"
+
+enum { EXTRACTED_MAX = 8 };
+
+/* An image while it is asked. */
+struct unpacked_image {
+	const struct blob_source *source;
+	struct unpacker unpacker;
+	int store; /* where files without a name are made; borrowed */
+	/* What was extracted: asked for again it is not decoded again. */
+	struct extracted {
+		uint32_t layer;
+		uint64_t entry;
+		int fd; /* owned */
+	} extracted[EXTRACTED_MAX];
+	size_t count;
+	struct view_error *error; /* of a layer that turned out bad */
+};
+
+static void close_unpacked(void *context)
+{
+	struct unpacked_image *image = context;
+
+	for (size_t i = 0; i < image->count; i++)
+		close(image->extracted[i].fd);
+	unpacker_stop(&image->unpacker);
+	free(image);
+}
+
+/* Opens a layer's blob at its start. */
+static int open_layer(const struct blob_source *source, size_t i, struct unpacker_blob *ret,
+		      struct view_error *error)
+{
+	const struct blob_layer *layer = &source->image.layers[i];
+	int fd = blob_open(source->place, &source->image, &layer->blob, error);
+
+	*ret = (struct unpacker_blob){fd, layer->blob, layer->diff_id};
+	return fd;
+}
+
+/* Returns: a file that holds the content, at its start (owned by *image*), or < 0 with *error*. */
+static int extract(struct unpacked_image *image, const struct unpacked *what,
+		   struct view_error *error)
+{
+	cleanup_close int fd = openat(image->store, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+	cleanup_close int blob_fd = -EBADF;
+	struct unpacker_blob blob;
+
+	if (fd < 0)
+		return view_fail(error, MSG_SYSTEM, "O_TMPFILE", strerror(errno));
+	if (what->layer >= image->source->image.count || image->count == EXTRACTED_MAX)
+		return view_fail(error, MSG_SYSTEM, "unpacker", "an answer makes no sense");
+	blob_fd = open_layer(image->source, what->layer, &blob, error);
+	if (blob_fd < 0 || unpacker_extract(&image->unpacker, &blob, what, fd, error) < 0)
+		return -ECANCELED;
+	image->extracted[image->count++] =
+		(struct extracted){what->layer, what->entry, TAKE_FD(fd)};
+	return image->extracted[image->count - 1].fd;
+}
+
+static int find_extracted(struct unpacked_image *image, const struct unpacked *what)
+{
+	for (size_t i = 0; i < image->count; i++)
+		if (image->extracted[i].layer == what->layer &&
+		    image->extracted[i].entry == what->entry)
+			return image->extracted[i].fd;
+	return -ENOENT;
+}
+
+/* Opens a description of its own: each that asks reads from the start. */
+static int reopen(int fd)
+{
+	char path[32];
+	int r;
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	r = open(path, O_RDONLY | O_CLOEXEC);
+	return r < 0 ? -errno : r;
+}
+
+static int find_unpacked(void *context, const char *path, struct image_file *ret)
+{
+	struct unpacked_image *image = context;
+	struct unpacked *what = calloc(1, sizeof(*what));
+	cleanup_free struct unpacked *owned = what;
+	cleanup_close int fd = -EBADF;
+	int r = what ? unpacker_find(&image->unpacker, path, what) : -ENOMEM;
+
+	if (r < 0)
+		return r;
+	if (S_ISREG(what->st.st_mode)) {
+		r = find_extracted(image, what);
+		if (r < 0)
+			r = extract(image, what, image->error);
+		if (r < 0)
+			return r;
+		fd = reopen(r);
+		if (fd < 0)
+			return fd;
+	}
+	ret->name = strdup(what->path);
+	if (!ret->name)
+		return -ENOMEM;
+	ret->fd = TAKE_FD(fd);
+	ret->st = what->st;
+	ret->layer = what->layer;
+	return 0;
+}
+
+static int unpack(const struct blob_source *source, struct unpacked_image *image,
+		  struct view_error *error)
+{
+	if (unpacker_start(&image->unpacker, error) < 0)
+		return -ECANCELED;
+	for (size_t i = 0; i < source->image.count; i++) {
+		struct unpacker_blob blob;
+		cleanup_close int fd = open_layer(source, i, &blob, error);
+
+		if (fd < 0 || unpacker_add(&image->unpacker, &blob, error) < 0)
+			return -ECANCELED;
+	}
+	return 0;
+}
+
+static int open_blobs(void *context, const struct options *options, int store, struct image *ret,
+		      struct view_error *error)
+{
+	struct blob_source *source = context;
+	struct unpacked_image *image = calloc(1, sizeof(*image));
+
+	(void)options;
+	if (!image)
+		return view_fail(error, MSG_NO_MEMORY);
+	*image = (struct unpacked_image){
+		.source = source,
+		.unpacker = UNPACKER_INIT,
+		.store = store,
+		.error = error,
+	};
+	ret->layers = source->image.count;
+	ret->finder = (struct image_finder){find_unpacked, close_unpacked, image};
+	return unpack(source, image, error);
+}
+
+struct fill_call fill_call_of_blobs(struct blob_source *source)
+{
+	return (struct fill_call){
+		.chain = source->image.chain,
+		.source = LI_STORE_BLOB,
+		.layers = (uint32_t)source->image.count,
+		.open = open_blobs,
+		.context = source,
+	};
+}

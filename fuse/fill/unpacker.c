@@ -1,0 +1,323 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "fuse/fill/unpacker.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+
+#include "fuse/base/digest.h"
+#include "fuse/base/io.h"
+#include "fuse/base/messages.h"
+#include "fuse/base/text.h"
+#include "layerindex/hash/sha256.h"
+
+int unpacker_start(struct unpacker *ret, struct view_error *error)
+{
+	cleanup_close int told = -EBADF, answers = -EBADF;
+	int to[2], from[2];
+
+	if (pipe2(to, O_CLOEXEC) < 0)
+		return view_fail(error, MSG_SYSTEM, "pipe", strerror(errno));
+	told = to[0];
+	ret->to = to[1];
+	if (pipe2(from, O_CLOEXEC) < 0)
+		return view_fail(error, MSG_SYSTEM, "pipe", strerror(errno));
+	answers = from[1];
+	ret->from = from[0];
+	/* What is told must not make this process wait while it is being answered. */
+	if (fcntl(ret->to, F_SETFL, O_NONBLOCK) < 0)
+		return view_fail(error, MSG_SYSTEM, "pipe", strerror(errno));
+	ret->pid = unpacker_child_start(told, answers);
+	return ret->pid < 0 ? view_fail(error, MSG_SYSTEM, "fork", strerror(-ret->pid)) : 0;
+}
+
+void unpacker_stop(struct unpacker *unpacker)
+{
+	unpacker->to = close_keep_errno(unpacker->to);
+	unpacker->from = close_keep_errno(unpacker->from);
+	if (unpacker->pid > 0) {
+		kill(unpacker->pid, SIGKILL);
+		waitpid(unpacker->pid, NULL, 0);
+	}
+	unpacker->pid = -1;
+}
+
+static int fail(const struct unpacker_blob *blob, const char *reason, struct view_error *error)
+{
+	char text[DIGEST_TEXT_SIZE];
+
+	digest_print(&blob->digest, text);
+	return view_fail(error, MSG_BLOB, text, reason);
+}
+
+static int fail_limit(const struct unpacker_blob *blob, const char *reason,
+		      struct view_error *error)
+{
+	char text[DIGEST_TEXT_SIZE];
+
+	digest_print(&blob->digest, text);
+	return view_fail(error, MSG_BLOB_LIMIT, text, reason);
+}
+
+/* Bytes on their way from the decoder to the unpacker, as frames. */
+struct passage {
+	const struct unpacker *unpacker;
+	int decoder;	      /* the end that is read */
+	bool ended;	      /* the decoder's bytes, with FRAME_END */
+	size_t at, size;      /* what of *bytes* is not written yet */
+	struct sha256 hash;   /* of the plain bytes */
+	int out;	      /* where content goes; < 0: there is none */
+	int64_t content_left; /* so many bytes may come yet */
+	struct frame_status status;
+	char bytes[sizeof(struct frame) + FRAME_BYTES_MAX];
+};
+
+/* Puts a frame into the empty passage. */
+static void put_frame(struct passage *passage, enum frame_kind kind, size_t n)
+{
+	struct frame frame = {kind, (uint32_t)n};
+
+	memcpy(passage->bytes, &frame, sizeof(frame));
+	passage->at = 0;
+	passage->size = sizeof(frame) + n;
+}
+
+static int take_plain(struct passage *passage)
+{
+	char *bytes = passage->bytes + sizeof(struct frame);
+	ssize_t n;
+
+	do
+		n = read(passage->decoder, bytes, FRAME_BYTES_MAX);
+	while (n < 0 && errno == EINTR);
+	if (n < 0)
+		return -errno;
+	passage->ended = n == 0;
+	if (n > 0)
+		sha256_add(&passage->hash, bytes, (size_t)n);
+	put_frame(passage, n > 0 ? FRAME_PIECE : FRAME_END, (size_t)n);
+	return 0;
+}
+
+static int pass_on(struct passage *passage)
+{
+	ssize_t n = write(passage->unpacker->to, passage->bytes + passage->at,
+			  passage->size - passage->at);
+
+	if (n < 0)
+		return errno == EINTR || errno == EAGAIN ? 0 : -errno;
+	passage->at += (size_t)n;
+	return 0;
+}
+
+static int write_out(struct passage *passage, size_t n)
+{
+	static char bytes[FRAME_BYTES_MAX];
+	size_t done = 0;
+	int r;
+
+	if (n > sizeof(bytes) || passage->out < 0 || (int64_t)n > passage->content_left)
+		return -EIO;
+	r = read_whole(passage->unpacker->from, bytes, n);
+	passage->content_left -= (int64_t)n;
+	while (r == 0 && done < n) {
+		ssize_t written = write(passage->out, bytes + done, n - done);
+
+		if (written < 0 && errno != EINTR)
+			return -errno;
+		done += written > 0 ? (size_t)written : 0;
+	}
+	return r;
+}
+
+/* Takes an answer. Returns: > 0: it was the last one; 0; or -errno. */
+static int take_answer(struct passage *passage)
+{
+	struct frame frame;
+	int r = read_whole(passage->unpacker->from, &frame, sizeof(frame));
+
+	if (r < 0)
+		return r;
+	if (frame.kind == FRAME_CONTENT)
+		return write_out(passage, frame.size);
+	if (frame.kind != FRAME_STATUS || frame.size != sizeof(passage->status))
+		return -EIO;
+	r = read_whole(passage->unpacker->from, &passage->status, sizeof(passage->status));
+	passage->status.reason[sizeof(passage->status.reason) - 1] = '\0';
+	return r < 0 ? r : 1;
+}
+
+/* Moves all plain bytes of a layer. Returns: 0, with the unpacker's status; or -errno. */
+static int pass_layer(struct passage *passage)
+{
+	int r = 0;
+
+	while (r == 0) {
+		bool empty = passage->at == passage->size;
+		struct pollfd fds[] = {
+			{.fd = passage->unpacker->from, .events = POLLIN},
+			{.fd = empty ? -1 : passage->unpacker->to, .events = POLLOUT},
+			{.fd = empty && !passage->ended ? passage->decoder : -1, .events = POLLIN},
+		};
+
+		if (poll(fds, 3, -1) < 0) {
+			r = errno == EINTR ? 0 : -errno;
+			continue;
+		}
+		if (fds[0].revents)
+			r = take_answer(passage);
+		else if (fds[1].revents)
+			r = pass_on(passage);
+		else if (fds[2].revents)
+			r = take_plain(passage);
+	}
+	/* An answer before the layer's end is none. */
+	return r > 0 && passage->ended ? 0 : r < 0 ? r : -EIO;
+}
+
+/* Waits for the decoder. Returns: 0, or < 0 with *error*. */
+static int finish_decoder(pid_t pid, const struct unpacker_blob *blob, struct view_error *error)
+{
+	int status;
+
+	if (waitpid(pid, &status, 0) != pid)
+		return view_fail(error, MSG_SYSTEM, "decoder", strerror(errno));
+	switch (WIFEXITED(status) ? WEXITSTATUS(status) : -1) {
+	case DECODER_DONE: return 0;
+	case DECODER_DAMAGED: return fail(blob, "it is cut or damaged", error);
+	case DECODER_LIMIT: return fail_limit(blob, "it unpacks to more than 64 GiB", error);
+	default: return view_fail(error, MSG_SYSTEM, "decoder", "it ended early");
+	}
+}
+
+/* What came out is the layer, and the unpacker accepted it. */
+static int check_layer(struct passage *passage, const struct unpacker_blob *blob,
+		       struct view_error *error)
+{
+	cleanup_free char *reason = NULL;
+	struct li_digest found;
+
+	sha256_finish(&passage->hash, found.bytes);
+	if (memcmp(&found, &blob->diff_id, sizeof(found)) != 0)
+		return fail(blob, "its plain bytes have another digest than its diff id", error);
+	switch (passage->status.result) {
+	case 0: return 0;
+	case -EBADMSG:
+		reason = text_printable(passage->status.reason);
+		return fail(blob, reason ? reason : "it cannot be unpacked", error);
+	case -EPROTONOSUPPORT:
+		return fail_limit(blob, "a whiteout removes a file of its own layer", error);
+	case -E2BIG: return fail_limit(blob, "it has too many or too large entries", error);
+	case -ENOMEM: return view_fail(error, MSG_NO_MEMORY);
+	default: return view_fail(error, MSG_SYSTEM, "unpacker", "it failed");
+	}
+}
+
+/* Decodes a blob, and gives the unpacker its plain bytes. */
+static int run(struct passage *passage, const struct unpacker_blob *blob, struct view_error *error)
+{
+	int ends[2];
+	pid_t pid;
+	int r;
+
+	if (pipe2(ends, O_CLOEXEC) < 0)
+		return view_fail(error, MSG_SYSTEM, "pipe", strerror(errno));
+	passage->decoder = ends[0];
+	pid = decoder_start(blob->fd, ends[1]);
+	close(ends[1]);
+	if (pid < 0) {
+		close(ends[0]);
+		return view_fail(error, MSG_SYSTEM, "fork", strerror(-pid));
+	}
+	sha256_start(&passage->hash);
+	r = pass_layer(passage);
+	/* Where that went wrong the decoder may wait to be read. */
+	close(ends[0]);
+	if (finish_decoder(pid, blob, error) < 0)
+		return -ECANCELED;
+	if (r < 0)
+		return view_fail(error, MSG_SYSTEM, "unpacker", strerror(-r));
+	return check_layer(passage, blob, error);
+}
+
+static struct passage *passage_new(const struct unpacker *unpacker, struct view_error *error)
+{
+	struct passage *passage = calloc(1, sizeof(*passage));
+
+	if (!passage)
+		view_fail(error, MSG_NO_MEMORY);
+	else
+		*passage = (struct passage){.unpacker = unpacker, .out = -EBADF};
+	return passage;
+}
+
+int unpacker_add(const struct unpacker *unpacker, const struct unpacker_blob *blob,
+		 struct view_error *error)
+{
+	cleanup_free struct passage *passage = passage_new(unpacker, error);
+
+	if (!passage)
+		return -ECANCELED;
+	put_frame(passage, FRAME_LAYER, 0);
+	return run(passage, blob, error);
+}
+
+int unpacker_extract(const struct unpacker *unpacker, const struct unpacker_blob *blob,
+		     const struct unpacked *what, int out, struct view_error *error)
+{
+	cleanup_free struct passage *passage = passage_new(unpacker, error);
+	struct frame_extract wanted = {what->entry};
+
+	if (!passage)
+		return -ECANCELED;
+	if (what->st.st_size > EXTRACT_SIZE_MAX)
+		return fail_limit(blob, "an artifact is larger than 4 GiB", error);
+	memcpy(passage->bytes + sizeof(struct frame), &wanted, sizeof(wanted));
+	put_frame(passage, FRAME_EXTRACT, sizeof(wanted));
+	passage->out = out;
+	passage->content_left = what->st.st_size;
+	if (run(passage, blob, error) < 0)
+		return -ECANCELED;
+	return passage->content_left == 0 ? 0 : fail(blob, "an artifact is cut", error);
+}
+
+int unpacker_find(const struct unpacker *unpacker, const char *path, struct unpacked *ret)
+{
+	struct frame frame = {FRAME_FIND, (uint32_t)strlen(path) + 1};
+	struct frame_found found;
+	char told[sizeof(frame) + FRAME_TEXT_MAX];
+
+	if (frame.size > FRAME_TEXT_MAX)
+		return -ENAMETOOLONG;
+	memcpy(told, &frame, sizeof(frame));
+	memcpy(told + sizeof(frame), path, frame.size);
+	/* Nothing else is in the pipe, which holds more than this. */
+	if (write(unpacker->to, told, sizeof(frame) + frame.size) !=
+	    (ssize_t)(sizeof(frame) + frame.size))
+		return -EIO;
+	if (read_whole(unpacker->from, &frame, sizeof(frame)) < 0 || frame.kind != FRAME_FOUND ||
+	    frame.size != sizeof(found) || read_whole(unpacker->from, &found, sizeof(found)) < 0)
+		return -EIO;
+	if (found.result < 0)
+		return found.result == -ENOENT || found.result == -ENOTDIR ||
+				       found.result == -ELOOP || found.result == -ENAMETOOLONG
+			       ? found.result
+			       : -EIO;
+	if (found.size < 0 || found.nanoseconds > 999999999)
+		return -EIO;
+	*ret = (struct unpacked){
+		.st = {.st_mode = found.mode & (S_IFMT | 07777),
+		       .st_uid = found.uid,
+		       .st_gid = found.gid,
+		       .st_size = found.size,
+		       .st_mtim = {found.seconds, (long)found.nanoseconds}},
+		.layer = found.layer,
+		.entry = found.entry,
+	};
+	memcpy(ret->path, found.path, sizeof(ret->path));
+	ret->path[sizeof(ret->path) - 1] = '\0';
+	return 0;
+}

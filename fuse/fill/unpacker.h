@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Unpacks an image's layers without believing what unpacks them: a decoder and an unpacker, each
+ * confined, with this process between them, which hashes the plain bytes against the diff id.
+ */
+#pragma once
+
+#include <sys/stat.h>
+
+#include "fuse/base/error.h"
+#include "fuse/fill/confined.h"
+#include "layerindex/cleanup.h"
+#include "layerindex/hash/digest.h"
+
+/* The largest artifact that is extracted. */
+#define EXTRACT_SIZE_MAX (INT64_C(4) << 30)
+
+struct unpacker {
+	pid_t pid;
+	int to, from; /* owned */
+};
+
+#define UNPACKER_INIT ((struct unpacker){.pid = -1, .to = -EBADF, .from = -EBADF})
+
+/* Starts the unpacker's process. Returns: 0, or < 0 with *error*. */
+int unpacker_start(struct unpacker *ret, struct view_error *error);
+
+/* Ends it. */
+void unpacker_stop(struct unpacker *unpacker);
+DEFINE_CLEANUP(struct unpacker, unpacker_stop)
+
+/* One layer's blob, for messages too. */
+struct unpacker_blob {
+	int fd; /* at its start; borrowed */
+	struct li_digest digest, diff_id;
+};
+
+/*
+ * Unpacks the next layer from the bottom.
+ * Returns: 0, or < 0 with *error*: CODE_ELAYER where the blob is damaged, is not what its diff id
+ *	says, or is a layer that containerd refuses, too; CODE_ENOTAPPLICABLE where it exceeds a
+ *	limit of ours.
+ */
+int unpacker_add(const struct unpacker *unpacker, const struct unpacker_blob *blob,
+		 struct view_error *error);
+
+/* What a path leads to. */
+struct unpacked {
+	struct stat st;		   /* mode, owner, size and last modification; the rest is zero */
+	uint32_t layer;		   /* counted from the bottom */
+	uint64_t entry;		   /* which of it has the content */
+	char path[FRAME_TEXT_MAX]; /* where links led, without a leading slash */
+};
+
+/* Returns: 0; -ENOENT, -ENOTDIR, -ELOOP, -ENAMETOOLONG: as open(2) in the image; -EIO: it broke. */
+int unpacker_find(const struct unpacker *unpacker, const char *path, struct unpacked *ret);
+
+/*
+ * Writes the content of an entry to *out*, decoding its layer once more.
+ * Returns: 0, or < 0 with *error* as unpacker_add().
+ */
+int unpacker_extract(const struct unpacker *unpacker, const struct unpacker_blob *blob,
+		     const struct unpacked *what, int out, struct view_error *error);

@@ -1,0 +1,312 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The artifact store filled from compressed layers: from an OCI layout or a content store."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.archive import END, directory, file, hard_link, header, symlink
+from support.control import viewfsctl
+from support.image import INITRD, INITRD_PATH, KERNEL, KERNEL_PATH, urunc_json
+from support.layout import CODINGS, INDEX, MANIFEST, Layout, chain_id, digest, usual_layers
+from support.stored import Store, arguments
+from support.view import Finished, View, refused
+
+PLATFORM = {"os": "linux", "architecture": "amd64"}
+
+
+@pytest.fixture
+def store(place: Path) -> Store:
+    return Store(place / "store")
+
+
+@pytest.fixture
+def layout(place: Path) -> Layout:
+    return Layout(place / "layout")
+
+
+def add(store: Store, *words: str, options: str = "") -> Finished:
+    listed = ",".join(filter(None, [store.option, options]))
+    return viewfsctl("store", "add", "--json", *words, "-o", listed)
+
+
+def added(store: Store, *words: str, options: str = "") -> dict[str, Any]:
+    finished = add(store, *words, options=options)
+    assert (finished.status, finished.stderr) == (0, ""), finished
+    return json.loads(finished.stdout.splitlines()[-1])
+
+
+def fails(finished: Finished, code: str, naming: str) -> None:
+    """With a code, and files nothing."""
+    told = json.loads(finished.stdout.splitlines()[-1])["error"]
+    assert told["code"] == code, told
+    assert naming in told["message"], told
+
+
+def kinds(told: dict[str, Any]) -> dict[str, str]:
+    return {answer["path"]: answer["kind"] for answer in told["answers"]}
+
+
+# ------------------------------------------------------------------------------------ from a layout
+
+
+@pytest.mark.parametrize("coding", CODINGS)
+def test_a_view_shows_an_image_that_was_added_from_a_layout(
+    store: Store, layout: Layout, place: Path, coding: str
+) -> None:
+    layers = usual_layers()
+    layout.list(layout.image(layers, coding))
+    told = added(store, f"--oci={layout.directory}")
+    assert (told["chain"], told["added"]) == (chain_id(layers), True)
+    shutil.rmtree(layout.directory)
+    with View(place / "view", *arguments(store, image=told["chain"])) as view:
+        assert (view.root / KERNEL_PATH).read_bytes() == KERNEL
+        assert (view.root / INITRD_PATH).read_bytes() == INITRD
+        st = (view.root / KERNEL_PATH).stat()
+        assert (st.st_mode & 0o7777, st.st_uid, st.st_gid, st.st_mtime) == (0o550, 5, 6, 1700000000)
+
+
+def test_an_image_that_is_stored_opens_no_layer(store: Store, layout: Layout) -> None:
+    layout.list(layout.image(usual_layers()))
+    added(store, f"--oci={layout.directory}")
+    for blob in layout.layers:
+        layout.blob(blob).unlink()
+    assert not added(store, f"--oci={layout.directory}")["added"]
+
+
+def test_a_name_or_a_digest_chooses_among_images(store: Store, layout: Layout) -> None:
+    other = [file("urunc.json", urunc_json().content) + file(KERNEL_PATH, b"other") + END]
+    manifest = layout.image(usual_layers())
+    layout.list(manifest, "docker.io/a:1")
+    layout.list(layout.image(other), "docker.io/b:1")
+    named = added(store, f"--oci={layout.directory}:docker.io/b:1")
+    assert named["chain"] == chain_id(other)
+    assert added(store, f"--oci={layout.directory}:{manifest['digest']}")["chain"] == chain_id(
+        usual_layers()
+    )
+    where = f"--oci={layout.directory}"
+    fails(add(store, where), "EUSAGE", "2 images")
+    fails(add(store, where + ":c"), "EUSAGE", "no image 'c'")
+
+
+def test_a_given_chain_must_be_the_images(store: Store, layout: Layout) -> None:
+    layers = usual_layers()
+    layout.list(layout.image(layers))
+    where = f"--oci={layout.directory}"
+    fails(add(store, where, f"--chain={digest(b'x')}"), "EDIGEST", chain_id(layers))
+    assert added(store, where, f"--chain={chain_id(layers)}")["added"]
+
+
+# ------------------------------------------------------------------------------ from a content store
+
+
+def test_an_image_is_added_from_a_content_store(store: Store, layout: Layout) -> None:
+    manifest = layout.image(usual_layers())
+    for content in (layout.directory, layout.directory / "blobs"):
+        told = added(store, f"--content={content}", f"--manifest={manifest['digest']}")
+        assert told["chain"] == chain_id(usual_layers())
+
+
+def test_an_index_gives_the_manifest_for_the_platform(store: Store, layout: Layout) -> None:
+    """And what is no manifest is not looked at."""
+    arm = [file("urunc.json", urunc_json().content) + file(KERNEL_PATH, b"arm") + END]
+    listed = [
+        {"mediaType": "application/x-other", "digest": digest(b"nothing"), "size": 7},
+        {**layout.image([arm[0][:-512]]), "platform": {"os": "unknown", "architecture": "unknown"}},
+        {**layout.image(arm), "platform": {"os": "linux", "architecture": "arm64"}},
+        {**layout.image(usual_layers()), "platform": PLATFORM},
+    ]
+    index = layout.put_json({"schemaVersion": 2, "mediaType": INDEX, "manifests": listed}, INDEX)
+    outer = layout.put_json({"schemaVersion": 2, "manifests": [index]}, INDEX)
+    words = f"--content={layout.directory}", f"--manifest={outer['digest']}"
+    amd64 = added(store, *words, options="platform=linux/amd64")
+    assert amd64["chain"] == chain_id(usual_layers())
+    assert added(store, *words, options="platform=linux/arm64/v8")["chain"] == chain_id(arm)
+    none = add(store, *words, options="platform=plan9/amd64")
+    fails(none, "ENOTAPPLICABLE", "plan9/amd64")
+
+
+def test_indexes_within_indexes_end(store: Store, layout: Layout) -> None:
+    descriptor = layout.image(usual_layers())
+    for _ in range(9):
+        descriptor = layout.put_json({"schemaVersion": 2, "manifests": [descriptor]}, INDEX)
+    words = f"--content={layout.directory}", f"--manifest={descriptor['digest']}"
+    fails(add(store, *words), "ELAYER", "too deeply")
+
+
+@pytest.mark.parametrize(
+    ("words", "naming"),
+    [
+        (["--content=/"], "--manifest is missing"),
+        ([f"--manifest={digest(b'')}"], "--content is missing"),
+        (["--oci=/", "--content=/"], "both --oci and --content"),
+        (["--tree=/", "--oci=/"], "both --tree and --oci"),
+        (["--oci="], "must not be empty"),
+    ],
+)
+def test_a_call_that_names_no_image_is_a_usage_error(
+    store: Store, words: Sequence[str], naming: str
+) -> None:
+    finished = add(store, *words)
+    assert finished.status == 1 and naming in finished.stderr
+
+
+# -------------------------------------------------------------------------------- what the layers say
+
+
+def test_links_and_whiteouts_are_as_in_a_container(store: Store, layout: Layout, place: Path) -> None:
+    config = urunc_json(initrd="/boot/initrd").content
+    layers = [
+        directory("usr") + directory("usr/boot") + file("usr/boot/kernel", KERNEL)
+        + file("usr/boot/initrd", b"old") + file("urunc.json", b"old") + END,
+        symlink("unikernel", "/usr/boot") + symlink("boot", "../usr/boot")
+        + hard_link("usr/boot/again", "usr/boot/kernel", mode=0o600) + END,
+        file("usr/boot/.wh.initrd", b"") + file("real.json", config)
+        + symlink("urunc.json", "real.json") + END,
+    ]  # fmt: skip
+    layout.list(layout.image(layers))
+    finished = add(store, f"--oci={layout.directory}", options="binary=/unikernel/kernel")
+    told = json.loads(finished.stdout.splitlines()[-1])
+    assert told["error"]["code"] == "ENOARTIFACT"
+    assert kinds(told) == {
+        "/urunc.json": "artifact",
+        "/unikernel/kernel": "artifact",
+        "/boot/initrd": "absent",
+    }
+    options = arguments(store, "binary=/unikernel/kernel", image=told["chain"])
+    expected = ["initrd '/boot/initrd': not in image"]
+    with View(place / "view", *options, expected=expected) as view:
+        assert (view.root / "unikernel/kernel").read_bytes() == KERNEL
+        assert (view.root / "unikernel/kernel").stat().st_mode & 0o7777 == 0o400
+        assert (view.root / "urunc.json").read_bytes() == config
+
+
+def test_an_artifact_that_is_no_file_is_filed_as_that(store: Store, layout: Layout) -> None:
+    layers = [file("urunc.json", urunc_json().content) + header(KERNEL_PATH, b"6") + END]
+    layout.list(layout.image(layers))
+    finished = add(store, f"--oci={layout.directory}")
+    fails(finished, "EARTIFACT", "FIFO")
+    assert kinds(json.loads(finished.stdout))["/" + KERNEL_PATH] == "other"
+
+
+def test_an_image_that_is_no_unikernel_is_filed_as_that(store: Store, layout: Layout) -> None:
+    layout.list(layout.image([file("etc/hostname", b"a") + END]))
+    finished = add(store, f"--oci={layout.directory}")
+    fails(finished, "ENOTAPPLICABLE", "urunc.json")
+    assert kinds(json.loads(finished.stdout)) == {"/urunc.json": "absent"}
+
+
+def test_a_layer_that_means_two_things_is_not_applicable(store: Store, layout: Layout) -> None:
+    layout.list(layout.image([*usual_layers(), file("a", b"x") + file(".wh.a", b"") + END]))
+    finished = add(store, f"--oci={layout.directory}")
+    fails(finished, "ENOTAPPLICABLE", "its own layer")
+    assert not store.files()
+
+
+# ------------------------------------------------------------------------------ damaged and hostile
+
+
+def test_a_missing_blob_is_elayer_in_a_layout_and_not_applicable_in_a_content_store(
+    store: Store, layout: Layout
+) -> None:
+    manifest = layout.image(usual_layers())
+    layout.list(manifest)
+    lost = layout.layers[1]
+    layout.blob(lost).unlink()
+    fails(add(store, f"--oci={layout.directory}"), "ELAYER", lost["digest"])
+    words = f"--content={layout.directory}", f"--manifest={manifest['digest']}"
+    fails(add(store, *words), "ENOTAPPLICABLE", lost["digest"])
+    assert not store.files()
+
+
+@pytest.mark.parametrize("coding", CODINGS)
+@pytest.mark.parametrize("damage", ["cut", "flipped"])
+def test_a_damaged_layer_is_elayer(
+    store: Store, layout: Layout, coding: str, damage: str
+) -> None:
+    layout.list(layout.image(usual_layers(), coding))
+    blob = layout.blob(layout.layers[0])
+    content = bytearray(blob.read_bytes())
+    if damage == "cut":
+        del content[len(content) // 2 :]
+    else:
+        content[len(content) // 2] ^= 1
+    blob.write_bytes(content)
+    fails(add(store, f"--oci={layout.directory}"), "ELAYER", layout.layers[0]["digest"])
+    assert not store.files()
+
+
+def test_bytes_that_are_not_those_of_the_diff_id_are_filed_under_no_chain(
+    store: Store, layout: Layout
+) -> None:
+    """A manifest may claim the diff ids of another image over blobs of its own."""
+    victim = usual_layers()
+    evil = [file(KERNEL_PATH, b"evil") + END, *usual_layers()[1:]]
+    layout.list(layout.image(evil, diff_ids=[digest(layer) for layer in victim]))
+    fails(add(store, f"--oci={layout.directory}"), "ELAYER", "diff id")
+    assert not store.files()
+
+
+@pytest.mark.parametrize("which", ["manifest", "config"])
+def test_metadata_with_another_digest_is_elayer(
+    store: Store, layout: Layout, which: str
+) -> None:
+    manifest = layout.image(usual_layers())
+    layout.list(manifest)
+    path = layout.blob(manifest)
+    if which == "config":
+        path = layout.blob(json.loads(path.read_text())["config"])
+    path.write_bytes(path.read_bytes() + b" ")
+    fails(add(store, f"--oci={layout.directory}"), "ELAYER", "another digest")
+
+
+@pytest.mark.parametrize(
+    ("content", "naming"),
+    [
+        ({}, "names no configuration"),
+        ({"config": {"digest": "md5:1"}}, "names no configuration"),
+        ({"config": {"digest": digest(b"{}")}, "layers": []}, "lists no layers"),
+        ({"config": {"digest": digest(b"{}")}, "layers": [7]}, "no SHA-256 digest"),
+        ({"manifests": "x"}, "names no configuration"),
+    ],
+)
+def test_a_manifest_that_is_none_is_elayer(
+    store: Store, layout: Layout, content: object, naming: str
+) -> None:
+    layout.list(layout.put_json(content, MANIFEST))
+    fails(add(store, f"--oci={layout.directory}"), "ELAYER", naming)
+
+
+def test_there_must_be_a_diff_id_for_each_layer(store: Store, layout: Layout) -> None:
+    layers = usual_layers()
+    layout.list(layout.image(layers, diff_ids=[digest(layer) for layer in layers[1:]]))
+    fails(add(store, f"--oci={layout.directory}"), "ELAYER", "one diff id for each layer")
+
+
+def test_a_layer_of_an_unknown_type_is_not_applicable(store: Store, layout: Layout) -> None:
+    layout.list(layout.image(usual_layers(), media="application/vnd.oci.image.layer.v1.tar+gzip+encrypted"))
+    fails(add(store, f"--oci={layout.directory}"), "ENOTAPPLICABLE", "encrypted")
+
+
+def test_a_layer_that_containerd_refuses_is_elayer(store: Store, layout: Layout) -> None:
+    layout.list(layout.image([*usual_layers(), file(".wh.", b"") + END]))
+    fails(add(store, f"--oci={layout.directory}"), "ELAYER", "whiteout")
+
+
+def test_a_blob_that_is_a_link_is_not_followed(store: Store, layout: Layout, place: Path) -> None:
+    layout.list(layout.image(usual_layers()))
+    blob = layout.blob(layout.layers[0])
+    os.rename(blob, place / "elsewhere")
+    blob.symlink_to(place / "elsewhere")
+    fails(add(store, f"--oci={layout.directory}"), "ELAYER", layout.layers[0]["digest"])
+
+
+def test_a_directory_that_is_no_layout_is_elayer(store: Store, place: Path) -> None:
+    fails(add(store, f"--oci={place}"), "ELAYER", "no OCI layout")
+    fails(add(store, f"--oci={place}/none"), "ELAYER", "no OCI layout")
