@@ -95,8 +95,7 @@ static int reopen(int fd)
 static int find_unpacked(void *context, const char *path, struct image_file *ret)
 {
 	struct unpacked_image *image = context;
-	struct unpacked *what = calloc(1, sizeof(*what));
-	cleanup_free struct unpacked *owned = what;
+	cleanup_free struct unpacked *what = calloc(1, sizeof(*what));
 	cleanup_close int fd = -EBADF;
 	int r = what ? unpacker_find(&image->unpacker, path, what) : -ENOMEM;
 

@@ -2,8 +2,8 @@
 #include "fuse/process/write-until.h"
 
 #include <errno.h>
-#include <linux/fs.h>
 #include <limits.h>
+#include <linux/fs.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdbool.h>

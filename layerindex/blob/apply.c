@@ -15,7 +15,6 @@
 
 #include "layerindex/blob/root-path.h"
 #include "layerindex/cleanup.h"
-#include "layerindex/cleanup.h"
 
 enum { ROOM_FIRST = 64 };
 
