@@ -4,6 +4,6 @@
 
 #include "fuse/fill/fill.h"
 
-/* A call that reads the directory *tree*, which is borrowed; tree_open() says which are accepted. The
- * caller must set what is about the view. */
+/* A call that reads the directory *tree*, which is borrowed; tree_open() says which are accepted.
+ * The caller must set what is about the view. */
 struct fill_call fill_call_of_tree(const char *tree, const struct li_digest *chain);

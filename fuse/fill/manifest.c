@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* OCI image specification: image-layout.md, image-index.md, manifest.md, config.md ("Layer ChainID");
- * the choice of a manifest by platform as in containerd's core/images. */
+/* OCI image specification: image-layout.md, image-index.md, manifest.md, config.md ("Layer
+ * ChainID"); the choice of a manifest by platform as in containerd's core/images. */
 #include "fuse/fill/manifest.h"
 
 #include <errno.h>
