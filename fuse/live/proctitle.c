@@ -7,6 +7,7 @@
 #include "fuse/live/proctitle.h"
 
 #include <errno.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <string.h>
 #include <sys/auxv.h>
@@ -19,6 +20,27 @@
 extern char __executable_start[], _etext[], _edata[], _end[];
 
 /*
+ * struct prctl_mm_map as a 64-bit kernel has it. The kernel's own holds a pointer, *auxv*: a 32-bit
+ * program's is shorter, and a 64-bit kernel does not know that one.
+ */
+struct mm_map {
+	uint64_t start_code, end_code, start_data, end_data, start_brk, brk, start_stack, arg_start,
+		arg_end, env_start, env_end, auxv;
+	uint32_t auxv_size, exe_fd;
+};
+
+/* The same on a 32-bit kernel. Returns: 0 or -errno. */
+static int set_native_map(const struct mm_map *map)
+{
+	struct prctl_mm_map native = {.exe_fd = map->exe_fd};
+
+	if (sizeof(native) == sizeof(*map))
+		return -EINVAL;
+	memcpy(&native, map, offsetof(struct mm_map, auxv));
+	return prctl(PR_SET_MM, PR_SET_MM_MAP, &native, sizeof(native), 0) < 0 ? -errno : 0;
+}
+
+/*
  * Has the kernel take the *n* bytes at *text* for the command line. What it had known exactly it
  * could only be asked by reading /proc; nothing depends on it, and of the environment, which was
  * the caller's, nothing is left to be shown. Returns: 0 or -errno.
@@ -27,7 +49,7 @@ static int set_command_line(const char *text, size_t n)
 {
 	uint64_t start = (uintptr_t)text, after = start + n;
 	uint64_t end = (uintptr_t)_end, heap = (uintptr_t)sbrk(0);
-	struct prctl_mm_map map = {
+	struct mm_map map = {
 		.start_code = (uintptr_t)__executable_start,
 		.end_code = (uintptr_t)_etext,
 		.start_data = (uintptr_t)_etext,
@@ -43,7 +65,9 @@ static int set_command_line(const char *text, size_t n)
 		.exe_fd = (uint32_t)-1,
 	};
 
-	return prctl(PR_SET_MM, PR_SET_MM_MAP, &map, sizeof(map), 0) < 0 ? -errno : 0;
+	if (prctl(PR_SET_MM, PR_SET_MM_MAP, &map, sizeof(map), 0) == 0)
+		return 0;
+	return errno == EINVAL ? set_native_map(&map) : -errno;
 }
 
 /* Not zero: it lies among data then, in a page that every view has of its own anyway. */

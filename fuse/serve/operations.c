@@ -2,6 +2,9 @@
 /*
  * The kernel may cache every answer without limit, absence too. libfuse answers requests that have
  * no operation here (getxattr, lseek, flush, ...) with ENOSYS, and the kernel stops asking.
+ *
+ * Attributes are answered in the kernel's own form. libfuse's functions for them take a struct stat,
+ * which on 32-bit machines is another one in a libfuse that was built without 64-bit times.
  */
 #include "fuse/serve/operations.h"
 
@@ -20,7 +23,7 @@
 #include "fuse/serve/passthrough.h"
 
 /* Seconds. The kernel cuts it to what its clock can hold. */
-#define FOREVER 1e15
+#define FOREVER UINT64_C(1000000000000000)
 
 static struct artifact_opener *the_opener(fuse_req_t req)
 {
@@ -44,16 +47,38 @@ static void op_init(void *userdata, struct fuse_conn_info *conn)
 	conn->max_write = READ_MAX;
 }
 
-static struct fuse_entry_param entry_of(const struct view *view, uint32_t node)
+static struct fuse_attr attr_of(const struct view *view, uint32_t node)
 {
-	struct fuse_entry_param entry = {
-		.ino = node,
-		.attr_timeout = FOREVER,
-		.entry_timeout = FOREVER,
+	struct stat st = view_attributes(view, node);
+
+	return (struct fuse_attr){
+		.ino = st.st_ino,
+		.size = (uint64_t)st.st_size,
+		.blocks = (uint64_t)st.st_blocks,
+		.atime = (uint64_t)st.st_atim.tv_sec,
+		.mtime = (uint64_t)st.st_mtim.tv_sec,
+		.ctime = (uint64_t)st.st_ctim.tv_sec,
+		.atimensec = (uint32_t)st.st_atim.tv_nsec,
+		.mtimensec = (uint32_t)st.st_mtim.tv_nsec,
+		.ctimensec = (uint32_t)st.st_ctim.tv_nsec,
+		.mode = st.st_mode,
+		.nlink = (uint32_t)st.st_nlink,
+		.uid = st.st_uid,
+		.gid = st.st_gid,
+		.blksize = (uint32_t)st.st_blksize,
+	};
+}
+
+static struct fuse_entry_out entry_of(const struct view *view, uint32_t node)
+{
+	struct fuse_entry_out entry = {
+		.nodeid = node,
+		.attr_valid = FOREVER,
+		.entry_valid = FOREVER,
 	};
 
 	if (node)
-		entry.attr = view_attributes(view, node);
+		entry.attr = attr_of(view, node);
 	return entry;
 }
 
@@ -65,12 +90,12 @@ static int node_want(struct artifact_opener *opener, uint32_t node)
 	return artifact ? artifact_ensure_open(opener, artifact) : 0;
 }
 
-/* Valid replies: fuse_reply_entry, fuse_reply_err. */
+/* Valid replies: fuse_reply_entry (here its bytes), fuse_reply_err. */
 static void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 {
 	struct view *view = the_view(req);
 	uint32_t node = view_lookup(view, (uint32_t)parent, name);
-	struct fuse_entry_param entry;
+	struct fuse_entry_out entry;
 	int r = node ? node_want(the_opener(req), node) : -ENOENT;
 
 	if (r < 0 && r != -ENOENT) {
@@ -79,17 +104,17 @@ static void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 	}
 	/* Node 0 is a name that is not there, and never will be. */
 	entry = entry_of(view, r < 0 ? 0 : node);
-	fuse_reply_entry(req, &entry);
+	fuse_reply_buf(req, (const char *)&entry, sizeof(entry));
 }
 
-/* Valid replies: fuse_reply_attr, fuse_reply_err. */
+/* Valid replies: fuse_reply_attr (here its bytes), fuse_reply_err. */
 static void op_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
 	struct view *view = the_view(req);
-	struct stat st = view_attributes(view, (uint32_t)ino);
+	struct fuse_attr_out out = {.attr_valid = FOREVER, .attr = attr_of(view, (uint32_t)ino)};
 
 	(void)fi;
-	fuse_reply_attr(req, &st, FOREVER);
+	fuse_reply_buf(req, (const char *)&out, sizeof(out));
 }
 
 /* Valid replies: fuse_reply_open (or passthrough_reply_open()), fuse_reply_err. */
@@ -184,20 +209,24 @@ struct listing {
 
 /* Returns: false when the reply is full. */
 static bool list_entry(struct listing *listing, const char *name, uint32_t node,
-		       const struct fuse_entry_param *entry, off_t next)
+		       const struct fuse_entry_out *entry, off_t next)
 {
+	struct fuse_dirent dirent = {
+		.ino = node,
+		.off = (uint64_t)next,
+		.namelen = (uint32_t)strlen(name),
+		.type = (entry->attr.mode & S_IFMT) >> 12,
+	};
+	size_t head = listing->plus ? sizeof(*entry) : 0;
+	size_t n = head + FUSE_DIRENT_ALIGN(FUSE_NAME_OFFSET + dirent.namelen);
 	char *at = listing->bytes + listing->size;
-	size_t left = listing->capacity - listing->size;
-	struct stat st = entry->attr;
-	size_t n;
 
-	st.st_ino = node;
-	if (listing->plus)
-		n = fuse_add_direntry_plus(listing->req, at, left, name, entry, next);
-	else
-		n = fuse_add_direntry(listing->req, at, left, name, &st, next);
-	if (n > left)
+	if (n > listing->capacity - listing->size)
 		return false;
+	memset(at, 0, n);
+	memcpy(at, entry, head);
+	memcpy(at + head, &dirent, FUSE_NAME_OFFSET);
+	memcpy(at + head + FUSE_NAME_OFFSET, name, dirent.namelen);
 	listing->size += n;
 	return true;
 }
@@ -205,12 +234,12 @@ static bool list_entry(struct listing *listing, const char *name, uint32_t node,
 /* "." and "..", which must not be looked up by a listing: their node is 0 in the entry itself. */
 static bool list_dots(struct listing *listing, const struct view *view, uint32_t node, off_t offset)
 {
-	struct fuse_entry_param entry = {.attr = {.st_mode = S_IFDIR}};
+	struct fuse_entry_out entry = {.attr = {.mode = S_IFDIR}};
 
-	entry.attr.st_ino = node;
+	entry.attr.ino = node;
 	if (offset < 1 && !list_entry(listing, ".", node, &entry, 1))
 		return false;
-	entry.attr.st_ino = view->nodes[node].parent;
+	entry.attr.ino = view->nodes[node].parent;
 	return offset >= 2 || list_entry(listing, "..", view->nodes[node].parent, &entry, 2);
 }
 
@@ -223,7 +252,7 @@ static int list_children(struct listing *listing, struct artifact_opener *opener
 
 	for (uint32_t i = VIEW_ROOT + 1; i < view->node_count; i++) {
 		const struct node *node = &view->nodes[i];
-		struct fuse_entry_param entry;
+		struct fuse_entry_out entry;
 		int r;
 
 		if (node->parent != parent || i < offset)

@@ -58,7 +58,7 @@ FAULTS = [
     Fault(INDEX, "Any changed byte makes the checksum wrong",
           "layerindex/index/facts-file.c", "if (le_get64(&reader) != checksum(reader.at, n))", "if (le_get64(&reader) == 0 && checksum(reader.at, n))"),
     Fault("README.md", "the kernel may cache every answer without a time limit",
-          "fuse/serve/operations.c", "#define FOREVER 1e15", "#define FOREVER 0.0"),
+          "fuse/serve/operations.c", "#define FOREVER UINT64_C(1000000000000000)", "#define FOREVER 0"),
     Fault("README.md", "The exit status is mount(8)'s",
           "fuse/base/error.c", '{"ESYSTEM", 2}', '{"ESYSTEM", 32}'),
     Fault("README.md", "Another live view at the mountpoint is EMOUNT",
