@@ -361,6 +361,18 @@ def test_a_background_view_logs_to_syslog(place: Path, form: str) -> None:
             print(log.recv(4096))
 
 
+def test_dates_before_1970_and_after_2038_are_shown(place: Path) -> None:
+    stack = with_file(File(KERNEL))
+    layers = stack.build(place / "layers")
+    option = lowerdir(layers)
+    for number, seconds in enumerate((0, -1, 2**31 - 1, 2**31, 2**32, 2**33)):
+        kernel = Path(os.fsdecode(layers[0]), KERNEL_PATH)
+        os.utime(kernel, (seconds, seconds))
+        with View(place / f"view-{number}", "-o", option) as view:
+            # What the layer's filesystem keeps of it.
+            assert (view.root / KERNEL_PATH).stat().st_mtime == kernel.stat().st_mtime
+
+
 def full(sender: socket.socket) -> None:
     """Send until the other end takes no more."""
     sender.setblocking(False)

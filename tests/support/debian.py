@@ -54,6 +54,11 @@ def roots(suites: Sequence[str]) -> list[Path]:
     return _all(_building, suites)
 
 
+def foreign(suite: str, architecture: str) -> Path:
+    """As roots(), for an ARCHITECTURE whose programs this machine runs too."""
+    return _building(suite, _needed_mirror(), architecture)
+
+
 def fresh(suites: Sequence[str]) -> list[Path]:
     """A root directory for each of SUITES with nothing but what every Debian has."""
     return _all(_fresh, suites)
@@ -65,7 +70,7 @@ def containers(suite: str) -> Path:
     mirror = _needed_mirror()
 
     def make(root: Path) -> None:
-        _call("cp", "-a", "--reflink=auto", _fresh(suite, mirror), root)
+        _call("cp", "-a", "--reflink=auto", _fresh(suite, mirror, architecture), root)
         _apt(root, "install", *CONTAINERS)
         # The metapackage's only dependency is the kernel's package of that time.
         shown = _in(root, "apt-cache", "depends", "--important", GUEST_KERNEL)
@@ -143,20 +148,27 @@ def _locked(path: Path) -> Iterator[None]:
         yield
 
 
-def _fresh(suite: str, mirror: str) -> Path:
-    return _cached(suite, "fresh", [mirror, *NEEDED], lambda root: _bootstrap(suite, root, mirror))
+def _kind(name: str, architecture: str) -> str:
+    return f"{architecture}-{name}" if architecture else name
 
 
-def _building(suite: str, mirror: str) -> Path:
+def _fresh(suite: str, mirror: str, architecture: str = "") -> Path:
+    def make(root: Path) -> None:
+        _bootstrap(suite, root, mirror, *([f"--arch={architecture}"] if architecture else []))
+
+    return _cached(suite, _kind("fresh", architecture), [mirror, *NEEDED], make)
+
+
+def _building(suite: str, mirror: str, architecture: str = "") -> Path:
     packages = [*_build_dependencies(), *TESTING, *PACKAGING]
 
     def make(root: Path) -> None:
-        _call("cp", "-a", "--reflink=auto", _fresh(suite, mirror), root)
+        _call("cp", "-a", "--reflink=auto", _fresh(suite, mirror, architecture), root)
         (root / "etc/dpkg/dpkg.cfg.d/lean").write_text(LEAN)
         _apt(root, "install", *packages)
         _apt(root, "clean")
 
-    return _cached(suite, "building", [mirror, *packages], make)
+    return _cached(suite, _kind("building", architecture), [mirror, *packages], make)
 
 
 def _cached(suite: str, kind: str, made_of: Sequence[str], make: Callable[[Path], None]) -> Path:
@@ -176,11 +188,11 @@ def _cached(suite: str, kind: str, made_of: Sequence[str], make: Callable[[Path]
     return root
 
 
-def _bootstrap(suite: str, root: Path, mirror: str) -> None:
+def _bootstrap(suite: str, root: Path, mirror: str, *options: str) -> None:
     (root / "etc/dpkg/dpkg.cfg.d").mkdir(parents=True)
     (root / "etc/dpkg/dpkg.cfg.d/unsafe").write_text("force-unsafe-io\n")
     # What it mounts goes away with it, however it ends.
-    _call("unshare", "--mount", "debootstrap", "--variant=minbase", suite, root, mirror)
+    _call("unshare", "--mount", "debootstrap", "--variant=minbase", *options, suite, root, mirror)
     _apt(root, "clean")
     _apt(root, "update")
     _apt(root, "install", "--download-only", *NEEDED)

@@ -20,6 +20,13 @@ TESTS = [f"tests/integration/test_{name}.py" for name in NAMES]
 LEFT_OUT = "not crowded and not every_way_to_read"
 
 
+# The release that still has 32-bit programs for this machine as a whole.
+THIRTY_TWO_BITS = ("bookworm", "i386")
+
+# What depends on the size of a time, a pointer or an offset.
+OF_32_BITS = ["list", "mount", "passthrough", "requests"]
+
+
 @pytest.fixture(scope="module")
 def roots(private_mounts: None) -> dict[str, Path]:
     return dict(zip(SUITES, debian.roots(list(SUITES))))
@@ -66,3 +73,14 @@ def test_each_release_builds_tests_and_serves(
     inside.build("/static", "-Dtests=disabled", "-Dstatic=true", targets=["fuse/urunc-viewfs"])
     assert "statically linked" in inside.run("ldd", "/static/fuse/urunc-viewfs")
     inside.test("/static", "gigabyte or the_title", *TESTS, "tests/integration/test_lifecycle.py")
+
+
+def test_32_bit_programs_have_64_bit_times_and_a_title(private_mounts: None, place: Path) -> None:
+    """Built without a warning; dates after 2038 are shown, and views are told by their titles."""
+    with Inside(place, debian.foreign(*THIRTY_TWO_BITS)) as inside:
+        inside.run("ln", "-sf", "../proc/self/mounts", "/etc/mtab")
+        inside.build("/build", "-Dtests=enabled")
+        assert "32-bit" in inside.run("file", "-b", "/build/fuse/urunc-viewfs")
+        inside.run("meson", "test", "-C", "/build", "--suite", "unit", "--print-errorlogs")
+        files = [f"tests/integration/test_{name}.py" for name in OF_32_BITS]
+        inside.test("/build", LEFT_OUT, *files)
