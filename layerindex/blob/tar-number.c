@@ -101,6 +101,6 @@ int tar_parse_time(struct span text, struct timespec *ret)
 			return -EBADMSG;
 		nanoseconds = 1000000000 - nanoseconds;
 	}
-	*ret = (struct timespec){.tv_sec = seconds, .tv_nsec = nanoseconds};
+	*ret = (struct timespec){.tv_sec = seconds, .tv_nsec = (long)nanoseconds};
 	return 0;
 }

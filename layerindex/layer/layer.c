@@ -40,9 +40,10 @@ struct li_root root_of(const struct statx *stx)
 	};
 
 	if (stx->stx_mask & STATX_BTIME)
-		root.birth = (struct timespec){stx->stx_btime.tv_sec, stx->stx_btime.tv_nsec};
+		root.birth = (struct timespec){stx->stx_btime.tv_sec, (long)stx->stx_btime.tv_nsec};
 	if (stx->stx_mask & STATX_CTIME)
-		root.change = (struct timespec){stx->stx_ctime.tv_sec, stx->stx_ctime.tv_nsec};
+		root.change =
+			(struct timespec){stx->stx_ctime.tv_sec, (long)stx->stx_ctime.tv_nsec};
 	return root;
 }
 
@@ -83,7 +84,7 @@ static bool is_packed_layer(int fd, const struct statx *stx)
 	struct statfs fs;
 
 	return stx->stx_attributes & STATX_ATTR_MOUNT_ROOT && (major == 0 || major == LOOP_MAJOR) &&
-	       fstatfs(fd, &fs) == 0 && fs.f_type == EROFS_SUPER_MAGIC_V1;
+	       fstatfs(fd, &fs) == 0 && (uint32_t)fs.f_type == EROFS_SUPER_MAGIC_V1;
 }
 
 /* Fixes which directory the layer is, or checks that it still is. Returns: 0 or -ESTALE. */

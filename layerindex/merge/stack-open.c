@@ -18,7 +18,7 @@ static size_t open_most(void)
 
 	if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur / 2 > LI_OPEN_LAYERS)
 		return LI_OPEN_LAYERS;
-	return limit.rlim_cur / 2;
+	return (size_t)(limit.rlim_cur / 2);
 }
 
 /* Asks a filesystem for its type; layers one after the other mostly lie on the same one. */

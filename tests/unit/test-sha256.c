@@ -119,6 +119,10 @@ static void test_an_engine_is_detected_as_the_kernel_says(void **state)
 	assert_non_null(file);
 	while (getline(&line, &size, file) > 0)
 		has |= strstr(line, " sha_ni") || strstr(line, " sha2");
+#if !defined(__x86_64__) && !defined(__aarch64__)
+	/* A 32-bit program has none, whatever the processor has. */
+	has = false;
+#endif
 	fclose(file);
 	assert_int_equal(sha256_has(SHA256_SHA_NI) || sha256_has(SHA256_ARM_SHA2), has);
 	assert_true(sha256_has(SHA256_PORTABLE));
