@@ -3,8 +3,8 @@
  * The kernel may cache every answer without limit, absence too. libfuse answers requests that have
  * no operation here (getxattr, lseek, flush, ...) with ENOSYS, and the kernel stops asking.
  *
- * Attributes are answered in the kernel's own form. libfuse's functions for them take a struct stat,
- * which on 32-bit machines is another one in a libfuse that was built without 64-bit times.
+ * Attributes are answered in the kernel's own form: libfuse's functions take a struct stat, which
+ * on 32-bit machines is another one in a libfuse that was built without 64-bit times.
  */
 #include "fuse/serve/operations.h"
 
