@@ -90,7 +90,6 @@ SHOWN: dict[str, BadImage] = {
     "link-below": artifact({KERNEL_NAME: File(MINE)}, {KERNEL_NAME: Symlink(b"/etc/passwd")}, content=MINE),
     "device-in-the-way-below": artifact({b"unikernel": Dir(), KERNEL_NAME: File(MINE)}, {b"unikernel": Chr(1, 5)}, content=MINE),
     "without-a-mode": artifact({KERNEL_NAME: File(MINE, mode=0)}, content=MINE),
-    "empty": artifact({KERNEL_NAME: File(b"")}, content=b""),
 }  # fmt: skip
 
 MISSING: dict[str, BadImage] = {
@@ -123,6 +122,7 @@ REFUSED: dict[str, BadImage] = {
     "fifo": unfit(b"/pipe", "a FIFO", {b"pipe": Fifo()}),
     "socket": unfit(b"/socket", "a socket", {b"socket": Socket()}),
     "forty-one-links": artifact(chain(41), code="EARTIFACT", naming="Too many levels of symbolic links"),
+    "empty": artifact({KERNEL_NAME: File(b"")}, code="EARTIFACT", naming="is empty"),
     "ring": unfit(b"kernel", "Too many levels"),
     "ring-of-directories": unfit(b"/a/x", "Too many levels", {b"a": Symlink(b"b"), b"b": Symlink(b"a")}),
     "ring-across-layers": unfit(b"/a", "Too many levels", {b"a": Symlink(b"/b")}, {b"b": Symlink(b"/unikernel/kernel")}),

@@ -53,7 +53,7 @@ def offences(log: str, own: list[str]) -> Iterator[str]:
     mine = {part for path in own for part in [path, *map(str, Path(path).parents)]}
     for line in log.splitlines():
         match = CALL.match(line)
-        if not match or match[1] in ("execve", "mount", "umount2"):
+        if not match or match[1] in ("execve", "mount", "umount2", "fsconfig"):
             continue
         name, arguments = match.groups()
         start = re.match(r"\d+<([^>]*)>", arguments)
