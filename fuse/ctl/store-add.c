@@ -254,10 +254,10 @@ static int add_print_table(const struct job *job)
 /* The whole work. Returns: the exit status. */
 static int add_run(void *argument)
 {
-	cleanup_with(job_done) struct job job = {
-		.arguments = argument, .blobs.image = BLOB_IMAGE_INIT, .start_us = now_us()};
+	cleanup_with(job_done) struct job job = {.arguments = argument, .start_us = now_us()};
 	VIEW_ERROR(error);
 
+	job.blobs.image = BLOB_IMAGE_INIT;
 	add_image(&job, &error);
 	if ((job.arguments->json ? add_print_json(&job, &error) : add_print_table(&job)) < 0)
 		view_fail(&error, MSG_NO_MEMORY);

@@ -10,7 +10,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "fuse/base/log.h"
 #include "fuse/base/messages.h"
 #include "fuse/fill/unpacker.h"
 

@@ -105,7 +105,7 @@ static struct json_object *read_json(struct reading *reading, const struct li_di
 	char name[DIGEST_TEXT_SIZE];
 	struct li_digest found;
 	struct sha256 hash;
-	size_t n;
+	size_t n = 0;
 	int r = fd < 0 ? fd : read_all(fd, MANIFEST_SIZE_MAX, &text, &n);
 
 	if (fd < 0)
@@ -353,7 +353,7 @@ static int open_layout(struct reading *reading)
 	cleanup_close int layout = -EBADF, fd = -EBADF;
 	const char *ref = strchr(oci, ':');
 	struct li_digest digest;
-	size_t n;
+	size_t n = 0;
 	int r;
 
 	if (!path)

@@ -5,7 +5,6 @@
 #include <poll.h>
 #include <signal.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <sys/wait.h>
 
 #include "fuse/base/digest.h"
@@ -198,7 +197,7 @@ static int check_layer(struct passage *passage, const struct unpacker_blob *blob
 		       struct view_error *error)
 {
 	cleanup_free char *reason = NULL;
-	struct li_digest found;
+	struct li_digest found = {};
 
 	sha256_finish(&passage->hash, found.bytes);
 	if (memcmp(&found, &blob->diff_id, sizeof(found)) != 0)

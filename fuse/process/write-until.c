@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <limits.h>
-#include <linux/fs.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdbool.h>
@@ -17,6 +16,11 @@
 
 #include "fuse/base/clock.h"
 #include "layerindex/cleanup.h"
+
+/* Not in musl's headers. */
+#ifndef RWF_NOWAIT
+#define RWF_NOWAIT 8
+#endif
 
 #ifndef RWF_NOWAIT /* not in musl */
 #define RWF_NOWAIT 0x00000008

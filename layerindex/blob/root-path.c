@@ -223,7 +223,7 @@ static int step(struct walk *walk, const char *text, size_t n, bool is_first)
 	if (strlen(file->target) >= ROOT_PATH_SIZE)
 		return -ENAMETOOLONG;
 	if (is_first || *file->target == '/') {
-		strcpy(walk->path, file->target);
+		memcpy(walk->path, file->target, strlen(file->target) + 1);
 		return 0;
 	}
 	memcpy(candidate, walk->path, sizeof(candidate));
@@ -236,7 +236,7 @@ static int pass(struct walk *walk, const char *path)
 	bool is_first = *path != '/';
 	int r = 0;
 
-	strcpy(walk->path, is_first ? "" : "/");
+	memcpy(walk->path, is_first ? "" : "/", is_first ? 1 : 2);
 	while (r == 0 && *path) {
 		size_t n = component(path);
 
@@ -258,7 +258,7 @@ int root_path(const struct tree *tree, const char *path, char ret[ROOT_PATH_SIZE
 
 	if (strlen(path) >= sizeof(from))
 		return -ENAMETOOLONG;
-	strcpy(from, path);
+	memcpy(from, path, strlen(path) + 1);
 	do {
 		before = walk.links;
 		r = pass(&walk, from);

@@ -104,7 +104,7 @@ static int give_layers(struct li_stack *stack, int *fds, size_t *ret_layer)
 /* Gives the descriptors back. */
 static void return_layers(struct li_stack *stack, int *fds)
 {
-	for (size_t i = 0; stack->layers && i < stack->size; i++)
+	for (size_t i = 0; fds && stack->layers && i < stack->size; i++)
 		if (stack->layers[i].given)
 			fds[i] = TAKE_FD(stack->layers[i].fd);
 }

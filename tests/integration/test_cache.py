@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from support import image, namespace
-from support.control import viewfsctl
+from support.control import viewfsctl, without_note
 from support.image import KERNEL, KERNEL_PATH, lowerdir
 from support.view import Finished, View
 from support.waiting import wait_until
@@ -289,7 +289,7 @@ def snapshots(place: Path) -> list[bytes]:
 
 
 def gc(*words: str, **how: Any) -> Finished:
-    return viewfsctl("gc", *words, **how)
+    return without_note(viewfsctl("gc", *words, **how))
 
 
 def test_gc_removes_useless_entries_and_no_other_file(place: Path, own: Path) -> None:

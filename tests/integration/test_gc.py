@@ -7,12 +7,11 @@ import os
 import signal
 import subprocess
 import time
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from support import image, machine, namespace
-from support.control import kill, stopped, viewfsctl
+from support.control import kill, stopped, viewfsctl, without_note
 from support.image import KERNEL, KERNEL_PATH, lowerdir
 from support.view import Finished, View, call, program, run
 from support.waiting import SECONDS, wait_until
@@ -24,12 +23,6 @@ MS_BIND = 0x1000
 def option(place: Path) -> bytes:
     """lowerdir= of the usual image."""
     return lowerdir(image.usual().build(place / "layers"))
-
-
-def without_note(finished: Finished) -> Finished:
-    """Without the line about views that no mount of this namespace leads to: others may test."""
-    lines = finished.stdout.splitlines(keepends=True)
-    return replace(finished, stdout="".join(line for line in lines if not line.startswith("kept ")))
 
 
 def gc(*words: str, **how: object) -> Finished:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support import filesystems, image, namespace, newmount, skipping
+from support import filesystems, image, machine, namespace, newmount, skipping
 from support.image import INITRD_PATH, KERNEL, KERNEL_PATH, lowerdir
 from support.mounted import USUAL_TREE, assert_usual, bind, make_bundle, overlay, ready
 from support.overlay import escape
@@ -631,12 +631,15 @@ def users_fuse(place: Path, layer: Layer) -> Iterator[Path]:
     packed.chmod(0o644)
     (place / "fuse").mkdir()
     os.chown(place / "fuse", 65534, 65534)
-    mounted = run("squashfuse", packed, place / "fuse", user="nobody")
-    assert mounted.status == 0, mounted
-    try:
-        yield place / "fuse"
-    finally:
-        namespace.unmount(str(place / "fuse"))
+    with machine.private_dev("fuse") as dev:
+        # As udev makes it.
+        (dev / "fuse").chmod(0o666)
+        mounted = run("squashfuse", packed, place / "fuse", user="nobody")
+        assert mounted.status == 0, mounted
+        try:
+            yield place / "fuse"
+        finally:
+            namespace.unmount(str(place / "fuse"))
 
 
 # Which form

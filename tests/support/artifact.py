@@ -35,7 +35,7 @@ def expected_codes(kernel: Result, origin: bytes) -> set[str]:
             return {"ENOARTIFACT"}
         case "EIO":  # an invalid mark, or the layer's filesystem: they look the same
             return {"EARTIFACT", "ELAYER"}
-        case None if kernel.type == "file" and is_allowed(origin):
+        case None if kernel.type == "file" and is_allowed(origin) and kernel.size:
             return {""}
     return {"EARTIFACT"}
 

@@ -53,8 +53,8 @@ static int digest_content(void *context, struct tar *tar, uint32_t layer, uint64
 		if (!of->items)
 			return -ENOMEM;
 	}
-	for (int i = 0; i < SHA256_BYTES; i++)
-		sprintf(of->items[entry] + 2 * i, "%02x", bytes[i]);
+	for (size_t i = 0; i < SHA256_BYTES; i++)
+		snprintf(of->items[entry] + 2 * i, 3, "%02x", bytes[i]);
 	return 0;
 }
 
@@ -62,7 +62,7 @@ static int unpack(struct apply *apply, const char *path)
 {
 	cleanup_close int fd = open(path, O_RDONLY | O_CLOEXEC);
 	static char rest[BUFFER_SIZE];
-	struct stream *stream;
+	struct stream *stream = NULL;
 	struct tar *tar;
 	ssize_t r = fd < 0 ? -errno : stream_open(fd, &stream);
 

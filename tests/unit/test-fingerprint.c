@@ -112,7 +112,7 @@ static struct fingerprint fingerprint_of_chain(uint8_t number, const char *path)
 		.artifact_count = 1,
 		.artifacts = {{.path = (char *)path, .roles = ROLE_BINARY}},
 	};
-	struct fingerprint fingerprint;
+	struct fingerprint fingerprint = {};
 
 	view_fingerprint(&view, &options, fingerprint.text);
 	return fingerprint;
