@@ -119,6 +119,8 @@ int view_mount_attach(const struct view_mount *mount, const char *path, int at,
 	if (first && found >= 0)
 		return 0;
 	view_mount_detach(&mount->identity, path);
+	if (is_resource_error(found))
+		return view_fail(error, MSG_SYSTEM, path, strerror(-found));
 	return first ? view_fail(error, MSG_MOUNTPOINT_CHANGED, path) : -EAGAIN;
 }
 

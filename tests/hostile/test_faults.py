@@ -253,11 +253,13 @@ def fault(
 
 LACKS = "ENOMEM EMFILE ENFILE"
 FAULTS: dict[str, Fault] = {
-    "openat2": fault("openat2", "EIO EACCES", "ELAYER"),
+    "openat2": fault("openat2", "EIO EACCES", "ELAYER", "EIO ENOENT"),
     "openat2-lacks": fault("openat2", LACKS),
     "openat2-unknown": fault("openat2", "ENOSYS EPERM", "", ""),
     "openat2-again": fault("openat2", "EAGAIN EINTR", "", ""),
-    "openat": fault("openat,open", "EIO EACCES", "ESYSTEM ELAYER EMOUNT ENOTAPPLICABLE"),
+    "openat": fault(
+        "openat,open", "EIO EACCES", "ESYSTEM ELAYER EMOUNT ENOTAPPLICABLE", "EIO ENOENT"
+    ),
     "openat-lacks": fault("openat,open", LACKS),
     "read": fault("read", "EIO", "ESYSTEM ELAYER ECONFIG EMOUNT"),
     "read-interrupted": fault("read", "EINTR", "", ""),
