@@ -140,7 +140,7 @@ static void share_answers(struct listed_view **sorted, size_t n)
 			known = NULL;
 		if (!known && sorted[i]->state != VIEW_UNKNOWN)
 			known = sorted[i];
-		if (!known || known == sorted[i])
+		if (!known || sorted[i]->state != VIEW_UNKNOWN)
 			continue;
 		sorted[i]->state = known->state;
 		sorted[i]->answer = known->answer;

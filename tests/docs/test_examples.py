@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from support import image, machine, namespace
+from support import image, layout, machine, namespace
 from support.doc_options import MANUAL
 from support.examples import Example, in_document
 from support.image import lowerdir, noise
@@ -68,7 +68,7 @@ def system(place: Path) -> Iterator[System]:
     with System(place, Path("/")) as system:
         root = system.root
         install(root)
-        places = ("srv/guest", "srv/image", "srv/other", "var/lib/some/rootfs", "home/me/view")
+        places = ("srv/guest", "srv/image", "srv/layout", "srv/other", "var/lib/some/rootfs", "home/me/view")
         for name in ("layers", *places):
             (root / name).mkdir(parents=True, exist_ok=True)
         (root / "home/me/layers").symlink_to("/layers")
@@ -93,6 +93,9 @@ def prepare() -> None:
     for layer in reversed(LAYERS):
         shutil.copytree(layer, b"/srv/image", dirs_exist_ok=True)
     namespace.mount("none", "/srv/image", None, namespace.MS_REMOUNT | namespace.MS_RDONLY)
+    namespace.mount("tmpfs", "/srv/layout", "tmpfs")
+    stored = layout.Layout(Path("/srv/layout"))
+    stored.list(stored.image(layout.usual_layers()), "v1")
 
 
 def unmount_views() -> None:

@@ -254,3 +254,8 @@ def silent_fuse(directory: Path) -> Iterator[Path]:
     finally:
         # The last descriptor: whatever still waits now fails.
         os.close(connection)
+
+
+def is_sanitized(program: Path) -> bool:
+    """Whether it was built with AddressSanitizer."""
+    return b"__asan_init" in program.read_bytes()
