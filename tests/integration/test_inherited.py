@@ -72,7 +72,8 @@ STATES = {
 LIMITS = ["CORE", "CPU", "FSIZE", "LOCKS", "MEMLOCK", "MSGQUEUE", "NICE", "NPROC", "RSS", "RTPRIO",
           "SIGPENDING", "RTTIME"]  # fmt: skip
 NUMBERS = {"LOCKS": 10, "MSGQUEUE": 12, "NICE": 13, "RTPRIO": 14, "SIGPENDING": 11, "RTTIME": 15}
-for _name in LIMITS:
+# A sanitizer's start takes the second that a limit of none is.
+for _name in [name for name in LIMITS if name != "CPU" or not machine.is_sanitized(program())]:
     _number = NUMBERS.get(_name, getattr(resource, f"RLIMIT_{_name}", None))
     STATES[f"limit {_name} 0"] = f"resource.setrlimit({_number}, (0, resource.getrlimit({_number})[1]))"
 
@@ -141,8 +142,10 @@ def test_a_call_whose_children_are_in_another_pid_namespace(
     at.mkdir()
     reader, writer = os.pipe()
     words = [f"--lifeline={reader}"] if life else []
+    # A sanitizer's search for leaks starts a process, and hangs where none can be started.
+    env = {"ASAN_OPTIONS": os.environ.get("ASAN_OPTIONS", "") + ":detect_leaks=0"}
     finished = call(*words, "-o", option, "none", at, wrapper=["unshare", "--pid", "--"],
-                    pass_fds=[reader])  # fmt: skip
+                    pass_fds=[reader], env=env)  # fmt: skip
     assert finished.ready["ready"] is True
     assert (at / KERNEL_PATH).read_bytes() == KERNEL
     namespace.unmount(str(at), 0)
