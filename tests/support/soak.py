@@ -252,7 +252,8 @@ class Soak:
         if view.lifeline is not None:
             os.close(view.lifeline)
         machine.bury()
-        assert not machine.mounts_at(view.at)
+        # A supervisor removes what its view leaves when that has ended.
+        wait_until(lambda: not machine.mounts_at(view.at), "a mount to go", CALL_SECONDS)
         view.at.rmdir()
 
     def unmount(self) -> None:
