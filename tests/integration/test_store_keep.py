@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 from support import filesystems, namespace
-from support.control import viewfsctl
+from support.control import viewfsctl, without_note
 from support.image import KERNEL, KERNEL_PATH, lowerdir, noise, urunc_json
 from support.stack import Entry, File, Stack, build_layer
 from support.stored import Store, arguments, chain, tree, usual_tree
@@ -432,7 +432,7 @@ def test_an_unknown_action_gets_the_nearest(store: Store) -> None:
 
 
 def gc(store: Store, *words: str, options: str = "") -> str:
-    finished = viewfsctl("gc", *words, "-o", store.option + options)
+    finished = without_note(viewfsctl("gc", *words, "-o", store.option + options))
     assert (finished.status, finished.stderr) == (0, ""), finished
     return finished.stdout
 
