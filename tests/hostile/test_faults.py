@@ -100,6 +100,17 @@ def start(at: Path, options: bytes, wrapper: Sequence[object]) -> Finished:
         return Finished(status, "", stderr.read().decode(), (ready.read() or b"").decode())
 
 
+def is_unmounted(at: Path) -> bool:
+    """As umount(8) does it; False where the mount is busy."""
+    try:
+        namespace.unmount(str(at), 0)
+    except OSError as error:
+        if error.errno != errno.EBUSY:
+            raise
+        return False
+    return True
+
+
 def fare(
     at: Path, options: bytes, wrapper: Sequence[object], settles: bool = False
 ) -> Outcome:
@@ -115,7 +126,8 @@ def fare(
             wait_until(process.is_sandboxed, "the view to come to rest")
         alive = [p.pid for p in machine.processes()]
         assert len(daemon) == 1 and alive == daemon, f"died while it was read: {finished}"
-        namespace.unmount(str(at), 0)
+        # A descriptor whose close failed keeps the mount busy until the sandbox.
+        wait_until(lambda: is_unmounted(at), "the view not to be busy")
         wait_until(lambda: not machine.processes(), "the daemon to end")
         assert machine.exit_status(daemon[0]) == 0
         return Outcome("", errors, finished.stderr)
