@@ -7,11 +7,11 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "fuse/base/messages.h"
 #include "fuse/fill/unpacker.h"
+#include "layerindex/descriptor.h"
 
 enum { EXTRACTED_MAX = 8 };
 
@@ -83,10 +83,10 @@ static int find_extracted(struct unpacked_image *image, const struct unpacked *w
 /* Opens a description of its own: each that asks reads from the start. */
 static int reopen(int fd)
 {
-	char path[32];
+	char path[DESCRIPTOR_PATH];
 	int r;
 
-	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	descriptor_path(fd, path);
 	r = open(path, O_RDONLY | O_CLOEXEC);
 	return r < 0 ? -errno : r;
 }

@@ -3,11 +3,11 @@
 #include "fuse/fill/from-tree.h"
 
 #include <errno.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "fuse/base/messages.h"
 #include "fuse/fill/tree-check.h"
+#include "layerindex/descriptor.h"
 
 static int open_tree(void *context, const struct options *options, int store, struct image *ret,
 		     struct view_error *error)
@@ -15,7 +15,7 @@ static int open_tree(void *context, const struct options *options, int store, st
 	const char *tree = context;
 	unsigned flags = options->overlay.userxattr ? LI_STACK_USERXATTR : 0;
 	cleanup_close int fd = tree_open(tree, error);
-	char path[32];
+	char path[DESCRIPTOR_PATH];
 	char *const layers[] = {path};
 	size_t bad;
 	int r;
@@ -24,7 +24,7 @@ static int open_tree(void *context, const struct options *options, int store, st
 	if (fd < 0)
 		return fd;
 	/* The directory that was looked at, whatever its path leads to by now. */
-	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	descriptor_path(fd, path);
 	r = li_stack_open(layers, 1, flags, NULL, &ret->stack, &bad);
 	if (r == -EPERM && bad == 1)
 		return view_fail(error, MSG_MARKS);

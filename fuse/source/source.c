@@ -13,6 +13,7 @@
 #include "fuse/source/containerd-mounts.h"
 #include "fuse/source/hints.h"
 #include "fuse/source/layer-path.h"
+#include "layerindex/descriptor.h"
 
 static bool is_explicit(const struct overlay_options *typed)
 {
@@ -174,10 +175,10 @@ static int make_fds(struct source *source, size_t n, struct view_error *error)
 /* What the kernel calls the open directory *fd*: "/" for the root of a detached mount; owned. */
 static char *name_of_fd(int fd)
 {
-	char link[32], path[PATH_MAX];
+	char link[DESCRIPTOR_PATH], path[PATH_MAX];
 	ssize_t n;
 
-	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+	descriptor_path(fd, link);
 	n = readlink(link, path, sizeof(path) - 1);
 	if (n < 0)
 		return strdup(link);
