@@ -269,8 +269,7 @@ static int read_manifest(struct reading *reading, struct json_object *manifest,
 static int read_descriptor(struct reading *reading, const struct li_digest *digest);
 
 /* Takes the first manifest that suits; what is neither manifest nor index is not looked at. */
-static int read_index(struct reading *reading, struct json_object *manifests,
-		      const struct li_digest *digest)
+static int read_index(struct reading *reading, struct json_object *manifests)
 {
 	size_t count = manifests ? json_object_array_length(manifests) : 0;
 
@@ -285,7 +284,6 @@ static int read_index(struct reading *reading, struct json_object *manifests,
 		if (IS_ONE_OF(manifest_types, type) || IS_ONE_OF(index_types, type))
 			return read_descriptor(reading, &wanted);
 	}
-	(void)digest;
 	return view_fail(reading->error, MSG_NO_PLATFORM, reading->platform);
 }
 
@@ -301,7 +299,7 @@ static int read_descriptor(struct reading *reading, const struct li_digest *dige
 		return read_manifest(reading, object, digest);
 	if (reading->depth++ >= MANIFEST_INDEX_DEPTH_MAX)
 		return fail_blob(reading, digest, "indexes are nested too deeply");
-	return read_index(reading, manifests, digest);
+	return read_index(reading, manifests);
 }
 
 static int open_directory(int parent, const char *path)
