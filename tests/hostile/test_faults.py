@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from support import image, machine, namespace, skipping
+from support import filesystems, image, machine, namespace, skipping
 from support.control import viewfsctl
 from support.image import INITRD, INITRD_PATH, KERNEL, KERNEL_PATH, lowerdir
 from support.stack import Dir, File, Stack, Symlink
@@ -100,17 +100,6 @@ def start(at: Path, options: bytes, wrapper: Sequence[object]) -> Finished:
         return Finished(status, "", stderr.read().decode(), (ready.read() or b"").decode())
 
 
-def is_unmounted(at: Path) -> bool:
-    """As umount(8) does it; False where the mount is busy."""
-    try:
-        namespace.unmount(str(at), 0)
-    except OSError as error:
-        if error.errno != errno.EBUSY:
-            raise
-        return False
-    return True
-
-
 def fare(
     at: Path, options: bytes, wrapper: Sequence[object], settles: bool = False
 ) -> Outcome:
@@ -127,7 +116,7 @@ def fare(
         alive = [p.pid for p in machine.processes()]
         assert len(daemon) == 1 and alive == daemon, f"died while it was read: {finished}"
         # A descriptor whose close failed keeps the mount busy until the sandbox.
-        wait_until(lambda: is_unmounted(at), "the view not to be busy")
+        filesystems.unmount_idle(at)
         wait_until(lambda: not machine.processes(), "the daemon to end")
         assert machine.exit_status(daemon[0]) == 0
         return Outcome("", errors, finished.stderr)

@@ -583,17 +583,13 @@ def test_a_missing_working_directory_matters_to_relative_paths_only(place: Path,
     at.mkdir()
 
 
-# A sanitizer's search for leaks needs descriptors, and hangs without them.
-NO_LEAK_CHECK = {"ASAN_OPTIONS": os.environ.get("ASAN_OPTIONS", "") + ":detect_leaks=0"}
-
-
 def test_too_few_descriptors_are_esystem(place: Path, at: Path) -> None:
     option = usual(place)
     for files in range(4, 18):
         wrapper = ["prlimit", f"--nofile={files}:{files}", "--"]
         # They might become free, and are tried again for as long.
         words = ("-o", option + b",resolve=ready,timeout=1", "none", at)
-        finished = call(*words, wrapper=wrapper, env=NO_LEAK_CHECK)
+        finished = call(*words, wrapper=wrapper, env=machine.NO_LEAK_CHECK)
         if finished.status == 0:
             assert machine.mounts_at(at)
             namespace.unmount(str(at), 0)

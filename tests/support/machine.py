@@ -259,3 +259,8 @@ def silent_fuse(directory: Path) -> Iterator[Path]:
 def is_sanitized(program: Path) -> bool:
     """Whether it was built with AddressSanitizer."""
     return b"__asan_init" in program.read_bytes()
+
+
+NO_LEAK_CHECK = {"ASAN_OPTIONS": os.environ.get("ASAN_OPTIONS", "") + ":detect_leaks=0"}
+"""For a program whose sanitizer could not search for leaks: without descriptors or processes it
+hangs."""

@@ -8,7 +8,7 @@ struct connection {
 	int fuse, root; /* owned */
 };
 
-/* A FUSE filesystem that is mounted nowhere, and whose first request nobody has read. */
+/* A FUSE filesystem that is mounted nowhere, and whose first request was not read. */
 static struct connection connect_fuse(void)
 {
 	cleanup_close int context = -EBADF;
