@@ -218,12 +218,17 @@ const char *json_text(struct json_object *value)
 	return strlen(text) == (size_t)json_object_get_string_len(value) ? text : NULL;
 }
 
-const char *json_string(struct json_object *object, const char *key)
+struct json_object *json_member(struct json_object *object, const char *key, enum json_type type)
 {
 	struct json_object *value;
 
 	if (!json_object_is_type(object, json_type_object) ||
-	    !json_object_object_get_ex(object, key, &value))
+	    !json_object_object_get_ex(object, key, &value) || !json_object_is_type(value, type))
 		return NULL;
-	return json_text(value);
+	return value;
+}
+
+const char *json_string(struct json_object *object, const char *key)
+{
+	return json_text(json_member(object, key, json_type_string));
 }

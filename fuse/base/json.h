@@ -66,3 +66,6 @@ const char *json_text(struct json_object *value);
 
 /* json_text() of the value at *key* of an object, or NULL; borrowed. A key matches exactly. */
 const char *json_string(struct json_object *object, const char *key);
+
+/* The value of that type at *key*, borrowed; NULL: there is none, or *object* is no object. */
+struct json_object *json_member(struct json_object *object, const char *key, enum json_type type);

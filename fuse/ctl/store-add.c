@@ -158,7 +158,6 @@ static int add_identify(struct job *job, struct fill_call *ret, struct view_erro
 		.manifest = arguments->from.manifest,
 		.platform = arguments->options.platform,
 	};
-	job->blobs.place = &job->place;
 	if (blob_image_open(&job->place, &job->blobs.image, error) < 0)
 		return -ECANCELED;
 	job->chain = (struct digest_wish){true, job->blobs.image.chain};

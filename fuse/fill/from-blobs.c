@@ -45,7 +45,7 @@ static int open_layer(const struct blob_source *source, size_t i, struct unpacke
 		      struct view_error *error)
 {
 	const struct blob_layer *layer = &source->image.layers[i];
-	int fd = blob_open(source->place, &source->image, &layer->blob, error);
+	int fd = blob_open(&source->image.blobs, &layer->blob, error);
 
 	*ret = (struct unpacker_blob){fd, layer->blob, layer->diff_id};
 	return fd;

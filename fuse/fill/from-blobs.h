@@ -7,7 +7,6 @@
 
 /* An image of layer blobs, to be unpacked when it is asked for. */
 struct blob_source {
-	const struct blob_place *place; /* borrowed */
 	struct blob_image image;
 };
 
