@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "fuse/base/array.h"
+#include "layerindex/array.h"
 
 int strings_take(struct strings *list, char *item)
 {

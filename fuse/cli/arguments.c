@@ -9,9 +9,9 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "fuse/base/array.h"
 #include "fuse/base/messages.h"
 #include "fuse/base/words.h"
+#include "layerindex/array.h"
 
 #if defined(__GNUC__) && !defined(__clang__)
 /* The analyzer loses sight of a member that is reached by its offset. */

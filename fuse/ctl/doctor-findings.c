@@ -3,8 +3,8 @@
 
 #include <stdarg.h>
 
-#include "fuse/base/array.h"
 #include "fuse/base/text.h"
+#include "layerindex/array.h"
 
 void findings_add(struct findings *findings, enum severity severity, const char *subject,
 		  const char *fix, const char *format, ...)

@@ -4,8 +4,8 @@
 #include <errno.h>
 #include <string.h>
 
-#include "fuse/base/array.h"
 #include "fuse/base/messages.h"
+#include "layerindex/array.h"
 
 enum { WRITING_SECONDS = 60 }; /* far more than it takes to write an entry */
 

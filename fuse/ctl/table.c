@@ -5,8 +5,8 @@
 #include <stdarg.h>
 #include <stdio.h>
 
-#include "fuse/base/array.h"
 #include "fuse/base/text.h"
+#include "layerindex/array.h"
 
 int table_add(struct table *table, enum colour colour, const char *format, ...)
 {

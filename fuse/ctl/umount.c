@@ -8,7 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "fuse/base/array.h"
 #include "fuse/base/json.h"
 #include "fuse/base/messages.h"
 #include "fuse/base/text.h"
@@ -16,6 +15,7 @@
 #include "fuse/live/end-process.h"
 #include "fuse/live/end.h"
 #include "fuse/live/views.h"
+#include "layerindex/array.h"
 
 static void umount_print_help(void)
 {

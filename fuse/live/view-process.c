@@ -14,7 +14,6 @@
 #include <sys/uio.h>
 #include <sys/wait.h>
 
-#include "fuse/base/array.h"
 #include "fuse/base/clock.h"
 #include "fuse/base/io.h"
 #include "fuse/base/json.h"
@@ -22,6 +21,7 @@
 #include "fuse/live/proctitle.h"
 #include "fuse/live/view-answer.h"
 #include "fuse/process/run-with-timeout.h"
+#include "layerindex/array.h"
 #include "layerindex/descriptor.h"
 
 enum {

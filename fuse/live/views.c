@@ -9,10 +9,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "fuse/base/array.h"
 #include "fuse/base/clock.h"
 #include "fuse/live/ask.h"
 #include "fuse/mount/mountpoint.h"
+#include "layerindex/array.h"
 
 enum { ASK_MS = 5000 }; /* for all of them */
 

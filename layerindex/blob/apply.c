@@ -13,10 +13,9 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "layerindex/array.h"
 #include "layerindex/blob/root-path.h"
 #include "layerindex/cleanup.h"
-
-enum { ROOM_FIRST = 64 };
 
 #define WHITEOUT ".wh."
 #define OPAQUE	 ".wh..wh..opq"
@@ -122,22 +121,6 @@ static int find_place(struct apply *apply, const char *name, struct place *ret)
 	return r < 0 ? r : 1;
 }
 
-/* Makes room for one more item of *size* bytes in an array. Returns: 0 or -ENOMEM. */
-static int grow(void **items, size_t count, size_t *room, size_t size)
-{
-	size_t wanted = *room ? 2 * *room : ROOM_FIRST;
-	void *grown;
-
-	if (count < *room)
-		return 0;
-	grown = realloc(*items, wanted * size);
-	if (!grown)
-		return -ENOMEM;
-	*items = grown;
-	*room = wanted;
-	return 0;
-}
-
 static bool is_own(const struct apply *apply, uint32_t name)
 {
 	const struct tree_name *names = apply->tree.names;
@@ -156,12 +139,13 @@ static int remove_all(struct apply *apply, uint32_t name)
 
 	for (;;) {
 		if (is_own(apply, i)) {
-			int r = grow((void **)&apply->lost, apply->lost_count, &apply->lost_room,
-				     sizeof(*apply->lost));
+			uint32_t *lost = array_grow(apply->lost, apply->lost_count,
+						    &apply->lost_room, sizeof(*lost));
 
-			if (r < 0)
-				return r;
-			apply->lost[apply->lost_count++] = i;
+			if (!lost)
+				return -ENOMEM;
+			apply->lost = lost;
+			lost[apply->lost_count++] = i;
 		}
 		if (names[i].child != UINT32_MAX) {
 			i = names[i].child;
@@ -322,16 +306,17 @@ static int make_file(struct apply *apply, uint32_t name, const struct tar_entry 
 /* Remembers a directory's entry: its time is set when the layer is complete. */
 static int defer(struct apply *apply, const struct tar_entry *entry)
 {
-	int r = grow((void **)&apply->deferred, apply->deferred_count, &apply->deferred_room,
-		     sizeof(*apply->deferred));
+	struct apply_deferred *deferred = array_grow(apply->deferred, apply->deferred_count,
+						     &apply->deferred_room, sizeof(*deferred));
 
-	if (r < 0)
-		return r;
-	apply->deferred[apply->deferred_count] = (struct apply_deferred){
+	if (!deferred)
+		return -ENOMEM;
+	apply->deferred = deferred;
+	deferred[apply->deferred_count] = (struct apply_deferred){
 		.name = tree_text(&apply->tree, entry->name, strlen(entry->name)),
 		.mtime = bounded(entry->mtime),
 	};
-	return apply->deferred[apply->deferred_count++].name ? 0 : -ENOMEM;
+	return deferred[apply->deferred_count++].name ? 0 : -ENOMEM;
 }
 
 /* Sets the times of the layer's directories: of what has their names by now, which must exist. */

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { REGIONS_FIRST = 16 };
+#include "layerindex/array.h"
 
 void sparse_done(struct sparse *sparse)
 {
@@ -16,20 +16,15 @@ void sparse_done(struct sparse *sparse)
 
 int sparse_add(struct sparse *sparse, struct region region)
 {
-	/* Room is doubled whenever it is full. */
-	if ((sparse->count & (sparse->count - 1)) == 0 &&
-	    (sparse->count == 0 || sparse->count >= REGIONS_FIRST)) {
-		size_t room = sparse->count ? 2 * sparse->count : REGIONS_FIRST;
-		struct region *regions;
+	struct region *regions;
 
-		if (sparse->count >= SPARSE_REGIONS_MAX)
-			return -E2BIG;
-		regions = realloc(sparse->regions, room * sizeof(*regions));
-		if (!regions)
-			return -ENOMEM;
-		sparse->regions = regions;
-	}
-	sparse->regions[sparse->count++] = region;
+	if (sparse->count >= SPARSE_REGIONS_MAX)
+		return -E2BIG;
+	regions = array_grow(sparse->regions, sparse->count, &sparse->room, sizeof(*regions));
+	if (!regions)
+		return -ENOMEM;
+	sparse->regions = regions;
+	regions[sparse->count++] = region;
 	return 0;
 }
 

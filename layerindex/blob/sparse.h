@@ -17,7 +17,7 @@ struct region {
 
 struct sparse {
 	struct region *regions; /* owned */
-	size_t count;
+	size_t count, room;
 	bool used; /* the file is sparse; it may have no region */
 };
 

@@ -7,6 +7,8 @@
 #include <string.h>
 #include <sys/random.h>
 
+#include "layerindex/array.h"
+
 enum {
 	ROOM_FIRST = 256,
 	TEXT_SIZE = 64 << 10, /* of a block that short texts share */
@@ -177,19 +179,15 @@ struct tree_file *tree_file(const struct tree *tree, uint32_t name)
 
 int tree_make(struct tree *tree, uint32_t name, const struct tree_file *file)
 {
-	if (tree->file_count == tree->file_room) {
-		uint32_t room = tree->file_room ? 2 * tree->file_room : ROOM_FIRST;
-		struct tree_file *files;
+	struct tree_file *files;
 
-		if (tree->file_count >= TREE_NAMES_MAX)
-			return -E2BIG;
-		files = realloc(tree->files, room * sizeof(*files));
-		if (!files)
-			return -ENOMEM;
-		tree->files = files;
-		tree->file_room = room;
-	}
-	tree->files[tree->file_count] = *file;
+	if (tree->file_count >= TREE_NAMES_MAX)
+		return -E2BIG;
+	files = array_grow(tree->files, tree->file_count, &tree->file_room, sizeof(*files));
+	if (!files)
+		return -ENOMEM;
+	tree->files = files;
+	files[tree->file_count] = *file;
 	tree->names[name].file = tree->file_count++;
 	return 0;
 }

@@ -54,7 +54,8 @@ struct tree {
 	struct tree_file *files;
 	uint32_t *buckets;
 	struct siphash_key key;
-	uint32_t name_count, name_room, file_count, file_room, bucket_count;
+	uint32_t name_count, name_room, file_count, bucket_count;
+	size_t file_room;
 	struct tree_text *texts;
 };
 

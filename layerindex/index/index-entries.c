@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "layerindex/array.h"
 #include "layerindex/descriptor.h"
 #include "layerindex/file/new-file.h"
 #include "layerindex/index/index.h"
@@ -126,19 +127,14 @@ static void add_use(const char *name, const struct stat *st, void *context)
 {
 	struct uses *uses = context;
 	size_t length = strlen(name);
-	struct use *use;
+	struct use *items, *use;
 
 	uses->bytes += (uint64_t)st->st_blocks * 512;
-	if (uses->count == uses->capacity) {
-		size_t capacity = uses->capacity ? 2 * uses->capacity : 256;
-		struct use *items = reallocarray(uses->items, capacity, sizeof(*items));
-
-		if (!items)
-			return;
-		uses->items = items;
-		uses->capacity = capacity;
-	}
-	use = &uses->items[uses->count++];
+	items = array_grow(uses->items, uses->count, &uses->capacity, sizeof(*items));
+	if (!items)
+		return;
+	uses->items = items;
+	use = &items[uses->count++];
 	*use = (struct use){.time = st->st_mtim, .bytes = (uint64_t)st->st_blocks * 512};
 	if (length < sizeof(use->name))
 		memcpy(use->name, name, length);

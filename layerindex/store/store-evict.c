@@ -11,6 +11,7 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
+#include "layerindex/array.h"
 #include "layerindex/store/store-dir.h"
 
 enum { FREE_PART = 10 }; /* of the filesystem: one of so many stays free */
@@ -51,22 +52,6 @@ DEFINE_CLEANUP(struct eviction, eviction_done)
 static uint64_t bytes_of(const struct stat *st)
 {
 	return (uint64_t)st->st_blocks * 512;
-}
-
-static int grow(void *items, size_t count, size_t *room, size_t size)
-{
-	void **array = items;
-	size_t more = *room ? 2 * *room : 64;
-	void *grown;
-
-	if (count < *room)
-		return 0;
-	grown = reallocarray(*array, more, size);
-	if (!grown)
-		return -ENOMEM;
-	*array = grown;
-	*room = more;
-	return 0;
 }
 
 /* Removes a file, or would, and counts it. */
@@ -116,19 +101,19 @@ static int read_temporary(struct eviction *eviction, int at, const char *name)
 static int read_object(int directory, const char *name, void *context)
 {
 	struct eviction *eviction = context;
-	struct object *object;
+	struct object *objects, *object;
 	struct stat st;
-	int r;
 
 	if (new_file_is_temporary(name))
 		return read_temporary(eviction, directory, name);
 	if (fstatat(directory, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
 		return errno == ENOENT ? 0 : -errno;
-	r = grow(&eviction->objects, eviction->object_count, &eviction->object_room,
-		 sizeof(*eviction->objects));
-	if (r < 0)
-		return r;
-	object = &eviction->objects[eviction->object_count];
+	objects = array_grow(eviction->objects, eviction->object_count, &eviction->object_room,
+			     sizeof(*objects));
+	if (!objects)
+		return -ENOMEM;
+	eviction->objects = objects;
+	object = &objects[eviction->object_count];
 	*object = (struct object){.bytes = bytes_of(&st)};
 	if (li_digest_parse(name, &object->digest) < 0)
 		return 0;
@@ -159,7 +144,7 @@ static int read_image(const char *name, void *context)
 {
 	struct eviction *eviction = context;
 	cleanup_with(li_store_facts_done) struct li_store_facts facts = {};
-	struct image *image;
+	struct image *images, *image;
 	struct stat st;
 	int r;
 
@@ -174,12 +159,14 @@ static int read_image(const char *name, void *context)
 	if (r == -EINVAL || r == -EPROTO)
 		return remove_file(eviction, eviction->list, name, &eviction->sum.images,
 				   bytes_of(&st));
-	if (r == 0)
-		r = grow(&eviction->images, eviction->image_count, &eviction->image_room,
-			 sizeof(*eviction->images));
 	if (r < 0)
 		return r;
-	image = &eviction->images[eviction->image_count++];
+	images = array_grow(eviction->images, eviction->image_count, &eviction->image_room,
+			    sizeof(*images));
+	if (!images)
+		return -ENOMEM;
+	eviction->images = images;
+	image = &images[eviction->image_count++];
 	*image = (struct image){.list = eviction->list, .bytes = bytes_of(&st)};
 	memcpy(image->name, name, sizeof(image->name));
 	/* A clock that was set back: used now. */

@@ -23,7 +23,12 @@ LAYERINDEX = {
     "file": {"public"},
     "public": {"public"},
 }
-PUBLIC = {"layerindex/layerindex.h", "layerindex/cleanup.h", "layerindex/descriptor.h"}
+PUBLIC = {
+    "layerindex/layerindex.h",
+    "layerindex/array.h",
+    "layerindex/cleanup.h",
+    "layerindex/descriptor.h",
+}
 # What fuse/ may include besides.
 FOR_FUSE = PUBLIC | {
     "layerindex/hash/digest.h",
