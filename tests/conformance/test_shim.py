@@ -23,6 +23,7 @@ from typing import Any
 
 import pytest
 from support import image, machine, namespace, skipping
+from support.go import go
 from support.helper_process import Gone, HelperProcess
 from support.image import INITRD, INITRD_PATH, KERNEL, KERNEL_PATH
 from support.monitor import Monitor, digest
@@ -34,7 +35,6 @@ from support.shim import (
     Example,
     Shim,
     examples,
-    go,
     mountpoint,
 )
 from support.stack import Dir, File, Stack
@@ -58,7 +58,7 @@ CONTENT = {
 def example(tmp_path_factory: pytest.TempPathFactory) -> Example:
     """The example, built."""
     directory = tmp_path_factory.mktemp("example")
-    assert go(directory, "build", "-o", directory / "shim", "./shim") == ""
+    assert go(EXAMPLE, directory, "build", "-o", directory / "shim", "./shim") == ""
     return Example(directory / "shim")
 
 

@@ -12,7 +12,6 @@ import os
 import re
 import shlex
 import shutil
-import subprocess
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -20,8 +19,8 @@ from typing import Any
 
 import pytest
 from support import machine, shim, skipping
-from support.build import SOURCE
 from support.containerd import BlockContainerd
+from support.go import CONTAINERD, build_tool, go
 from support.nothing_left import _nothing_left, _own_places, place  # noqa: F401
 from support.shim import mountpoint
 from support.view import Argument, Finished, call, program, run
@@ -33,9 +32,6 @@ SNAPSHOTTER = "blockfile"
 LAYERS = 8
 ARTIFACTS = {"boot/vmlinuz", "unikernel/initrd", "urunc.json"}
 MARK = "container-id"
-
-GO = Path("/usr/bin/go")
-GOPATH = Path("/usr/share/gocode")
 
 
 def sha256(path: Path) -> str:
@@ -186,18 +182,8 @@ def container(host: Host, name: str) -> Iterator[Container]:
 def tools(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The example of a shim, and what it does with containerd's own library."""
     tmp_path = tmp_path_factory.mktemp("tools")
-    if not GO.exists() or not (GOPATH / "src/github.com/containerd/containerd").exists():
-        skipping.skip("no Go, or not containerd's package for it")
-    shim.go(tmp_path, "build", "-o", tmp_path / "shim", "./shim")
-    subprocess.run(
-        [GO, "build", "-o", tmp_path / "snapshot-view", SOURCE / "tests/tools/snapshot-view.go"],
-        env={
-            **os.environ, "GO111MODULE": "off", "GOPATH": str(GOPATH), "GOFLAGS": "",
-            "GOCACHE": str(tmp_path / "cache"),
-        },
-        timeout=600,
-        check=True,
-    )  # fmt: skip
+    build_tool("snapshot-view", tmp_path, CONTAINERD)
+    go(shim.EXAMPLE, tmp_path, "build", "-o", tmp_path / "shim", "./shim")
     return tmp_path
 
 

@@ -5,13 +5,12 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 from pathlib import Path
 
 import pytest
-from support import image, machine, namespace, skipping
-from support.build import SOURCE
+from support import image, machine, namespace
 from support.containerd import Containerd
+from support.go import CONTAINERD, build_tool
 from support.image import KERNEL_PATH, lowerdir
 from support.installed import SILENCE, assert_mounted, umount
 from support.overlay import escape
@@ -20,11 +19,6 @@ from support.waiting import wait_until
 
 pytestmark = pytest.mark.usefixtures("installed")
 
-# Debian's packages of Go code, and Debian's compiler: another one on PATH may not know this way.
-GO = Path("/usr/bin/go")
-GOPATH = Path("/usr/share/gocode")
-PACKAGE = GOPATH / "src/github.com/containerd/containerd/mount"
-
 # "retriesOnECHILD"
 TRIES = 10
 
@@ -32,17 +26,8 @@ TRIES = 10
 @pytest.fixture(scope="module")
 def containerd_mount(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The test program that mounts by containerd's mount package."""
-    for needed in (GO, PACKAGE):
-        if not needed.exists():
-            skipping.skip(f"no {needed}")
-    program = tmp_path_factory.mktemp("go") / "containerd-mount"
-    subprocess.run(
-        [GO, "build", "-o", program, SOURCE / "tests/tools/containerd-mount.go"],
-        env={**os.environ, "GO111MODULE": "off", "GOPATH": str(GOPATH), "GOFLAGS": ""},
-        timeout=600,
-        check=True,
-    )
-    return program
+    directory = tmp_path_factory.mktemp("go")
+    return build_tool("containerd-mount", directory, f"{CONTAINERD}/mount")
 
 
 @pytest.fixture

@@ -13,14 +13,10 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from . import skipping
 from .archive import END, directory, file, gnu_name, hard_link, header, pax, symlink
-from .build import SOURCE
+from .go import CONTAINERD, build_tool
 from .resolver import build_directory
 
-# Debian's packages of Go code, and Debian's compiler: another one on PATH may not know this way.
-GO = Path("/usr/bin/go")
-GOPATH = Path("/usr/share/gocode")
 SECONDS = 60
 
 Tree = dict[str, list[str]]
@@ -32,17 +28,8 @@ class Oracle:
     """containerd's applier, as every snapshotter but overlayfs uses it, out of Debian's package."""
 
     def __init__(self, directory: Path) -> None:
-        package = GOPATH / "src/github.com/containerd/containerd/archive"
-        for needed in (GO, package):
-            if not needed.exists():
-                skipping.skip(f"no {needed}")
         self.directory = directory
-        self.program = directory / "apply-layers"
-        subprocess.run(
-            [GO, "build", "-o", self.program, SOURCE / "tests/tools/apply-layers.go"],
-            env={**os.environ, "GO111MODULE": "off", "GOPATH": str(GOPATH), "GOFLAGS": ""},
-            timeout=600, check=True,
-        )  # fmt: skip
+        self.program = build_tool("apply-layers", directory, f"{CONTAINERD}/archive")
 
     def unpack(self, blobs: Sequence[Path]) -> Tree | None:
         """None: a layer is refused."""

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from . import namespace, skipping
+from . import namespace
 from .build import SOURCE
 from .view import call, program
 from .waiting import SECONDS
@@ -141,25 +141,3 @@ class Example(Shim):
 
     def delete(self, container: str, of: str = NAMESPACE) -> None:
         assert self._run("delete", of, container) == b""
-
-
-def go(directory: Path, *words: str | Path) -> str:
-    """Run Debian's go tool (or another one) in the example, with its cache in DIRECTORY; returns
-    what it said, which is nothing where all is well."""
-    tool = Path("/usr/bin/go") if os.path.exists("/usr/bin/go") else Path("go")
-    alone = {"GOFLAGS": "-buildvcs=false", "GOPROXY": "off", "GOTOOLCHAIN": "local"}
-    try:
-        finished = subprocess.run(
-            [tool, *words],
-            cwd=EXAMPLE,
-            env={**os.environ, **alone, "GOCACHE": str(directory / "cache"), "CGO_ENABLED": "0"},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            timeout=300,
-            check=False,
-        )
-    except FileNotFoundError:
-        skipping.skip("no go tool (packaging/install-deps test)")
-    assert finished.returncode == 0, finished.stdout
-    return finished.stdout
