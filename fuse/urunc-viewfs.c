@@ -44,7 +44,7 @@ static void print_help(void)
 	     "      --log-format=FORMAT   text or json\n"
 	     "      --log-level=LEVEL     error, warn, info or debug\n"
 	     "  -h, --help                this text\n"
-	     "  -V, --version             the version, and what this build and this kernel can "
+	     "  -V, --version[=json]      the version, and what this build and this kernel can "
 	     "do\n");
 	options_help();
 	puts("\nWithout CAP_SYS_ADMIN fusermount3 mounts the view, where that is allowed, and\n"
@@ -78,7 +78,10 @@ int main(int argc, char **argv)
 		return output_finish(0);
 	}
 	if (arguments.version) {
-		version_print("urunc-viewfs");
+		if (arguments.json)
+			version_print_json();
+		else
+			version_print("urunc-viewfs");
 		return output_finish(0);
 	}
 	call.view.from = &arguments.from;

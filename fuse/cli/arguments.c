@@ -6,6 +6,7 @@
 #include <getopt.h>
 #include <limits.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -26,6 +27,7 @@ enum argument_kind {
 	ARGUMENT_LAYER,	     /* struct layer_fds */
 	ARGUMENT_WORD,	     /* an enum, in the order of the words */
 	ARGUMENT_DIGEST,     /* struct digest_wish; given once */
+	ARGUMENT_VERSION,    /* bool, and the member json for the value "json" */
 };
 
 enum { OF_VIEW = 1 << FOR_VIEW, OF_RESOLVE = 1 << FOR_RESOLVE, OF_ADD = 1 << FOR_ADD };
@@ -58,13 +60,23 @@ static const struct argument_rule {
 	{"json", 0, ARGUMENT_FLAG, IN(json), OF_RESOLVE | OF_ADD, ""},
 	{"digest", 0, ARGUMENT_FLAG, IN(digest), OF_RESOLVE, ""},
 	{"help", 'h', ARGUMENT_FLAG, IN(help), OF_VIEW | OF_RESOLVE | OF_ADD, ""},
-	{"version", 'V', ARGUMENT_FLAG, IN(version), OF_VIEW | OF_RESOLVE | OF_ADD, ""},
+	{"version", 'V', ARGUMENT_FLAG, IN(version), OF_RESOLVE | OF_ADD, ""},
+	{"version", 0, ARGUMENT_VERSION, IN(version), OF_VIEW, "json"},
 };
 
 enum {
 	RULES = sizeof(rules) / sizeof(*rules),
 	OPT_RULE = 256, /* what getopt_long(3) returns for rules[0], above all letters */
 };
+
+static int argument_has_value(const struct argument_rule *rule)
+{
+	switch (rule->kind) {
+	case ARGUMENT_FLAG: return no_argument;
+	case ARGUMENT_VERSION: return optional_argument;
+	default: return required_argument;
+	}
+}
 
 /* As getopt_long(3) wants them; *ret* is empty, and ends with one that stays so. */
 static void arguments_list(enum arguments_for what, struct option ret[static RULES + 1])
@@ -73,8 +85,7 @@ static void arguments_list(enum arguments_for what, struct option ret[static RUL
 		if (rules[i].of & 1U << what)
 			*ret++ = (struct option){
 				.name = rules[i].name,
-				.has_arg = rules[i].kind == ARGUMENT_FLAG ? no_argument
-									  : required_argument,
+				.has_arg = argument_has_value(&rules[i]),
 				.val = OPT_RULE + i,
 			};
 }
@@ -171,7 +182,7 @@ static int argument_set(struct arguments *arguments, const struct argument_rule 
 {
 	void *ret = (char *)arguments + rule->offset;
 
-	if (rule->kind != ARGUMENT_FLAG && !*value)
+	if (argument_has_value(rule) == required_argument && !*value)
 		return view_fail(error, MSG_ARGUMENT_EMPTY, rule->name);
 	switch (rule->kind) {
 	case ARGUMENT_FLAG: *(bool *)ret = true; return 0;
@@ -185,6 +196,12 @@ static int argument_set(struct arguments *arguments, const struct argument_rule 
 	case ARGUMENT_LAYER: return argument_add_layer(ret, rule->name, value, error);
 	case ARGUMENT_WORD: return argument_set_word(ret, rule, value, error);
 	case ARGUMENT_DIGEST: return argument_set_digest(ret, rule->name, value, error);
+	case ARGUMENT_VERSION:
+		if (value && words_find(rule->words, value) < 0)
+			return view_fail(error, MSG_ARGUMENT_VALUE, rule->name, value, rule->words);
+		arguments->json = value;
+		*(bool *)ret = true;
+		return 0;
 	}
 	return 0;
 }
@@ -307,6 +324,18 @@ int arguments_parse(struct arguments *ret, int argc, char **argv, enum arguments
 	if (failed || ret->help || ret->version)
 		return failed;
 	return arguments_set_operands(ret, argc - optind, argv + optind, what, error);
+}
+
+void arguments_print_names(enum arguments_for what)
+{
+	const char *before = "";
+
+	for (size_t i = 0; i < RULES; i++) {
+		if (!(rules[i].of & 1U << what))
+			continue;
+		printf("%s\"%s\"", before, rules[i].name);
+		before = ",";
+	}
 }
 
 void arguments_done(struct arguments *arguments)

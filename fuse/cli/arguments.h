@@ -15,7 +15,7 @@ struct arguments {
 	struct layers_from from;
 	const char *mountpoint; /* MOUNTPOINT, urunc-viewfs only; borrowed from argv */
 	bool foreground;
-	bool json, digest; /* viewfsctl resolve; json also of store add */
+	bool json, digest; /* viewfsctl resolve; json also of store add and --version */
 	const char *tree;  /* viewfsctl store add; borrowed from argv */
 	int ready_fd;	   /* -1: none */
 	int lifeline;	   /* -1: none */
@@ -49,6 +49,9 @@ int arguments_parse(struct arguments *ret, int argc, char **argv, enum arguments
  */
 int arguments_refuse(char **argv, const char *letters, const struct option *names,
 		     struct view_error *error);
+
+/* Prints the long arguments that such a call knows, as the items of a JSON array. */
+void arguments_print_names(enum arguments_for what);
 
 void arguments_done(struct arguments *arguments);
 DEFINE_CLEANUP(struct arguments, arguments_done)

@@ -197,6 +197,18 @@ static int option_apply(struct options *options, const struct option_rule *rule,
 	return option_set_value(options, rule, value, error);
 }
 
+void options_print_names(void)
+{
+	const char *before = "";
+
+	for (size_t i = 0; i < sizeof(rules) / sizeof(*rules); i++) {
+		if (rules[i].kind == OPTION_REJECTED)
+			continue;
+		printf("%s\"%s\"", before, rules[i].name);
+		before = ",";
+	}
+}
+
 static int option_refuse_unknown(const char *option, struct view_error *error)
 {
 	struct nearest nearest = nearest_to(option, strlen(option));

@@ -72,3 +72,6 @@ DEFINE_CLEANUP(struct options, options_done)
 
 /* Prints the mount options for --help. */
 void options_help(void);
+
+/* Prints the names of the options that are not rejected, as the items of a JSON array. */
+void options_print_names(void);

@@ -9,6 +9,8 @@
 #include <unistd.h>
 
 #include "fuse/base/kernel-version.h"
+#include "fuse/cli/arguments.h"
+#include "fuse/cli/options.h"
 #include "fuse/process/sandbox.h"
 
 bool kernel_has_openat2(void)
@@ -17,6 +19,17 @@ bool kernel_has_openat2(void)
 
 	/* A size that is too small is refused by every kernel that knows the call. */
 	return syscall(SYS_openat2, -1, "", &how, 0) < 0 && errno == EINVAL;
+}
+
+static bool has_device(void)
+{
+	return access("/dev/fuse", R_OK | W_OK) == 0;
+}
+
+/* Whether there is any the kernel tells only a FUSE server: see viewfsctl doctor. */
+static bool may_pass_through(const struct utsname *name)
+{
+	return kernel_is(name, 6, 9);
 }
 
 static void print_sandbox(void)
@@ -40,9 +53,45 @@ void version_print(const char *program)
 	printf("  libfuse      %s\n", VIEWFS_LIBFUSE);
 	if (uname(&name) == 0)
 		printf("  kernel       %s\n", name.release);
-	printf("  /dev/fuse    %s\n", access("/dev/fuse", R_OK | W_OK) == 0 ? "yes" : "no");
+	printf("  /dev/fuse    %s\n", has_device() ? "yes" : "no");
 	printf("  openat2      %s\n", kernel_has_openat2() ? "yes" : "no");
-	/* Whether there is any the kernel tells only who mounts: see viewfsctl doctor. */
-	printf("  passthrough  %s\n", kernel_is(&name, 6, 9) ? "yes" : "no, Linux 6.9 has it");
+	printf("  passthrough  %s\n", may_pass_through(&name) ? "yes" : "no, Linux 6.9 has it");
 	print_sandbox();
+}
+
+static const char *json_bool(bool value)
+{
+	return value ? "true" : "false";
+}
+
+static void print_kernel_json(void)
+{
+	unsigned possible = sandbox_possible();
+	struct utsname name = {};
+	const char *before = "";
+
+	uname(&name);
+	printf("{\"release\":\"%s\",\"dev_fuse\":%s", name.release, json_bool(has_device()));
+	printf(",\"openat2\":%s", json_bool(kernel_has_openat2()));
+	printf(",\"passthrough\":%s", json_bool(may_pass_through(&name)));
+	printf(",\"landlock\":%d,\"sandbox\":[", sandbox_landlock_abi());
+	for (unsigned i = 0; i < SANDBOX_COUNT; i++) {
+		if (!(possible & 1U << i))
+			continue;
+		printf("%s\"%s\"", before, sandbox_names[i]);
+		before = ",";
+	}
+	printf("]}");
+}
+
+void version_print_json(void)
+{
+	printf("{\"version\":\"%s\",\"features\":{\"build\":{\"libfuse\":\"%s\",\"arguments\":[",
+	       VIEWFS_VERSION, VIEWFS_LIBFUSE);
+	arguments_print_names(FOR_VIEW);
+	printf("],\"options\":[");
+	options_print_names();
+	printf("]},\"kernel\":");
+	print_kernel_json();
+	printf("}}\n");
 }

@@ -40,6 +40,7 @@ _viewfs_value() {
 	-N | --mounts) _filedir ;;
 	--bundle | --tree | --oci | --content) _filedir -d ;;
 	--log-format) COMPREPLY=($(compgen -W "text json" -- "$cur")) ;;
+	--version) COMPREPLY=($(compgen -W "json" -- "$cur")) ;;
 	--log-level) COMPREPLY=($(compgen -W "error warn info debug" -- "$cur")) ;;
 	--ready-fd | --lifeline | --id | --chain | -t) ;;
 	*) return 1 ;;

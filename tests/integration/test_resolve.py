@@ -286,10 +286,32 @@ def test_the_version_names_the_features(words: list[str], option: str) -> None:
         assert feature in finished.stdout
 
 
+def test_the_version_as_json_names_every_argument_and_option() -> None:
+    """A caller learns from it what it may use."""
+    finished = run(program(), "--version=json")
+    assert (finished.status, finished.stderr) == (0, "")
+    (line,) = finished.stdout.splitlines()
+    said = json.loads(line)
+    text = run(program(), "--version").stdout
+    build, kernel = said["features"]["build"], said["features"]["kernel"]
+    for word in (f"urunc-viewfs {said['version']}", build["libfuse"], kernel["release"]):
+        assert word in text
+    help_text = run(program(), "--help").stdout
+    assert set(re.findall(r"^ .*?--([a-z-]+)", help_text, re.MULTILINE)) == set(build["arguments"])
+    shown = set(re.findall(r"^  -o ([a-z+-]+)", help_text, re.MULTILINE))
+    assert shown <= set(build["options"]) and "binary" in shown
+    assert not {"remount", "user", "colour"} & set(build["options"])
+    assert (kernel["dev_fuse"], kernel["openat2"]) == (True, True)
+    assert kernel["landlock"] == 0 or "landlock" in kernel["sandbox"]
+    refused = run(program(), "--version=xml")
+    assert (refused.status, "'xml' is not json" in refused.stderr) == (1, True)
+
+
 @pytest.mark.parametrize(
     "words",
     [*([*words, "--help"] for words in PROGRAMS.values()),
      *([*words, "--version"] for words in VERSIONED.values()),
+     ["urunc-viewfs", "--version=json"],
      ["viewfsctl", "resolve", "-o", "{option}"],
      ["viewfsctl", "resolve", "--json", "-o", "{option}"]],
     ids=" ".join,

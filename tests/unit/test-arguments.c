@@ -167,6 +167,32 @@ static void test_help_and_version_need_no_operands(void **state)
 	}
 }
 
+static void test_the_version_may_be_asked_for_as_json(void **state)
+{
+	static const struct {
+		const char *words[2];
+		enum arguments_for what;
+		int result;
+		bool json;
+	} rows[] = {
+		{{"--version", NULL}, FOR_VIEW, 0, false},
+		{{"--version=json", NULL}, FOR_VIEW, 0, true},
+		{{"--version=", NULL}, FOR_VIEW, -ECANCELED, false},
+		{{"--version=text", NULL}, FOR_VIEW, -ECANCELED, false},
+		{{"--version=json", NULL}, FOR_RESOLVE, -ECANCELED, false},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		VIEW_ERROR(error);
+		cleanup_with(arguments_done) struct arguments arguments = ARGUMENTS_INIT;
+
+		same_int(rows[i].words[0], parse(rows[i].words, rows[i].what, &arguments, &error),
+			 rows[i].result);
+		same_int(rows[i].words[0], arguments.json, rows[i].json);
+	}
+}
+
 /* viewfsctl resolve [SOURCE]: the same forms, and no mountpoint. */
 static void test_resolve_accepts_the_forms_without_a_mountpoint(void **state)
 {
@@ -208,6 +234,7 @@ int main(void)
 		cmocka_unit_test(test_repeated_options_add_up_and_others_keep_their_defaults),
 		cmocka_unit_test(test_reading_goes_on_after_an_error),
 		cmocka_unit_test(test_help_and_version_need_no_operands),
+		cmocka_unit_test(test_the_version_may_be_asked_for_as_json),
 		cmocka_unit_test(test_resolve_accepts_the_forms_without_a_mountpoint),
 	};
 
