@@ -36,9 +36,8 @@ void blob_image_done(struct blob_image *image)
 	image->count = 0;
 }
 
-/* The layers of a manifest, which blobs_read_chain() has found to be as many as *ids*. */
-static int read_layers(struct json_object *layers, const struct li_digest *ids,
-		       struct blob_image *image, struct view_error *error)
+static int read_layers(struct json_object *layers, struct blob_image *image,
+		       struct view_error *error)
 {
 	size_t count = json_object_array_length(layers);
 
@@ -54,8 +53,22 @@ static int read_layers(struct json_object *layers, const struct li_digest *ids,
 			return blob_fail(&image->manifest, "a layer has no SHA-256 digest", error);
 		if (!is_layer_type(type))
 			return view_fail(error, MSG_LAYER_TYPE, i, type ? type : "");
-		image->layers[i].diff_id = ids[i];
 	}
+	return 0;
+}
+
+static int read_chain(struct json_object *manifest, struct blob_image *image,
+		      struct view_error *error)
+{
+	cleanup_free struct li_digest *ids = calloc(image->count, sizeof(*ids));
+
+	if (!ids)
+		return view_fail(error, MSG_NO_MEMORY);
+	if (blobs_read_chain(&image->blobs, manifest, &image->manifest, ids, &image->chain, error) <
+	    0)
+		return -ECANCELED;
+	for (size_t i = 0; i < image->count; i++)
+		image->layers[i].diff_id = ids[i];
 	return 0;
 }
 
@@ -63,14 +76,13 @@ int blob_image_open(const struct blob_place *place, struct blob_image *ret,
 		    struct view_error *error)
 {
 	cleanup_with(json_done) struct json_object *manifest = NULL;
-	cleanup_free struct li_digest *ids = calloc(MANIFEST_LAYERS_MAX, sizeof(*ids));
+	struct json_object *layers;
 
-	if (!ids)
-		/* cppcheck-suppress memleak ; cleanup_with() frees it */
-		return view_fail(error, MSG_NO_MEMORY);
 	if (blobs_open(place, &ret->blobs, error) < 0 ||
-	    blobs_read_manifest(&ret->blobs, &ret->manifest, &manifest, error) < 0 ||
-	    blobs_read_chain(&ret->blobs, manifest, &ret->manifest, ids, &ret->chain, error) < 0)
+	    blobs_read_manifest(&ret->blobs, &ret->manifest, &manifest, error) < 0)
 		return -ECANCELED;
-	return read_layers(json_member(manifest, "layers", json_type_array), ids, ret, error);
+	layers = manifest_layers(manifest, &ret->manifest, error);
+	if (!layers || read_layers(layers, ret, error) < 0)
+		return -ECANCELED;
+	return read_chain(manifest, ret, error);
 }

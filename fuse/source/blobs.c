@@ -211,30 +211,42 @@ static void add_to_chain(struct li_digest *chain, const struct li_digest *diff_i
 	sha256_finish(&hash, chain->bytes);
 }
 
+struct json_object *manifest_layers(struct json_object *manifest, const struct li_digest *digest,
+				    struct view_error *error)
+{
+	struct json_object *layers = json_member(manifest, "layers", json_type_array);
+	size_t count = layers ? json_object_array_length(layers) : 0;
+
+	if (count > 0 && count <= MANIFEST_LAYERS_MAX)
+		return layers;
+	if (count == 0)
+		blob_fail(digest, "it lists no layers", error);
+	else
+		view_fail(error, MSG_LAYERS_MANY, count, MANIFEST_LAYERS_MAX);
+	return NULL;
+}
+
 int blobs_read_chain(const struct blobs *blobs, struct json_object *manifest,
 		     const struct li_digest *digest, struct li_digest *ret_ids,
 		     struct li_digest *ret, struct view_error *error)
 {
-	struct json_object *layers = json_member(manifest, "layers", json_type_array);
-	size_t count = layers ? json_object_array_length(layers) : 0;
+	struct json_object *layers = manifest_layers(manifest, digest, error);
 	cleanup_with(json_done) struct json_object *config = NULL;
 	struct li_digest of_config;
 	struct json_object *ids;
 
+	if (!layers)
+		return -ECANCELED;
 	if (descriptor_digest(json_member(manifest, "config", json_type_object), &of_config) < 0)
 		return blob_fail(digest, "it names no configuration", error);
-	if (count == 0)
-		return blob_fail(digest, "it lists no layers", error);
-	if (count > MANIFEST_LAYERS_MAX)
-		return view_fail(error, MSG_LAYERS_MANY, count, MANIFEST_LAYERS_MAX);
 	config = read_json(blobs, &of_config, error);
 	if (!config)
 		return -ECANCELED;
 	ids = json_member(json_member(config, "rootfs", json_type_object), "diff_ids",
 			  json_type_array);
-	if (!ids || json_object_array_length(ids) != count)
+	if (!ids || json_object_array_length(ids) != json_object_array_length(layers))
 		return blob_fail(&of_config, "it has not one diff id for each layer", error);
-	for (size_t i = 0; i < count; i++) {
+	for (size_t i = 0; i < json_object_array_length(ids); i++) {
 		const char *text = json_text(json_object_array_get_idx(ids, i));
 		struct li_digest id;
 

@@ -66,9 +66,16 @@ int blobs_read_manifest(const struct blobs *blobs, struct li_digest *ret,
 			struct json_object **ret_manifest, struct view_error *error);
 
 /*
- * Reads the configuration of *manifest*, whose digest is *digest*: the chain id, and in *ret_ids*,
- * if that is not NULL, the diff ids of all *layers*, of which there must be 1 to
- * MANIFEST_LAYERS_MAX, the lowest first. Returns: 0, or < 0 with *error*, as blobs_read_manifest().
+ * The descriptors of the layers of *manifest*, whose digest is *digest*: a borrowed array of 1 to
+ * MANIFEST_LAYERS_MAX, the lowest first. Returns: NULL with *error*: there are not so many.
+ */
+struct json_object *manifest_layers(struct json_object *manifest, const struct li_digest *digest,
+				    struct view_error *error);
+
+/*
+ * Reads the configuration of a manifest: the chain id, and in *ret_ids*, if that is not NULL, the
+ * diff ids of its layers, the lowest first, as many as manifest_layers() has. Returns: 0, or < 0
+ * with *error*, as blobs_read_manifest().
  */
 int blobs_read_chain(const struct blobs *blobs, struct json_object *manifest,
 		     const struct li_digest *digest, struct li_digest *ret_ids,

@@ -18,6 +18,7 @@ from support.layout import CODINGS, INDEX, MANIFEST, Layout, chain_id, digest, u
 from support.stored import Store, arguments
 from support.view import Finished, View, refused
 
+LAYER = {"mediaType": CODINGS["gzip"][0], "digest": digest(b"layer"), "size": 5}
 PLATFORM = {"os": "linux", "architecture": "amd64"}
 
 
@@ -269,11 +270,12 @@ def test_metadata_with_another_digest_is_elayer(
 @pytest.mark.parametrize(
     ("content", "naming"),
     [
-        ({}, "names no configuration"),
-        ({"config": {"digest": "md5:1"}}, "names no configuration"),
+        ({}, "lists no layers"),
         ({"config": {"digest": digest(b"{}")}, "layers": []}, "lists no layers"),
         ({"config": {"digest": digest(b"{}")}, "layers": [7]}, "no SHA-256 digest"),
-        ({"manifests": "x"}, "names no configuration"),
+        ({"layers": [LAYER]}, "names no configuration"),
+        ({"config": {"digest": "md5:1"}, "layers": [LAYER]}, "names no configuration"),
+        ({"manifests": "x"}, "lists no layers"),
     ],
 )
 def test_a_manifest_that_is_none_is_elayer(
