@@ -49,6 +49,11 @@ void log_setup(const char *program, const struct log_options *options)
 	logger.options = *options;
 }
 
+void log_set_id(const char *id)
+{
+	logger.options.id = id;
+}
+
 bool log_is_json(void)
 {
 	return logger.options.format == LOG_FORMAT_JSON;

@@ -24,6 +24,9 @@ struct log_options {
 
 void log_setup(const char *program, const struct log_options *options);
 
+/* The containerID from now on; borrowed for the process's life. */
+void log_set_id(const char *id);
+
 bool log_is_json(void);
 
 /*

@@ -32,6 +32,9 @@
 #define MSG_ONE_FORM		CODE_EUSAGE, "only one of --json, --prometheus and -o may be given"
 #define MSG_EMPTY		CODE_EUSAGE, "%s must not be empty"
 #define MSG_TWO_KINDS		CODE_EUSAGE, "only one source of layers is allowed: both %s and %s were given"
+#define MSG_CONTAINER_MANY \
+	CODE_EUSAGE, "--container=%s: both '%s' and '%s' begin so or are called so"
+#define MSG_STATE_DIR		CODE_EUSAGE, "--state-dir=%s: %s"
 #define MSG_DESCRIPTOR		CODE_EUSAGE, "--%s=%d: %s"
 #define MSG_LAYER_FDS		CODE_EUSAGE, "--layer-fd may be given at most %d times"
 #define MSG_LOWERDIR_EMPTY_PART CODE_EUSAGE, "%s: empty layer path in 'lowerdir=%s'"
@@ -56,6 +59,12 @@
 #define MSG_DISK_WRITABLE                                                                     \
 	CODE_ENOTAPPLICABLE, "SOURCE '%s': a writable %s filesystem on a block device, such " \
 			     "as a container's own disk, is not an image"
+#define MSG_CONTAINER_NONE                                                                    \
+	CODE_ENOTAPPLICABLE, "--container=%s: no such container in the state directories of " \
+			     "containerd, k3s, rke2 and docker (--state-dir=… names another one)"
+#define MSG_CONTAINER_NONE_IN CODE_ENOTAPPLICABLE, "--container=%s: no such container in '%s'"
+#define MSG_CONTAINER_HIDDEN \
+	CODE_ENOTAPPLICABLE, "--container=%s: no such container that can be seen: %s"
 #define MSG_MANY_MOUNTS	 CODE_ENOTAPPLICABLE, "%s: %zu mounts, but a view can serve only one"
 #define MSG_MOUNT_TARGET CODE_ENOTAPPLICABLE, "%s: the mount's target is '%s', not the root"
 #define MSG_DATA_LAYERS	 CODE_ENOTAPPLICABLE, "%s: data-only layers are not supported"

@@ -46,6 +46,8 @@ static const struct argument_rule {
 	{"foreground", 'f', ARGUMENT_FLAG, IN(foreground), OF_VIEW, ""},
 	{"mounts", 0, ARGUMENT_STRING, IN(from.mounts), OF_VIEW | OF_RESOLVE, ""},
 	{"bundle", 0, ARGUMENT_STRING, IN(from.bundle), OF_VIEW | OF_RESOLVE | OF_ADD, ""},
+	{"container", 0, ARGUMENT_STRING, IN(from.container.container), OF_VIEW | OF_RESOLVE, ""},
+	{"state-dir", 0, ARGUMENT_STRING, IN(from.container.state_dir), OF_VIEW | OF_RESOLVE, ""},
 	{"chain", 0, ARGUMENT_DIGEST, IN(from.chain), OF_VIEW | OF_RESOLVE | OF_ADD, ""},
 	{"tree", 0, ARGUMENT_STRING, IN(tree), OF_ADD, ""},
 	{"oci", 0, ARGUMENT_STRING, IN(from.oci), OF_ADD, ""},
@@ -269,13 +271,16 @@ static int arguments_set_operands(struct arguments *arguments, int n, char **ope
 {
 	int most = what == FOR_VIEW ? 2 : what == FOR_RESOLVE ? 1 : 0;
 	bool labelled = arguments->from.mounts || arguments->from.bundle ||
-			arguments->from.chain.given || arguments->from.layer_fds.count > 0 ||
+			arguments->from.container.container || arguments->from.chain.given ||
+			arguments->from.layer_fds.count > 0 ||
 			arguments->options.overlay.lowers.count > 0;
 
 	if (n > most)
 		return view_fail(error, MSG_TOO_MANY, operands[most]);
 	if (what == FOR_ADD && arguments_check_add(arguments, error) < 0)
 		return -ECANCELED;
+	if (arguments->from.container.state_dir && !arguments->from.container.container)
+		return view_fail(error, MSG_NO_OPERAND, "--container");
 	if (n == 0 && what == FOR_VIEW)
 		return view_fail(error, MSG_NO_SOURCE);
 	if (n == 0 && what == FOR_RESOLVE && !labelled)

@@ -8,11 +8,18 @@
 
 enum { LAYER_FDS_MAX = 500 };
 
+/* A container that is named by its id. Both are borrowed from argv. */
+struct container_wish {
+	const char *container; /* --container=ID; NULL: not given */
+	const char *state_dir; /* --state-dir=DIR; NULL: where containerd usually has it */
+};
+
 /* All strings are borrowed from argv; NULL: not given. */
 struct layers_from {
-	const char *source;	     /* SOURCE */
-	const char *mounts;	     /* --mounts=FILE, "-" is stdin */
-	const char *bundle;	     /* --bundle=DIR */
+	const char *source; /* SOURCE */
+	const char *mounts; /* --mounts=FILE, "-" is stdin */
+	const char *bundle; /* --bundle=DIR */
+	struct container_wish container;
 	struct digest_wish chain;    /* --chain=sha256:HEX */
 	const char *oci;	     /* --oci=LAYOUT[:REF] */
 	const char *content;	     /* --content=STORE */

@@ -20,7 +20,9 @@ enum {
 	OPT_ALL,
 	OPT_PROMETHEUS,
 	OPT_ID,
-	OPTIONS_MAX = 9,
+	OPT_CONTAINER,
+	OPT_STATE_DIR,
+	OPTIONS_MAX = 11,
 	/* Of an id of 64 digits, as containerd's are, so many are enough: as on a terminal. */
 	ID_DIGITS = 64,
 	ID_DIGITS_MIN = 12,
@@ -42,6 +44,10 @@ static void command_options(const struct ctl_command *command,
 		*ret++ = (struct option){"prometheus", no_argument, NULL, OPT_PROMETHEUS};
 	if (command->id)
 		*ret++ = (struct option){"id", required_argument, NULL, OPT_ID};
+	if (command->container) {
+		*ret++ = (struct option){"container", required_argument, NULL, OPT_CONTAINER};
+		*ret++ = (struct option){"state-dir", required_argument, NULL, OPT_STATE_DIR};
+	}
 	*ret++ = (struct option){"help", no_argument, NULL, 'h'};
 	*ret++ = (struct option){"version", no_argument, NULL, 'V'};
 	*ret = (struct option){};
@@ -61,6 +67,10 @@ static int check_operands(const struct ctl_command *command, struct ctl_call *ca
 	call->operands = call->argv + optind;
 	if (call->id && !*call->id)
 		return view_fail(error, MSG_EMPTY, "--id");
+	if (call->container.container && !*call->container.container)
+		return view_fail(error, MSG_EMPTY, "--container");
+	if (call->container.state_dir && !call->container.container)
+		return view_fail(error, MSG_NO_OPERAND, "--container");
 	if (command->operands && optind == call->argc && !call->id)
 		return view_fail(error, MSG_NO_OPERAND, command->operands);
 	if (!command->operands && optind < call->argc)
@@ -89,6 +99,8 @@ static int command_parse(const struct ctl_command *command, struct ctl_call *cal
 		case OPT_ALL: call->all = true; break;
 		case OPT_PROMETHEUS: call->prometheus = true; break;
 		case OPT_ID: call->id = optarg; break;
+		case OPT_CONTAINER: call->container.container = optarg; break;
+		case OPT_STATE_DIR: call->container.state_dir = optarg; break;
 		case 'o':
 			call->columns = optarg;
 			if (command->options && parse_list(&call->options, optarg, error) < 0)

@@ -9,6 +9,7 @@
 
 #include "fuse/base/error.h"
 #include "fuse/base/words.h"
+#include "fuse/cli/layers-from.h"
 #include "fuse/cli/options.h"
 
 /* The arguments of a command. */
@@ -17,8 +18,9 @@ struct ctl_call {
 	char **argv;
 	bool json, dry_run, repair, all, prometheus;
 	const char *id, *columns; /* NULL: not given */
-	struct options options;	  /* where the command knows -o; owned by ctl_run() */
-	char **operands;	  /* of argv, ended by NULL */
+	struct container_wish container;
+	struct options options; /* where the command knows -o; owned by ctl_run() */
+	char **operands;	/* of argv, ended by NULL */
 };
 
 #define CTL_CAPABILITY(name) (UINT64_C(1) << (name))
@@ -42,7 +44,7 @@ struct ctl_command {
 	/* Returns: the exit status, or < 0 with *error*. */
 	int (*run)(const struct ctl_call *call, struct view_error *error);
 	/* Which of them the command knows; options and columns: -o. */
-	bool json, dry_run, repair, all, prometheus, id, options, columns;
+	bool json, dry_run, repair, all, prometheus, id, container, options, columns;
 	/* What operands are called, where the command requires one, or an id; or NULL. */
 	const char *operands;
 	bool parses; /* all of argv, --help too: ctl_run() does not */

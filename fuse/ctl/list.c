@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* viewfsctl list: the views of this mount namespace, and others. */
 #include <errno.h>
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include "fuse/base/json.h"
@@ -11,10 +13,13 @@
 #include "fuse/base/text.h"
 #include "fuse/ctl/ctl.h"
 #include "fuse/ctl/list-row.h"
+#include "fuse/process/run-with-timeout.h"
+#include "fuse/source/container.h"
 
 static void list_print_help(void)
 {
-	puts("Usage: viewfsctl list [--json|--prometheus] [--all] [--id=ID] [-o COLUMNS]\n"
+	puts("Usage: viewfsctl list [--json|--prometheus] [--all] [--id=ID] [--container=ID]\n"
+	     "                      [--state-dir=DIR] [-o COLUMNS]\n"
 	     "\n"
 	     "Lists the views that are mounted here, dead ones too. A view's STATE is alive; not\n"
 	     "answering, if its process is stopped, frozen or hangs; dead, if its process is "
@@ -34,6 +39,11 @@ static void list_print_help(void)
 	     "too\n"
 	     "      --id=ID    only views of that id; of an id of 64 digits the first 12 are "
 	     "enough\n"
+	     "      --container=ID\n"
+	     "                 only views of that running container's id, of which the beginning\n"
+	     "                 is enough\n"
+	     "      --state-dir=DIR\n"
+	     "                 containerd's state directory in which --container is looked up\n"
 	     "  -o COLUMNS     these columns, separated by commas, in this order:");
 	list_columns_help();
 	puts("      --json     one JSON object; an unknown value is null:\n"
@@ -108,10 +118,52 @@ static int keep_id(struct views *views, const char *id)
 	return 0;
 }
 
+/* What a process of its own finds: a state directory may never answer. */
+struct lookup {
+	const struct container_wish *wanted;
+	char id[NAME_MAX + 1];
+	struct view_error error;
+};
+
+static int look_up(void *argument)
+{
+	cleanup_with(container_done) struct container container = {};
+	struct lookup *lookup = argument;
+
+	if (container_find(lookup->wanted, &container, &lookup->error) == 0)
+		snprintf(lookup->id, sizeof(lookup->id), "%s", container_id(&container));
+	return 0;
+}
+
+/* Finds the whole id of --container. Returns: 0, or < 0 with *error*. */
+static int find_container(const struct ctl_call *call, char ret[static NAME_MAX + 1],
+			  struct view_error *error)
+{
+	struct lookup *lookup = mmap(NULL, sizeof(*lookup), PROT_READ | PROT_WRITE,
+				     MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	unsigned seconds = call->options.timeout;
+	int r;
+
+	if (lookup == MAP_FAILED)
+		return view_fail(error, MSG_NO_MEMORY);
+	lookup->wanted = &call->container;
+	r = run_with_timeout(look_up, lookup, seconds);
+	if (r == -ETIMEDOUT)
+		view_fail(error, MSG_NO_ANSWER, seconds);
+	else if (r < 0)
+		view_fail(error, MSG_SYSTEM, "list", strerror(-r));
+	else
+		*error = lookup->error;
+	memcpy(ret, lookup->id, sizeof(lookup->id));
+	munmap(lookup, sizeof(*lookup));
+	return error->code == CODE_NONE ? 0 : -ECANCELED;
+}
+
 static int list_run(const struct ctl_call *call, struct view_error *error)
 {
 	cleanup_with(views_done) struct views views = {};
 	struct list_columns columns;
+	char id[NAME_MAX + 1] = "";
 	int r;
 
 	list_columns_default(&columns);
@@ -119,9 +171,13 @@ static int list_run(const struct ctl_call *call, struct view_error *error)
 		return -ECANCELED;
 	if (call->json + call->prometheus + (call->columns != NULL) > 1)
 		return view_fail(error, MSG_ONE_FORM);
+	if (call->container.container && find_container(call, id, error) < 0)
+		return -ECANCELED;
 	r = views_read(call->all ? VIEWS_STRANGERS | VIEWS_ELSEWHERE : VIEWS_MOUNTED, &views);
 	if (r == 0 && call->id)
 		r = keep_id(&views, call->id);
+	if (r == 0 && *id)
+		r = keep_id(&views, id);
 	if (r == 0 && views.partial)
 		log_warn("there are too many processes: some views may not be listed");
 	if (r == 0 && call->prometheus)
@@ -140,6 +196,7 @@ const struct ctl_command ctl_list = {
 	.all = true,
 	.prometheus = true,
 	.id = true,
+	.container = true,
 	.columns = true,
 	.capabilities = CTL_LOOK_AT_VIEWS,
 };

@@ -176,6 +176,10 @@ static int read_call(struct startup *startup, struct source *source, struct view
 
 	if (source_find(call->from, &options->overlay, options->basedir, source, error) < 0)
 		return -ECANCELED;
+	if (!options->id && source->container) {
+		options->id = TAKE_PTR(source->container);
+		log_set_id(options->id);
+	}
 	startup->mountpoint = mountpoint_path(call->mountpoint);
 	if (!startup->mountpoint)
 		return mountpoint_fail(call->mountpoint, -errno, error);

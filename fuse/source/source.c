@@ -10,6 +10,7 @@
 #include "fuse/base/log.h"
 #include "fuse/base/messages.h"
 #include "fuse/source/bundle.h"
+#include "fuse/source/container.h"
 #include "fuse/source/containerd-mounts.h"
 #include "fuse/source/hints.h"
 #include "fuse/source/layer-path.h"
@@ -24,7 +25,8 @@ static int refuse_two_kinds(const struct layers_from *from, bool explicit, struc
 {
 	const char *kinds[] = {explicit ? "-o lowerdir=" : NULL,
 			       from->layer_fds.count > 0 ? "--layer-fd" : NULL,
-			       from->mounts ? "--mounts" : NULL, from->bundle ? "--bundle" : NULL};
+			       from->mounts ? "--mounts" : NULL, from->bundle ? "--bundle" : NULL,
+			       from->container.container ? "--container" : NULL};
 	const char *chosen = NULL;
 
 	for (size_t i = 0; i < 2; i++)
@@ -38,6 +40,25 @@ static int refuse_two_kinds(const struct layers_from *from, bool explicit, struc
 	return 0;
 }
 
+/* --bundle, or the bundle of --container. Returns: 0, or < 0 with *error*. */
+static int read_bundle(const struct layers_from *from, struct source *source,
+		       struct overlay_options *ret, struct view_error *error)
+{
+	cleanup_with(container_done) struct container container = {};
+	const char *directory = from->bundle;
+
+	source->from_mount = true;
+	if (!directory) {
+		if (container_find(&from->container, &container, error) < 0)
+			return -ECANCELED;
+		directory = container.bundle;
+		source->container = strdup(container_id(&container));
+		if (!source->container)
+			return view_fail(error, MSG_NO_MEMORY);
+	}
+	return bundle_read(directory, ret, &source->overlay, &source->annotations, error);
+}
+
 /* Reads the kind into *ret*; returns the name for messages, owned, or NULL with *error. */
 static char *read_kind(const struct layers_from *from, struct source *source,
 		       struct overlay_options *ret, struct view_error *error)
@@ -49,6 +70,8 @@ static char *read_kind(const struct layers_from *from, struct source *source,
 		r = asprintf(&name, "--mounts=%s", from->mounts);
 	else if (from->bundle)
 		r = asprintf(&name, "bundle '%s'", from->bundle);
+	else if (from->container.container)
+		r = asprintf(&name, "container '%s'", from->container.container);
 	else
 		r = asprintf(&name, "'%s'", from->source);
 	if (r < 0) {
@@ -57,9 +80,8 @@ static char *read_kind(const struct layers_from *from, struct source *source,
 	}
 	if (from->mounts) {
 		r = mounts_read(from->mounts, name, ret, error);
-	} else if (from->bundle) {
-		r = bundle_read(from->bundle, ret, &source->overlay, &source->annotations, error);
-		source->from_mount = true;
+	} else if (from->bundle || from->container.container) {
+		r = read_bundle(from, source, ret, error);
 	} else {
 		r = mounted_read(from->source, ret, &source->overlay, error);
 		source->from_mount = source->overlay.root >= 0;
@@ -347,7 +369,7 @@ int source_find(const struct layers_from *from, struct overlay_options *typed, c
 		return move_layers(ret, &own, basedir, true, error);
 	if (from->layer_fds.count > 0)
 		r = take_layer_fds(ret, &from->layer_fds, error);
-	else if (from->mounts || from->bundle || !from->chain.given)
+	else if (from->mounts || from->bundle || from->container.container || !from->chain.given)
 		r = find_layers(from, basedir, ret, error);
 	override_idmap(&ret->uids, &own.uids);
 	override_idmap(&ret->gids, &own.gids);
@@ -404,6 +426,7 @@ void source_done(struct source *source)
 	idmap_done(&source->gids);
 	json_object_put(TAKE_PTR(source->annotations));
 	free(TAKE_PTR(source->origin_label));
+	free(TAKE_PTR(source->container));
 	mounted_overlay_done(&source->overlay);
 	free(TAKE_PTR(source->upper));
 }

@@ -23,6 +23,7 @@ struct source {
 	struct idmap uids, gids;
 	struct json_object *annotations; /* of the bundle, owned, or NULL */
 	char *origin_label; /* where the layers come from, for messages: "--mounts=x.json"; owned */
+	char *container;    /* the id of the container that was found by --container; owned; NULL */
 	struct digest_wish chain; /* what the artifact store is asked for if there are no layers */
 	/* Read off a mount, or guessed: where paths lead nowhere, no view is applicable. */
 	bool from_mount;

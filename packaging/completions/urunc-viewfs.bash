@@ -38,11 +38,11 @@ _viewfs_value() {
 	case $prev in
 	-o) _viewfs_mount_options ;;
 	-N | --mounts) _filedir ;;
-	--bundle | --tree | --oci | --content) _filedir -d ;;
+	--bundle | --state-dir | --tree | --oci | --content) _filedir -d ;;
 	--log-format) COMPREPLY=($(compgen -W "text json" -- "$cur")) ;;
 	--version) COMPREPLY=($(compgen -W "json" -- "$cur")) ;;
 	--log-level) COMPREPLY=($(compgen -W "error warn info debug" -- "$cur")) ;;
-	--ready-fd | --lifeline | --id | --chain | -t) ;;
+	--ready-fd | --lifeline | --id | --container | --chain | -t) ;;
 	*) return 1 ;;
 	esac
 }
@@ -60,7 +60,7 @@ _urunc_viewfs() {
 	local cur prev words cword split
 	_init_completion -s -n =: || return
 	_viewfs_value && return
-	_viewfs_words "-o -f --foreground --mounts= --bundle= --layer-fd= --chain= --ready-fd= --lifeline= --id=
+	_viewfs_words "-o -f --foreground --mounts= --bundle= --container= --state-dir= --layer-fd= --chain= --ready-fd= --lifeline= --id=
 		--log-format= --log-level= -h --help -V --version"
 }
 
@@ -80,7 +80,8 @@ _viewfsctl() {
 	fi
 	[[ ${words[1]} == list && $prev == -o ]] || ! _viewfs_value || return
 	case ${words[1]} in
-	resolve) _viewfs_words "--json --digest -o --mounts= --bundle= --layer-fd= --chain= -h --help -V --version" ;;
+	resolve) _viewfs_words "--json --digest -o --mounts= --bundle= --container= --state-dir=
+		--layer-fd= --chain= -h --help -V --version" ;;
 	list)
 		if [[ $prev == -o ]]; then
 			local before=${cur%"${cur##*,}"}
@@ -88,7 +89,7 @@ _viewfsctl() {
 				ARTIFACTS LABEL ROOT DEVICE OWNER VERSION"
 			return
 		fi
-		_viewfs_words "--json --prometheus --all --id= -o -h --help -V --version"
+		_viewfs_words "--json --prometheus --all --id= --container= --state-dir= -o -h --help -V --version"
 		;;
 	umount)
 		if [[ $cur == -* ]]; then

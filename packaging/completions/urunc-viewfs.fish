@@ -44,6 +44,9 @@ complete -c urunc-viewfs -s f -l foreground -d 'Stay in the foreground'
 complete -c urunc-viewfs -r -F -l mounts -d "containerd's mounts as JSON"
 complete -c urunc-viewfs -x -l layer-fd -d 'A layer that is open'
 complete -c urunc-viewfs -x -l bundle -a '(__fish_complete_directories)' -d 'An OCI bundle'
+complete -c urunc-viewfs -x -l container -d 'A running container'
+complete -c urunc-viewfs -x -l state-dir -a '(__fish_complete_directories)' \
+    -d "containerd's state directory"
 complete -c urunc-viewfs -x -l chain -d 'An image in the artifact store'
 complete -c urunc-viewfs -x -l ready-fd -d 'Write a line of JSON there when ready or failed'
 complete -c urunc-viewfs -x -l lifeline -d 'End the view when that descriptor closes'
@@ -82,6 +85,10 @@ complete -c viewfsctl -n $resolve -x -s o -d 'Mount options' \
 complete -c viewfsctl -n $resolve -r -F -l mounts -d "containerd's mounts as JSON"
 complete -c viewfsctl -n $resolve -x -l layer-fd -d 'A layer that is open'
 complete -c viewfsctl -n $resolve -x -l bundle -a '(__fish_complete_directories)' -d 'An OCI bundle'
+complete -c viewfsctl -n '__fish_seen_subcommand_from resolve list' -x -l container \
+    -d 'A running container'
+complete -c viewfsctl -n '__fish_seen_subcommand_from resolve list' -x -l state-dir \
+    -a '(__fish_complete_directories)' -d "containerd's state directory"
 complete -c viewfsctl -n $resolve -x -l chain -d 'An image in the artifact store'
 complete -c viewfsctl -n $resolve -a '(__fish_complete_directories)'
 

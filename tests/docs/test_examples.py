@@ -86,6 +86,10 @@ def prepare() -> None:
         os.mkdir(f"/run/{name}")
     config = {"root": {"path": "rootfs"}, "annotations": image.configuration(BINARY, INITRD)}
     Path("/run/bundle/config.json").write_text(json.dumps(config))
+    running = Path("/run/containerd/io.containerd.runtime.v2.task/default/4f1c09aa")
+    running.mkdir(parents=True)
+    config["root"]["path"] = "/run/bundle/rootfs"
+    (running / "config.json").write_text(json.dumps(config))
     for at in ("/run/bundle/rootfs", "/var/lib/some/rootfs"):
         namespace.mount("overlay", at, "overlay", 0, lowerdir(LAYERS))
     # A snapshot of the image.
