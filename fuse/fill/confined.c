@@ -38,7 +38,7 @@ static int confine(const struct child *child)
 	/* What grows by mremap(2), which the sandbox does not have, grows by brk(2). */
 	mallopt(M_MMAP_MAX, 0);
 #endif
-	sandbox_with(keep, 2, CHILD_MEMORY_MAX);
+	sandbox_child(keep, 2, CHILD_MEMORY_MAX);
 	return 0;
 }
 

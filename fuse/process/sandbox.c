@@ -62,6 +62,7 @@ struct keep_fds {
 	const int *fds;
 	size_t count;
 	size_t memory; /* the address space that is enough */
+	bool reading;  /* whether some are files that are read with pread(2) */
 };
 
 /* no_new_privs */
@@ -286,7 +287,7 @@ static int take_seccomp(const struct keep_fds *held)
 	for (size_t i = 0; i < HEAD; i++)
 		filter[program.len++] = head[i];
 	for (size_t i = 0; i < CALLS; i++) {
-		if (kept[i].reading && held->count < 2)
+		if (kept[i].reading && !held->reading)
 			continue;
 		filter[program.len++] = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K,
 								     (uint32_t)kept[i].call, 0, 1);
@@ -337,18 +338,22 @@ const char *sandbox_lack(enum sandbox_measure measure)
 	return "this kernel does not support or permit it";
 }
 
-unsigned sandbox(const int *keep, size_t n)
+static unsigned take_all(const struct keep_fds *held)
 {
-	return sandbox_with(keep, n, MEMORY_MAX);
-}
-
-unsigned sandbox_with(const int *keep, size_t n, size_t memory)
-{
-	const struct keep_fds held = {keep, n, memory};
 	unsigned in_force = 0;
 
 	for (int i = 0; i < SANDBOX_COUNT; i++)
-		if (is_possible(i) && measures[i].take(&held) == 0)
+		if (is_possible(i) && measures[i].take(held) == 0)
 			in_force |= 1U << i;
 	return in_force;
+}
+
+unsigned sandbox(const int *keep, size_t n)
+{
+	return take_all(&(struct keep_fds){keep, n, MEMORY_MAX, n > 1});
+}
+
+unsigned sandbox_child(const int *keep, size_t n, size_t memory)
+{
+	return take_all(&(struct keep_fds){keep, n, memory, false});
 }

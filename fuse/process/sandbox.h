@@ -54,5 +54,8 @@ int sandbox_landlock_abi(void);
  */
 unsigned sandbox(const int *keep, size_t n);
 
-/* The same for a process that needs so many bytes of address space, also when it is no view's. */
-unsigned sandbox_with(const int *keep, size_t n, size_t memory);
+/*
+ * The same for a process that is no view's: it needs *memory* bytes of address space, and reads
+ * with read(2) only.
+ */
+unsigned sandbox_child(const int *keep, size_t n, size_t memory);

@@ -16,7 +16,9 @@ from . import namespace
 from .waiting import wait_until
 
 VIEW_TYPE = "fuse.urunc-viewfs"
-PROGRAMS = ("urunc-viewfs", "mount.urunc-viewfs", "viewfsctl", "urunc-viewfs-attempts")
+PROGRAMS = (
+    "urunc-viewfs", "mount.urunc-viewfs", "viewfsctl", "urunc-viewfs-attempts", "viewfsctl-liar",
+)  # fmt: skip
 
 _PR_SET_CHILD_SUBREAPER = 36
 _tests_pid = os.getpid()
