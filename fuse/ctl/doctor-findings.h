@@ -36,23 +36,28 @@ void findings_add(struct findings *findings, enum severity severity, const char 
 void findings_done(struct findings *findings);
 DEFINE_CLEANUP(struct findings, findings_done)
 
-/* The kernel, its FUSE, and what this process may do: findings-fuse.c. */
+/* The kernel, its FUSE, and what this process may do: doctor-kernel.c. */
 void check_kernel(struct findings *findings);
 void check_device(struct findings *findings);
 void check_privilege(struct findings *findings);
 void check_passthrough(struct findings *findings);
 void check_openat2(struct findings *findings);
 
-/* What is installed, and how it is set up: findings-host.c. */
+/* What is installed, and how it is set up: doctor-host.c. */
 void check_program(struct findings *findings);
 void check_fuse3(struct findings *findings);
-void check_containerd(struct findings *findings);
-void check_snapshots(struct findings *findings);
 void check_apparmor(struct findings *findings);
 void check_selinux(struct findings *findings);
+
+/* containerd, its snapshots, its shim, and urunc: doctor-containerd.c. */
+void check_containerd(struct findings *findings);
+void check_snapshotter(struct findings *findings);
+void check_snapshots(struct findings *findings);
+void check_shim(struct findings *findings);
+void check_urunc(struct findings *findings);
 
 /* The artifact store: doctor-store.c. */
 void check_store(struct findings *findings);
 
-/* What is mounted: findings-views.c. */
+/* What is mounted: doctor-views.c. */
 void check_views(struct findings *findings);

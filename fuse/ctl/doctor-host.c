@@ -2,13 +2,10 @@
 #include "fuse/ctl/doctor-findings.h"
 
 #include <errno.h>
-#include <linux/magic.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/vfs.h>
 
 #include "fuse/base/io.h"
-#include "fuse/ctl/unit-file.h"
 #include "fuse/process/run-with-timeout.h"
 #include "fuse/process/self-exe.h"
 
@@ -71,58 +68,6 @@ void check_fuse3(struct findings *findings)
 	if (by_containerd && by_users)
 		findings_add(findings, SEVERITY_OK, "fuse3", NULL,
 			     "mount.fuse3 and fusermount3 are installed");
-}
-
-void check_containerd(struct findings *findings)
-{
-	char mode[KILL_MODE_SIZE];
-
-	if (!unit_find_kill_mode("containerd.service", mode))
-		return;
-	if (strcmp(mode, "process") == 0)
-		findings_add(findings, SEVERITY_OK, "containerd", NULL,
-			     "KillMode=process: views outlive a restart of containerd");
-	else
-		findings_add(findings, SEVERITY_WARNING, "containerd",
-			     "systemctl edit containerd: KillMode=process in [Service]",
-			     "KillMode=%s: stopping containerd.service ends every view that was "
-			     "mounted from it",
-			     mode);
-}
-
-#define SNAPSHOTS "/var/lib/containerd/io.containerd.snapshotter.v1.overlayfs"
-
-enum { ON_DISK, ON_OVERLAY, ON_FUSE, NOT_THERE };
-
-static int find_filesystem(void *argument)
-{
-	struct statfs st;
-
-	if (statfs(argument, &st) < 0)
-		return NOT_THERE;
-	return st.f_type == OVERLAYFS_SUPER_MAGIC ? ON_OVERLAY
-	       : st.f_type == FUSE_SUPER_MAGIC	  ? ON_FUSE
-						  : ON_DISK;
-}
-
-/* The kernel stacks filesystems two deep (FILESYSTEM_MAX_STACK_DEPTH), a view among them. */
-void check_snapshots(struct findings *findings)
-{
-	static char path[] = SNAPSHOTS;
-	int r = run_with_timeout(find_filesystem, path, ANSWER_SECONDS);
-
-	if (r == ON_DISK)
-		findings_add(findings, SEVERITY_OK, "snapshots", NULL,
-			     SNAPSHOTS " is not on a stacked filesystem");
-	else if (r == ON_OVERLAY || r == ON_FUSE)
-		findings_add(findings, SEVERITY_NOTE, "snapshots",
-			     "move containerd's root to a disk filesystem",
-			     SNAPSHOTS " is on %s: a view of it cannot be a layer of an overlay, "
-				       "and may have no passthrough",
-			     r == ON_OVERLAY ? "an overlay" : "FUSE");
-	else if (r == -ETIMEDOUT)
-		findings_add(findings, SEVERITY_WARNING, "snapshots",
-			     "check the filesystem that holds it", SNAPSHOTS " does not answer");
 }
 
 static bool is_set(const char *path, char value)

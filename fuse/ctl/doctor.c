@@ -82,9 +82,10 @@ static int doctor_print_json(const struct findings *findings)
 static int doctor_run(const struct ctl_call *call, struct view_error *error)
 {
 	static void (*const checks[])(struct findings *) = {
-		check_kernel,  check_device, check_privilege,  check_passthrough, check_openat2,
-		check_program, check_fuse3,  check_containerd, check_snapshots,	  check_apparmor,
-		check_selinux, check_store,  check_views,
+		check_kernel,	   check_device,    check_privilege, check_passthrough,
+		check_openat2,	   check_program,   check_fuse3,     check_containerd,
+		check_snapshotter, check_snapshots, check_shim,	     check_urunc,
+		check_apparmor,	   check_selinux,   check_store,     check_views,
 	};
 	cleanup_with(findings_done) struct findings findings = {};
 	enum severity worst = SEVERITY_OK;

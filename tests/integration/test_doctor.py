@@ -256,6 +256,93 @@ def test_containerds_kill_mode_is_judged(unit: str, drop_ins: dict[str, str], mo
         expect(findings, "containerd", "warning", f"KillMode={mode}: ", "KillMode=process in")
 
 
+def of(findings: Sequence[Finding], subject: str) -> list[tuple[str, str]]:
+    return [(f["severity"], f["finding"]) for f in findings if f["subject"] == subject]
+
+
+@contextmanager
+def own_etc(place: Path) -> Iterator[None]:
+    """Where files can be put that this machine does not have."""
+    for name in ("upper", "work"):
+        (place / name).mkdir()
+    options = f"lowerdir=/etc,upperdir={place}/upper,workdir={place}/work"
+    namespace.mount("overlay", "/etc", "overlay", 0, options)
+    try:
+        yield
+    finally:
+        namespace.unmount("/etc")
+
+
+VERSION_2 = "plugins.\"io.containerd.grpc.v1.cri\".containerd"
+VERSION_3 = "plugins.'io.containerd.cri.v1"
+
+
+@pytest.mark.parametrize(
+    ("text", "severity", "said"),
+    [
+        ("", "ok", "overlayfs: views are made from the layers"),
+        (f"[{VERSION_2}]\n  snapshotter = \"overlayfs\"\n", "ok", "overlayfs: "),
+        (f"[{VERSION_2}]\n  snapshotter = \"devmapper\"\n", "note", "devmapper: .* no layer"),
+        (f"[{VERSION_3}.images']\nsnapshotter = 'blockfile'\n", "note", "blockfile: .* no layer"),
+        (f"[{VERSION_3}.images']\nsnapshotter = 'erofs'\n", "ok", "erofs: "),
+        ("[plugins.cri.containerd]\nsnapshotter = 'native'\n", "note", "native: .* writable"),
+        ("[plugins.cri.containerd]\nsnapshotter = 'nydus'\n", "note", "nydus: another one"),
+    ],
+)
+def test_the_snapshotter_is_told_with_what_it_means(
+    place: Path, text: str, severity: str, said: str
+) -> None:
+    with own_etc(place), covered("/var/lib"):
+        write("/etc/containerd/config.toml", text)
+        ((told, finding),) = of(doctor(), "snapshotter")
+        assert told == severity
+        assert re.search("^/etc/containerd/config.toml: " + said, finding), finding
+
+
+def test_the_snapshotter_of_urunc_is_told_if_it_is_another_one(place: Path) -> None:
+    """In the configurations of k3s and rke2, too."""
+    with own_etc(place), covered("/var/lib"):
+        write("/etc/containerd/config.toml", f"[{VERSION_2}.runtimes.urunc]\nsnapshotter='devmapper'\n")
+        k3s = "/var/lib/rancher/k3s/agent/etc/containerd/config.toml"
+        both = f"[{VERSION_3}.images']\nsnapshotter='overlayfs'\n"
+        write(k3s, f"{both}[{VERSION_3}.runtime'.containerd.runtimes.urunc]\nsnapshotter='overlayfs'\n")
+        told = of(doctor(), "snapshotter")
+    assert [severity for severity, _ in told] == ["ok", "note", "ok"]
+    assert "devmapper for urunc: images have no layer" in told[1][1]
+    assert told[2][1].startswith(f"{k3s}: overlayfs: ")
+
+
+def test_the_program_that_urunc_is_told_of_must_be_there(place: Path) -> None:
+    with own_etc(place):
+        assert of(doctor(), "urunc") == []
+        write("/etc/urunc/config.toml", "[extra_binaries.virtiofsd]\npath = '/x'\n")
+        expect(doctor(), "urunc", "ok", "names no path of urunc-viewfs", None)
+        write("/etc/urunc/config.toml", f"[extra_binaries.urunc-viewfs]\npath = '{program()}'\n")
+        expect(doctor(), "urunc", "ok", f"names {program()}$", None)
+        write("/etc/urunc/config.toml", "[extra_binaries.urunc-viewfs]\npath = '/none'\n")
+        expect(doctor(), "urunc", "warning", "names /none: No such file", "extra_binaries")
+
+
+@pytest.mark.parametrize("on_path", [True, False])
+def test_the_path_of_containerd_must_lead_to_the_program(place: Path, on_path: bool) -> None:
+    sleep = Path(shutil.copy("/bin/sleep", place / "containerd"))
+    path = f"/none:{program().parent}" if on_path else "/none:relative"
+    # In a PID namespace where no other containerd runs.
+    script = """
+        mount -t proc proc /proc
+        env -i PATH="$1" "$2" 60 &
+        until [ "$(cat /proc/$!/comm)" = containerd ]; do :; done
+        "$3" doctor --json
+    """
+    words = ["unshare", "--pid", "--fork", "--kill-child", "--mount", "sh", "-c", script, "sh"]
+    finished = run(*words, path, sleep, program("viewfsctl"))
+    findings = json.loads(finished.stdout)["findings"]
+    if on_path:
+        expect(findings, "shim", "ok", f"leads to {program()}$", None)
+    else:
+        expect(findings, "shim", "warning", "no directory on the PATH", "containerd.service")
+
+
 SNAPSHOTS = "/var/lib/containerd/io.containerd.snapshotter.v1.overlayfs"
 
 
@@ -277,11 +364,7 @@ def test_an_apparmor_profile_of_fusermount3_is_a_note(place: Path) -> None:
     with covered("/sys/module"), ExitStack() as stack:
         if not os.path.isdir("/etc/apparmor.d"):
             # Where there is none, one cannot be put.
-            for name in ("upper", "work"):
-                (place / name).mkdir()
-            options = f"lowerdir=/etc,upperdir={place}/upper,workdir={place}/work"
-            namespace.mount("overlay", "/etc", "overlay", 0, options)
-            stack.callback(namespace.unmount, "/etc")
+            stack.enter_context(own_etc(place))
             os.mkdir("/etc/apparmor.d")
         stack.enter_context(covered("/etc/apparmor.d"))
         write("/sys/module/apparmor/parameters/enabled", "Y\n")
