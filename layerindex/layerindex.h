@@ -66,9 +66,16 @@ struct li_index_entry {
 	const char *layer;    /* the topmost of them; "": unknown */
 };
 
-/* Calls *visit* for each file; what it is given is borrowed. Returns: 0, or -errno. */
+/*
+ * Calls *visit* for each file; what it is given is borrowed. Looks at the layers, which may not
+ * answer. Returns: 0, or -errno.
+ */
 int li_index_each(const struct li_index *index,
 		  void (*visit)(const struct li_index_entry *entry, void *context), void *context);
+
+/* Calls *visit* with the name of each file, and looks at no layer. Returns: 0, or -errno. */
+int li_index_each_name(const struct li_index *index, void (*visit)(const char *name, void *context),
+		       void *context);
 
 /* Removes a file of the index. Returns: 0, also where it is gone, or -errno. */
 int li_index_remove(const struct li_index *index, const char *name);

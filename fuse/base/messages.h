@@ -202,7 +202,6 @@
 #define MSG_NO_SANDBOX CODE_ESYSTEM, "sandbox=require, but %s is not available: %s"
 #define MSG_NO_PROC    CODE_ESYSTEM, "/proc is not mounted"
 #define MSG_TIMEOUT    CODE_ESYSTEM, "not ready after %u s (-o timeout=…)"
-#define MSG_NO_ANSWER  CODE_ESYSTEM, "no answer after %u s (-o timeout=…)"
 #define MSG_INDEX      CODE_ESYSTEM, "layer index '%s': %s"
 #define MSG_INDEX_UNSAFE \
 	CODE_ESYSTEM, "layer index '%s' belongs to another user, or other users may write to it"

@@ -37,6 +37,9 @@ struct ctl_call {
 #define CTL_END_VIEWS \
 	(CTL_LOOK_AT_VIEWS | CTL_CAPABILITY(CAP_DAC_OVERRIDE) | CTL_CAPABILITY(CAP_KILL))
 
+/* To find the layers of an index, or a store, wherever they are. */
+#define CTL_READ_FILES CTL_CAPABILITY(CAP_DAC_READ_SEARCH)
+
 struct ctl_command {
 	const char *name;
 	const char *summary; /* one line of viewfsctl's --help */

@@ -6,14 +6,16 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "fuse/base/clock.h"
 #include "fuse/base/messages.h"
 #include "fuse/base/text.h"
-#include "fuse/cli/output.h"
 #include "fuse/ctl/ctl.h"
 #include "fuse/ctl/index-entries.h"
 #include "fuse/ctl/store.h"
+#include "fuse/ctl/timed.h"
 #include "fuse/live/end.h"
 #include "fuse/live/views.h"
+#include "fuse/process/sandbox.h"
 #include "fuse/source/image.h"
 #include "fuse/view/index-policy.h"
 
@@ -38,7 +40,7 @@ static void gc_print_help(void)
 	     "free.\n"
 	     "It keeps files that any process has open.\n"
 	     "\n"
-	     "  -o OPTIONS     store=DIR and store-size=BYTES of urunc-viewfs(8)\n"
+	     "  -o OPTIONS     store=DIR, store-size=BYTES and timeout=SECONDS of urunc-viewfs(8)\n"
 	     "      --dry-run  only print what would be removed\n"
 	     "  -h, --help     this text\n"
 	     "  -V, --version  the version, and what this build and this kernel can do\n"
@@ -145,12 +147,15 @@ static int collect_entry(const struct li_index *index, const char *directory,
 	return 0;
 }
 
-/* Of this user's own index. */
-static int collect_entries(bool dry_run, int *status, struct view_error *error)
+/* Of this user's own index. Returns: the exit status, or < 0 with *error*. */
+static int collect_entries(void *argument, struct view_error *error)
 {
+	const struct ctl_call *call = argument;
 	cleanup_with(index_entries_done) struct index_entries entries = {};
 	cleanup_free char *directory = index_default_directory();
+	int status = 0;
 
+	(void)capabilities_keep(CTL_READ_FILES);
 	/* Without an index there is nothing to do. */
 	if (!directory)
 		return 0;
@@ -160,14 +165,13 @@ static int collect_entries(bool dry_run, int *status, struct view_error *error)
 		VIEW_ERROR(failure);
 
 		if (index_entry_is_useless(&entries.items[i]) &&
-		    collect_entry(entries.index, directory, &entries.items[i], dry_run, &failure) <
-			    0)
-			ctl_goes_on(&failure, status);
+		    collect_entry(entries.index, directory, &entries.items[i], call->dry_run,
+				  &failure) < 0)
+			ctl_goes_on(&failure, &status);
 	}
-	return 0;
+	return status;
 }
 
-/* Failures are said as they come: one does not keep the rest from being collected. */
 /* Files of a kind, as "2 images, ". */
 static void print_some(size_t n, const char *one, const char *many)
 {
@@ -175,16 +179,19 @@ static void print_some(size_t n, const char *one, const char *many)
 		printf("%zu %s, ", n, n == 1 ? one : many);
 }
 
-/* What is too old or too much in the artifact store. */
-static int evict_stored(const struct ctl_call *call, struct view_error *error)
+/* What is too old or too much in the artifact store. Returns: 0, or < 0 with *error*. */
+static int evict_stored(void *argument, struct view_error *error)
 {
+	const struct ctl_call *call = argument;
 	const struct li_store_limits limits = {call->options.store_size, STORE_AGE_SECONDS};
 	cleanup_free char *directory = store_directory_path(call->options.store);
 	cleanup_with(store_close) struct li_store *store = NULL;
 	cleanup_free char *shown = NULL;
 	struct li_store_evicted evicted = {};
-	int r = directory ? li_store_open(directory, false, &store) : -ENOENT;
+	int r;
 
+	(void)capabilities_keep(CTL_READ_FILES);
+	r = directory ? li_store_open(directory, false, &store) : -ENOENT;
 	if (r == -EPERM)
 		return view_fail(error, MSG_STORE_UNSAFE, directory);
 	if (r == 0)
@@ -207,35 +214,42 @@ static int evict_stored(const struct ctl_call *call, struct view_error *error)
 	return 0;
 }
 
-static int collect_stored_run(void *argument)
+/* What is left of the command's time, at least a second. */
+static unsigned seconds_left(uint64_t deadline_us)
 {
-	VIEW_ERROR(error);
+	uint64_t now = now_us();
 
-	return output_finish(evict_stored(argument, &error) < 0 ? ctl_fail(NULL, &error) : 0);
+	return now + 1000000 < deadline_us ? (unsigned)((deadline_us - now) / 1000000) : 1;
 }
 
+/* Failures are said as they come: one does not keep the rest from being collected. */
 static int gc_run(const struct ctl_call *call, struct view_error *error)
 {
-	static int (*const collectors[])(bool dry_run, int *status, struct view_error *error) = {
-		collect_views,
+	/* The index last, whose layers may not answer. */
+	static int (*const collectors[])(void *argument, struct view_error *error) = {
+		evict_stored,
 		collect_entries,
 	};
+	uint64_t deadline_us = now_us() + call->options.timeout * UINT64_C(1000000);
 	struct ctl_call work = *call;
-	VIEW_ERROR(store);
-	int evicted;
 	int status = 0;
+	VIEW_ERROR(views);
 
 	(void)error;
+	if (collect_views(call->dry_run, &status, &views) < 0)
+		ctl_goes_on(&views, &status);
 	for (size_t i = 0; i < sizeof(collectors) / sizeof(*collectors); i++) {
 		VIEW_ERROR(failure);
+		bool printed;
+		int r = ctl_run_timed(collectors[i], &work, NULL, 0, seconds_left(deadline_us),
+				      &printed, &failure);
 
-		if (collectors[i](call->dry_run, &status, &failure) < 0)
+		if (r < 0)
 			ctl_goes_on(&failure, &status);
+		else if (status == 0)
+			status = r;
 	}
-	evicted = store_run_in_time(collect_stored_run, &work, work.options.timeout, &store);
-	if (evicted < 0)
-		ctl_goes_on(&store, &status);
-	return status ? status : evicted;
+	return status;
 }
 
 const struct ctl_command ctl_gc = {

@@ -58,25 +58,63 @@ static int entries_compare(const void *a, const void *b)
 	return strcmp(one->name, other->name);
 }
 
+/* Describes why an index cannot be read; that it is missing is no failure. */
+static int entries_check(const char *directory, int r, struct view_error *error)
+{
+	if (r == -EPERM)
+		return view_fail(error, MSG_INDEX_UNSAFE, directory);
+	if (r < 0 && r != -ENOENT)
+		return view_fail(error, MSG_INDEX, directory, strerror(-r));
+	return 0;
+}
+
 int index_entries_read(const char *directory, struct index_entries *ret, struct view_error *error)
 {
 	cleanup_with(index_entries_done) struct index_entries entries = {};
 	struct reader reader = {&entries, 0};
 	int r = li_index_open(directory, false, &entries.index);
 
-	if (r == -EPERM)
-		return view_fail(error, MSG_INDEX_UNSAFE, directory);
 	if (r == 0)
 		r = li_index_each(entries.index, entries_take, &reader);
 	if (r == 0)
 		r = reader.r;
-	if (r < 0 && r != -ENOENT)
-		return view_fail(error, MSG_INDEX, directory, strerror(-r));
+	if (entries_check(directory, r, error) < 0)
+		return -ECANCELED;
 	if (entries.count > 0)
 		qsort(entries.items, entries.count, sizeof(*entries.items), entries_compare);
 	*ret = entries;
 	entries = (struct index_entries){};
 	return 0;
+}
+
+struct remover {
+	const char *directory;
+	const struct li_index *index;
+	size_t removed;
+	struct view_error *error;
+};
+
+static void entries_remove_name(const char *name, void *context)
+{
+	struct remover *remover = context;
+	int r = li_index_remove(remover->index, name);
+
+	remover->removed += r == 0;
+	if (r < 0)
+		view_fail(remover->error, MSG_INDEX_REMOVE, remover->directory, name, strerror(-r));
+}
+
+int index_entries_remove(const char *directory, size_t *ret, struct view_error *error)
+{
+	cleanup_with(index_entries_done) struct index_entries entries = {};
+	struct remover remover = {.directory = directory, .error = error};
+	int r = li_index_open(directory, false, &entries.index);
+
+	remover.index = entries.index;
+	if (r == 0)
+		r = li_index_each_name(entries.index, entries_remove_name, &remover);
+	*ret = remover.removed;
+	return entries_check(directory, r, error);
 }
 
 void index_entries_done(struct index_entries *entries)

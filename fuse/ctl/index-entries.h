@@ -22,6 +22,13 @@ struct index_entries {
  */
 int index_entries_read(const char *directory, struct index_entries *ret, struct view_error *error);
 
+/*
+ * Removes all of the index in *directory*, as much as can be, and looks at no layer. *ret* is how
+ * many entries that were. Returns: 0, with *error* where an entry could not be removed; or < 0 with
+ * *error*.
+ */
+int index_entries_remove(const char *directory, size_t *ret, struct view_error *error);
+
 void index_entries_done(struct index_entries *entries);
 DEFINE_CLEANUP(struct index_entries, index_entries_done)
 

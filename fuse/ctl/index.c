@@ -10,6 +10,7 @@
 #include "fuse/ctl/ctl.h"
 #include "fuse/ctl/index-entries.h"
 #include "fuse/ctl/table.h"
+#include "fuse/ctl/timed.h"
 #include "fuse/view/index-policy.h"
 
 enum {
@@ -19,7 +20,7 @@ enum {
 
 static void index_print_help(void)
 {
-	puts("Usage: viewfsctl index list|verify|clear [--json] [DIR]\n"
+	puts("Usage: viewfsctl index list|verify|clear [--json] [-o OPTIONS] [DIR]\n"
 	     "\n"
 	     "Lists, verifies or clears the layer index in DIR, which keeps what views found in\n"
 	     "layers for later views. The default of DIR is /run/urunc-viewfs/.index, and for\n"
@@ -43,6 +44,7 @@ static void index_print_help(void)
 	     "\"paths\", \"bytes\",\n"
 	     "                 \"used\" (seconds since 1970), \"layer\"}]}; for clear "
 	     "{\"directory\", \"removed\"}\n"
+	     "  -o OPTIONS     timeout=SECONDS of urunc-viewfs(8)\n"
 	     "  -h, --help     this text\n"
 	     "  -V, --version  the version, and what this build and this kernel can do\n"
 	     "\n"
@@ -55,6 +57,7 @@ struct job {
 	struct index_entries entries;
 	bool useless; /* show only useless entries */
 	bool json;
+	int (*run)(struct job *job, struct view_error *error);
 };
 
 static bool is_shown(const struct job *job, const struct li_index_entry *entry)
@@ -194,19 +197,12 @@ static int print_removed(const struct job *job, size_t removed)
 	return 0;
 }
 
-/* As many as can be; the first that cannot is the error. */
 static int clear(struct job *job, struct view_error *error)
 {
 	size_t removed = 0;
 
-	for (size_t i = 0; i < job->entries.count; i++) {
-		const char *name = job->entries.items[i].name;
-		int r = li_index_remove(job->entries.index, name);
-
-		if (r < 0)
-			view_fail(error, MSG_INDEX_REMOVE, job->directory, name, strerror(-r));
-		removed += r == 0;
-	}
+	if (index_entries_remove(job->directory, &removed, error) < 0)
+		return -ECANCELED;
 	if (print_removed(job, removed) < 0)
 		view_fail(error, MSG_NO_MEMORY);
 	return error->code == CODE_NONE ? 0 : -ECANCELED;
@@ -217,12 +213,25 @@ static const struct {
 	int (*run)(struct job *job, struct view_error *error);
 } actions[] = {{"list", list}, {"verify", verify}, {"clear", clear}};
 
+/* Reads the index, whose layers may not answer, and acts. Returns: as index_run(). */
+static int job_run(void *argument, struct view_error *error)
+{
+	struct job *job = argument;
+	int r = job->run == clear ? 0 : index_entries_read(job->directory, &job->entries, error);
+
+	if (r == 0)
+		r = job->run(job, error);
+	index_entries_done(&job->entries);
+	return r;
+}
+
 /* Returns: the exit status, or < 0 with *error*. */
 static int index_run(const struct ctl_call *call, struct view_error *error)
 {
 	cleanup_free char *default_directory = index_default_directory();
 	const char *action = call->operands[0], *directory = call->operands[1];
 	struct nearest nearest = nearest_to(action, strlen(action));
+	bool printed;
 
 	if (directory && call->operands[2])
 		return view_fail(error, MSG_TOO_MANY, call->operands[2]);
@@ -231,18 +240,16 @@ static int index_run(const struct ctl_call *call, struct view_error *error)
 	if (!directory && !default_directory)
 		return view_fail(error, MSG_NO_OPERAND, "without $XDG_RUNTIME_DIR, DIR");
 	for (size_t i = 0; i < sizeof(actions) / sizeof(*actions); i++) {
-		struct job job = {.directory = directory ? directory : default_directory,
-				  .json = call->json};
-		int r;
+		struct job job = {
+			.directory = directory ? directory : default_directory,
+			.json = call->json,
+			.run = actions[i].run,
+		};
 
 		nearest_offer(&nearest, actions[i].name);
-		if (strcmp(action, actions[i].name) != 0)
-			continue;
-		r = index_entries_read(job.directory, &job.entries, error);
-		if (r == 0)
-			r = actions[i].run(&job, error);
-		index_entries_done(&job.entries);
-		return r;
+		if (strcmp(action, actions[i].name) == 0)
+			return ctl_run_timed(job_run, &job, NULL, 0, call->options.timeout,
+					     &printed, error);
 	}
 	return ctl_refuse(&nearest, error);
 }
@@ -253,5 +260,7 @@ const struct ctl_command ctl_index = {
 	.print_help = index_print_help,
 	.run = index_run,
 	.json = true,
+	.options = true,
 	.operands = "list, verify or clear",
+	.capabilities = CTL_READ_FILES,
 };

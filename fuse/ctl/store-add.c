@@ -10,20 +10,22 @@
 #include "fuse/base/json.h"
 #include "fuse/base/messages.h"
 #include "fuse/cli/arguments.h"
-#include "fuse/cli/output.h"
 #include "fuse/cli/version.h"
 #include "fuse/ctl/store.h"
 #include "fuse/ctl/table.h"
+#include "fuse/ctl/timed.h"
 #include "fuse/fill/from-blobs.h"
 #include "fuse/fill/from-tree.h"
 #include "fuse/process/sandbox.h"
 #include "fuse/source/bundle.h"
 #include "fuse/source/image.h"
+#include "fuse/source/layer-path.h"
 #include "fuse/view/view.h"
 
 /* What was added, and what a view of it would say. */
 struct job {
 	struct arguments *arguments;
+	bool terminal;		     /* progress is for a person */
 	struct bundle_config bundle; /* empty without --bundle */
 	char *directory;	     /* the store's; owned */
 	uint64_t start_us;
@@ -186,7 +188,7 @@ static int add_image(struct job *job, struct view_error *error)
 	call.annotations = job->bundle.annotations;
 	if (arguments->json)
 		call.progress = progress_tell_json;
-	else if (isatty(STDERR_FILENO))
+	else if (job->terminal)
 		call.progress = progress_tell_terminal;
 	add_make_parent(job);
 	if (fill_store(&call, job->directory, &job->result, error) < 0)
@@ -250,24 +252,29 @@ static int add_print_table(const struct job *job)
 	return 0;
 }
 
-/* The whole work. Returns: the exit status. */
-static int add_run(void *argument)
+/* The whole work, whose failure is printed. Returns: the exit status. */
+static int add_run(void *argument, struct view_error *error)
 {
-	cleanup_with(job_done) struct job job = {.arguments = argument, .start_us = now_us()};
-	VIEW_ERROR(error);
+	struct job *job = argument;
 
-	job.blobs.image = BLOB_IMAGE_INIT;
-	add_image(&job, &error);
-	if ((job.arguments->json ? add_print_json(&job, &error) : add_print_table(&job)) < 0)
-		view_fail(&error, MSG_NO_MEMORY);
-	return output_finish(error.code == CODE_NONE ? 0 : ctl_fail("store", &error));
+	add_image(job, error);
+	if ((job->arguments->json ? add_print_json(job, error) : add_print_table(job)) < 0)
+		view_fail(error, MSG_NO_MEMORY);
+	return error->code == CODE_NONE ? 0 : ctl_fail("store", error);
 }
 
 int store_add(int argc, char **argv, struct view_error *error)
 {
 	cleanup_with(arguments_done) struct arguments arguments = ARGUMENTS_INIT;
-	uint64_t start_us = now_us();
-	int r;
+	cleanup_with(job_done) struct job job = {
+		.arguments = &arguments,
+		/* The work's own stderr is a pipe. */
+		.terminal = isatty(STDERR_FILENO),
+		.start_us = now_us(),
+		.blobs.image = BLOB_IMAGE_INIT,
+	};
+	bool printed;
+	int tree, r;
 
 	sandbox_early();
 	if (arguments_parse(&arguments, argc, argv, FOR_ADD, error) < 0)
@@ -280,9 +287,11 @@ int store_add(int argc, char **argv, struct view_error *error)
 		version_print("viewfsctl");
 		return 0;
 	}
-	r = store_run_in_time(add_run, &arguments, arguments.options.timeout, error);
+	tree = arguments.tree ? descriptor_of_path(arguments.tree) : -1;
+	r = ctl_run_timed(add_run, &job, &tree, tree > STDERR_FILENO, arguments.options.timeout,
+			  &printed, error);
 	/* What the work could not say itself. */
 	if (r < 0 && arguments.json)
-		add_print_json(&(struct job){.arguments = &arguments, .start_us = start_us}, error);
+		add_print_json(&job, error);
 	return r;
 }

@@ -9,9 +9,8 @@
 
 #include "fuse/base/json.h"
 #include "fuse/base/messages.h"
-#include "fuse/cli/output.h"
 #include "fuse/ctl/table.h"
-#include "fuse/process/run-with-timeout.h"
+#include "fuse/ctl/timed.h"
 #include "fuse/source/image.h"
 
 enum {
@@ -287,45 +286,30 @@ static int refuse_action(const char *action, struct view_error *error)
 	return ctl_refuse(&nearest, error);
 }
 
-int store_run_in_time(int (*run)(void *argument), void *argument, unsigned seconds,
-		      struct view_error *error)
-{
-	int r = run_command_with_timeout(run, argument, seconds);
-
-	if (r == -ETIMEDOUT)
-		return view_fail(error, MSG_NOT_DONE, seconds);
-	if (r < 0)
-		return view_fail(error, MSG_SYSTEM, "store",
-				 r == -ECANCELED ? "the process died" : strerror(-r));
-	return r;
-}
-
 struct keep_work {
 	const struct ctl_call *call;
 	int (*action)(struct job *job, struct view_error *error);
 };
 
-/* Returns: the exit status. */
-static int keep_run(void *argument)
+/* Returns: the exit status, or < 0 with *error*. */
+static int keep_run(void *argument, struct view_error *error)
 {
 	const struct keep_work *work = argument;
 	cleanup_free char *directory = NULL;
 	cleanup_with(store_close) struct li_store *store = NULL;
 	struct job job = {.call = work->call};
-	VIEW_ERROR(error);
-	int r = store_open_named(&work->call->options, &directory, &store, &error);
+	int r = store_open_named(&work->call->options, &directory, &store, error);
 
 	job.directory = directory;
 	job.store = store;
-	if (r == 0)
-		r = work->action(&job, &error);
-	return output_finish(r < 0 ? ctl_fail("store", &error) : r);
+	return r < 0 ? r : work->action(&job, error);
 }
 
 /* Every action but add. */
 static int store_keep(const struct ctl_call *call, struct view_error *error)
 {
 	const char *action = call->operands[0];
+	bool printed;
 
 	if (call->operands[1])
 		return view_fail(error, MSG_TOO_MANY, call->operands[1]);
@@ -336,7 +320,8 @@ static int store_keep(const struct ctl_call *call, struct view_error *error)
 			continue;
 		if (call->repair && work.action != job_verify)
 			return view_fail(error, MSG_ARGUMENT, "--repair");
-		return store_run_in_time(keep_run, &work, call->options.timeout, error);
+		return ctl_run_timed(keep_run, &work, NULL, 0, call->options.timeout, &printed,
+				     error);
 	}
 	return refuse_action(action, error);
 }
@@ -352,6 +337,7 @@ static int store_run(const struct ctl_call *call, struct view_error *error)
 		.repair = true,
 		.options = true,
 		.operands = "add, list, verify or clear",
+		.capabilities = CTL_READ_FILES,
 	};
 
 	if (call->argc > 1 && strcmp(call->argv[1], "add") == 0)

@@ -22,13 +22,6 @@ struct json_object *store_describe_answer(const struct li_store_answer *answer);
 int store_open_named(const struct options *options, char **ret_directory, struct li_store **ret,
 		     struct view_error *error);
 
-/*
- * Runs *run*, which prints, in a process that is given up after *seconds*: a filesystem may hang.
- * Returns: the exit status, or < 0 with *error*.
- */
-int store_run_in_time(int (*run)(void *argument), void *argument, unsigned seconds,
-		      struct view_error *error);
-
 static inline void store_close(struct li_store **store)
 {
 	li_store_close(*store);

@@ -6,9 +6,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <stdbool.h>
-#include <stdio.h>
 #include <sys/pidfd.h>
-#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -85,19 +83,4 @@ int run_with_timeout(int (*run)(void *argument), void *argument, unsigned second
 	pid_t pid = run_with_timeout_start(run, argument);
 
 	return pid < 0 ? pid : run_with_timeout_finish(pid, deadline_us);
-}
-
-int run_command_with_timeout(int (*run)(void *argument), void *argument, unsigned seconds)
-{
-	uint64_t deadline_us = now_us() + seconds * UINT64_C(1000000);
-	pid_t caller = getpid();
-	pid_t pid;
-
-	fflush(NULL);
-	pid = fork();
-	if (pid == 0) {
-		prctl(PR_SET_PDEATHSIG, SIGKILL);
-		_exit(getppid() == caller ? run(argument) : RUN_WITH_TIMEOUT_FAILED);
-	}
-	return pid < 0 ? -errno : run_with_timeout_finish(pid, deadline_us);
 }

@@ -33,9 +33,3 @@ int run_with_timeout_finish(pid_t pid, uint64_t deadline_us);
 
 /* Both, within *seconds*. */
 int run_with_timeout(int (*run)(void *argument), void *argument, unsigned seconds);
-
-/*
- * The same for the work of a whole command: the child keeps stdio, which *run* must flush, and ends
- * with the caller.
- */
-int run_command_with_timeout(int (*run)(void *argument), void *argument, unsigned seconds);

@@ -106,6 +106,27 @@ int li_index_each(const struct li_index *index,
 	return each_name(index, visit_entry, &visitor);
 }
 
+struct name_visitor {
+	void (*visit)(const char *name, void *context);
+	void *context;
+};
+
+static void visit_name(const char *name, const struct stat *st, void *context)
+{
+	const struct name_visitor *visitor = context;
+
+	(void)st;
+	visitor->visit(name, visitor->context);
+}
+
+int li_index_each_name(const struct li_index *index, void (*visit)(const char *name, void *context),
+		       void *context)
+{
+	struct name_visitor visitor = {visit, context};
+
+	return each_name(index, visit_name, &visitor);
+}
+
 int li_index_remove(const struct li_index *index, const char *name)
 {
 	return unlinkat(index->fd, name, 0) < 0 && errno != ENOENT ? -errno : 0;

@@ -101,7 +101,7 @@ _viewfsctl() {
 	gc) _viewfs_words "--dry-run -o -h --help -V --version" ;;
 	index | cache)
 		if [[ $cur == -* ]] || ((cword > 2)); then
-			_viewfs_words "--json -h --help -V --version"
+			_viewfs_words "--json -o -h --help -V --version"
 		else
 			COMPREPLY=($(compgen -W "list verify clear" -- "$cur"))
 		fi

@@ -102,7 +102,7 @@ complete -c viewfsctl -n $list -l all -d 'Also views that no mount of this names
 complete -c viewfsctl -n $list -x -s o -d Columns -a "(__fish_append , $columns)"
 complete -c viewfsctl -n '__fish_seen_subcommand_from list umount' -x -l id -d 'Views of this id'
 complete -c viewfsctl -n '__fish_seen_subcommand_from umount' -a '(__viewfs_mountpoints)'
-complete -c viewfsctl -n '__fish_seen_subcommand_from gc' -x -s o -d 'Mount options' \
+complete -c viewfsctl -n '__fish_seen_subcommand_from gc index cache' -x -s o -d 'Mount options' \
     -a '(__fish_append , (__viewfs_mount_options))'
 complete -c viewfsctl -n '__fish_seen_subcommand_from gc' -l dry-run \
     -d 'Only say what would be removed'

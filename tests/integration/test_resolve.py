@@ -71,7 +71,7 @@ def test_a_layer_that_never_answers_is_a_timeout(place: Path) -> None:
         option = f"lowerdir={silent}:{place}"
         finished = in_time("-o", option)
         assert (finished.status, finished.stdout) == (2, "")
-        message = "no answer after 1 s (-o timeout=…)"
+        message = "not done after 1 s (-o timeout=…)"
         assert finished.stderr == f"viewfsctl: {message}\n"
         finished = in_time("--json", "-o", option)
         told = json.loads(finished.stdout)
