@@ -149,7 +149,7 @@ static int find_container(const struct ctl_call *call, char ret[static NAME_MAX 
 	lookup->wanted = &call->container;
 	r = run_with_timeout(look_up, lookup, seconds);
 	if (r == -ETIMEDOUT)
-		view_fail(error, MSG_NO_ANSWER, seconds);
+		view_fail(error, MSG_NOT_DONE, seconds);
 	else if (r < 0)
 		view_fail(error, MSG_SYSTEM, "list", strerror(-r));
 	else
