@@ -381,13 +381,18 @@ static int finish(struct apply *apply)
 	return -EPROTONOSUPPORT;
 }
 
+static void begin_layer(struct apply *apply, const char *reason)
+{
+	apply->layers++;
+	apply->reason = reason;
+}
+
 int apply_layer(struct apply *apply, struct tar *tar, apply_content content, void *context)
 {
 	struct tar_entry entry;
 	int r;
 
-	apply->layers++;
-	apply->reason = "it is cut, or is no tar archive";
+	begin_layer(apply, "it is cut, or is no tar archive");
 	for (apply->entry = 0;; apply->entry++) {
 		r = tar_next(tar, &entry);
 		if (r <= 0)
@@ -395,6 +400,25 @@ int apply_layer(struct apply *apply, struct tar *tar, apply_content content, voi
 		r = take_entry(apply, &entry);
 		if (r == 0 && entry.type == '0' && content)
 			r = content(context, tar, apply->layers - 1, apply->entry);
+		if (r < 0)
+			return r;
+	}
+}
+
+int apply_table(struct apply *apply, struct toc *toc, apply_range range, void *context)
+{
+	struct toc_range at;
+	struct tar_entry entry;
+	int r;
+
+	begin_layer(apply, "its table of contents is unusable");
+	for (apply->entry = 0;; apply->entry++) {
+		r = toc_next(toc, &entry, &at);
+		if (r <= 0)
+			return r < 0 ? r : finish(apply);
+		r = take_entry(apply, &entry);
+		if (r == 0 && at.offset > 0)
+			r = range(context, apply->layers - 1, apply->entry, &at);
 		if (r < 0)
 			return r;
 	}

@@ -7,6 +7,7 @@
 #pragma once
 
 #include "layerindex/blob/tar.h"
+#include "layerindex/blob/toc.h"
 #include "layerindex/blob/tree.h"
 
 enum {
@@ -49,6 +50,16 @@ void apply_done(struct apply *apply);
  *	-ENOMEM; or what the source or *content* returned. After an error the tree means nothing.
  */
 int apply_layer(struct apply *apply, struct tar *tar, apply_content content, void *context);
+
+/* Is given each range of a table. Returns: 0 or -errno, which ends the layer. */
+typedef int (*apply_range)(void *context, uint32_t layer, uint64_t entry,
+			   const struct toc_range *range);
+
+/*
+ * The same by a blob's table of contents: what apply_layer() makes of the blob, or an error.
+ * Returns: as apply_layer(), or what *range* returned. That the table is unusable is -EBADMSG, too.
+ */
+int apply_table(struct apply *apply, struct toc *toc, apply_range range, void *context);
 
 /*
  * The file that a process in the image would open at *path*: links are followed inside.

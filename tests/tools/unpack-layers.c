@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * unpack-layers BLOB...: the tree that the layers make, bottom first, a line a name. A line holds
- * the name and a link's target in hexadecimal, so that no byte of theirs has a meaning:
+ * unpack-layers BLOB...: the tree that the layers make, bottom first, a line a name. In place of a
+ * layer, chunked:FILE and estargz:FILE are its table of contents, decoded. A line holds the name
+ * and a link's target in hexadecimal, so that no byte of theirs has a meaning:
  *
  *	NAME d MODE UID GID SECONDS.NANOSECONDS
  *	NAME f MODE UID GID SECONDS.NANOSECONDS FILE SIZE SHA256
@@ -32,9 +33,27 @@ struct digests {
 
 static struct digests digests[LAYERS_MAX];
 
-static int digest_content(void *context, struct tar *tar, uint32_t layer, uint64_t entry)
+static int keep_digest(uint32_t layer, uint64_t entry, const uint8_t bytes[SHA256_BYTES])
 {
 	struct digests *of = &digests[layer];
+
+	if (entry >= of->count) {
+		uint64_t room = 2 * entry + 16;
+		void *items = realloc(of->items, room * sizeof(*of->items));
+
+		if (!items)
+			return -ENOMEM;
+		of->items = items;
+		memset(of->items + of->count, 0, (room - of->count) * sizeof(*of->items));
+		of->count = room;
+	}
+	for (size_t i = 0; i < SHA256_BYTES; i++)
+		snprintf(of->items[entry] + 2 * i, 3, "%02x", bytes[i]);
+	return 0;
+}
+
+static int digest_content(void *context, struct tar *tar, uint32_t layer, uint64_t entry)
+{
 	uint8_t bytes[SHA256_BYTES];
 	struct sha256 hash;
 	static char buffer[BUFFER_SIZE];
@@ -47,18 +66,33 @@ static int digest_content(void *context, struct tar *tar, uint32_t layer, uint64
 	if (n < 0)
 		return (int)n;
 	sha256_finish(&hash, bytes);
-	if (entry >= of->count) {
-		of->count = 2 * entry + 16;
-		of->items = realloc(of->items, of->count * sizeof(*of->items));
-		if (!of->items)
-			return -ENOMEM;
-	}
-	for (size_t i = 0; i < SHA256_BYTES; i++)
-		snprintf(of->items[entry] + 2 * i, 3, "%02x", bytes[i]);
-	return 0;
+	return keep_digest(layer, entry, bytes);
 }
 
-static int unpack(struct apply *apply, const char *path)
+static int keep_range(void *context, uint32_t layer, uint64_t entry, const struct toc_range *range)
+{
+	(void)context;
+	return keep_digest(layer, entry, range->digest.bytes);
+}
+
+static ssize_t read_table(void *from, void *buffer, size_t n)
+{
+	ssize_t r = read(*(int *)from, buffer, n);
+
+	return r < 0 ? -errno : r;
+}
+
+static int unpack_table(struct apply *apply, enum toc_form form, const char *path)
+{
+	cleanup_close int fd = open(path, O_RDONLY | O_CLOEXEC);
+	struct toc *toc = toc_new(form, read_table, &fd);
+	int r = fd < 0 ? -errno : toc ? apply_table(apply, toc, keep_range, NULL) : -ENOMEM;
+
+	toc_free(toc);
+	return r;
+}
+
+static int unpack_blob(struct apply *apply, const char *path)
 {
 	cleanup_close int fd = open(path, O_RDONLY | O_CLOEXEC);
 	static char rest[BUFFER_SIZE];
@@ -76,6 +110,28 @@ static int unpack(struct apply *apply, const char *path)
 	tar_free(tar);
 	stream_close(stream);
 	return (int)r;
+}
+
+static int unpack(struct apply *apply, const char *path)
+{
+	if (strncmp(path, "chunked:", 8) == 0)
+		return unpack_table(apply, TOC_CHUNKED, path + 8);
+	if (strncmp(path, "estargz:", 8) == 0)
+		return unpack_table(apply, TOC_ESTARGZ, path + 8);
+	return unpack_blob(apply, path);
+}
+
+/* Of a file's content; what a table says of an empty one is nothing. */
+static const char *digest_of(const struct tree_file *file)
+{
+	static const char nothing[] =
+		"e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+
+	if (file->size == 0)
+		return nothing;
+	/* An eStargz's table says nothing of itself. */
+	return file->entry < digests[file->layer].count ? digests[file->layer].items[file->entry]
+							: "";
 }
 
 static void print_hex(const char *text)
@@ -97,7 +153,7 @@ static void print_file(const struct apply *apply, uint32_t name, const struct tr
 	       file->mtime.tv_nsec);
 	if (file->type == TREE_FILE)
 		printf(" %u %jd %s", apply->tree.names[name].file, (intmax_t)file->size,
-		       digests[file->layer].items[file->entry]);
+		       digest_of(file));
 	if (file->type == TREE_SYMLINK) {
 		putchar(' ');
 		print_hex(file->target);
