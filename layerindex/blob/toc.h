@@ -23,8 +23,8 @@ enum toc_form {
 /* The archive's file that an eStargz has its table in. */
 #define TOC_ESTARGZ_NAME "stargz.index.json"
 
-/* Where a file's content is: decoding the blob from *offset* on, by zstd or gzip, gives *skip* other
- * bytes and then the content. */
+/* Where a file's content is: decoding the blob from *offset* on gives *skip* other bytes, and then
+ * the content. */
 struct toc_range {
 	int64_t offset;
 	int64_t end; /* behind the last byte that is needed; 0: the table does not say */
