@@ -6,6 +6,7 @@
 #include "fuse/serve/server.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -308,6 +309,13 @@ static void update_title(struct startup *startup)
 		show_title(&startup->facts, ready);
 }
 
+/* Now that no caller waits for it. */
+static void log_ready(const struct view_facts *facts)
+{
+	log_info("view ready on '%s' after %" PRIu64 " us, %s passthrough", facts->mountpoint,
+		 facts->elapsed_us, facts->passthrough ? "with" : "without");
+}
+
 /* Serves; what the start took and serving does not need is given back as soon as it can be. */
 static int serve(struct startup *startup)
 {
@@ -321,6 +329,7 @@ static int serve(struct startup *startup)
 	close(call->report_fd);
 	/* The launcher has gone, or has a mapping of its own. */
 	munmap(call->progress, sizeof(*call->progress));
+	log_ready(&startup->facts);
 	if (r > 0)
 		r = session_serve_first(startup->session);
 	index_policy_publish(startup->view.image.stack);

@@ -24,11 +24,12 @@ enum { END_MS = 1000 }; /* for a server to end that was killed */
 
 struct watch {
 	const struct supervision *supervision;
-	int signals;  /* owned */
-	int caller;   /* -1: the call has succeeded */
-	pid_t server; /* 0: it was reaped */
-	int status;   /* of the server then */
-	int found;    /* a pidfd of another call's server; owned, -EBADF: none */
+	int signals;	 /* owned */
+	int caller;	 /* -1: the call has succeeded */
+	pid_t server;	 /* 0: it was reaped */
+	int status;	 /* of the server then */
+	int found;	 /* a pidfd of another call's server; owned, -EBADF: none */
+	const char *why; /* the view ended, or is ended */
 };
 
 enum event { NOTHING, VIEW_ENDED, END_VIEW };
@@ -43,7 +44,10 @@ static enum event server_ended(struct watch *watch)
 		return VIEW_ENDED;
 	watch->found = view_process_open(progress->served_by, progress->mount.device);
 	/* A view that cannot be watched is ended: its holder would never be able to. */
-	return watch->found < 0 ? END_VIEW : NOTHING;
+	if (watch->found >= 0)
+		return NOTHING;
+	watch->why = "the process that serves it cannot be watched";
+	return END_VIEW;
 }
 
 static enum event on_signal(struct watch *watch)
@@ -52,20 +56,23 @@ static enum event on_signal(struct watch *watch)
 
 	if (number == 0)
 		return NOTHING;
-	if (number != SIGCHLD)
+	if (number != SIGCHLD) {
+		watch->why = "a signal to this process";
 		return END_VIEW;
+	}
 	if (!watch->server || waitpid(watch->server, &watch->status, WNOHANG) != watch->server)
 		return NOTHING;
 	return server_ended(watch);
 }
 
 /* What is written into a lifeline is of no interest. */
-static enum event on_lifeline(int fd, short events)
+static enum event on_lifeline(struct watch *watch, short events)
 {
 	char bytes[256];
 
-	if (events & POLLIN && read(fd, bytes, sizeof(bytes)) > 0)
+	if (events & POLLIN && read(watch->supervision->lifeline, bytes, sizeof(bytes)) > 0)
 		return NOTHING;
+	watch->why = "the lifeline closed";
 	return END_VIEW;
 }
 
@@ -97,7 +104,7 @@ static enum event wait_event(struct watch *watch)
 		return VIEW_ENDED;
 	if (fds[2].revents)
 		return on_caller(watch);
-	return fds[1].revents ? on_lifeline(fds[1].fd, fds[1].revents) : NOTHING;
+	return fds[1].revents ? on_lifeline(watch, fds[1].revents) : NOTHING;
 }
 
 /* Ends the server at once: what hangs cannot keep it. It may not even die. */
@@ -125,20 +132,33 @@ static void end_view(struct watch *watch)
 		pidfd_send_signal(watch->found, SIGTERM, NULL, 0);
 }
 
+/* A call that has not succeeded reports its failure instead. */
+static void log_ended(const struct watch *watch)
+{
+	if (watch->caller < 0)
+		log_info("view on '%s' ended: %s", watch->supervision->progress->mountpoint,
+			 watch->why);
+}
+
 /* What a server that ended early has left is removed. Returns: the exit status. */
-static int view_ended(const struct watch *watch)
+static int view_ended(struct watch *watch)
 {
 	const struct progress *progress = watch->supervision->progress;
 
-	if (watch->found >= 0 || watch->status == 0)
+	if (watch->found >= 0 || watch->status == 0) {
+		log_ended(watch);
 		return 0;
+	}
 	progress_undo(progress, progress->mountpoint, true);
 	if (watch->caller >= 0)
 		return WIFSIGNALED(watch->status) ? KILLED_STATUS + WTERMSIG(watch->status)
 						  : WEXITSTATUS(watch->status);
 	/* TERM is how a view is asked to end. */
-	if (WIFSIGNALED(watch->status) && WTERMSIG(watch->status) == SIGTERM)
+	if (WIFSIGNALED(watch->status) && WTERMSIG(watch->status) == SIGTERM) {
+		watch->why = "its process was terminated";
+		log_ended(watch);
 		return 0;
+	}
 	if (WIFSIGNALED(watch->status))
 		log_error("the view's process ended: %s", strsignal(WTERMSIG(watch->status)));
 	return view_code_exit(CODE_ESYSTEM);
@@ -157,6 +177,7 @@ int supervise(const struct supervision *supervision, pid_t server)
 		.caller = supervision->caller,
 		.server = server,
 		.found = -EBADF,
+		.why = "unmounted",
 	};
 	enum event event;
 
@@ -166,6 +187,7 @@ int supervise(const struct supervision *supervision, pid_t server)
 	if (event == VIEW_ENDED)
 		return view_ended(&watch);
 	end_view(&watch);
+	log_ended(&watch);
 	return watch.caller < 0 ? 0 : RELEASED_STATUS;
 }
 

@@ -848,8 +848,8 @@ def test_running_views_outlive_a_replaced_program(
 
 
 def test_the_example_is_formatted_and_vets_clean(tmp_path: Path) -> None:
-    assert go(tmp_path, "vet", "./...") == ""
-    gofmt = go(tmp_path, "env", "GOROOT").strip() + "/bin/gofmt"
+    assert go(EXAMPLE, tmp_path, "vet", "./...") == ""
+    gofmt = go(EXAMPLE, tmp_path, "env", "GOROOT").strip() + "/bin/gofmt"
     finished = subprocess.run(
         [gofmt if os.path.exists(gofmt) else "gofmt", "-d", EXAMPLE],
         capture_output=True, timeout=SECONDS, check=False,

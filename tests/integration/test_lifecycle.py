@@ -483,12 +483,47 @@ def test_log_lines_are_json(place: Path) -> None:
     expected = [r'"msg": *"binary \'/unikernel/kernel\': not in any of 1 layers"']
     with View(place / "view", *arguments, foreground=True, expected=expected) as view:
         assert os.listdir(view.root / "unikernel") == []
-        (line,) = view.stderr().splitlines()
-        logged = json.loads(line)
-        assert re.match(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d", logged["time"])
-        assert set(logged) == {"time", "level", "msg", "subsystem", "containerID"}
-        assert logged["level"] == "error"
-        assert logged["containerID"] == "web-1"
+        view.wait_sandboxed()
+        lines = list(map(json.loads, view.stderr().splitlines()))
+        # The first requests do not wait for the line that it is ready.
+        line, ready = sorted(lines, key=lambda logged: logged["level"])
+        for logged in lines:
+            assert re.match(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d", logged["time"])
+            assert set(logged) == {"time", "level", "msg", "subsystem", "containerID"}
+            assert logged["containerID"] == "web-1"
+        assert (ready["level"], line["level"]) == ("info", "error")
+        view.unmount()
+        view.wait_gone()
+        ended = json.loads(view.stderr().splitlines()[-1])
+        assert ready["msg"].startswith(f"view ready on '{view.root}' after ")
+        assert (ended["level"], ended["msg"]) == ("info", f"view on '{view.root}' ended: unmounted")
+
+
+@pytest.mark.parametrize("how", ["signal", "lifeline", "terminated", "killed"])
+def test_the_end_of_a_view_is_logged_with_its_reason(place: Path, option: bytes, how: str) -> None:
+    """Once, by the process that watches it."""
+    reader, writer = os.pipe()
+    arguments = [f"--lifeline={reader}", "-o", option]
+    view = View(place / "view", *arguments, foreground=True, pass_fds=[reader],
+                expected=["the view's process ended: Killed"] if how == "killed" else [])  # fmt: skip
+    view.status = 2 if how == "killed" else 0
+    with view:
+        os.close(reader)
+        if how == "signal":
+            view.process.terminate()
+        elif how == "lifeline":
+            os.close(writer)
+        else:
+            view.daemon.signal(signal.SIGTERM if how == "terminated" else signal.SIGKILL)
+        view.wait_gone()
+        told = [line for line in view.stderr().splitlines() if " ended: " in line]
+        said = {
+            "signal": "a signal to this process", "lifeline": "the lifeline closed",
+            "terminated": "its process was terminated", "killed": "Killed",
+        }[how]  # fmt: skip
+        assert len(told) == 1 and told[0].endswith(f" ended: {said}"), told
+    if how != "lifeline":
+        os.close(writer)
 
 
 @pytest.mark.parametrize("level", ["error", "warn", "info", "debug"])
@@ -497,10 +532,16 @@ def test_log_lines_below_the_level_are_left_out(place: Path, level: str) -> None
     stack = Stack([{b"urunc.json": File(b"x"), b"k": File(KERNEL)}])
     options = lowerdir(stack.build(place / "layers")) + b",binary=/k"
     expected = [] if level == "error" else ["^urunc-viewfs: /urunc.json is not JSON"]
+    of_its_life = 1 if level in ("info", "debug") else 0
     with View(
         place / "view", f"--log-level={level}", "-o", options, foreground=True, expected=expected
     ) as view:
         assert (view.root / "k").read_bytes() == KERNEL
+        view.wait_sandboxed()
+        assert view.stderr().count("view ready on") == of_its_life
+        view.unmount()
+        view.wait_gone()
+        assert view.stderr().count(" ended: unmounted") == of_its_life
 
 
 # Nothing is left

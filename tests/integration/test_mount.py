@@ -346,8 +346,12 @@ def test_a_background_view_logs_to_syslog(place: Path, form: str) -> None:
         log.settimeout(20)
         with view_of(stack, place, "--id=box", f"--log-format={form}") as view:
             assert no_such(view.root / KERNEL_PATH) == errno.ENOENT
+            # The first requests do not wait for the line that it is ready.
+            error, ready = sorted(log.recv(4096).decode() for _ in range(2))
+            assert ready.startswith("<30>")
+            assert re.search(f"view ready on '{view.root}' after \\d+ us, with", ready)
             # <facility and priority>time program[pid]: what is said
-            head, _, said = log.recv(4096).decode().partition("]: ")
+            head, _, said = error.partition("]: ")
             assert re.fullmatch(rf"<27>.*urunc-viewfs\[{view.daemon_pid}", head)
             if form == "json":
                 logged = json.loads(said)

@@ -139,11 +139,15 @@ def refused(
     wait_until(lambda: not machine.processes(), "the processes of a call that failed to go")
 
 
+# What a view in the foreground says of its beginning and end.
+LIFE = r"view ready on '|view on '.*' ended: "
+
+
 class View:
     """A view at DIRECTORY (made, and removed) for as long as the `with` block runs.
 
     Mounting must be silent, and so must the view until its end, but for the lines (regular
-    expressions) in EXPECTED. Leaving the block unmounts it, if the block has not, and asserts that
+    expressions) in EXPECTED, and in the foreground the lines that it is ready and has ended. Leaving the block unmounts it, if the block has not, and asserts that
     the daemon then ends with 0 and leaves nothing.
     """
 
@@ -266,6 +270,8 @@ class View:
 
     def _check_stderr(self) -> None:
         lines = self.stderr().splitlines()
+        if self._foreground:
+            lines = [line for line in lines if not re.search(LIFE, line)]
         assert len(lines) == len(self._expected), f"{lines} for {self._expected}"
         for line, pattern in zip(lines, self._expected):
             assert re.search(pattern, line), f"{line!r} is not {pattern!r}"
