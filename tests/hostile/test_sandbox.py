@@ -28,7 +28,7 @@ from support.image import INITRD, INITRD_PATH, KERNEL, KERNEL_PATH, lowerdir
 from support.resolver import build_directory
 from support.seccomp_deny import deny
 from support.stack import File, Stack
-from support.view import Finished, View, call, program, refused, run
+from support.view import View, call, program, refused, run
 from support.waiting import SECONDS, wait_until
 from test_layers import is_stopped, let_go, stop_at, stopped
 
@@ -452,7 +452,8 @@ def test_a_required_measure_that_fails_late_ends_the_view(place: Path, layers: l
     options = lowerdir(layers) + b",sandbox=require"
     # It asks once more before it mounts.
     finished = run(*failing(place, 3), program(), "-f", "-o", options, "none", place / "view")
-    assert finished == Finished(2, "", "")
+    assert (finished.status, finished.stdout) == (2, "")
+    assert re.fullmatch(r"urunc-viewfs: view ready on '.*\n", finished.stderr)
     assert "INJECTED" in (place / "log").read_text()
     assert machine.mounts() == []
 
