@@ -207,6 +207,7 @@ KINDS = {
     "sh": run_lines,
     "fstab": add_to_fstab,
     "json": parse_json,
+    "autofs": lambda _: None,  # integration-automount
     "text": lambda _: None,
 }
 

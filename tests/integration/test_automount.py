@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import time
@@ -13,6 +14,7 @@ from pathlib import Path
 
 import pytest
 from support import machine, namespace, skipping
+from support.examples import in_document
 from support.image import KERNEL, KERNEL_PATH
 from support.installed import assert_mounted
 from support.view import program
@@ -24,13 +26,18 @@ pytestmark = pytest.mark.usefixtures("installed")
 QUICK_SECONDS = 5
 
 
+def _automounts(place: Path) -> list[machine.Mount]:
+    below = os.fsencode(place) + b"/"
+    return [mount for mount in machine.mounts("autofs") if mount.mountpoint.startswith(below)]
+
+
 @contextmanager
 def automounting(place: Path, master: str, option: bytes, *entries: str) -> Iterator[None]:
     """An automount(8) of this mount namespace, with a map of ENTRIES below MASTER."""
     daemon = shutil.which("automount")
     if not daemon:
         skipping.skip("no automount (package autofs)")
-    # A map's parser takes the colon out of ":/".
+    # The parser of maps removes the colon from ":/".
     layers = os.fsdecode(option).removeprefix("lowerdir=").split(":")
     options = ",".join(f"lowerdir+={layer}" for layer in layers)
     (place / "map").write_text("".join(f"{entry.format(options=options)}\n" for entry in entries))
@@ -46,7 +53,8 @@ def automounting(place: Path, master: str, option: bytes, *entries: str) -> Iter
         )  # fmt: skip
         with process:
             try:
-                wait_until(lambda: machine.mounts("autofs"), "automount to begin")
+                # It first mounts one elsewhere, to ask for the kernel's version.
+                wait_until(lambda: _automounts(place), "automount to begin")
                 yield
             finally:
                 for mount in reversed(machine.mounts()):
@@ -84,6 +92,19 @@ def test_automount_mounts_a_view_when_it_is_used(
         namespace.unmount(str(at), 0)
         wait_until(lambda: not machine.processes(), "the view to end")
         assert (at / KERNEL_PATH).read_bytes() == KERNEL
+
+
+@pytest.mark.parametrize("document", ["README.md", "mount.urunc-viewfs.8"])
+def test_the_documents_line_of_a_map_mounts_a_view(
+    place: Path, option: bytes, document: str
+) -> None:
+    (line,) = (example.text for example in in_document(document) if example.kind == "autofs")
+    layers = os.fsdecode(option).removeprefix("lowerdir=").split(":")[::-1]
+    line = re.sub(r"/layers/(\d)", lambda found: layers[int(found[1])], line)
+    (place / "auto").mkdir()
+    with automounting(place, str(place / "auto"), option, line):
+        assert (place / "auto/guest" / KERNEL_PATH).read_bytes() == KERNEL
+        assert_mounted(place / "auto/guest")
 
 
 def test_a_layer_may_be_mounted_on_demand(place: Path, option: bytes) -> None:

@@ -31,6 +31,8 @@ def _guess(text: str) -> str:
         return "console"
     if text.startswith("{"):
         return "json"
+    if "-fstype=" in text:
+        return "autofs"
     if all(re.fullmatch(r"(\S+ +){3,5}\S+", line) for line in text.splitlines()):
         return "fstab"
     return "unknown"
