@@ -126,12 +126,13 @@ static struct json_object *resolve_describe(const struct image *image, const str
 static int add_image(struct json_object *object, const struct image *image)
 {
 	struct json_object *described = json_object_new_object();
-	char chain[DIGEST_TEXT_SIZE];
+	const char *name = image_key_name(&image->key);
+	char digest[DIGEST_TEXT_SIZE];
 
-	digest_print(&image->chain, chain);
+	digest_print(&image->key.id, digest);
 	if (json_add(object, "image", described) < 0)
 		return -ENOMEM;
-	return json_add(described, "chain", json_object_new_string(chain));
+	return json_add(described, name, json_object_new_string(digest));
 }
 
 static int resolve_print_json(const struct row *rows, size_t n, const struct view *view,

@@ -67,6 +67,8 @@ struct json_object *store_describe_answer(const struct li_store_answer *answer)
 		return NULL;
 	if (answer->kind != LI_STORE_ARTIFACT)
 		return TAKE_PTR(object);
+	if (*answer->origin && json_add(object, "origin", json_printable(answer->origin)) < 0)
+		return NULL;
 	if (json_add(object, "size", json_object_new_uint64(answer->size)) < 0 ||
 	    json_add(object, "digest", json_object_new_string(digest)) < 0)
 		return NULL;

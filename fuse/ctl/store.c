@@ -93,7 +93,7 @@ struct job {
 	bool hidden_current;	      /* show only what is not current */
 	struct table table;
 	struct json_object *entries; /* instead of the table; owned, or NULL */
-	size_t images, objects, faults;
+	size_t chains, manifests, objects, faults;
 	uint64_t bytes;
 	bool no_memory;
 };
@@ -147,6 +147,18 @@ static struct json_object *entry_describe(const struct li_store_entry *entry)
 	return TAKE_PTR(object);
 }
 
+static bool entry_is_manifest(const struct li_store_entry *entry)
+{
+	return strncmp(entry->name, "images/", strlen("images/")) == 0;
+}
+
+static const char *entry_type(const struct li_store_entry *entry)
+{
+	if (entry->is_object)
+		return "object";
+	return entry_is_manifest(entry) ? "manifest" : "chain";
+}
+
 static int entry_add_row(struct table *table, const struct li_store_entry *entry)
 {
 	const char *digest = strrchr(entry->name, '/') + 1;
@@ -154,7 +166,7 @@ static int entry_add_row(struct table *table, const struct li_store_entry *entry
 
 	if (!entry->is_object)
 		table_time(entry->used.tv_sec, used);
-	if (table_add(table, PLAIN, "%s", entry->is_object ? "object" : "image") < 0 ||
+	if (table_add(table, PLAIN, "%s", entry_type(entry)) < 0 ||
 	    table_add(table, PLAIN, "%.*s", DIGITS_SHOWN, digest) < 0 ||
 	    table_add(table, entry_state_colour(entry->state), "%s",
 		      entry_state_name(entry->state)) < 0 ||
@@ -173,8 +185,12 @@ static void job_visit(const struct li_store_entry *entry, void *context)
 	struct job *job = context;
 	int r;
 
-	job->images += !entry->is_object;
-	job->objects += entry->is_object;
+	if (entry->is_object)
+		job->objects++;
+	else if (entry_is_manifest(entry))
+		job->manifests++;
+	else
+		job->chains++;
 	job->faults += entry->state != LI_STORE_CURRENT;
 	job->bytes += entry->bytes;
 	if (job->hidden_current && entry->state == LI_STORE_CURRENT)
@@ -192,8 +208,9 @@ static int job_print(struct job *job)
 	if (!job->call->json) {
 		if (job->table.count > 0)
 			table_print(&job->table);
-		printf("%zu %s, %zu %s, %" PRIu64 " kB", job->images,
-		       job->images == 1 ? "image" : "images", job->objects,
+		printf("%zu %s, %zu %s, %zu %s, %" PRIu64 " kB", job->chains,
+		       job->chains == 1 ? "chain" : "chains", job->manifests,
+		       job->manifests == 1 ? "manifest" : "manifests", job->objects,
 		       job->objects == 1 ? "object" : "objects", job->bytes / 1024);
 		if (job->hidden_current)
 			printf(", %zu not current", job->faults);

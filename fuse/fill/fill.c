@@ -62,16 +62,20 @@ static int list_paths(const struct fill_call *call, const struct image *image, s
 	return 0;
 }
 
-/* Whether the store has all answers for the call. */
-static bool is_complete(const struct fill_call *call, const char *directory)
+/*
+ * Whether the store has all answers for the call under a key; *ret_source* is where they came from.
+ */
+static bool is_complete_by(const struct fill_call *call, const struct li_store_key *key,
+			   const char *directory, enum li_store_source *ret_source)
 {
 	cleanup_with(strings_clear) struct strings paths = {};
 	cleanup_with(image_close) struct image image = {};
 	VIEW_ERROR(ignored);
 
-	if (image_open_stored(&call->chain, directory, true, &image, &ignored) < 0 ||
+	if (image_open_stored(key, directory, true, &image, &ignored) < 0 ||
 	    list_paths(call, &image, &paths, &ignored) < 0)
 		return false;
+	*ret_source = image_stored_facts(&image)->source;
 	for (size_t i = 0; i < paths.count; i++) {
 		cleanup_with(image_file_done) struct image_file file = IMAGE_FILE_INIT;
 		int r = image_find(&image, paths.items[i], &file);
@@ -80,6 +84,27 @@ static bool is_complete(const struct fill_call *call, const char *directory)
 			return false;
 	}
 	return true;
+}
+
+/* What the store has of what the call asks for. */
+enum completeness {
+	STORE_LACKS,
+	STORE_HAS,	/* under every key */
+	STORE_HAS_PART, /* under one of the two keys, so that it can be filed under the other */
+};
+
+static enum completeness completeness_of(const struct fill_call *call, const char *directory)
+{
+	struct li_store_key chain = {.by = LI_STORE_CHAIN, .id = call->chain};
+	enum li_store_source source, of_chain;
+	bool has = is_complete_by(call, &call->key, directory, &source), has_chain;
+
+	if (call->key.by == LI_STORE_CHAIN || (has && source == LI_STORE_TOC))
+		return has ? STORE_HAS : STORE_LACKS;
+	has_chain = is_complete_by(call, &chain, directory, &of_chain);
+	if (has && has_chain)
+		return STORE_HAS;
+	return has || has_chain ? STORE_HAS_PART : STORE_LACKS;
 }
 
 /* What is filed of a path at which there is no artifact. */
@@ -112,8 +137,10 @@ static int set_answer(struct li_store_answer *answer, const struct image *image,
 		set_other(answer, image_reason_of_type(file->st.st_mode));
 	else if (urunc_path_fault(file->name) && strcmp(answer->path, URUNC_JSON) != 0)
 		set_other(answer, IMAGE_TARGET_PATH);
-	else
+	else {
 		li_store_answer_set(answer, &file->st);
+		answer->origin = file->origin;
+	}
 	return 0;
 }
 
@@ -179,66 +206,75 @@ static void meter_tell(uint64_t done, void *context)
 	meter->call->progress(done / 2, meter->all);
 }
 
+/* Files what was found, if anything, beside what is filed under the image's keys already. */
+static int add_found(const struct fill_call *call, const struct li_store *store, int lock,
+		     const char *directory, const struct additions *additions,
+		     struct fill_result *ret, struct view_error *error)
+{
+	struct li_store_facts facts = {
+		.key = call->key,
+		.chain = call->chain,
+		.source = *call->source,
+		.layers = call->layers,
+		.diff_ids = call->layers,
+	};
+	struct li_store_limits limits = {call->options->store_size, INT64_MAX};
+	struct meter meter = {.call = call, .all = additions->bytes};
+	struct li_store_progress progress = {meter_tell, &meter};
+	int r = li_store_add(store, lock, &facts, additions->items, additions->count, &limits,
+			     call->progress ? &progress : NULL, &ret->facts);
+
+	if (r < 0)
+		return fail_add(directory, r, error);
+	ret->added = true;
+	ret->bytes = additions->bytes;
+	return 0;
+}
+
 static int fill_image(const struct fill_call *call, const struct li_store *store, int lock,
 		      const char *directory, struct fill_result *ret, struct view_error *error)
 {
 	cleanup_with(image_close) struct image image = {};
 	cleanup_with(strings_clear) struct strings paths = {};
 	cleanup_with(additions_done) struct additions additions = {};
-	struct li_store_facts facts = {
-		.key = {.by = LI_STORE_CHAIN, .id = call->chain},
-		.source = call->source,
-		.layers = call->layers,
-		.diff_ids = call->layers,
-	};
-	struct li_store_limits limits = {call->options->store_size, INT64_MAX};
-	struct meter meter = {.call = call};
-	struct li_store_progress progress = {meter_tell, &meter};
-	int r;
 
 	if (call->open(call->context, call->options, li_store_fd(store), &image, error) < 0 ||
 	    list_paths(call, &image, &paths, error) < 0 ||
 	    find_additions(&image, &paths, &additions, error) < 0)
 		return -ECANCELED;
-	meter.all = additions.bytes;
-	r = li_store_add(store, lock, &facts, additions.items, additions.count, &limits,
-			 call->progress ? &progress : NULL, &ret->facts);
-	if (r < 0)
-		return fail_add(directory, r, error);
-	ret->added = true;
-	ret->bytes = additions.bytes;
-	return 0;
+	return add_found(call, store, lock, directory, &additions, ret, error);
 }
 
 /* Takes the image's lock, and looks again: the process that had it may have done the work. */
 static int fill_locked(const struct fill_call *call, const struct li_store *store,
 		       const char *directory, struct fill_result *ret, struct view_error *error)
 {
-	struct li_store_key key = {.by = LI_STORE_CHAIN, .id = call->chain};
 	struct timespec deadline = {
 		.tv_sec = (time_t)(call->deadline_us / 1000000),
 		.tv_nsec = (long)(call->deadline_us % 1000000) * 1000,
 	};
-	cleanup_close int lock = li_store_lock(store, &key, &deadline);
+	cleanup_close int lock = li_store_lock(store, &call->key, &deadline);
 
 	if (lock == -ETIMEDOUT)
 		return view_fail(error, MSG_STORE_WAIT, directory, call->options->timeout);
 	if (lock < 0)
 		return view_fail(error, MSG_STORE, directory, strerror(-lock));
-	if (!is_complete(call, directory))
-		return fill_image(call, store, lock, directory, ret, error);
-	return 0;
+	switch (completeness_of(call, directory)) {
+	case STORE_HAS: return 0;
+	case STORE_HAS_PART:
+		return add_found(call, store, lock, directory, &(struct additions){}, ret, error);
+	default: return fill_image(call, store, lock, directory, ret, error);
+	}
 }
 
 int fill_store(const struct fill_call *call, const char *directory, struct fill_result *ret,
 	       struct view_error *error)
 {
 	cleanup_with(close_store) struct li_store *store = NULL;
-	struct li_store_key key = {.by = LI_STORE_CHAIN, .id = call->chain};
 	int r;
 
 	*ret = (struct fill_result){};
-	if (!is_complete(call, directory)) {
+	if (completeness_of(call, directory) != STORE_HAS) {
 		r = li_store_open(directory, true, &store);
 		if (r == -EPERM)
 			return view_fail(error, MSG_STORE_UNSAFE, directory);
@@ -251,6 +287,6 @@ int fill_store(const struct fill_call *call, const char *directory, struct fill_
 		return 0;
 	r = store ? 0 : li_store_open(directory, false, &store);
 	if (r == 0)
-		r = li_store_find(store, &key, &ret->facts);
+		r = li_store_find(store, &call->key, &ret->facts);
 	return r < 0 ? view_fail(error, MSG_STORE, directory, strerror(-r)) : 0;
 }

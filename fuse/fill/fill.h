@@ -12,8 +12,11 @@
 
 struct fill_call {
 	/* Of the image. */
-	struct li_digest chain; /* what it is filed under */
-	enum li_store_source source;
+	struct li_store_key key; /* what it is filed under; by manifest: by the chain as well */
+	struct li_digest chain;
+	/* Where its answers come from: read when they have been found. What a table of contents
+	 * says is filed by manifest only. */
+	const enum li_store_source *source;
 	uint32_t layers; /* of its manifest; 0: unknown */
 	/*
 	 * Opens the image, when the store lacks an answer. *store* is the store's directory, where

@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "fuse/base/messages.h"
@@ -91,6 +92,21 @@ static int reopen(int fd)
 	return r < 0 ? -errno : r;
 }
 
+/* Of a regular file. */
+static int make_origin(const struct blob_source *source, const struct unpacked *what, char **ret)
+{
+	char digest[DIGEST_TEXT_SIZE];
+	char *origin;
+
+	if (!S_ISREG(what->st.st_mode))
+		return 0;
+	digest_print(&source->image.layers[what->layer].blob, digest);
+	if (asprintf(&origin, "%s/%s", digest, what->path) < 0)
+		return -ENOMEM;
+	*ret = origin;
+	return 0;
+}
+
 static int find_unpacked(void *context, const char *path, struct image_file *ret)
 {
 	struct unpacked_image *image = context;
@@ -111,7 +127,7 @@ static int find_unpacked(void *context, const char *path, struct image_file *ret
 			return fd;
 	}
 	ret->name = strdup(what->path);
-	if (!ret->name)
+	if (!ret->name || make_origin(image->source, what, &ret->origin) < 0)
 		return -ENOMEM;
 	ret->fd = TAKE_FD(fd);
 	ret->st = what->st;
@@ -156,9 +172,11 @@ static int open_blobs(void *context, const struct options *options, int store, s
 
 struct fill_call fill_call_of_blobs(struct blob_source *source)
 {
+	source->used = LI_STORE_BLOB;
 	return (struct fill_call){
+		.key = {LI_STORE_MANIFEST, source->image.manifest},
 		.chain = source->image.chain,
-		.source = LI_STORE_BLOB,
+		.source = &source->used,
 		.layers = (uint32_t)source->image.count,
 		.open = open_blobs,
 		.context = source,

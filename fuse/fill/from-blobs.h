@@ -8,6 +8,7 @@
 /* An image of layer blobs, to be unpacked when it is asked for. */
 struct blob_source {
 	struct blob_image image;
+	enum li_store_source used; /* what the answers that were found so far came from */
 };
 
 /*

@@ -36,9 +36,12 @@ static int open_tree(void *context, const struct options *options, int store, st
 
 struct fill_call fill_call_of_tree(const char *tree, const struct li_digest *chain)
 {
+	static const enum li_store_source source = LI_STORE_TREE;
+
 	return (struct fill_call){
+		.key = {LI_STORE_CHAIN, *chain},
 		.chain = *chain,
-		.source = LI_STORE_TREE,
+		.source = &source,
 		.open = open_tree,
 		.context = (void *)(uintptr_t)tree,
 	};

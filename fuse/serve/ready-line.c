@@ -90,13 +90,14 @@ static void write_missing(struct line *line, const struct view *view)
 
 static void write_image(struct json_writer *writer, const struct image *image)
 {
-	char chain[DIGEST_TEXT_SIZE];
+	char digest[DIGEST_TEXT_SIZE];
 
-	digest_print(&image->chain, chain);
+	digest_print(&image->key.id, digest);
 	if (image->layers > 0)
 		json_writer_print(writer, ",\"image\":{\"layers\":%zu}", image->layers);
 	else
-		json_writer_print(writer, ",\"image\":{\"chain\":\"%s\"}", chain);
+		json_writer_print(writer, ",\"image\":{\"%s\":\"%s\"}", image_key_name(&image->key),
+				  digest);
 }
 
 /* All of the ready line but the brace that closes it. */

@@ -46,6 +46,7 @@ void image_file_done(struct image_file *file)
 {
 	file->fd = close_keep_errno(file->fd);
 	free(TAKE_PTR(file->name));
+	free(TAKE_PTR(file->origin));
 }
 
 /* A store that cannot be used is as one that lacks the image, which is made anew. */
@@ -75,14 +76,13 @@ static void free_stored(struct stored_image **stored)
 }
 DEFINE_CLEANUP(struct stored_image *, free_stored)
 
-int image_open_stored(const struct li_digest *chain, const char *given, bool quiet,
+int image_open_stored(const struct li_store_key *key, const char *given, bool quiet,
 		      struct image *ret, struct view_error *error)
 {
 	cleanup_with(free_stored) struct stored_image *stored = calloc(1, sizeof(*stored));
-	struct li_store_key key = {.by = LI_STORE_CHAIN, .id = *chain};
 	int r;
 
-	*ret = (struct image){.chain = *chain};
+	*ret = (struct image){.key = *key};
 	if (!stored)
 		return view_fail(error, MSG_NO_MEMORY);
 	stored->quiet = quiet;
@@ -92,7 +92,7 @@ int image_open_stored(const struct li_digest *chain, const char *given, bool qui
 		return view_fail(error, MSG_NO_STORE_DIRECTORY);
 	r = li_store_open(stored->directory, false, &stored->store);
 	if (r == 0)
-		r = li_store_find(stored->store, &key, &stored->facts);
+		r = li_store_find(stored->store, key, &stored->facts);
 	if (r == -ENOENT)
 		return view_fail(error, MSG_NOT_STORED, stored->directory,
 				 image_in_words(ret).text);
@@ -100,6 +100,11 @@ int image_open_stored(const struct li_digest *chain, const char *given, bool qui
 		return fail_store(stored, r, error);
 	ret->stored = TAKE_PTR(stored);
 	return 0;
+}
+
+const struct li_store_facts *image_stored_facts(const struct image *image)
+{
+	return &image->stored->facts;
 }
 
 static int find_in_layers(struct li_stack *stack, const char *path, struct image_file *ret)
@@ -175,6 +180,8 @@ static int open_object(const struct stored_image *stored, const struct li_store_
 	}
 	if (asprintf(&ret->name, "objects/%.2s/%s", digest, digest) < 0)
 		return -ENOMEM;
+	if (*answer->origin && !(ret->origin = strdup(answer->origin)))
+		return -ENOMEM;
 	st.st_mode = S_IFREG | answer->mode;
 	st.st_uid = answer->uid;
 	st.st_gid = answer->gid;
@@ -238,22 +245,29 @@ char *image_origin(const struct image *image, const struct image_file *file)
 		image->stored ? image->stored->directory : li_stack_path(image->stack, file->layer);
 	char *origin;
 
+	if (file->origin)
+		return strdup(file->origin);
 	/* The root of a detached mount, or of all. */
 	if (strcmp(directory, "/") == 0)
 		directory = "";
 	return asprintf(&origin, "%s/%s", directory, file->name) < 0 ? NULL : origin;
 }
 
+const char *image_key_name(const struct li_store_key *key)
+{
+	return key->by == LI_STORE_CHAIN ? "chain" : "manifest";
+}
+
 struct image_words image_in_words(const struct image *image)
 {
-	char chain[DIGEST_TEXT_SIZE];
+	char digest[DIGEST_TEXT_SIZE];
 	struct image_words words;
 
-	digest_print(&image->chain, chain);
+	digest_print(&image->key.id, digest);
 	if (image->layers > 0)
 		snprintf(words.text, sizeof(words.text), "any of %zu layers", image->layers);
 	else
-		snprintf(words.text, sizeof(words.text), "image %s", chain);
+		snprintf(words.text, sizeof(words.text), "image %s", digest);
 	return words;
 }
 

@@ -10,6 +10,7 @@
 #include "fuse/base/error.h"
 #include "fuse/base/retry.h"
 #include "layerindex/layerindex.h"
+#include "layerindex/store/store.h"
 
 struct stored_image;
 
@@ -24,8 +25,8 @@ struct image_finder {
 };
 
 struct image {
-	size_t layers;		/* 0: it is a stored image */
-	struct li_digest chain; /* of a stored image: its chain id */
+	size_t layers;		 /* 0: it is a stored image */
+	struct li_store_key key; /* of a stored image: what the store was asked for */
 	/* Owned; NULL: it is a stored image, or the layers were released. */
 	struct li_stack *stack;
 	struct li_index *index;	     /* that the stack was opened with; owned, or NULL */
@@ -35,15 +36,18 @@ struct image {
 };
 
 /*
- * Opens the image that the artifact store has under a chain id. *given* is the store's directory;
- * NULL: store_directory_path() says which. Unless *quiet*, it logs a warning where the store, or a
- * part of it, is there and cannot be used.
+ * Opens the image that the artifact store has under a chain id or a manifest's digest. *given* is
+ * the store's directory; NULL: store_directory_path() says which. Unless *quiet*, it logs a warning
+ * where the store, or a part of it, is there and cannot be used.
  * Returns: 0, or < 0 with *error*: CODE_ENOTAPPLICABLE where the store lacks it, or cannot be used.
  */
-int image_open_stored(const struct li_digest *chain, const char *given, bool quiet,
+int image_open_stored(const struct li_store_key *key, const char *given, bool quiet,
 		      struct image *ret, struct view_error *error);
 
-/* Releases what the image holds. What it is called by, layers and chain, stays. */
+/* What the store knows of a stored image; borrowed. */
+const struct li_store_facts *image_stored_facts(const struct image *image);
+
+/* Releases what the image holds. What it is called by, layers and key, stays. */
 void image_close(struct image *image);
 DEFINE_CLEANUP(struct image, image_close)
 
@@ -55,6 +59,7 @@ struct image_file {
 	/* The file's path, without a leading slash, beneath that layer or the store's directory;
 	 * owned; NULL where there is no such file: a stored image has artifacts only. */
 	char *name;
+	char *origin; /* "sha256:HEX/PATH", if that is known: see struct li_store_answer; owned */
 };
 
 #define IMAGE_FILE_INIT ((struct image_file){.fd = -EBADF})
@@ -93,7 +98,10 @@ int image_fail_miss(const struct image *image, const char *path, struct view_err
 /* The place of a file of the image, for people; owned, or NULL without memory. */
 char *image_origin(const struct image *image, const struct image_file *file);
 
-/* An image in words, for messages: "any of 20 layers", "image sha256:…". */
+/* What a key of the store is called: "chain" or "manifest". */
+const char *image_key_name(const struct li_store_key *key);
+
+/* An image in words, for messages: "any of 20 layers", "image sha256:…" by either key. */
 struct image_words {
 	char text[96];
 };

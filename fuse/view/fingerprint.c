@@ -58,10 +58,10 @@ static void add_map(struct sha256 *hash, const struct idmap *map)
 }
 
 /* What add_layers() hashes begins with 0 or 1. */
-static void add_chain(struct sha256 *hash, const struct li_digest *chain)
+static void add_stored(struct sha256 *hash, const struct li_store_key *key)
 {
-	add_number(hash, UINT64_MAX);
-	sha256_add(hash, chain, sizeof(*chain));
+	add_number(hash, UINT64_MAX - key->by);
+	sha256_add(hash, &key->id, sizeof(key->id));
 }
 
 void view_fingerprint(const struct view *view, const struct options *options,
@@ -76,7 +76,7 @@ void view_fingerprint(const struct view *view, const struct options *options,
 	if (view->image.layers > 0)
 		add_layers(&hash, view->image.stack);
 	else
-		add_chain(&hash, &view->image.chain);
+		add_stored(&hash, &view->image.key);
 	add_number(&hash, view->artifact_count);
 	for (size_t i = 0; i < view->artifact_count; i++) {
 		add_number(&hash, view->artifacts[i].roles);

@@ -423,7 +423,8 @@ static int open_image(const struct options *options, struct source *source, bool
 			return -ECANCELED;
 		image_close(ret);
 	}
-	return image_open_stored(&source->chain.digest, options->store, false, ret, error);
+	return image_open_stored(&(struct li_store_key){LI_STORE_CHAIN, source->chain.digest},
+				 options->store, false, ret, error);
 }
 
 /* That an image has no configuration, or a bad one, counts only if it is the image's own. */

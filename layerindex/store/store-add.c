@@ -51,17 +51,63 @@ static void keep_good(const struct li_store *store, struct li_store_facts *facts
 	facts->count = kept;
 }
 
-/* What is filed already and still good; nothing, where it is damaged or missing. */
-static int load(const struct li_store *store, const struct li_store_key *key,
-		struct li_store_facts *ret)
-{
-	int r = li_store_find(store, key, ret);
+/*
+ * What is known of an image, by enum li_store_by: an image of a manifest has two files of facts,
+ * and the answers of either count for both. What a table of contents said is written by manifest
+ * only.
+ */
+struct filed {
+	bool is_key[2], is_written[2];
+	struct li_store_facts facts[2];
+};
 
-	if (r == -ENOENT || r == -EINVAL || r == -EPROTO)
-		return 0;
-	if (r == 0)
-		keep_good(store, ret);
-	return r;
+static void filed_done(struct filed *filed)
+{
+	for (size_t by = 0; by < 2; by++)
+		li_store_facts_done(&filed->facts[by]);
+}
+DEFINE_CLEANUP(struct filed, filed_done)
+
+static struct filed filed_of(const struct li_store_facts *image)
+{
+	static const struct li_digest unknown;
+	bool by_chain = image->key.by == LI_STORE_CHAIN;
+	bool has_chain = by_chain || !li_digest_equal(&image->chain, &unknown);
+
+	return (struct filed){
+		.is_key = {[LI_STORE_CHAIN] = has_chain, [LI_STORE_MANIFEST] = !by_chain},
+		.is_written = {[LI_STORE_CHAIN] = has_chain && image->source != LI_STORE_TOC,
+			       [LI_STORE_MANIFEST] = !by_chain},
+	};
+}
+
+static struct li_store_key key_of(const struct li_store_facts *image, enum li_store_by by)
+{
+	return by == LI_STORE_CHAIN ? (struct li_store_key){by, image->chain} : image->key;
+}
+
+/* Reads what is filed already and still good; nothing, where it is damaged or missing. */
+static int load(const struct li_store *store, const struct li_store_facts *image,
+		struct filed *filed)
+{
+	for (enum li_store_by by = LI_STORE_CHAIN; by <= LI_STORE_MANIFEST; by++) {
+		struct li_store_key key = key_of(image, by);
+		int r = filed->is_key[by] ? li_store_find(store, &key, &filed->facts[by]) : 0;
+
+		if (r < 0 && r != -ENOENT && r != -EINVAL && r != -EPROTO)
+			return r;
+		/* What is certain replaces what a table of contents said. */
+		if (filed->facts[by].source == LI_STORE_TOC && image->source != LI_STORE_TOC)
+			li_store_facts_done(&filed->facts[by]);
+		keep_good(store, &filed->facts[by]);
+	}
+	return 0;
+}
+
+static bool is_filed(const struct filed *filed, const char *path)
+{
+	return li_store_facts_find(&filed->facts[LI_STORE_CHAIN], path) ||
+	       li_store_facts_find(&filed->facts[LI_STORE_MANIFEST], path);
 }
 
 /* An artifact's bytes have to be there, and their number and hash are not the caller's to say. */
@@ -74,7 +120,7 @@ static bool addition_is_sound(const struct li_store_addition *addition)
 }
 
 /* Copies what has no answer yet. */
-static int make_copies(const struct li_store *store, const struct li_store_facts *old,
+static int make_copies(const struct li_store *store, const struct filed *old,
 		       const struct li_store_addition *additions, size_t n,
 		       const struct li_store_progress *progress, struct copies *ret)
 {
@@ -84,7 +130,7 @@ static int make_copies(const struct li_store *store, const struct li_store_facts
 		struct store_copy *copy = &ret->items[ret->count];
 		int r = 0;
 
-		if (li_store_facts_find(old, additions[i].answer.path))
+		if (is_filed(old, additions[i].answer.path))
 			continue;
 		*copy = (struct store_copy){.file = STORE_NEW_INIT};
 		if (additions[i].fd >= 0)
@@ -97,24 +143,26 @@ static int make_copies(const struct li_store *store, const struct li_store_facts
 }
 
 /* Adds how many answers, and bytes to be copied, are new. */
-static int count_new(const struct li_store_facts *old, const struct li_store_addition *additions,
-		     size_t n, size_t *ret_count, uint64_t *ret_bytes)
+static int count_new(const struct filed *old, enum li_store_by by,
+		     const struct li_store_addition *additions, size_t n, uint64_t *ret_bytes)
 {
+	size_t count = old->facts[by].count;
+
 	for (size_t i = 0; i < n; i++) {
 		struct stat st;
 
 		if (!addition_is_sound(&additions[i]))
 			return -EINVAL;
-		if (li_store_facts_find(old, additions[i].answer.path))
+		if (li_store_facts_find(&old->facts[by], additions[i].answer.path))
 			continue;
-		++*ret_count;
-		if (additions[i].fd < 0)
+		count++;
+		if (additions[i].fd < 0 || is_filed(old, additions[i].answer.path))
 			continue;
 		if (fstat(additions[i].fd, &st) < 0)
 			return -errno;
 		*ret_bytes += (uint64_t)st.st_size;
 	}
-	return old->count + *ret_count > LI_STORE_PATHS_MAX ? -E2BIG : 0;
+	return count > LI_STORE_PATHS_MAX ? -E2BIG : 0;
 }
 
 static int write_facts(const struct li_store *store, const struct li_store_facts *facts,
@@ -151,7 +199,6 @@ static int write_facts(const struct li_store *store, const struct li_store_facts
 /* What is said of the image as a whole; of two sources the one that is believed less. */
 static void merge_image(struct li_store_facts *facts, const struct li_store_facts *image)
 {
-	facts->key = image->key;
 	if (facts->count == 0 || facts->source < image->source)
 		facts->source = image->source;
 	if (image->layers > 0)
@@ -160,33 +207,84 @@ static void merge_image(struct li_store_facts *facts, const struct li_store_fact
 		facts->diff_ids = image->diff_ids;
 }
 
-/* Links the copies and files all answers, beside those that are still there now. */
-static int publish(const struct li_store *store, const struct li_store_facts *image,
-		   const struct copies *copies, struct li_store_facts *ret)
+/* Adds answers for paths that have none, as far as there is room. */
+static void merge_answers(struct li_store_facts *facts, const struct li_store_answer *answers,
+			  size_t n)
 {
-	cleanup_with(li_store_facts_done) struct li_store_facts facts = {};
-	cleanup_close int lock = store_lock_all(store, false);
-	int r = lock < 0 ? lock : load(store, &image->key, &facts);
+	for (size_t i = 0; i < n && facts->count < LI_STORE_PATHS_MAX; i++)
+		if (!li_store_facts_find(facts, answers[i].path))
+			facts->answers[facts->count++] = answers[i];
+}
 
-	if (r < 0)
-		return r;
-	merge_image(&facts, image);
-	if (facts.count + copies->count > LI_STORE_PATHS_MAX)
-		return -E2BIG;
+/* Links the copies. Each answer is complete then. */
+static int link_copies(const struct li_store *store, const struct copies *copies,
+		       struct li_store_answer ret[LI_STORE_PATHS_MAX])
+{
 	for (size_t i = 0; i < copies->count; i++) {
 		const struct store_copy *copy = &copies->items[i];
-		struct li_store_answer answer = copies->of[i]->answer;
 
-		answer.size = copy->size;
-		answer.digest = copy->digest;
-		if (answer.kind == LI_STORE_ARTIFACT) {
-			r = store_copy_publish(store, copy, &answer.object);
+		ret[i] = copies->of[i]->answer;
+		ret[i].size = copy->size;
+		ret[i].digest = copy->digest;
+		if (ret[i].kind == LI_STORE_ARTIFACT) {
+			int r = store_copy_publish(store, copy, &ret[i].object);
+
 			if (r < 0)
 				return r;
 		}
-		facts.answers[facts.count++] = answer;
 	}
+	return 0;
+}
+
+/* Files the answers under one key, beside those that are still there now. */
+static int publish_by(const struct li_store *store, const struct li_store_facts *image,
+		      const struct filed *filed, enum li_store_by by,
+		      const struct li_store_answer *fresh, size_t n, struct li_store_facts *ret)
+{
+	const struct li_store_facts *other = &filed->facts[!by];
+	struct li_store_facts facts = filed->facts[by];
+
+	facts.strings = NULL;
+	facts.key = key_of(image, by);
+	facts.chain = image->chain;
+	merge_image(&facts, image);
+	merge_answers(&facts, fresh, n);
+	merge_answers(&facts, other->answers, other->count);
+	for (size_t i = 0; i < n; i++)
+		if (!li_store_facts_find(&facts, fresh[i].path))
+			return -E2BIG;
 	return write_facts(store, &facts, ret);
+}
+
+/* Links the copies and files all answers. */
+static int publish(const struct li_store *store, const struct li_store_facts *image,
+		   const struct copies *copies, struct li_store_facts *ret)
+{
+	cleanup_with(filed_done) struct filed filed = filed_of(image);
+	struct li_store_answer fresh[LI_STORE_PATHS_MAX];
+	cleanup_close int lock = store_lock_all(store, false);
+	int r = lock < 0 ? lock : 0;
+
+	for (enum li_store_by by = LI_STORE_CHAIN; r == 0 && by <= LI_STORE_MANIFEST; by++) {
+		struct li_store_key key = key_of(image, by);
+
+		if (filed.is_written[by])
+			r = store_lock_facts(lock, &key);
+	}
+	if (r == 0)
+		r = load(store, image, &filed);
+	if (r == 0)
+		r = link_copies(store, copies, fresh);
+	for (enum li_store_by by = LI_STORE_CHAIN; r == 0 && by <= LI_STORE_MANIFEST; by++) {
+		cleanup_with(li_store_facts_done) struct li_store_facts facts = {};
+
+		if (!filed.is_written[by])
+			continue;
+		r = publish_by(store, image, &filed, by, fresh, copies->count, &facts);
+		if (r == 0 && by == image->key.by)
+			*ret = TAKE(facts, (struct li_store_facts){});
+	}
+	return r;
 }
 
 /* As the limits of the answers are those of the format, an encoder says what is wrong with them. */
@@ -205,34 +303,35 @@ static int check_image(const struct li_store_facts *image,
 	return store_facts_encode(&facts, &bytes, &size);
 }
 
-int li_store_add(const struct li_store *store, int lock, const struct li_store_facts *image,
+int li_store_add(const struct li_store *store, int lock, const struct li_store_facts *given,
 		 const struct li_store_addition *additions, size_t n,
 		 const struct li_store_limits *limits, const struct li_store_progress *progress,
 		 struct li_store_facts *ret)
 {
-	cleanup_with(li_store_facts_done) struct li_store_facts old = {};
+	struct li_store_facts image = *given;
+	cleanup_with(filed_done) struct filed old = {};
 	cleanup_with(copies_done) struct copies copies = {};
+	enum li_store_by by = image.key.by;
 	uint64_t bytes = 0;
-	size_t count = 0;
-	int r = check_image(image, additions, n);
+	int r;
 
+	if (by == LI_STORE_CHAIN)
+		image.chain = image.key.id;
+	r = check_image(&image, additions, n);
 	if (r < 0)
 		return r;
 	if (fcntl(lock, F_GETFD) < 0)
 		return -EBADF;
-	if (store->objects < 0 || store->lists[image->key.by] < 0)
+	if (store->objects < 0 || store->lists[LI_STORE_CHAIN] < 0 ||
+	    store->lists[LI_STORE_MANIFEST] < 0)
 		return -ENOENT;
-	r = load(store, &image->key, &old);
+	old = filed_of(&image);
+	r = load(store, &image, &old);
 	if (r == 0)
-		r = count_new(&old, additions, n, &count, &bytes);
-	if (r < 0)
-		return r;
-	if (count == 0 && old.count > 0) {
-		*ret = TAKE(old, (struct li_store_facts){});
-		return 0;
-	}
-	r = bytes > 0 ? store_make_room(store, limits, bytes) : 0;
+		r = count_new(&old, by, additions, n, &bytes);
+	if (r == 0 && bytes > 0)
+		r = store_make_room(store, limits, bytes);
 	if (r == 0)
 		r = make_copies(store, &old, additions, n, progress, &copies);
-	return r < 0 ? r : publish(store, image, &copies, ret);
+	return r < 0 ? r : publish(store, &image, &copies, ret);
 }

@@ -55,6 +55,14 @@ extern const struct timespec store_object_time;
  */
 int store_lock_all(const struct li_store *store, bool exclusive);
 
+/*
+ * Takes the lock of a facts file as well, for as long as *lock* is open, the descriptor of
+ * store_lock_all(): its writer reads, completes and replaces it. A writer of two files must take
+ * the chain's lock first.
+ * Returns: 0; -EAGAIN: another process has it, and gave no way for a second; or -errno.
+ */
+int store_lock_facts(int lock, const struct li_store_key *key);
+
 /* Whether any process has the object open; *fd* is this one's own only descriptor of it. */
 bool store_is_in_use(int fd);
 

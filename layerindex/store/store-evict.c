@@ -25,6 +25,8 @@ struct object {
 struct image {
 	int list;
 	char name[SHA256_DIGITS + 1];
+	struct li_digest chain;
+	bool removed;
 	time_t used;
 	uint64_t bytes;
 	size_t count;
@@ -167,7 +169,11 @@ static int read_image(const char *name, void *context)
 		return -ENOMEM;
 	eviction->images = images;
 	image = &images[eviction->image_count++];
-	*image = (struct image){.list = eviction->list, .bytes = bytes_of(&st)};
+	*image = (struct image){
+		.list = eviction->list,
+		.chain = facts.chain,
+		.bytes = bytes_of(&st),
+	};
 	memcpy(image->name, name, sizeof(image->name));
 	/* A clock that was set back: used now. */
 	image->used = st.st_mtim.tv_sec < eviction->now ? st.st_mtim.tv_sec : eviction->now;
@@ -197,6 +203,22 @@ static bool object_is_in_use(const struct eviction *eviction, const struct li_di
 	return fd >= 0 && store_is_in_use(fd);
 }
 
+/* Whether an image of another chain names an object of this one. */
+static bool is_shared(const struct eviction *eviction, const struct image *image,
+		      const struct li_digest *digest)
+{
+	for (size_t i = 0; i < eviction->image_count; i++) {
+		const struct image *other = &eviction->images[i];
+
+		if (other->removed || li_digest_equal(&other->chain, &image->chain))
+			continue;
+		for (size_t j = 0; j < other->count; j++)
+			if (li_digest_equal(&other->digests[j], digest))
+				return true;
+	}
+	return false;
+}
+
 /*
  * A view has all artifacts of its image open that it shows. An object that other images name too,
  * the same urunc.json say, does not tell whose view that is.
@@ -206,11 +228,9 @@ static bool image_is_in_use(const struct eviction *eviction, const struct image 
 	size_t in_use = 0;
 
 	for (size_t i = 0; i < image->count; i++) {
-		const struct object *object = find_object(eviction, &image->digests[i]);
-
 		if (!object_is_in_use(eviction, &image->digests[i]))
 			continue;
-		if (object && object->images == 1)
+		if (!is_shared(eviction, image, &image->digests[i]))
 			return true;
 		in_use++;
 	}
@@ -228,11 +248,12 @@ static int remove_object(struct eviction *eviction, const struct object *object)
 			   object->bytes);
 }
 
-static int remove_image(struct eviction *eviction, const struct image *image)
+static int remove_image(struct eviction *eviction, struct image *image)
 {
 	int r = remove_file(eviction, image->list, image->name, &eviction->sum.images,
 			    image->bytes);
 
+	image->removed = true;
 	for (size_t i = 0; i < image->count && r == 0; i++) {
 		struct object *object = find_object(eviction, &image->digests[i]);
 
@@ -283,7 +304,7 @@ static int evict(struct eviction *eviction, const struct li_store_limits *limits
 		qsort(eviction->images, eviction->image_count, sizeof(*eviction->images),
 		      compare_images);
 	for (size_t i = 0; i < eviction->image_count && r == 0; i++) {
-		const struct image *image = &eviction->images[i];
+		struct image *image = &eviction->images[i];
 		bool is_old = eviction->now - image->used > limits->age;
 		bool is_full = eviction->sum.kept > most || eviction->sum.bytes < missing;
 

@@ -16,13 +16,15 @@
 static const char magic[4] = {'U', 'V', 'S', 'T'};
 
 enum {
-	HEADER_SIZE = 56,
-	RECORD_SIZE = 96,
+	HEADER_SIZE = 88,
+	RECORD_SIZE = 100,
 	CHECKSUM_SIZE = 8,
 	REASON_MAX = 4095, /* MAX_ERRNO, include/linux/err.h */
+	ORIGIN_PREFIX = sizeof("sha256:") - 1 + SHA256_DIGITS,
+	STRINGS_MAX = LI_PATH_MAX + 1 + ORIGIN_PREFIX + LI_PATH_MAX + 1, /* of an answer */
 };
 
-_Static_assert(HEADER_SIZE + LI_STORE_PATHS_MAX * (RECORD_SIZE + LI_PATH_MAX + 1) + CHECKSUM_SIZE <=
+_Static_assert(HEADER_SIZE + LI_STORE_PATHS_MAX * (RECORD_SIZE + STRINGS_MAX) + CHECKSUM_SIZE <=
 		       STORE_FACTS_FILE_MAX,
 	       "what can be encoded must be readable");
 
@@ -67,6 +69,23 @@ bool store_path_is_sound(const char *path)
 	return true;
 }
 
+static bool origin_is_sound(const char *origin)
+{
+	char digits[SHA256_DIGITS + 1] = "";
+	struct li_digest ignored;
+
+	if (strncmp(origin, "sha256:", strlen("sha256:")) != 0 || strlen(origin) < ORIGIN_PREFIX)
+		return false;
+	memcpy(digits, origin + strlen("sha256:"), SHA256_DIGITS);
+	return li_digest_parse(digits, &ignored) == 0 &&
+	       store_path_is_sound(origin + ORIGIN_PREFIX);
+}
+
+static const char *origin_of(const struct li_store_answer *answer)
+{
+	return answer->origin ? answer->origin : "";
+}
+
 static bool nanoseconds_are_sound(const struct timespec *time)
 {
 	return time->tv_nsec >= 0 && time->tv_nsec < 1000000000;
@@ -80,7 +99,8 @@ static bool is_bare(const struct li_store_answer *answer)
 	return answer->mode == 0 && answer->uid == 0 && answer->gid == 0 &&
 	       answer->modified.tv_sec == 0 && answer->modified.tv_nsec == 0 && answer->size == 0 &&
 	       li_digest_equal(&answer->digest, &none) && answer->object.inode == 0 &&
-	       answer->object.modified.tv_sec == 0 && answer->object.modified.tv_nsec == 0;
+	       answer->object.modified.tv_sec == 0 && answer->object.modified.tv_nsec == 0 &&
+	       !*origin_of(answer);
 }
 
 static bool answer_is_sound(const struct li_store_answer *answer)
@@ -94,7 +114,8 @@ static bool answer_is_sound(const struct li_store_answer *answer)
 	case LI_STORE_ARTIFACT:
 		return answer->reason == 0 && answer->mode <= 07777 && answer->size <= INT64_MAX &&
 		       nanoseconds_are_sound(&answer->modified) &&
-		       nanoseconds_are_sound(&answer->object.modified);
+		       nanoseconds_are_sound(&answer->object.modified) &&
+		       (!*origin_of(answer) || origin_is_sound(answer->origin));
 	default: return false;
 	}
 }
@@ -106,6 +127,8 @@ static bool facts_are_sound(const struct li_store_facts *facts)
 	    facts->count > LI_STORE_PATHS_MAX)
 		return false;
 	if (facts->source == LI_STORE_TOC && facts->key.by == LI_STORE_CHAIN)
+		return false;
+	if (facts->key.by == LI_STORE_CHAIN && !li_digest_equal(&facts->key.id, &facts->chain))
 		return false;
 	if (facts->layers > 0 && facts->diff_ids > 0 && facts->layers != facts->diff_ids)
 		return false;
@@ -137,6 +160,7 @@ static void put_answer(struct le_writer *writer, const struct li_store_answer *a
 	le_put64(writer, answer->object.inode);
 	put_time(writer, &answer->modified);
 	put_time(writer, &answer->object.modified);
+	le_put32(writer, (uint32_t)strlen(origin_of(answer)));
 }
 
 static struct timespec get_time(struct le_reader *reader)
@@ -148,13 +172,17 @@ static struct timespec get_time(struct le_reader *reader)
 	return time;
 }
 
-/* Returns: the bytes of the answer's path. */
-static size_t get_answer(struct le_reader *reader, struct li_store_answer *ret)
+/* The bytes of an answer's strings. */
+struct lengths {
+	uint32_t path, origin;
+};
+
+static struct lengths get_answer(struct le_reader *reader, struct li_store_answer *ret)
 {
-	uint32_t length;
+	struct lengths lengths;
 
 	ret->kind = (enum li_store_kind)le_get32(reader);
-	length = le_get32(reader);
+	lengths.path = le_get32(reader);
 	ret->mode = le_get32(reader);
 	ret->uid = le_get32(reader);
 	ret->gid = le_get32(reader);
@@ -164,32 +192,54 @@ static size_t get_answer(struct le_reader *reader, struct li_store_answer *ret)
 	ret->object.inode = le_get64(reader);
 	ret->modified = get_time(reader);
 	ret->object.modified = get_time(reader);
-	return length;
+	lengths.origin = le_get32(reader);
+	return lengths;
 }
 
-/* Gives each answer its path, out of strings that end one after another. */
-static int set_paths(struct li_store_facts *facts, const size_t *lengths, size_t size)
+/* Strings that stand one after another, each with a NUL. */
+struct strings {
+	const char *at;
+	size_t left;
+};
+
+/* Returns: the next one, which must have *length* bytes; NULL: it has not. */
+static const char *next_string(struct strings *strings, size_t length)
 {
-	char *string = facts->strings;
+	const char *string = strings->at;
+
+	if (length >= strings->left || string[length] || strlen(string) != length)
+		return NULL;
+	strings->at += length + 1;
+	strings->left -= length + 1;
+	return string;
+}
+
+/* Gives each answer its path and its origin. */
+static int set_strings(struct li_store_facts *facts, const struct lengths *lengths, size_t size)
+{
+	struct strings strings = {facts->strings, size};
 
 	for (size_t i = 0; i < facts->count; i++) {
-		if (lengths[i] >= size || string[lengths[i]] || strlen(string) != lengths[i])
+		facts->answers[i].path = next_string(&strings, lengths[i].path);
+		if (!facts->answers[i].path)
 			return -EINVAL;
-		facts->answers[i].path = string;
-		string += lengths[i] + 1;
-		size -= lengths[i] + 1;
+		facts->answers[i].origin = next_string(&strings, lengths[i].origin);
+		if (!facts->answers[i].origin)
+			return -EINVAL;
 	}
-	return size == 0 ? 0 : -EINVAL;
+	return strings.left == 0 ? 0 : -EINVAL;
 }
 
 static int parse(const uint8_t *file, size_t n, struct li_store_facts *facts)
 {
 	struct le_reader reader = {file + 8};
-	size_t lengths[LI_STORE_PATHS_MAX], strings;
+	struct lengths lengths[LI_STORE_PATHS_MAX];
+	size_t strings;
 
 	facts->key.by = (enum li_store_by)file[6];
 	facts->source = (enum li_store_source)file[7];
 	le_get(&reader, facts->key.id.bytes, sizeof(facts->key.id.bytes));
+	le_get(&reader, facts->chain.bytes, sizeof(facts->chain.bytes));
 	facts->layers = le_get32(&reader);
 	facts->diff_ids = le_get32(&reader);
 	facts->count = le_get32(&reader);
@@ -203,7 +253,7 @@ static int parse(const uint8_t *file, size_t n, struct li_store_facts *facts)
 	if (!facts->strings)
 		return -ENOMEM;
 	memcpy(facts->strings, reader.at, strings);
-	if (set_paths(facts, lengths, strings) < 0)
+	if (set_strings(facts, lengths, strings) < 0)
 		return -EINVAL;
 	return facts_are_sound(facts) ? 0 : -EINVAL;
 }
@@ -238,7 +288,8 @@ int store_facts_encode(const struct li_store_facts *facts, void **ret, size_t *r
 	if (!facts_are_sound(facts))
 		return -EINVAL;
 	for (size_t i = 0; i < facts->count; i++)
-		strings += strlen(facts->answers[i].path) + 1;
+		strings += strlen(facts->answers[i].path) + 1 +
+			   strlen(origin_of(&facts->answers[i])) + 1;
 	size = HEADER_SIZE + facts->count * RECORD_SIZE + strings + CHECKSUM_SIZE;
 	file = malloc(size);
 	if (!file)
@@ -249,14 +300,19 @@ int store_facts_encode(const struct li_store_facts *facts, void **ret, size_t *r
 	       4);
 	writer.at = file + 8;
 	le_put(&writer, facts->key.id.bytes, sizeof(facts->key.id.bytes));
+	le_put(&writer, facts->chain.bytes, sizeof(facts->chain.bytes));
 	le_put32(&writer, facts->layers);
 	le_put32(&writer, facts->diff_ids);
 	le_put32(&writer, (uint32_t)facts->count);
 	le_put32(&writer, (uint32_t)strings);
 	for (size_t i = 0; i < facts->count; i++)
 		put_answer(&writer, &facts->answers[i]);
-	for (size_t i = 0; i < facts->count; i++)
+	for (size_t i = 0; i < facts->count; i++) {
+		const char *origin = origin_of(&facts->answers[i]);
+
 		le_put(&writer, facts->answers[i].path, strlen(facts->answers[i].path) + 1);
+		le_put(&writer, origin, strlen(origin) + 1);
+	}
 	le_put64(&writer, checksum(file, size - CHECKSUM_SIZE));
 	*ret = TAKE_PTR(file);
 	*ret_size = size;

@@ -15,8 +15,8 @@
 
 enum {
 	LI_STORE_PATHS_MAX = 16, /* answers of an image */
-	STORE_FACTS_VERSION = 1,
-	STORE_FACTS_FILE_MAX = 68 << 10, /* bytes of a file */
+	STORE_FACTS_VERSION = 2,
+	STORE_FACTS_FILE_MAX = 136 << 10, /* bytes of a file */
 };
 
 /* The key of an image. */
@@ -63,10 +63,14 @@ struct li_store_answer {
 	uint64_t size;
 	struct li_digest digest;
 	struct li_store_stamp object;
+	/* "sha256:HEX/PATH": the layer blob that has the file, and the path that links led to. NULL
+	 * or "": unknown. Borrowed as *path*. */
+	const char *origin;
 };
 
 struct li_store_facts {
 	struct li_store_key key;
+	struct li_digest chain; /* the image's chain id, by its configuration */
 	enum li_store_source source;
 	/* Layers of the manifest, and diff ids of the configuration; 0: unknown. Two known numbers
 	 * are equal. */

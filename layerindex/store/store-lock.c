@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Locks are byte ranges of one file, of open file descriptions (F_OFD_SETLK): the kernel releases
- * them when a process dies. Byte 0 is that of all writers; each image has one of the others, by its
- * digest. Two images that have the same wait for each other, which is harmless.
+ * them when a process dies. Byte 0 is that of all writers; each image and each facts file has one
+ * of the others, by its digest. Two that have the same wait for each other, which is harmless.
  *
  * Where the store is removed meanwhile a second writer gets the lock of another file. Both publish
  * whole files, so that this costs a second copy and nothing else.
@@ -71,23 +71,29 @@ static int lock_until(int fd, const struct flock *range, const struct timespec *
 	}
 }
 
-static off_t image_byte(const struct li_store_key *key)
+/* What a byte is the lock of; the numbers are those of urunc-viewfs-store(5). */
+enum lock_kind {
+	LOCK_IMAGE = 0, /* and the key's kind */
+	LOCK_FACTS = 2, /* and the key's kind */
+};
+
+static struct flock range_of(unsigned kind, const struct li_digest *digest)
 {
 	uint64_t word;
 
-	memcpy(&word, &key->id, sizeof(word));
-	return (off_t)(le64toh(word) >> 3 | (uint64_t)key->by << 62) + 1;
+	memcpy(&word, digest, sizeof(word));
+	return (struct flock){
+		.l_type = F_WRLCK,
+		.l_whence = SEEK_SET,
+		.l_start = (off_t)(le64toh(word) >> 4 | (uint64_t)kind << 60) + 1,
+		.l_len = 1,
+	};
 }
 
 int li_store_lock(const struct li_store *store, const struct li_store_key *key,
 		  const struct timespec *deadline)
 {
-	struct flock range = {
-		.l_type = F_WRLCK,
-		.l_whence = SEEK_SET,
-		.l_start = image_byte(key),
-		.l_len = 1,
-	};
+	const struct flock range = range_of(LOCK_IMAGE + key->by, &key->id);
 	cleanup_close int fd = open_lock(store);
 	int r;
 
@@ -97,25 +103,36 @@ int li_store_lock(const struct li_store *store, const struct li_store_key *key,
 	return r < 0 ? r : TAKE_FD(fd);
 }
 
+/* Takes a lock that is held for moments. */
+static int lock_soon(int fd, const struct flock *range)
+{
+	struct timespec now, deadline;
+	int r;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	deadline = later(&now, WAIT_ALL_NS);
+	r = lock_until(fd, range, &deadline);
+	return r == -ETIMEDOUT ? -EAGAIN : r;
+}
+
 int store_lock_all(const struct li_store *store, bool exclusive)
 {
-	struct flock range = {
+	const struct flock range = {
 		.l_type = exclusive ? F_WRLCK : F_RDLCK,
 		.l_whence = SEEK_SET,
 		.l_len = 1,
 	};
 	cleanup_close int fd = open_lock(store);
-	struct timespec now, deadline;
-	int r;
+	int r = fd < 0 ? fd : lock_soon(fd, &range);
 
-	if (fd < 0)
-		return fd;
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	deadline = later(&now, WAIT_ALL_NS);
-	r = lock_until(fd, &range, &deadline);
-	if (r < 0)
-		return r == -ETIMEDOUT ? -EAGAIN : r;
-	return TAKE_FD(fd);
+	return r < 0 ? r : TAKE_FD(fd);
+}
+
+int store_lock_facts(int lock, const struct li_store_key *key)
+{
+	const struct flock range = range_of(LOCK_FACTS + key->by, &key->id);
+
+	return lock_soon(lock, &range);
 }
 
 bool store_is_in_use(int fd)

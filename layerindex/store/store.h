@@ -93,9 +93,14 @@ void li_store_answer_set(struct li_store_answer *answer, const struct stat *st);
 
 /*
  * Copies artifacts into the store, and files the answers beside those that are filed already: a
- * path that has an answer whose object is there keeps it. *image* says the key, source and numbers
- * of layers; its answers are not looked at. The copy is hashed, not the file that it is made of.
- * Needs the image's lock (li_store_lock()), whose descriptor is *lock*.
+ * path that has an answer whose object is there keeps it. *image* says the key, chain, source and
+ * numbers of layers; its answers are not looked at. The copy is hashed, not the file that it is
+ * made of. Needs the image's lock (li_store_lock()), whose descriptor is *lock*.
+ *
+ * Answers that are filed by manifest are filed by the chain as well, where it is given (all zeros:
+ * unknown), and those of the chain by manifest. But if the source is a table of contents, nothing
+ * is filed by chain, for any configuration may claim any chain; and what is filed of another source
+ * replaces what a table of contents said.
  *
  * Room is made by evicting what was not used for longest: for *limits*, and so that a tenth of the
  * filesystem stays free. *progress* may be NULL.
@@ -127,7 +132,7 @@ struct li_store_evicted {
  * Removes what is damaged, what writers that died left, objects that no image names, images that
  * were not used for longer than the limit, and then those not used for longest, until the limits
  * are met and a tenth of the filesystem is free. What any process has open stays, with its image:
- * one of which all objects are open, or one that no other image names.
+ * one of which all objects are open, or one that no image of another chain names.
  * *dry*: removes nothing, and says what it would remove.
  * Returns: 0, with *ret*; -EAGAIN: another one removes, or files, just now; or -errno.
  */

@@ -73,6 +73,45 @@ def test_a_view_shows_an_image_that_was_added_from_a_layout(
         assert (st.st_mode & 0o7777, st.st_uid, st.st_gid, st.st_mtime) == (0o550, 5, 6, 1700000000)
 
 
+def test_an_artifact_tells_which_layer_it_came_from(
+    store: Store, layout: Layout, place: Path
+) -> None:
+    layers = [*usual_layers(), symlink("k", KERNEL_PATH) + END]
+    layout.list(layout.image(layers))
+    told = added(store, f"--oci={layout.directory}", options="binary=/k")
+    origins = {answer["path"]: answer["origin"] for answer in told["answers"]}
+    (kernel,) = (
+        blob for blob, layer in zip(layout.layers, layers, strict=True)
+        if KERNEL in layer
+    )  # fmt: skip
+    expected = f"{kernel['digest']}/{KERNEL_PATH}"
+    assert origins["/k"] == expected
+    with View(place / "view", *arguments(store, "binary=/k", image=told["chain"])) as view:
+        assert {a["path"]: a["origin"] for a in view.ready["artifacts"]} == origins
+    resolved = viewfsctl("resolve", "--json", f"--chain={told['chain']}", "-o",
+                         f"{store.option},binary=/k")  # fmt: skip
+    shown = json.loads(resolved.stdout)["artifacts"]
+    assert {a["path"]: a["origin"] for a in shown} == origins
+
+
+def test_an_image_is_filed_by_chain_and_by_manifest(store: Store, layout: Layout) -> None:
+    manifest = layout.image(usual_layers())
+    layout.list(manifest)
+    told = added(store, f"--oci={layout.directory}")
+    named = [f"chains/{told['chain'][7:]}", f"images/{manifest['digest'][7:]}"]
+    listed = json.loads(viewfsctl("store", "list", "--json", "-o", store.option).stdout)["entries"]
+    assert [entry["name"] for entry in listed if not entry["object"]] == named
+    assert listed[0]["answers"] == listed[1]["answers"]
+    # Where one of them is gone, the other one's answers serve it, and no layer.
+    for blob in layout.layers:
+        layout.blob(blob).unlink()
+    for lost in named:
+        (store.directory / lost).unlink()
+        assert added(store, f"--oci={layout.directory}")["added"]
+        assert (store.directory / lost).exists()
+    assert not added(store, f"--oci={layout.directory}")["added"]
+
+
 def test_an_image_that_is_stored_opens_no_layer(store: Store, layout: Layout) -> None:
     layout.list(layout.image(usual_layers()))
     added(store, f"--oci={layout.directory}")

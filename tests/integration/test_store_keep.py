@@ -378,7 +378,7 @@ def test_list_tells_images_and_objects(store: Store, place: Path, unpacked: Path
     assert {entry["state"] for entry in entries(store)} == {"current"}
     table = viewfsctl("store", "list", "-o", store.option).stdout.splitlines()
     assert table[0].split("  ")[0] == "TYPE"
-    assert table[-1].startswith("1 image, 3 objects, ")
+    assert table[-1].startswith("1 chain, 0 manifests, 3 objects, ")
 
 
 def test_a_missing_store_is_no_error(store: Store) -> None:

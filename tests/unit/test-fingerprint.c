@@ -108,7 +108,7 @@ static struct fingerprint fingerprint_of_chain(uint8_t number, const char *path)
 {
 	struct options options = OPTIONS_INIT;
 	struct view view = {
-		.image.chain = {{number}},
+		.image.key = {.id = {{number}}},
 		.artifact_count = 1,
 		.artifacts = {{.path = (char *)path, .roles = ROLE_BINARY}},
 	};

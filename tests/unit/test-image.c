@@ -26,7 +26,7 @@ static void open_image(uint8_t chain, struct image *ret, enum view_code code, co
 {
 	struct li_store_key key = chain_of(chain);
 	VIEW_ERROR(error);
-	int r = image_open_stored(&key.id, "store", true, ret, &error);
+	int r = image_open_stored(&key, "store", true, ret, &error);
 
 	same_error("image", r, &error, code, part);
 }

@@ -94,7 +94,7 @@ static void test_a_lazy_ready_line_has_no_artifacts(void **state)
 static void test_a_stored_image_has_a_chain_and_no_layers(void **state)
 {
 	struct view view = {
-		.image.chain = {{0xab, 0xcd}},
+		.image.key = {.id = {{0xab, 0xcd}}},
 		.artifact_count = 1,
 		.artifacts = {{.path = (char *)"/k",
 			       .roles = ROLE_BINARY,

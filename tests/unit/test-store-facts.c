@@ -9,20 +9,24 @@
 
 /* Where things stand: urunc-viewfs-store(5). */
 enum {
-	HEADER = 56,
-	RECORD = 96,
+	HEADER = 88,
+	RECORD = 100,
 	CHECKSUM = 8,
 	AT_VERSION = 4,
 	AT_BY = 6,
 	AT_SOURCE = 7,
-	AT_LAYERS = 40,
-	AT_DIFF_IDS = 44,
-	AT_COUNT = 48,
-	AT_STRINGS = 52,
+	AT_CHAIN = 40,
+	AT_LAYERS = 72,
+	AT_DIFF_IDS = 76,
+	AT_COUNT = 80,
+	AT_STRINGS = 84,
 };
+
+#define ORIGIN "sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef/boot/k"
 
 static const struct li_store_facts sample = {
 	.key = {LI_STORE_CHAIN, {{1, 2, 3}}},
+	.chain = {{1, 2, 3}},
 	.source = LI_STORE_TREE,
 	.layers = 7,
 	.diff_ids = 7,
@@ -39,6 +43,7 @@ static const struct li_store_facts sample = {
 				.size = (uint64_t)1 << 40,
 				.digest = {{0xff, 0xfe}},
 				.object = {.inode = (uint64_t)1 << 63, .modified = {17, 18}},
+				.origin = ORIGIN,
 			},
 			{.path = "/initrd", .kind = LI_STORE_ABSENT},
 			{.path = "/urunc.json", .kind = LI_STORE_OTHER, .reason = EISDIR},
@@ -79,15 +84,17 @@ static void test_what_was_encoded_is_decoded(void **state)
 
 	(void)state;
 	file = encode(&sample, &n);
-	assert_int_equal(n, HEADER + 3 * RECORD + 18 + 8 + 12 + CHECKSUM);
+	assert_int_equal(n, HEADER + 3 * RECORD + 18 + 79 + 8 + 1 + 12 + 1 + CHECKSUM);
 	assert_int_equal(store_facts_decode(file, n, &facts), 0);
 	assert_int_equal(facts.count, sample.count);
 	assert_int_equal(facts.layers, 7);
 	assert_memory_equal(&facts.key, &sample.key, sizeof(sample.key));
+	assert_memory_equal(&facts.chain, &sample.chain, sizeof(sample.chain));
 	for (size_t i = 0; i < facts.count; i++) {
 		const struct li_store_answer *got = &facts.answers[i], *want = &sample.answers[i];
 
 		assert_string_equal(got->path, want->path);
+		assert_string_equal(got->origin, want->origin ? want->origin : "");
 		assert_int_equal(got->kind, want->kind);
 		assert_int_equal(got->reason, want->reason);
 		assert_int_equal(got->mode, want->mode);
@@ -116,22 +123,25 @@ static void test_the_layout_is_fixed(void **state)
 
 	(void)state;
 	file = encode(&sample, &n);
-	assert_memory_equal(file, "UVST\1\0\0\0\1\2\3\0", 12);
-	assert_memory_equal(file + AT_LAYERS, "\7\0\0\0\7\0\0\0\3\0\0\0\46\0\0\0", 16);
+	assert_memory_equal(file, "UVST\2\0\0\0\1\2\3\0", 12);
+	assert_memory_equal(file + AT_CHAIN, "\1\2\3\0", 4);
+	assert_memory_equal(file + AT_LAYERS, "\7\0\0\0\7\0\0\0\3\0\0\0\167\0\0\0", 16);
 	assert_memory_equal(file + HEADER, "\1\0\0\0\21\0\0\0\355\11\0\0\0\0\1\0\14\0\0\0\0\0\0\0",
 			    24);
 	assert_memory_equal(file + HEADER + 24, "\0\0\0\0\0\1\0\0\377\376", 10);
 	assert_memory_equal(file + HEADER + 64,
 			    "\0\0\0\0\0\0\0\200\373\377\377\377\377\377\377\377", 16);
 	assert_memory_equal(file + HEADER + 80, "\377\311\232\73\21\0\0\0\0\0\0\0\22\0\0\0", 16);
-	assert_memory_equal(file + HEADER + 3 * RECORD, "/unikernel/kernel\0/initrd\0/urunc.json\0",
-			    38);
+	assert_memory_equal(file + HEADER + 96, "\116\0\0\0", 4);
+	assert_memory_equal(file + HEADER + 3 * RECORD,
+			    "/unikernel/kernel\0" ORIGIN "\0/initrd\0\0/urunc.json\0\0", 119);
 }
 
 static void test_the_largest_facts_are_encoded_and_decoded(void **state)
 {
 	cleanup_with(li_store_facts_done) struct li_store_facts got = {};
 	static char paths[LI_STORE_PATHS_MAX][LI_PATH_MAX + 1];
+	static char origins[LI_STORE_PATHS_MAX][sizeof(ORIGIN) + LI_PATH_MAX];
 	struct li_store_facts facts = {.count = LI_STORE_PATHS_MAX};
 	cleanup_free uint8_t *file = NULL;
 	size_t n;
@@ -143,6 +153,9 @@ static void test_the_largest_facts_are_encoded_and_decoded(void **state)
 			paths[i][at] = '/';
 		paths[i][1] = (char)('a' + i);
 		facts.answers[i].path = paths[i];
+		facts.answers[i].kind = LI_STORE_ARTIFACT;
+		snprintf(origins[i], sizeof(origins[i]), "%.71s%s", ORIGIN, paths[i]);
+		facts.answers[i].origin = origins[i];
 	}
 	file = encode(&facts, &n);
 	assert_int_equal(store_facts_decode(file, n, &got), 0);
@@ -202,12 +215,13 @@ static void test_what_no_encoder_writes_is_rejected(void **state)
 		{"filed under a third thing", AT_BY, "\2", 1},
 		{"a source that there is not", AT_SOURCE, "\3", 1},
 		{"a table of contents under a chain", AT_SOURCE, "\2", 1},
+		{"a chain that is another one", AT_CHAIN, "\2", 1},
 		{"too many layers", AT_LAYERS, "\1\20\0\0\0\0\0\0", 8},
 		{"too many diff ids", AT_LAYERS, "\0\0\0\0\1\20\0\0", 8},
 		{"more layers than diff ids", AT_LAYERS, "\10", 1},
 		{"17 answers", AT_COUNT, "\21", 1},
 		{"an answer less", AT_COUNT, "\2", 1},
-		{"strings that are longer", AT_STRINGS, "\47", 1},
+		{"strings that are longer", AT_STRINGS, "\170", 1},
 		{"strings without end", AT_STRINGS, "\377\377\377\377", 4},
 		{"a kind that there is not", HEADER, "\3", 1},
 		{"a path that is longer", HEADER + 4, "\22", 1},
@@ -218,6 +232,12 @@ static void test_what_no_encoder_writes_is_rejected(void **state)
 		{"a negative size", HEADER + 31, "\200", 1},
 		{"a nanosecond too many", HEADER + 80, "\0\312\232\73", 4},
 		{"an object's, likewise", HEADER + 92, "\0\312\232\73", 4},
+		{"an origin that is longer", HEADER + 96, "\117", 1},
+		{"an origin without end", HEADER + 96, "\377\377\377\377", 4},
+		{"an origin without a digest", HEADER + 3 * RECORD + 18, "x", 1},
+		{"an origin with half a digest", HEADER + 3 * RECORD + 40, "/", 1},
+		{"an origin without a path", HEADER + 3 * RECORD + 18 + 71, "x", 1},
+		{"an origin that climbs", HEADER + 3 * RECORD + 18 + 71, "/../abc", 7},
 		{"a size of what is absent", HEADER + RECORD + 24, "\1", 1},
 		{"an owner of what is absent", HEADER + RECORD + 12, "\1", 1},
 		{"an inode of what is absent", HEADER + RECORD + 64, "\1", 1},
@@ -228,8 +248,8 @@ static void test_what_no_encoder_writes_is_rejected(void **state)
 		{"a relative path", HEADER + 3 * RECORD, "u", 1},
 		{"an empty component", HEADER + 3 * RECORD + 1, "/", 1},
 		{"a slash at the end", HEADER + 3 * RECORD + 16, "/", 1},
-		{"..", HEADER + 3 * RECORD + 18, "/../abc", 7},
-		{".", HEADER + 3 * RECORD + 18, "/a/./bc", 7},
+		{"..", HEADER + 3 * RECORD + 97, "/../abc", 7},
+		{".", HEADER + 3 * RECORD + 97, "/a/./bc", 7},
 		{"a NUL in a path", HEADER + 3 * RECORD + 5, "", 1},
 		{"no NUL behind a path", HEADER + 3 * RECORD + 17, "x", 1},
 	};
@@ -258,6 +278,18 @@ static void test_the_same_path_twice_is_rejected(void **state)
 	facts.answers[2].path = facts.answers[0].path;
 	assert_int_equal(store_facts_encode(&facts, &file, &n), -EINVAL);
 	assert_null(file);
+}
+
+/* There is no blob that an absent file could be in. */
+static void test_only_an_artifact_has_an_origin(void **state)
+{
+	struct li_store_facts facts = sample;
+	void *file = NULL;
+	size_t n;
+
+	(void)state;
+	facts.answers[1].origin = ORIGIN;
+	assert_int_equal(store_facts_encode(&facts, &file, &n), -EINVAL);
 }
 
 static void test_a_manifest_may_come_from_a_table_of_contents(void **state)
@@ -308,6 +340,7 @@ int main(void)
 		cmocka_unit_test(test_any_changed_bit_is_found),
 		cmocka_unit_test(test_what_no_encoder_writes_is_rejected),
 		cmocka_unit_test(test_the_same_path_twice_is_rejected),
+		cmocka_unit_test(test_only_an_artifact_has_an_origin),
 		cmocka_unit_test(test_a_manifest_may_come_from_a_table_of_contents),
 		cmocka_unit_test(test_a_digest_is_parsed_and_printed),
 	};

@@ -136,6 +136,86 @@ static void test_an_addition_that_breaks_a_rule_is_rejected(void **state)
 			 -EINVAL);
 }
 
+/* Files an artifact of the manifest *number*, whose chain has the same number. */
+static int add_by_manifest(const struct li_store *store, uint8_t number, const char *path,
+			   enum li_store_source source)
+{
+	cleanup_with(li_store_facts_done) struct li_store_facts facts = {};
+	cleanup_close int fd = open("source", O_RDONLY | O_CLOEXEC);
+	struct li_store_addition addition = {
+		{.path = path, .kind = LI_STORE_ARTIFACT, .origin = NULL}, fd};
+	struct li_store_facts image = {
+		.key = {LI_STORE_MANIFEST, {{0xee, number}}},
+		.chain = chain_of(number).id,
+		.source = source,
+	};
+	cleanup_close int lock = li_store_lock(store, &image.key, NULL);
+
+	return li_store_add(store, lock, &image, &addition, 1, &LI_STORE_UNLIMITED, NULL, &facts);
+}
+
+/* Returns: how many answers a manifest has, or what finding it failed with. */
+static int answers_of_manifest(const struct li_store *store, uint8_t number)
+{
+	cleanup_with(li_store_facts_done) struct li_store_facts facts = {};
+	struct li_store_key key = {LI_STORE_MANIFEST, {{0xee, number}}};
+	int r = li_store_find(store, &key, &facts);
+	struct li_digest chain = chain_of(number).id;
+
+	if (r < 0)
+		return r;
+	assert_true(li_digest_equal(&facts.chain, &chain));
+	return (int)facts.count;
+}
+
+/* Each of the two has the other's answers. */
+static void test_an_image_of_a_manifest_is_filed_by_its_chain_too(void **state)
+{
+	cleanup_with(close_store) struct li_store *store = open_store("store");
+
+	(void)state;
+	must_add(store, 1, "/old", "bytes");
+	assert_int_equal(answers_of_manifest(store, 1), -ENOENT);
+	assert_int_equal(add_by_manifest(store, 1, "/kernel", LI_STORE_BLOB), 0);
+	assert_int_equal(answers_of_manifest(store, 1), 2);
+	must_hold(store, 1, "/kernel", "bytes");
+	must_hold(store, 1, "/old", "bytes");
+}
+
+static void test_a_table_of_contents_says_nothing_of_a_chain(void **state)
+{
+	cleanup_with(close_store) struct li_store *store = open_store("store");
+
+	(void)state;
+	must_add(store, 1, "/old", "bytes");
+	make_file("source", "lies");
+	assert_int_equal(add_by_manifest(store, 1, "/kernel", LI_STORE_TOC), 0);
+	assert_int_equal(answers_of_manifest(store, 1), 2);
+	assert_int_equal(open_filed(store, 1, "/kernel"), -ENODATA);
+	/* Nor later, when something certain is added: that replaces it. */
+	make_file("source", "bytes");
+	assert_int_equal(add_by_manifest(store, 1, "/initrd", LI_STORE_BLOB), 0);
+	assert_int_equal(answers_of_manifest(store, 1), 2);
+	assert_int_equal(open_filed(store, 1, "/kernel"), -ENODATA);
+	must_hold(store, 1, "/initrd", "bytes");
+}
+
+/* What the chain has may not keep a new answer out. */
+static void test_answers_of_the_other_key_leave_room_for_new_ones(void **state)
+{
+	cleanup_with(close_store) struct li_store *store = open_store("store");
+	char path[] = "/a";
+
+	(void)state;
+	for (size_t i = 0; i < LI_STORE_PATHS_MAX; i++, path[1]++)
+		must_add(store, 1, path, NULL);
+	make_file("source", "bytes");
+	assert_int_equal(add_by_manifest(store, 1, "/kernel", LI_STORE_TOC), 0);
+	assert_int_equal(answers_of_manifest(store, 1), LI_STORE_PATHS_MAX);
+	/* The chain has none. */
+	assert_int_equal(add_by_manifest(store, 1, "/other", LI_STORE_BLOB), -E2BIG);
+}
+
 static void chmod_or_fail(const char *path, mode_t mode)
 {
 	if (chmod(path, mode) < 0)
@@ -516,6 +596,9 @@ int main(void)
 		scratch_test(test_images_share_an_object),
 		scratch_test(test_a_second_answer_changes_nothing),
 		scratch_test(test_an_image_has_at_most_sixteen_answers),
+		scratch_test(test_an_image_of_a_manifest_is_filed_by_its_chain_too),
+		scratch_test(test_a_table_of_contents_says_nothing_of_a_chain),
+		scratch_test(test_answers_of_the_other_key_leave_room_for_new_ones),
 		scratch_test(test_an_addition_that_breaks_a_rule_is_rejected),
 		scratch_test(test_a_store_that_others_can_reach_is_not_used),
 		scratch_test(test_opening_makes_nothing_unless_asked),
