@@ -11,9 +11,14 @@ enum {
 	/* Bits of the second word of flags. */
 	FLAGS2_DIRECT_IO_ALLOW_MMAP = 1 << (36 - 32),
 	FLAGS2_PASSTHROUGH = 1 << (37 - 32),
+	FLAGS2_HAS_RESEND = 1 << (39 - 32),
 };
 
 enum { OPCODE_TMPFILE = 51 };
+
+/* Has the kernel send all unanswered requests again, with this bit in their numbers. */
+enum { NOTIFY_RESEND = 7 };
+#define UNIQUE_RESEND (UINT64_C(1) << 63)
 
 #define INIT_EXT (1U << 30)
 

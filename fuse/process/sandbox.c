@@ -24,6 +24,7 @@
 #include <linux/seccomp.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -58,11 +59,15 @@ const char sandbox_names[SANDBOX_COUNT][16] = {
 	[SANDBOX_SECCOMP] = "seccomp",
 };
 
+/* Whom the sandbox is for. */
+enum role { WORKER, STANDBY, SUCCESSOR };
+
 struct keep_fds {
 	const int *fds;
 	size_t count;
 	size_t memory; /* the address space that is enough */
 	bool reading;  /* whether some are files that are read with pread(2) */
+	enum role role;
 };
 
 /* no_new_privs */
@@ -173,6 +178,9 @@ static int take_limits(const struct keep_fds *held)
 	for (size_t i = 0; i < sizeof(limits) / sizeof(*limits); i++) {
 		struct rlimit limit;
 
+		/* It counts all processes of a user; who may start one is seccomp's matter then. */
+		if (limits[i].kind == RLIMIT_NPROC && held->role == STANDBY)
+			continue;
 		if (getrlimit(limits[i].kind, &limit) < 0)
 			return -errno;
 		if (limit.rlim_max > limits[i].max)
@@ -226,24 +234,41 @@ static int take_capabilities(const struct keep_fds *held)
  * (libseccomp 2.5, measured), for a program of thirty instructions.
  */
 
-static const struct {
+/* Which processes have a call. */
+enum {
+	ALL = 1 << WORKER | 1 << STANDBY | 1 << SUCCESSOR,
+	SURVIVING = 1 << STANDBY | 1 << SUCCESSOR,
+};
+#define ANY UINT32_MAX
+
+static const struct kept_call {
 	int call;
+	uint32_t argument; /* which its first must be, or ANY */
+	unsigned roles;
 	bool reading; /* only where artifacts are read through this process */
 } kept[] = {
 	/* Requests, and their answers. */
-	{SYS_read, false},
-	{SYS_writev, false},
+	{SYS_read, ANY, ALL, false},
+	{SYS_writev, ANY, ALL, false},
 	/* The content of the artifacts, and closing them at the end. */
-	{SYS_pread64, true},
-	{SYS_close, true},
+	{SYS_pread64, ANY, ALL, true},
+	{SYS_close, ANY, ALL, true},
 	/* malloc(3)'s. With mmap(2), but for memory that can be executed. */
-	{SYS_brk, false},
-	{SYS_munmap, false},
+	{SYS_brk, ANY, ALL, false},
+	{SYS_munmap, ANY, ALL, false},
+	/* Whether the process that stands by is there. */
+	{SYS_getppid, ANY, SURVIVING, false},
+	/* A child, its end, and what it does before it is one of two. */
+	{SYS_clone, STANDBY_CLONE_FLAGS, 1 << STANDBY, false},
+	{SYS_wait4, ANY, 1 << STANDBY, false},
+	{SYS_prctl, PR_SET_PDEATHSIG, 1 << STANDBY, false},
+	{SYS_prctl, PR_SET_NAME, 1 << STANDBY, false},
+	{SYS_seccomp, SECCOMP_SET_MODE_FILTER, 1 << STANDBY, false},
 	/* The end; of a process that was started by clone(2) the first. */
-	{SYS_exit, false},
-	{SYS_exit_group, false},
+	{SYS_exit, ANY, ALL, false},
+	{SYS_exit_group, ANY, ALL, false},
 	/* No call: what a tracer makes of one that it has the kernel skip. */
-	{-1, false},
+	{-1, ANY, ALL, false},
 };
 
 /*
@@ -263,39 +288,55 @@ static bool has_seccomp(void)
 	       syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, NULL) < 0 && errno == EFAULT;
 }
 
+/* A filter in the making. */
+struct filter {
+	struct sock_filter program[16 + 5 * (sizeof(kept) / sizeof(*kept))];
+	unsigned short length;
+};
+
+static void filter_add(struct filter *filter, const struct sock_filter *statements, size_t n)
+{
+	memcpy(filter->program + filter->length, statements, n * sizeof(*statements));
+	filter->length += (unsigned short)n;
+}
+
+#define FILTER_ADD(filter, ...)                                       \
+	filter_add(filter, (const struct sock_filter[]){__VA_ARGS__}, \
+		   sizeof((const struct sock_filter[]){__VA_ARGS__}) / sizeof(struct sock_filter))
+
+/* Allows a call whose number is loaded; what is another one goes on behind, its number loaded. */
+static void filter_allow(struct filter *filter, const struct kept_call *call)
+{
+	if (call->argument == ANY)
+		FILTER_ADD(filter, BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (uint32_t)call->call, 0, 1),
+			   BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW));
+	else
+		FILTER_ADD(filter, BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (uint32_t)call->call, 0, 4),
+			   BPF_STMT(BPF_LD | BPF_W | BPF_ABS, ARGUMENT(0)),
+			   BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, call->argument, 0, 1),
+			   BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+			   BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)));
+}
+
 static int take_seccomp(const struct keep_fds *held)
 {
-	static const struct sock_filter head[] = {
-		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, arch)),
-		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, MACHINE, 1, 0),
-		BPF_STMT(BPF_RET | BPF_K, REFUSED),
-		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
-	};
-	static const struct sock_filter tail[] = {
-		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_mmap, 1, 0),
-		BPF_STMT(BPF_RET | BPF_K, REFUSED),
-		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, ARGUMENT(2)),
-		BPF_JUMP(BPF_JMP | BPF_JSET | BPF_K, PROT_EXEC, 0, 1),
-		BPF_STMT(BPF_RET | BPF_K, REFUSED),
-		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
-	};
-	enum { HEAD = sizeof(head) / sizeof(*head), TAIL = sizeof(tail) / sizeof(*tail) };
-	enum { CALLS = sizeof(kept) / sizeof(*kept) };
-	struct sock_filter filter[HEAD + 2 * CALLS + TAIL];
-	struct sock_fprog program = {.filter = filter};
+	struct filter filter = {};
+	struct sock_fprog program = {.filter = filter.program};
 
-	for (size_t i = 0; i < HEAD; i++)
-		filter[program.len++] = head[i];
-	for (size_t i = 0; i < CALLS; i++) {
-		if (kept[i].reading && !held->reading)
-			continue;
-		filter[program.len++] = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K,
-								     (uint32_t)kept[i].call, 0, 1);
-		filter[program.len++] =
-			(struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW);
-	}
-	for (size_t i = 0; i < TAIL; i++)
-		filter[program.len++] = tail[i];
+	FILTER_ADD(&filter, BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, arch)),
+		   BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, MACHINE, 1, 0),
+		   BPF_STMT(BPF_RET | BPF_K, REFUSED),
+		   BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)));
+	for (size_t i = 0; i < sizeof(kept) / sizeof(*kept); i++)
+		if (kept[i].roles & 1U << held->role && (!kept[i].reading || held->reading))
+			filter_allow(&filter, &kept[i]);
+	FILTER_ADD(&filter, BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_mmap, 1, 0),
+		   BPF_STMT(BPF_RET | BPF_K, REFUSED),
+		   BPF_STMT(BPF_LD | BPF_W | BPF_ABS, ARGUMENT(2)),
+		   BPF_JUMP(BPF_JMP | BPF_JSET | BPF_K, PROT_EXEC, 0, 1),
+		   BPF_STMT(BPF_RET | BPF_K, REFUSED),
+		   BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW));
+	program.len = filter.length;
 	return syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &program) < 0 ? -errno : 0;
 }
 
@@ -350,10 +391,20 @@ static unsigned take_all(const struct keep_fds *held)
 
 unsigned sandbox(const int *keep, size_t n)
 {
-	return take_all(&(struct keep_fds){keep, n, MEMORY_MAX, n > 1});
+	return take_all(&(struct keep_fds){keep, n, MEMORY_MAX, n > 1, WORKER});
 }
 
 unsigned sandbox_child(const int *keep, size_t n, size_t memory)
 {
-	return take_all(&(struct keep_fds){keep, n, memory, false});
+	return take_all(&(struct keep_fds){keep, n, memory, false, WORKER});
+}
+
+unsigned sandbox_standby(const int *keep, size_t n)
+{
+	return take_all(&(struct keep_fds){keep, n, MEMORY_MAX, n > 1, STANDBY});
+}
+
+int sandbox_successor(size_t n)
+{
+	return take_seccomp(&(struct keep_fds){.reading = n > 1, .role = SUCCESSOR});
 }

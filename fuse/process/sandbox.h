@@ -5,6 +5,8 @@
  */
 #pragma once
 
+#include <sched.h>
+#include <signal.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -59,3 +61,18 @@ unsigned sandbox(const int *keep, size_t n);
  * with read(2) only.
  */
 unsigned sandbox_child(const int *keep, size_t n, size_t memory);
+
+/* With which flags of clone(2) a process that stands by starts a child. */
+#define STANDBY_CLONE_FLAGS (CLONE_CHILD_SETTID | SIGCHLD)
+
+/*
+ * As sandbox(), for a process that stands by (standby.h). It may also start children, wait for
+ * them, and take further system calls away.
+ */
+unsigned sandbox_standby(const int *keep, size_t n);
+
+/*
+ * Takes what sandbox_standby() left for it away from a child, or from a process that has none after
+ * all. *n* as it was there. Returns: 0 or -errno.
+ */
+int sandbox_successor(size_t n);

@@ -5,6 +5,9 @@
 #include <stdbool.h>
 #include <sys/types.h>
 
+/* The exit status of a process whose child was ended by a signal: this, and the signal's number. */
+enum { KILLED_STATUS = 128 };
+
 /* Whether spawn() can share memory in this build. */
 bool spawn_can_share(void);
 
