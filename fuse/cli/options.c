@@ -55,6 +55,8 @@ static const struct option_rule {
 	 "(auto)"},
 	{"sandbox", OPTION_WORD, IN(sandbox), "auto|require",
 	 "drop what serving does not require if this kernel can, or fail (auto)"},
+	{"survive", OPTION_WORD, IN(survive), "off|on",
+	 "a second process takes over if the first is killed (off)"},
 	{"decode", OPTION_WORD, IN(decode), "strict|auto",
 	 "values of urunc.json: base64 only, or also b64: and plain text (strict)"},
 	{"uid", OPTION_OWNER, IN(uid), "UID", "force the owner of the artifacts"},

@@ -23,6 +23,8 @@ enum passthrough_wish { PASSTHROUGH_AUTO, PASSTHROUGH_ON, PASSTHROUGH_OFF };
 
 enum sandbox_wish { SANDBOX_AUTO, SANDBOX_REQUIRE };
 
+enum survive_wish { SURVIVE_OFF, SURVIVE_ON };
+
 #define OWNER_OF_LAYER (-1) /* uid, gid, mode: the layer's own */
 
 struct options {
@@ -41,6 +43,7 @@ struct options {
 	enum decode_rule decode;
 	enum passthrough_wish passthrough;
 	enum sandbox_wish sandbox;
+	enum survive_wish survive;
 	int64_t uid, gid;
 	int mode; /* permission bits without those for writing */
 };

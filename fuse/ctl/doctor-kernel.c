@@ -19,6 +19,7 @@
 #include "fuse/cli/version.h"
 #include "fuse/mount/mount-api.h"
 #include "fuse/process/run-with-timeout.h"
+#include "fuse/process/sandbox.h"
 #include "layerindex/layer/privilege.h"
 
 enum { TRIAL_SECONDS = 5 };
@@ -102,7 +103,14 @@ static int mount_privately(int connection)
 	return mount("viewfsctl", "/", "fuse", MS_RDONLY, options) < 0 ? -errno : 0;
 }
 
-enum { TRIAL_OFFERED, TRIAL_NOT_OFFERED, TRIAL_NOT_MADE, TRIAL_FAILED }; /* plus errno */
+/* What the kernel offers, as bits; or that it is not known, plus errno with TRIAL_FAILED. */
+enum {
+	TRIAL_PASSTHROUGH = 1 << 0,
+	TRIAL_RESEND = 1 << 1,
+	TRIAL_OFFERS = 1 << 2,
+	TRIAL_NOT_MADE = TRIAL_OFFERS,
+	TRIAL_FAILED,
+};
 
 /* Mounts a FUSE filesystem and reads the first request, in which the kernel says what it offers. */
 static int try_mount(void *argument)
@@ -126,19 +134,39 @@ static int try_mount(void *argument)
 		return TRIAL_FAILED + errno;
 	if ((size_t)n >= sizeof(struct fuse_in_header) + sizeof(in))
 		memcpy(&in, request + sizeof(struct fuse_in_header), sizeof(in));
-	return in.flags & INIT_EXT && in.flags2 & FLAGS2_PASSTHROUGH ? TRIAL_OFFERED
-								     : TRIAL_NOT_OFFERED;
+	if (!(in.flags & INIT_EXT))
+		return 0;
+	return (in.flags2 & FLAGS2_PASSTHROUGH ? TRIAL_PASSTHROUGH : 0) |
+	       (in.flags2 & FLAGS2_HAS_RESEND ? TRIAL_RESEND : 0);
+}
+
+/* Whether survive=on has an effect. *offers*: what the kernel offers. */
+static void check_survival(struct findings *findings, int offers)
+{
+	if (!(offers & TRIAL_RESEND))
+		findings_add(
+			findings, SEVERITY_NOTE, "survive", "use Linux 6.9 or newer",
+			"-o survive=on has no effect: the kernel does not send requests again");
+	else if (sandbox_possible() != SANDBOX_ALL)
+		findings_add(findings, SEVERITY_NOTE, "survive", "see the sandbox",
+			     "-o survive=on has no effect: a view cannot be sandboxed whole");
+	else
+		findings_add(findings, SEVERITY_OK, "survive", NULL,
+			     "a second process can take a view over (-o survive=on)");
 }
 
 void check_passthrough(struct findings *findings)
 {
 	int r = has_sys_admin() ? run_with_timeout(try_mount, NULL, TRIAL_SECONDS) : -EPERM;
+	bool known = r >= 0 && r < TRIAL_OFFERS;
 
+	if (known)
+		check_survival(findings, r);
 	/* Other checks report what prevents the trial, or its use. */
-	if (r == TRIAL_OFFERED && in_initial_user_namespace() > 0)
+	if (known && r & TRIAL_PASSTHROUGH && in_initial_user_namespace() > 0)
 		findings_add(findings, SEVERITY_OK, "passthrough", NULL,
 			     "the kernel reads artifacts directly");
-	else if (r == TRIAL_NOT_OFFERED)
+	else if (known && !(r & TRIAL_PASSTHROUGH))
 		findings_add(
 			findings, SEVERITY_NOTE, "passthrough",
 			"use Linux 6.9 or newer, with CONFIG_FUSE_PASSTHROUGH",

@@ -64,6 +64,7 @@ struct list_row list_row(const struct listed_view *view, bool memory)
 		.artifacts = typed_member(ready, "artifacts", json_type_array),
 		.missing = typed_member(ready, "missing", json_type_array),
 		.layers = json_object_get_uint64(layers),
+		.survives = json_object_get_boolean(json_object_object_get(ready, "survives")),
 	};
 
 	if (passthrough)
@@ -186,6 +187,18 @@ static int add_sandbox(const struct cell_call *call)
 	return table_add(call->table, YELLOW, "partial");
 }
 
+static int add_survives(const struct cell_call *call)
+{
+	if (!call->row->view->answer.ready)
+		return table_add(call->table, PLAIN, "-");
+	return table_add(call->table, PLAIN, "%s", call->row->survives ? "yes" : "no");
+}
+
+static int add_generation(const struct cell_call *call)
+{
+	return add_number(call, call->row->view->answer.generation, "");
+}
+
 /* Paths with spaces between them, of an array of strings or of objects with a path. */
 static int add_paths(const struct cell_call *call, struct json_object *array, enum colour colour)
 {
@@ -276,6 +289,7 @@ static const struct {
 	{"LAYERS", add_layers, .right = true, .is_chosen = true},
 	{"MEMORY", add_memory, .right = true, .is_chosen = true, .memory = true},
 	{"SANDBOX", add_sandbox, .is_chosen = true},
+	{"SURVIVES", add_survives, .is_chosen = true},
 	{"MISSING", add_missing, .is_chosen = true},
 	{"ARTIFACTS", add_artifacts, .is_chosen = true},
 	{"LABEL", add_label, .right = false},
@@ -283,6 +297,7 @@ static const struct {
 	{"DEVICE", add_device, .right = false},
 	{"OWNER", add_owner, .right = true},
 	{"VERSION", add_version, .right = false},
+	{"GENERATION", add_generation, .right = true},
 };
 
 enum { KNOWN = sizeof(known) / sizeof(*known) };
@@ -442,6 +457,9 @@ struct json_object *list_row_json(const struct list_row *row)
 	    add_count(object, "private_dirty", row->private_dirty) < 0 ||
 	    add_or_null(object, "sandbox",
 			sandboxed ? describe_sandbox(view->answer.sandboxed) : NULL) < 0 ||
+	    add_or_null(object, "survives",
+			view->answer.ready ? json_object_new_boolean(row->survives) : NULL) < 0 ||
+	    add_count(object, "generation", view->answer.generation) < 0 ||
 	    add_text(object, "version", view->answer.version) < 0 ||
 	    add_or_null(object, "owner",
 			view->mounted ? json_object_new_int64(view->owner) : NULL) < 0 ||

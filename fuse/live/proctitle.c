@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/auxv.h>
 #include <sys/mman.h>
@@ -95,6 +96,21 @@ void proctitle_set(const char *ready)
 		munmap(shown.memory, shown.size);
 	shown.memory = memory;
 	shown.size = size;
+}
+
+void proctitle_replace(const char *text)
+{
+	size_t room = shown.size - sizeof(PROCTITLE_PREFIX);
+	size_t n = strlen(text);
+	char *at = shown.memory + sizeof(PROCTITLE_PREFIX) - 1;
+
+	if (shown.memory == MAP_FAILED)
+		return;
+	memset(at, 0, room + 1);
+	snprintf(at, room + 1, "%s", text);
+	/* If the last byte is not 0, the command line ends at the first that is (fs/proc/base.c). */
+	if (n + 1 < room)
+		at[room] = ' ';
 }
 
 const char *proctitle_text(const char *text, size_t *n)

@@ -18,6 +18,12 @@
 void proctitle_set(const char *ready);
 
 /*
+ * Writes another text over the ready line, without a system call: cut where it is longer. Where
+ * there is no such command line nothing happens.
+ */
+void proctitle_replace(const char *text);
+
+/*
  * Finds the ready line in a command line of *n* bytes. Returns: its beginning, with its length in
  * *n*; NULL: it is no title.
  */

@@ -72,14 +72,17 @@ static enum match compare_promises(const struct reuse *reuse)
 	const struct options *options = reuse->options;
 	bool sandbox = options->sandbox == SANDBOX_REQUIRE;
 	bool passthrough = options->passthrough == PASSTHROUGH_ON;
+	bool survive = options->survive == SURVIVE_ON;
 
-	if (sandbox || passthrough || options->resolve == RESOLVE_READY) {
+	if (sandbox || passthrough || survive || options->resolve == RESOLVE_READY) {
 		if (!member(reuse, "artifacts"))
 			return NOT_YET;
 		if (member(reuse, "missing"))
 			return IS_OTHER;
 	}
 	if (passthrough && !json_object_get_boolean(member(reuse, "passthrough")))
+		return IS_OTHER;
+	if (survive && !json_object_get_boolean(member(reuse, "survives")))
 		return IS_OTHER;
 	if (sandbox && !reuse->answer.sandboxed)
 		return NOT_YET;
@@ -126,12 +129,16 @@ static int is_trusted(int live, dev_t *ret_device)
 	       (owner == 0 || owner == geteuid());
 }
 
-/* The process that a view named, if it is one that serves it as far as can be seen; else 0. */
+/*
+ * The process that a view named, if it is one that serves it, or stands by, as far as can be seen;
+ * else 0.
+ */
 static pid_t known_process(const struct view_answer *answer, dev_t device)
 {
-	cleanup_close int pidfd = answer->pid ? view_process_open(answer->pid, device) : -ESRCH;
+	pid_t pid = answer->standby ? answer->standby : answer->pid;
+	cleanup_close int pidfd = pid ? view_process_open(pid, device) : -ESRCH;
 
-	return pidfd < 0 ? 0 : answer->pid;
+	return pidfd < 0 ? 0 : pid;
 }
 
 int reuse_find(const char *path, int live, const struct options *options, const char *fingerprint,

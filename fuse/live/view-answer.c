@@ -101,6 +101,8 @@ static bool is_ready_line(struct json_object *object)
 		{"image", json_type_object},	  {"connection", json_type_int},
 		{"artifacts", json_type_array},	  {"missing", json_type_array},
 		{"sandbox", json_type_array},	  {"pid", json_type_int},
+		{"survives", json_type_boolean},  {"standby", json_type_int},
+		{"generation", json_type_int},
 	};
 
 	if (!json_object_is_type(object, json_type_object))
@@ -136,16 +138,26 @@ static void copy_string(struct json_object *object, const char *key, char *ret, 
 		memcpy(ret, text, strlen(text) + 1);
 }
 
+/* A number of at least 1, or 0. */
+static int positive_number(struct json_object *object, const char *key)
+{
+	int64_t number = json_object_get_int64(json_object_object_get(object, key));
+
+	return number > 0 && number <= INT_MAX ? (int)number : 0;
+}
+
 /* Takes what is not of the ready line out of it. */
 static void take_facts(struct view_answer *answer)
 {
-	static const char *const keys[] = {"sandbox", "version", "pid", "fingerprint", "cut"};
+	static const char *const keys[] = {"sandbox", "version",    "pid", "fingerprint",
+					   "standby", "generation", "cut"};
 	struct json_object *ready = answer->ready;
-	int64_t pid = json_object_get_int64(json_object_object_get(ready, "pid"));
 
 	copy_string(ready, "version", answer->version, sizeof(answer->version));
 	copy_string(ready, "fingerprint", answer->fingerprint, sizeof(answer->fingerprint));
-	answer->pid = pid > 0 && pid <= INT_MAX ? (pid_t)pid : 0;
+	answer->pid = positive_number(ready, "pid");
+	answer->standby = positive_number(ready, "standby");
+	answer->generation = (unsigned)positive_number(ready, "generation");
 	answer->sandboxed = parse_sandbox(json_object_object_get(ready, "sandbox"));
 	answer->cut = json_object_get_boolean(json_object_object_get(ready, "cut"));
 	for (size_t i = 0; i < sizeof(keys) / sizeof(*keys); i++)

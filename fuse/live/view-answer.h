@@ -12,6 +12,8 @@
  *	version      of the program that serves it
  *	pid          of its process, in that process's pid namespace
  *	fingerprint  view_fingerprint()
+ *	standby      the process that goes on where that one is killed; its namespace is the same
+ *	generation   how many processes have served the view, with a standby
  *	cut          true, where names were too long for all of it and end in an ellipsis
  *
  * Names are shown as everywhere (name_printable()). Root and the mount's owner are answered; others
@@ -37,6 +39,8 @@ struct view_answer {
 	char version[32];	   /* "": not told */
 	char fingerprint[65];	   /* "": not told */
 	pid_t pid;		   /* 0: not told */
+	pid_t standby;		   /* 0: none */
+	unsigned generation;	   /* 0: not told */
 	unsigned sandboxed;	   /* the measures in force (sandbox.h); 0: not yet */
 	bool cut;
 };

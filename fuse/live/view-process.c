@@ -21,6 +21,7 @@
 #include "fuse/live/proctitle.h"
 #include "fuse/live/view-answer.h"
 #include "fuse/process/run-with-timeout.h"
+#include "fuse/process/standby.h"
 #include "layerindex/array.h"
 #include "layerindex/descriptor.h"
 
@@ -46,13 +47,14 @@ static ssize_t read_file(int proc, const char *name, char *ret, size_t size)
 	return n;
 }
 
-/* Of all processes few go on from here. */
-static bool has_our_name(int proc)
+/* Of all processes few go on from here. *standby*: one that stands by counts. */
+static bool has_our_name(int proc, bool standby)
 {
 	char name[32];
 
 	return read_file(proc, "comm", name, sizeof(name)) >= 0 &&
-	       strcmp(name, PROGRAM_NAME "\n") == 0;
+	       (strcmp(name, PROGRAM_NAME "\n") == 0 ||
+		(standby && strcmp(name, STANDBY_NAME "\n") == 0));
 }
 
 /* The letter of proc_pid_stat(5), or 0. */
@@ -164,12 +166,12 @@ static bool holds_connection(int proc, dev_t *ret)
 	return found;
 }
 
-/* Looks at a process. Returns: whether it is one that serves a view. */
-static bool look_at(int proc, struct view_process *ret)
+/* Looks at a process. Returns: whether it is one that serves a view, or may stand by. */
+static bool look_at(int proc, bool standby, struct view_process *ret)
 {
 	char state;
 
-	if (!has_our_name(proc) || !is_ours(proc) || !holds_connection(proc, &ret->device))
+	if (!has_our_name(proc, standby) || !is_ours(proc) || !holds_connection(proc, &ret->device))
 		return false;
 	state = read_state(proc);
 	ret->stopped = state == 'T' || state == 't';
@@ -299,7 +301,7 @@ int view_processes_find(bool titles, struct view_processes *ret)
 			continue;
 		fd = openat(dirfd(proc), entry->d_name, O_PATH | O_DIRECTORY | O_CLOEXEC);
 		process.pid = (pid_t)pid;
-		if (fd >= 0 && look_at(fd, &process) &&
+		if (fd >= 0 && look_at(fd, false, &process) &&
 		    view_processes_add(&processes, &process) < 0)
 			return -ENOMEM;
 		processes.partial = now_us() > deadline_us;
@@ -331,7 +333,8 @@ int view_process_open(pid_t pid, dev_t device)
 		return -errno;
 	snprintf(path, sizeof(path), "/proc/%d", pid);
 	proc = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
-	if (proc < 0 || !look_at(proc, &process) || (process.device && process.device != device))
+	if (proc < 0 || !look_at(proc, true, &process) ||
+	    (process.device && process.device != device))
 		return -ESRCH;
 	return TAKE_FD(pidfd);
 }

@@ -368,6 +368,8 @@ static void op_ioctl(fuse_req_t req, fuse_ino_t ino, unsigned command, void *arg
 		return;
 	}
 	facts->passthrough = artifacts_pass_through(opener);
+	if (facts->standby)
+		facts->survives = standby_is_there(facts->standby);
 	answer = report_answer(facts);
 	if (!answer) {
 		fuse_reply_err(req, ENOMEM);

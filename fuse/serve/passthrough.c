@@ -51,6 +51,7 @@ struct negotiated passthrough_negotiate(const void *init, size_t init_size, void
 	memcpy(&out, (char *)reply + sizeof(struct fuse_out_header), sizeof(out));
 	if (!(in.flags & INIT_EXT))
 		return negotiated;
+	negotiated.resend = in.flags2 & FLAGS2_HAS_RESEND;
 	out.flags |= INIT_EXT;
 	out.flags2 |= in.flags2 & FLAGS2_DIRECT_IO_ALLOW_MMAP;
 	if (want && in.flags2 & FLAGS2_PASSTHROUGH) {

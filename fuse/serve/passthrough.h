@@ -14,6 +14,7 @@
 /* The kernel's first request, and the answer to it. */
 struct negotiated {
 	bool passthrough; /* offered and accepted; whether this process may use it is not known */
+	bool resend;	  /* the kernel can send requests again that a process left unanswered */
 };
 
 /*

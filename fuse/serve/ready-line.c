@@ -116,6 +116,9 @@ static void write_ready(struct line *line, const struct view_facts *facts)
 			  facts->passthrough ? "true" : "false", facts->elapsed_us);
 	write_image(&line->writer, &facts->view->image);
 	json_writer_print(&line->writer, ",\"connection\":%u", facts->connection);
+	if (facts->shall_survive)
+		json_writer_print(&line->writer, ",\"survives\":%s",
+				  facts->survives ? "true" : "false");
 	if (view_all_resolved(facts->view)) {
 		write_artifacts(line, facts->view);
 		write_missing(line, facts->view);
@@ -152,6 +155,9 @@ static char *make_answer(const struct view_facts *facts, size_t name_max)
 
 	write_ready(&line, facts);
 	write_sandbox(&line.writer, facts->sandboxed);
+	if (facts->standby)
+		json_writer_print(&line.writer, ",\"standby\":%d,\"generation\":%u",
+				  facts->standby->parent, facts->standby->generation);
 	json_writer_print(&line.writer, ",\"version\":\"%s\",\"pid\":%d,\"fingerprint\":\"%s\"%s}",
 			  facts->version, facts->pid, facts->fingerprint,
 			  line.cut ? ",\"cut\":true" : "");

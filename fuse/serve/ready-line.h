@@ -6,6 +6,7 @@
 #include <stdint.h>
 
 #include "fuse/base/error.h"
+#include "fuse/process/standby.h"
 #include "fuse/view/fingerprint.h"
 #include "fuse/view/view.h"
 
@@ -17,11 +18,14 @@ struct view_facts {
 	bool passthrough;
 	uint64_t elapsed_us;
 	unsigned connection; /* its directory in fusectl */
+	bool shall_survive;  /* survive=on */
+	bool survives;	     /* another process goes on where the one that serves is killed */
 	/* Not in the ready line: */
 	const char *version;
 	pid_t pid;
-	uid_t owner;	    /* of the mount; may ask, as root may */
-	unsigned sandboxed; /* the measures in force (sandbox.h); 0: not yet */
+	uid_t owner;		       /* of the mount; may ask, as root may */
+	unsigned sandboxed;	       /* the measures in force (sandbox.h); 0: not yet */
+	const struct standby *standby; /* NULL: no process stands by, or not yet */
 	char fingerprint[FINGERPRINT_SIZE];
 };
 

@@ -191,8 +191,8 @@ static int read_call(struct startup *startup, struct source *source, struct view
 }
 
 /*
- * What must be known before the mount: everything, if it is asked for, if passthrough=on is
- * promised, or if the sandbox is insisted on. Where layers are too many to be held open some would
+ * What must be known before the mount: everything, if it is asked for, if passthrough=on or
+ * survive=on is promised, or if the sandbox is insisted on. Where layers are too many to be held open some would
  * have to be found by their paths again, and the mount may lie on the way: it would wait for
  * itself.
  */
@@ -200,7 +200,8 @@ static int resolve_first(struct view *view, const struct options *options,
 			 const struct source *source, struct view_error *error)
 {
 	if (source->resolve_ready || options->resolve == RESOLVE_READY ||
-	    options->passthrough == PASSTHROUGH_ON || options->sandbox == SANDBOX_REQUIRE)
+	    options->passthrough == PASSTHROUGH_ON || options->sandbox == SANDBOX_REQUIRE ||
+	    options->survive == SURVIVE_ON)
 		return view_resolve(view, source, error);
 	return image_can_wait(&view->image) ? 0 : view_resolve_early(view, error);
 }
@@ -234,6 +235,9 @@ static void collect_facts(struct startup *startup)
 	facts->version = VIEWFS_VERSION;
 	facts->pid = getpid();
 	facts->owner = getuid();
+	facts->shall_survive = call->options->survive == SURVIVE_ON;
+	facts->survives = facts->shall_survive && session_can_survive(startup->session) &&
+			  sandbox_possible() == SANDBOX_ALL;
 	session_tell(startup->session, facts);
 }
 
@@ -316,12 +320,77 @@ static void log_ready(const struct view_facts *facts)
 		 facts->elapsed_us, facts->passthrough ? "with" : "without");
 }
 
-/* Serves; what the start took and serving does not need is given back as soon as it can be. */
+/* What the process that stands by shows, for people. */
+static void show_standby(const struct startup *startup)
+{
+	const char *id = startup->facts.id;
+	char title[ID_MAX + sizeof("standby of ")];
+
+	snprintf(title, sizeof(title), "standby of %s", id ? id : startup->facts.mountpoint);
+	proctitle_replace(title);
+}
+
+/* Shows the ready line again. */
+static void show_child(const struct startup *startup)
+{
+	cleanup_free char *ready = report_ready_line(&startup->facts);
+
+	if (ready)
+		proctitle_replace(ready);
+}
+
+/*
+ * Stands by, and serves in a child (standby.h). Returns: true in each child, and where there can be
+ * none in this process; false at the end in the process that stood by, with its exit status.
+ */
+static bool stand_by(struct startup *startup, struct standby *standby, int *ret)
+{
+	struct view_facts *facts = &startup->facts;
+
+	show_standby(startup);
+	switch (standby_start(standby, ret)) {
+	case STANDBY_OVER: return false;
+	case STANDBY_ALONE: facts->survives = false; break;
+	case STANDBY_CHILD: facts->standby = standby; facts->pid = standby->pid;
+	}
+	show_child(startup);
+	return true;
+}
+
+/*
+ * Sandboxes the session, and serves it to its end. *insist*: only if every measure is in force.
+ * Returns: the exit status.
+ */
+static int serve_sandboxed(struct startup *startup, struct standby *standby, bool insist)
+{
+	struct view_facts *facts = &startup->facts;
+	bool prepared = facts->survives;
+	int status;
+
+	facts->sandboxed = session_sandbox(startup->session, prepared);
+	/* What could be had could not be done: no memory, say. */
+	if (facts->sandboxed != SANDBOX_ALL) {
+		facts->survives = false;
+		if (insist)
+			return view_code_exit(CODE_ESYSTEM);
+	}
+	if (facts->survives && !stand_by(startup, standby, &status))
+		return status;
+	if (prepared && session_continue(startup->session, standby) < 0)
+		return view_code_exit(CODE_ESYSTEM);
+	return session_serve(startup->session) < 0 ? view_code_exit(CODE_ESYSTEM) : 0;
+}
+
+/*
+ * Serves; what the start took and serving does not need is given back as soon as it can be. Returns:
+ * the exit status.
+ */
 static int serve(struct startup *startup)
 {
 	const struct server_call *call = startup->call;
 	bool insist = call->view.options->sandbox == SANDBOX_REQUIRE;
-	unsigned sandboxed;
+	struct view_facts *facts = &startup->facts;
+	struct standby standby = {};
 	int r;
 
 	spawn_yield();
@@ -335,18 +404,16 @@ static int serve(struct startup *startup)
 	index_policy_publish(startup->view.image.stack);
 	view_release_layers(&startup->view);
 	if (r <= 0)
-		return r;
+		return r < 0 ? view_code_exit(CODE_ESYSTEM) : 0;
 	update_title(startup);
+	if (facts->survives)
+		facts->survives = standby_prepare(&standby, call->view.supervised) == 0;
+	/* The call itself lies there. */
 	if (call->argv_top)
 		memory_release_below(call->argv_top);
 	memory_release_heap();
 	memory_release_stack();
-	/* What could be had could not be done: no memory, say. */
-	sandboxed = session_sandbox(startup->session);
-	if (sandboxed != SANDBOX_ALL && insist)
-		return -EPERM;
-	startup->facts.sandboxed = sandboxed;
-	return session_serve(startup->session);
+	return serve_sandboxed(startup, &standby, insist);
 }
 
 static int server_run(const struct server_call *call)
@@ -371,7 +438,7 @@ static int server_run(const struct server_call *call)
 		report_send(call->report_fd, &error, NULL);
 		return view_code_exit(error.code);
 	}
-	return serve(&startup) < 0 ? view_code_exit(CODE_ESYSTEM) : 0;
+	return serve(&startup);
 }
 
 int server_start(void *argument)

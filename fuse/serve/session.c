@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "fuse/base/clock.h"
+#include "fuse/base/fuse-kernel.h"
 #include "fuse/base/log.h"
 #include "fuse/base/messages.h"
 #include "fuse/base/text.h"
@@ -38,6 +39,8 @@ enum {
 	SEARCH_PAUSE_MS = 10,
 	SEARCH_PAUSE_MAX_MS = 500,
 	SEARCH_SECONDS = 120,
+	PAGE_SIZE = 4096,
+	REQUEST_TOUCHED = 2 * PAGE_SIZE, /* longer are only requests that change something */
 	READAHEAD_KB =
 		1024, /* of what is read through this process: as much as one request holds */
 };
@@ -45,6 +48,8 @@ enum {
 struct session {
 	struct artifact_opener opener;
 	struct fuse_session *fuse;
+	bool resend;		       /* the kernel can send requests again */
+	const struct standby *standby; /* NULL: no process stands by */
 	union {
 		struct fuse_in_header header;
 		/* What of it is never read into costs nothing. */
@@ -107,28 +112,37 @@ static ssize_t receive(struct session *session, int connection)
 	return n < (ssize_t)sizeof(struct fuse_in_header) ? -EIO : n;
 }
 
-/* Answers a request that changes something. */
-static void refuse(const struct session *session)
+/*
+ * Answers the request *unique* with an error; or, where that is 0, tells the kernel something.
+ * Returns: 0 or -errno.
+ */
+static int reply_header(const struct session *session, uint64_t unique, int error)
 {
-	struct fuse_out_header reply = {
-		.len = sizeof(reply),
-		.error = -EROFS,
-		.unique = session->header.unique,
-	};
-	/* The sandbox knows no other call that writes. A request that was interrupted is gone. */
+	struct fuse_out_header reply = {.len = sizeof(reply), .error = error, .unique = unique};
+	/* The sandbox knows no other call that writes. */
 	ssize_t n = writev(session->opener.connection, &(struct iovec){&reply, sizeof(reply)}, 1);
 
-	(void)n;
+	return n < 0 ? -errno : 0;
 }
 
 static void process(struct session *session, ssize_t size)
 {
 	struct fuse_buf request = {.mem = session->request, .size = (size_t)size};
+	const struct standby *standby = session->standby;
+	uint64_t unique = session->header.unique;
 
-	if (operation_changes(session->header.opcode))
-		refuse(session);
-	else
+	/* A request that was interrupted is gone: an error of the answer has no meaning. */
+	if (operation_changes(session->header.opcode)) {
+		reply_header(session, unique, -EROFS);
+	} else if (!standby) {
 		fuse_session_process_buf(session->fuse, &request);
+	} else if (standby->poison && standby->poison == (unique & ~UNIQUE_RESEND)) {
+		reply_header(session, unique, -EIO);
+	} else {
+		*standby->task = unique & ~UNIQUE_RESEND;
+		fuse_session_process_buf(session->fuse, &request);
+		*standby->task = 0;
+	}
 }
 
 /*
@@ -164,6 +178,7 @@ static int answer_init(struct session *session, int connection, int answers, boo
 					   stacked);
 	if (write(connection, reply, (size_t)n) != n)
 		return -errno;
+	session->resend = negotiated.resend;
 	session->opener.passthrough = negotiated.passthrough && passthrough_is_allowed(connection);
 	if (!negotiated.passthrough)
 		session->opener.why_not = want ? "this kernel does not support it" : NULL;
@@ -332,22 +347,61 @@ int session_serve_first(struct session *session)
 	return r;
 }
 
-unsigned session_sandbox(struct session *session)
+bool session_can_survive(const struct session *session)
 {
-	struct view *view = session->opener.view;
-	int keep[1 + ARTIFACTS_MAX] = {session->opener.connection};
-	size_t n = 1;
+	return session->resend;
+}
 
-	for (size_t i = 0; i < view->artifact_count; i++) {
-		const struct artifact *artifact = &view->artifacts[i];
+/* The descriptors that serving takes. Returns: their number. */
+static size_t kept_fds(const struct session *session, int ret[static 1 + ARTIFACTS_MAX])
+{
+	const struct view *view = session->opener.view;
+	size_t n = 0;
 
-		if (artifact->fd < 0)
-			continue;
-		log_debug("'%s' stays open, to be read through this process", artifact->path);
-		keep[n++] = artifact->fd;
-	}
+	ret[n++] = session->opener.connection;
+	for (size_t i = 0; i < view->artifact_count; i++)
+		if (view->artifacts[i].fd >= 0)
+			ret[n++] = view->artifacts[i].fd;
+	return n;
+}
+
+unsigned session_sandbox(struct session *session, bool standby)
+{
+	const struct view *view = session->opener.view;
+	int keep[1 + ARTIFACTS_MAX];
+	size_t n = kept_fds(session, keep);
+
+	for (size_t i = 0; i < view->artifact_count; i++)
+		if (view->artifacts[i].fd >= 0)
+			log_debug("'%s' stays open, to be read through this process",
+				  view->artifacts[i].path);
 	log_end();
-	return sandbox(keep, n);
+	return standby ? sandbox_standby(keep, n) : sandbox(keep, n);
+}
+
+/*
+ * Where the kernel cannot write a request because this process is killed over a page fault, the
+ * request fails. All that a view answers fits in the first pages.
+ */
+static void touch_request(struct session *session)
+{
+	volatile char *bytes = session->request;
+
+	for (size_t i = 0; i < REQUEST_TOUCHED; i += PAGE_SIZE)
+		bytes[i] = 0;
+	bytes[REQUEST_TOUCHED - 1] = 0;
+}
+
+int session_continue(struct session *session, const struct standby *standby)
+{
+	int keep[1 + ARTIFACTS_MAX];
+	int r = 0;
+
+	touch_request(session);
+	session->standby = standby;
+	if (standby->generation > 1)
+		r = reply_header(session, 0, NOTIFY_RESEND);
+	return r < 0 ? r : sandbox_successor(kept_fds(session, keep));
 }
 
 int session_serve(struct session *session)

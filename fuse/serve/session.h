@@ -4,6 +4,7 @@
 
 #include "fuse/base/error.h"
 #include "fuse/mount/view-mount.h"
+#include "fuse/process/standby.h"
 #include "fuse/serve/ready-line.h"
 #include "fuse/view/view.h"
 
@@ -42,11 +43,21 @@ int session_serve_startup(struct session *session, int launcher);
  */
 int session_serve_first(struct session *session);
 
+/* Whether this kernel lets another process answer what a killed one has left. */
+bool session_can_survive(const struct session *session);
+
 /*
- * Gives up all that serving does not take. Nothing is logged any more. Returns: the measures that
- * are in force (fuse/process/sandbox.h).
+ * Gives up all that serving does not take; *standby* says that this process is to stand by. Nothing
+ * is logged any more. Returns: the measures that are in force (fuse/process/sandbox.h).
  */
-unsigned session_sandbox(struct session *session);
+unsigned session_sandbox(struct session *session, bool standby);
+
+/*
+ * For a child of the process that stands by, or for that one itself where it has none: gives up
+ * what standing by takes. Then all requests that another child has left are sent again.
+ * *standby* is borrowed. Returns: 0 or -errno.
+ */
+int session_continue(struct session *session, const struct standby *standby);
 
 /* Serves until the mount is gone. Returns: 0, or -errno of the connection. */
 int session_serve(struct session *session);

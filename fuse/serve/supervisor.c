@@ -132,6 +132,12 @@ static void end_view(struct watch *watch)
 		pidfd_send_signal(watch->found, SIGTERM, NULL, 0);
 }
 
+/* The status as a shell tells it: KILLED_STATUS and the number, where a signal ended the server. */
+static int shell_status(int status)
+{
+	return WIFSIGNALED(status) ? KILLED_STATUS + WTERMSIG(status) : WEXITSTATUS(status);
+}
+
 /* A call that has not succeeded reports its failure instead. */
 static void log_ended(const struct watch *watch)
 {
@@ -144,23 +150,26 @@ static void log_ended(const struct watch *watch)
 static int view_ended(struct watch *watch)
 {
 	const struct progress *progress = watch->supervision->progress;
+	int status = shell_status(watch->status);
 
-	if (watch->found >= 0 || watch->status == 0) {
+	/* It may be one that stood by, whose child serves on. */
+	if (watch->found >= 0)
+		progress_end_view(progress);
+	if (watch->found >= 0 || status == 0) {
 		log_ended(watch);
 		return 0;
 	}
 	progress_undo(progress, progress->mountpoint, true);
 	if (watch->caller >= 0)
-		return WIFSIGNALED(watch->status) ? KILLED_STATUS + WTERMSIG(watch->status)
-						  : WEXITSTATUS(watch->status);
+		return status;
 	/* TERM is how a view is asked to end. */
-	if (WIFSIGNALED(watch->status) && WTERMSIG(watch->status) == SIGTERM) {
+	if (status == KILLED_STATUS + SIGTERM) {
 		watch->why = "its process was terminated";
 		log_ended(watch);
 		return 0;
 	}
-	if (WIFSIGNALED(watch->status))
-		log_error("the view's process ended: %s", strsignal(WTERMSIG(watch->status)));
+	if (status > KILLED_STATUS)
+		log_error("the view's process ended: %s", strsignal(status - KILLED_STATUS));
 	return view_code_exit(CODE_ESYSTEM);
 }
 

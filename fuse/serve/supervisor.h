@@ -11,10 +11,10 @@
 #include "fuse/serve/server.h"
 
 /*
- * The exit status of a supervisor whose view ended before the call had succeeded: RELEASED, where
- * the lifeline closed; KILLED and the signal's number, where one ended the server.
+ * The exit status of a supervisor whose lifeline closed before the call had succeeded. (Where a
+ * signal ended the server it is KILLED_STATUS (spawn.h) and the signal's number.)
  */
-enum { RELEASED_STATUS = 127, KILLED_STATUS = 128 };
+enum { RELEASED_STATUS = 127 };
 
 /* All borrowed. */
 struct supervision {
