@@ -108,7 +108,7 @@ void proctitle_replace(const char *text)
 		return;
 	memset(at, 0, room + 1);
 	snprintf(at, room + 1, "%s", text);
-	/* If the last byte is not 0, the command line ends at the first that is (fs/proc/base.c). */
+	/* Where the last byte is not 0 the command line ends at the first 0 (fs/proc/base.c). */
 	if (n + 1 < room)
 		at[room] = ' ';
 }

@@ -40,8 +40,9 @@ void view_processes_done(struct view_processes *processes);
 DEFINE_CLEANUP(struct view_processes, view_processes_done)
 
 /*
- * Holds on to a process if it is one that is looked at, or stands by (standby.h), and, where the kernel tells what it serves,
- * if it serves *device*: whatever becomes of its number, it is this one.
+ * Holds on to a process if it is one that is looked at, or stands by (standby.h), and, where the
+ * kernel tells what it serves, if it serves *device*: whatever becomes of its number, it is this
+ * one.
  * Returns: a pidfd, owned by the caller; -ESRCH: it is another one, or gone; or -errno.
  */
 int view_process_open(pid_t pid, dev_t device);

@@ -192,9 +192,9 @@ static int read_call(struct startup *startup, struct source *source, struct view
 
 /*
  * What must be known before the mount: everything, if it is asked for, if passthrough=on or
- * survive=on is promised, or if the sandbox is insisted on. Where layers are too many to be held open some would
- * have to be found by their paths again, and the mount may lie on the way: it would wait for
- * itself.
+ * survive=on is promised, or if the sandbox is insisted on. Where layers are too many to be held
+ * open some would have to be found by their paths again, and the mount may lie on the way: it would
+ * wait for itself.
  */
 static int resolve_first(struct view *view, const struct options *options,
 			 const struct source *source, struct view_error *error)
@@ -382,8 +382,8 @@ static int serve_sandboxed(struct startup *startup, struct standby *standby, boo
 }
 
 /*
- * Serves; what the start took and serving does not need is given back as soon as it can be. Returns:
- * the exit status.
+ * Serves; what the start took and serving does not need is given back as soon as it can be.
+ * Returns: the exit status.
  */
 static int serve(struct startup *startup)
 {

@@ -24,11 +24,12 @@ _viewfs_mount_options() {
 	resolve=*) _viewfs_reply "${before}resolve=" "lazy ready" ;;
 	decode=*) _viewfs_reply "${before}decode=" "strict auto" ;;
 	passthrough=*) _viewfs_reply "${before}passthrough=" "auto on off" ;;
+	survive=*) _viewfs_reply "${before}survive=" "off on" ;;
 	sandbox=*) _viewfs_reply "${before}sandbox=" "auto require" ;;
 	*=*) ;;
 	*)
 		_viewfs_reply "$before" "lowerdir= lowerdir+= userxattr binary= initrd= timeout= resolve=
-			decode= passthrough= sandbox= cache= store= store-size= uid= gid= mode= platform= basedir= id= uidmap= gidmap="
+			decode= passthrough= sandbox= survive= cache= store= store-size= uid= gid= mode= platform= basedir= id= uidmap= gidmap="
 		;;
 	esac
 }
@@ -85,8 +86,8 @@ _viewfsctl() {
 	list)
 		if [[ $prev == -o ]]; then
 			local before=${cur%"${cur##*,}"}
-			_viewfs_reply "$before" "MOUNTPOINT ID PID STATE PASSTHROUGH LAYERS MEMORY SANDBOX MISSING
-				ARTIFACTS LABEL ROOT DEVICE OWNER VERSION"
+			_viewfs_reply "$before" "MOUNTPOINT ID PID STATE PASSTHROUGH LAYERS MEMORY SANDBOX SURVIVES
+				MISSING ARTIFACTS LABEL ROOT DEVICE OWNER VERSION GENERATION"
 			return
 		fi
 		_viewfs_words "--json --prometheus --all --id= --container= --state-dir= -o -h --help -V --version"

@@ -17,6 +17,8 @@ passthrough=on\tFail where the kernel cannot do so
 passthrough=off\tServe all reads from the process
 sandbox=auto\tAs many measures as the kernel supports
 sandbox=require\tFail unless all measures are in force
+survive=off\tA view ends with its process
+survive=on\tA second process takes over if the first is killed
 cache=\tWhere what is learned about layers is kept
 cache=none\tDo not keep what is learned about layers
 store=\tDirectory of the artifact store
@@ -95,8 +97,8 @@ complete -c viewfsctl -n $resolve -a '(__fish_complete_directories)'
 complete -c viewfsctl -n '__fish_seen_subcommand_from list index cache doctor' -l json \
     -d 'One JSON object instead of a table'
 set -l list '__fish_seen_subcommand_from list'
-set -l columns MOUNTPOINT ID PID STATE PASSTHROUGH LAYERS MEMORY SANDBOX MISSING ARTIFACTS LABEL ROOT \
-    DEVICE OWNER VERSION
+set -l columns MOUNTPOINT ID PID STATE PASSTHROUGH LAYERS MEMORY SANDBOX SURVIVES MISSING ARTIFACTS \
+    LABEL ROOT DEVICE OWNER VERSION GENERATION
 complete -c viewfsctl -n $list -l prometheus -d 'Metrics for node_exporter'
 complete -c viewfsctl -n $list -l all -d 'Also views that no mount of this namespace leads to'
 complete -c viewfsctl -n $list -x -s o -d Columns -a "(__fish_append , $columns)"

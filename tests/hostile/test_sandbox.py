@@ -245,7 +245,7 @@ ATTEMPTS = (
     "open-shadow", "read-proc", "write-layer", "truncate-layer", "unlink-layer", "chmod-layer",
     "socket", "execute", "start-process", "trace-neighbour", "read-neighbour",
     "signal-neighbour", "mount", "enter-user-namespace", "regain-capabilities", "set-time",
-    "map-code", "change-code", "call-otherwise",
+    "map-code", "change-code", "call-otherwise", "become-dumpable", "start-thread",
 )  # fmt: skip
 
 # What the other measures say where there is no filter; chmod(2), making processes and user
@@ -289,21 +289,33 @@ def instead(name: str) -> list[str | Path]:
     return ["sh", "-c", 'shift; exec "$0" "$@"', build_directory() / "tests" / name]
 
 
+def result_of(place: Path) -> tuple[int, int]:
+    """The state of the last attempt, and its errno value."""
+    state, error = struct.unpack("=ii", (place / "result").read_bytes())
+    return state, error
+
+
+@contextmanager
+def attempting(place: Path, layers: list[bytes]) -> Iterator[dict[str, str]]:
+    """The environment of a program that tries something. No layer has changed at the end."""
+    before = image.fingerprint(place / "layers")
+    (place / "result").write_bytes(bytes(8))
+    with neighbour() as pid:
+        yield {
+            "ATTEMPT_FILE": f"{os.fsdecode(layers[1])}/{KERNEL_PATH}",
+            "ATTEMPT_PID": str(pid),
+            "ATTEMPT_RESULT": str(place / "result"),
+        }
+    assert image.fingerprint(place / "layers") == before
+
+
 @contextmanager
 def attempted(
     place: Path, layers: list[bytes], name: str, *options: str, wrapper: Sequence[str | Path] = ()
 ) -> Iterator[tuple[View, int, int]]:
     """A view whose sandboxed process has tried NAME; what it wrote about that."""
-    before = image.fingerprint(place / "layers")
-    result = place / "result"
-    result.write_bytes(bytes(8))
-    with neighbour() as pid:
-        env = {
-            "ATTEMPT_FILE": f"{os.fsdecode(layers[1])}/{KERNEL_PATH}",
-            "ATTEMPT_PID": str(pid),
-            "ATTEMPT_RESULT": str(result),
-        }
-        arguments = [part for option in options for part in ("-o", option)]
+    arguments = [part for option in options for part in ("-o", option)]
+    with attempting(place, layers) as env:
         with View(
             place / "view", "-o", lowerdir(layers), *arguments,
             wrapper=[*wrapper, *instead("urunc-viewfs-attempts")], env=env,
@@ -311,9 +323,7 @@ def attempted(
             view.wait_sandboxed()
             with suppress(OSError):
                 os.stat(view.root / f"attempt:{name}")
-            state, error = struct.unpack("=ii", result.read_bytes())
-            yield view, state, error
-    assert image.fingerprint(place / "layers") == before
+            yield view, *result_of(place)
 
 
 @pytest.mark.parametrize("passthrough", ["on", "off"])
