@@ -69,7 +69,7 @@ int main(int argc, char **argv)
 	memory_populate_program();
 	if (fds_fill_stdio() < 0)
 		return view_code_exit(CODE_ESYSTEM);
-	sandbox_early();
+	sandbox_early(true);
 	r = arguments_parse(&arguments, argc, argv, FOR_VIEW, &error);
 	log_setup("urunc-viewfs", &arguments.log);
 	if (r < 0) {

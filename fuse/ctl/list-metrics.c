@@ -27,15 +27,6 @@ static enum sandbox_known sandbox_of(const struct view_answer *answer)
 	return answer->sandboxed == SANDBOX_ALL ? SANDBOX_FULL : SANDBOX_PARTIAL;
 }
 
-/* A view that is mounted in several places is counted once. */
-static bool is_first(const struct views *views, size_t i)
-{
-	for (size_t j = 0; j < i; j++)
-		if (views->items[j].entry.device == views->items[i].entry.device)
-			return views->items[i].entry.device == 0;
-	return true;
-}
-
 static void add_up(struct sums *sums, const struct listed_view *view)
 {
 	struct list_row row = list_row(view, true);
@@ -76,7 +67,8 @@ void list_print_metrics(const struct views *views)
 	struct sums sums = {};
 
 	for (size_t i = 0; i < views->count; i++)
-		if (is_first(views, i))
+		/* A view that is mounted in several places is counted once. */
+		if (!views->items[i].repeated)
 			add_up(&sums, &views->items[i]);
 	print_series("views", "Views by state.", "state", states, sums.states, VIEW_STATES);
 	print_series("passthrough_views", "Views by whether the kernel reads their files itself.",

@@ -235,7 +235,7 @@ static int resolve_run(const struct ctl_call *call, struct view_error *error)
 {
 	cleanup_with(arguments_done) struct arguments arguments = ARGUMENTS_INIT;
 
-	sandbox_early();
+	sandbox_early(false);
 	if (arguments_parse(&arguments, call->argc, call->argv, FOR_RESOLVE, error) < 0)
 		return -ECANCELED;
 	if (arguments.help)

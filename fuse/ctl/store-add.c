@@ -278,7 +278,7 @@ int store_add(int argc, char **argv, struct view_error *error)
 	bool printed;
 	int tree, r;
 
-	sandbox_early();
+	sandbox_early(false);
 	if (arguments_parse(&arguments, argc, argv, FOR_ADD, error) < 0)
 		return -ECANCELED;
 	if (arguments.help) {

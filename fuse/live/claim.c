@@ -17,8 +17,8 @@
 enum occupant { FREE, LIVE_VIEW, DEAD_VIEW };
 
 enum {
-	CLAIM_WAIT_MS = 1000, /* much longer than mounting takes */
-	DEAD_MS = 500,	      /* for a view to be found dead: the kernel says so at once */
+	CLAIM_WAIT_MS = 200, /* much longer than mounting takes */
+	DEAD_MS = 500,	     /* for a view to be found dead: the kernel says so at once */
 };
 
 /* What of a file tells another one that is at the same path. */
@@ -39,26 +39,23 @@ static bool is_mount_root(const struct statx *stx)
  * Whether a view is dead. One that does not say so in time is not: its process may be stopped.
  * Returns: enum occupant, or -errno.
  */
-static int ask_occupant(int fd, const struct mount_entry *mount)
+static int ask_occupant(int fd, uid_t owner, gid_t group)
 {
-	struct question question = {.fd = fd};
-	int r = mount_entry_owner(mount->super, &question.owner, &question.group);
-
-	if (r == 0)
-		r = ask_all(&question, 1, now_us() + DEAD_MS * UINT64_C(1000));
+	struct question question = {.fd = fd, .owner = owner, .group = group};
+	int r = ask_all(&question, 1, now_us() + DEAD_MS * UINT64_C(1000));
 	if (r < 0)
 		return r;
 	free(question.answer);
 	return question.result == -ENOTCONN ? DEAD_VIEW : LIVE_VIEW;
 }
 
-/*
- * What is at a place, which *place* is a descriptor of. Returns: enum occupant, or -errno.
- */
+/* What is at the place that *place* is a descriptor of. Returns: enum occupant, or -errno. */
 static int find_occupant(int place, const struct statx *stx)
 {
 	cleanup_free char *line = NULL;
 	struct mount_entry mount;
+	uid_t owner;
+	gid_t group;
 	int r;
 
 	/* Nothing is mounted there, as nearly always. */
@@ -69,22 +66,33 @@ static int find_occupant(int place, const struct statx *stx)
 		return r;
 	if (r == 0 || strcmp(mount.type, VIEW_TYPE) != 0)
 		return FREE;
-	return ask_occupant(place, &mount);
+	r = mount_entry_owner(mount.super, &owner, &group);
+	return r < 0 ? r : ask_occupant(place, owner, group);
+}
+
+static bool is_same_file(const struct statx *one, const struct statx *other)
+{
+	return one->stx_dev_major == other->stx_dev_major &&
+	       one->stx_dev_minor == other->stx_dev_minor && one->stx_ino == other->stx_ino &&
+	       one->stx_mnt_id == other->stx_mnt_id && is_mount_root(one) == is_mount_root(other);
 }
 
 /*
- * Opens the place, and removes dead views from it, which may be stacked. This is the first that is
- * asked of the mountpoint, and mounts it where it is mounted on demand.
+ * Opens the place, and removes dead views from it, which may be stacked. What was found *alive* is
+ * not asked again. This is the first that is asked of the mountpoint, and mounts it where it is
+ * mounted on demand.
  * Returns: what is left there, FREE or LIVE_VIEW, with its descriptor and what it was opened as;
  *	or -errno.
  */
-static int open_place(const char *path, int *ret_fd, struct statx *ret)
+static int open_place(const char *path, const struct statx *alive, int *ret_fd, struct statx *ret)
 {
 	for (;;) {
 		cleanup_close int fd = open(path, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 		int r = fd < 0 ? -errno : look(fd, "", AT_EMPTY_PATH, ret);
-		int occupant = r < 0 ? r : find_occupant(fd, ret);
+		int occupant = r;
 
+		if (r == 0)
+			occupant = is_same_file(ret, alive) ? LIVE_VIEW : find_occupant(fd, ret);
 		if (occupant != DEAD_VIEW) {
 			*ret_fd = occupant < 0 ? -EBADF : TAKE_FD(fd);
 			return occupant;
@@ -96,9 +104,20 @@ static int open_place(const char *path, int *ret_fd, struct statx *ret)
 	}
 }
 
+void claim_prepare(const char *path, struct claim *ret)
+{
+	cleanup_close int fd = -EBADF;
+	struct statx opened;
+
+	if (open_place(path, &ret->alive, &fd, &opened) == LIVE_VIEW)
+		ret->alive = opened;
+}
+
 /*
- * Waits until no other call is about to mount on a directory. The wait has a limit, because any
- * user who may read the directory may lock it. Returns: the lock's descriptor, or -EBADF.
+ * Waits until no other call is about to mount on a directory: it saves the work of a mount that is
+ * removed again, because another call was faster (view_mount_attach()). The wait has a limit,
+ * because any user who may read the directory may lock it. Returns: the lock's descriptor, or
+ * -EBADF.
  */
 static int lock_place(int place)
 {
@@ -119,10 +138,7 @@ static bool is_same(const char *path, const struct statx *opened)
 {
 	struct statx now;
 
-	return look(AT_FDCWD, path, AT_SYMLINK_NOFOLLOW, &now) == 0 &&
-	       now.stx_dev_major == opened->stx_dev_major &&
-	       now.stx_dev_minor == opened->stx_dev_minor && now.stx_ino == opened->stx_ino &&
-	       now.stx_mnt_id == opened->stx_mnt_id && is_mount_root(&now) == is_mount_root(opened);
+	return look(AT_FDCWD, path, AT_SYMLINK_NOFOLLOW, &now) == 0 && is_same_file(&now, opened);
 }
 
 int view_claim(const char *path, struct claim *ret, struct view_error *error)
@@ -130,7 +146,7 @@ int view_claim(const char *path, struct claim *ret, struct view_error *error)
 	for (;;) {
 		cleanup_close int fd = -EBADF;
 		struct statx opened = {};
-		int occupant = open_place(path, &fd, &opened);
+		int occupant = open_place(path, &ret->alive, &fd, &opened);
 
 		if (occupant < 0)
 			return mountpoint_fail(path, occupant, error);

@@ -56,6 +56,8 @@ struct batch {
 	int round; /* from 0: in the later ones there may be anything below a view */
 	struct place places[BATCH];
 	size_t count;
+	struct place *sorted[BATCH]; /* those that are open, by sort_places() */
+	size_t sorted_count;
 };
 
 static void tell(const struct batch *batch, size_t item, enum end_word word,
@@ -131,20 +133,62 @@ static void open_places(struct batch *batch)
 	}
 }
 
-/* Writes down what a mount is, at each place that is it: one may have been given twice. */
-static void identify_mount(struct batch *batch, uint64_t id, char *line)
+static int compare_mounts(const void *a, const void *b)
 {
+	const struct place *one = *(struct place *const *)a, *other = *(struct place *const *)b;
+
+	return one->mount_id < other->mount_id ? -1 : one->mount_id > other->mount_id;
+}
+
+static int compare_devices(const void *a, const void *b)
+{
+	const struct place *one = *(struct place *const *)a, *other = *(struct place *const *)b;
+
+	return one->device < other->device ? -1 : one->device > other->device;
+}
+
+typedef int comparison(const void *a, const void *b);
+
+static void sort_places(struct batch *batch, comparison *compare)
+{
+	batch->sorted_count = 0;
+	for (size_t i = 0; i < batch->count; i++)
+		if (batch->places[i].fd >= 0)
+			batch->sorted[batch->sorted_count++] = &batch->places[i];
+	qsort(batch->sorted, batch->sorted_count, sizeof(*batch->sorted), compare);
+}
+
+/*
+ * Those of the sorted places that compare like *key*: one may have been given twice.
+ * Returns: the first one, of *ret_n*; NULL: there is none.
+ */
+static struct place **find_places(struct batch *batch, const struct place *key, comparison *compare,
+				  size_t *ret_n)
+{
+	struct place **first =
+		bsearch(&key, batch->sorted, batch->sorted_count, sizeof(*batch->sorted), compare);
+	struct place **end = batch->sorted + batch->sorted_count, **last = first;
+
+	while (first && first > batch->sorted && compare(first - 1, &key) == 0)
+		first--;
+	while (first && last < end && compare(last, &key) == 0)
+		last++;
+	*ret_n = first ? (size_t)(last - first) : 0;
+	return first;
+}
+
+/* Writes down what a mount is, at the places that it is. *line* is its line, not parsed yet. */
+static void identify_mount(struct batch *batch, const struct place *mount, char *line)
+{
+	size_t n;
+	struct place **places = find_places(batch, mount, compare_mounts, &n);
 	struct mount_entry entry;
-	bool parsed = false;
 
-	for (size_t i = 0; i < batch->count; i++) {
-		struct place *place = &batch->places[i];
+	if (n == 0 || mount_entry_parse(line, &entry) < 0)
+		return;
+	for (size_t i = 0; i < n; i++) {
+		struct place *place = places[i];
 
-		if (place->fd < 0 || place->mount_id != id)
-			continue;
-		if (!parsed && mount_entry_parse(line, &entry) < 0)
-			return;
-		parsed = true;
 		place->found = strcmp(entry.type, VIEW_TYPE) == 0 &&
 			       entry.device == place->device &&
 			       mount_entry_owner(entry.super, &place->owner, &place->group) == 0;
@@ -152,34 +196,33 @@ static void identify_mount(struct batch *batch, uint64_t id, char *line)
 	}
 }
 
-/* Finds out from the mount table what the places are. Returns: 0 or -errno. */
-static int identify_places(struct batch *batch)
+/* Marks the places whose views are still mounted somewhere in this namespace. */
+static void mark_mounted(struct batch *batch, const struct place *mount, char *line)
 {
-	cleanup_with(mountinfo_close) struct mountinfo mountinfo = {};
-	uint64_t id;
-	dev_t device;
-	int r = mountinfo_open(&mountinfo);
+	size_t n;
+	struct place **places = find_places(batch, mount, compare_devices, &n);
 
-	if (r < 0)
-		return r;
-	while ((r = mountinfo_next_id(&mountinfo, &id, &device)) > 0)
-		identify_mount(batch, id, mountinfo.line);
-	return r;
+	(void)line;
+	for (size_t i = 0; i < n; i++)
+		places[i]->elsewhere = true;
 }
 
-/* Marks the places whose views are still mounted somewhere in this namespace. */
-static int mark_mounted(struct batch *batch)
+/*
+ * Calls *take* for each line of the mount table, of which *mount* has the id and the device; the
+ * places are sorted by *compare*. Returns: 0 or -errno.
+ */
+static int read_table(struct batch *batch, comparison *compare,
+		      void (*take)(struct batch *batch, const struct place *mount, char *line))
 {
 	cleanup_with(mountinfo_close) struct mountinfo mountinfo = {};
-	uint64_t id;
-	dev_t device;
+	struct place mount = {};
 	int r = mountinfo_open(&mountinfo);
 
 	if (r < 0)
 		return r;
-	while ((r = mountinfo_next_id(&mountinfo, &id, &device)) > 0)
-		for (size_t i = 0; i < batch->count; i++)
-			batch->places[i].elsewhere |= batch->places[i].device == device;
+	sort_places(batch, compare);
+	while ((r = mountinfo_next_id(&mountinfo, &mount.mount_id, &mount.device)) > 0)
+		take(batch, &mount, mountinfo.line);
 	return r;
 }
 
@@ -267,12 +310,16 @@ static void end_views(struct batch *batch)
 	}
 }
 
-static const struct place *find_ended(const struct batch *batch, dev_t device)
+/* The place whose view was ended; the places are sorted by device. NULL: there is none. */
+static struct place *find_ended(struct batch *batch, dev_t device)
 {
-	for (size_t i = 0; device && i < batch->count; i++)
-		if (batch->places[i].fd >= 0 && batch->places[i].device == device &&
-		    !batch->places[i].gone && !batch->places[i].elsewhere)
-			return &batch->places[i];
+	size_t n;
+	struct place **places =
+		find_places(batch, &(struct place){.device = device}, compare_devices, &n);
+
+	for (size_t i = 0; i < n; i++)
+		if (places[i]->fd >= 0 && !places[i]->gone && !places[i]->elsewhere)
+			return places[i];
 	return NULL;
 }
 
@@ -286,7 +333,7 @@ static void wait_for_processes(struct batch *batch)
 	if (view_processes_find(false, &processes) < 0)
 		return;
 	for (size_t i = 0; i < processes.count; i++) {
-		const struct place *place = find_ended(batch, processes.items[i].device);
+		struct place *place = find_ended(batch, processes.items[i].device);
 		cleanup_close int pidfd =
 			place ? view_process_open(processes.items[i].pid, place->device) : -ESRCH;
 		VIEW_ERROR(error);
@@ -300,7 +347,7 @@ static void wait_for_processes(struct batch *batch)
 		if (r < 0) {
 			view_fail(&error, MSG_GOES_ON, batch->endings[place->item].path,
 				  processes.items[i].pid, strerror(-r));
-			finish(batch, &batch->places[place - batch->places], &error);
+			finish(batch, place, &error);
 		}
 	}
 }
@@ -312,7 +359,7 @@ static int end_round(struct batch *batch)
 	int r;
 
 	open_places(batch);
-	r = identify_places(batch);
+	r = read_table(batch, compare_mounts, identify_mount);
 	for (size_t i = 0; r == 0 && i < batch->count; i++) {
 		struct place *place = &batch->places[i];
 
@@ -322,7 +369,7 @@ static int end_round(struct batch *batch)
 			leave_place(batch, place);
 	}
 	if (r == 0)
-		r = mark_mounted(batch);
+		r = read_table(batch, compare_devices, mark_mounted);
 	for (size_t i = 0; i < batch->count; i++)
 		more |= batch->places[i].fd >= 0;
 	if (r < 0 || !more)

@@ -78,6 +78,12 @@ static struct listed_view **sort_views(struct views *views)
 	return sorted;
 }
 
+/* Whether it is of the same connection as the one before it. */
+static bool is_same_connection(struct listed_view **sorted, size_t i)
+{
+	return i > 0 && sorted[i - 1]->entry.device == sorted[i]->entry.device;
+}
+
 static enum view_state state_of(int result)
 {
 	switch (result) {
@@ -136,7 +142,8 @@ static void share_answers(struct listed_view **sorted, size_t n)
 	const struct listed_view *known = NULL;
 
 	for (size_t i = 0; i < n; i++) {
-		if (!known || known->entry.device != sorted[i]->entry.device)
+		sorted[i]->repeated = is_same_connection(sorted, i);
+		if (!sorted[i]->repeated)
 			known = NULL;
 		if (!known && sorted[i]->state != VIEW_UNKNOWN)
 			known = sorted[i];
@@ -156,10 +163,8 @@ static size_t choose_asked(struct listed_view **sorted, size_t count, bool other
 			   struct listed_view **asked, size_t n)
 {
 	for (size_t i = 0; i < count; i++) {
-		bool first = i == 0 || sorted[i - 1]->entry.device != sorted[i]->entry.device;
-
-		if (first != others && is_stranger(sorted[i]) == strangers &&
-		    sorted[i]->state == VIEW_UNKNOWN)
+		if (is_same_connection(sorted, i) == others &&
+		    is_stranger(sorted[i]) == strangers && sorted[i]->state == VIEW_UNKNOWN)
 			asked[n++] = sorted[i];
 	}
 	return n;
@@ -190,15 +195,6 @@ static int ask_connections(struct views *views, unsigned scope)
 	return r;
 }
 
-/* The process of a connection that the kernel names; NULL: none is seen. */
-static const struct view_process *find_process(const struct view_processes *processes, dev_t device)
-{
-	for (size_t i = 0; i < processes->count; i++)
-		if (processes->items[i].device == device)
-			return &processes->items[i];
-	return NULL;
-}
-
 /* Whether a view's process must be looked for: the view does not name it. */
 static bool lacks_process(const struct listed_view *view)
 {
@@ -222,19 +218,61 @@ static bool name_processes(struct views *views)
 	return lacking;
 }
 
-static bool is_mounted_here(const struct views *views, dev_t device)
+static int compare_devices(const void *a, const void *b)
 {
-	for (size_t i = 0; i < views->count && views->items[i].mounted; i++)
-		if (views->items[i].entry.device == device)
-			return true;
-	return false;
+	const dev_t *one = a, *other = b;
+
+	return *one < *other ? -1 : *one > *other;
+}
+
+/* The devices of the views that are mounted here, sorted; owned, or NULL without memory. */
+static dev_t *mounted_devices(const struct views *views)
+{
+	dev_t *devices = calloc(views->count + 1, sizeof(*devices));
+
+	for (size_t i = 0; devices && i < views->count; i++)
+		devices[i] = views->items[i].entry.device;
+	if (devices)
+		qsort(devices, views->count, sizeof(*devices), compare_devices);
+	return devices;
+}
+
+static int compare_processes(const void *a, const void *b)
+{
+	const struct view_process *one = a, *other = b;
+
+	if (one->device != other->device)
+		return one->device < other->device ? -1 : 1;
+	return one->pid < other->pid ? -1 : one->pid > other->pid;
+}
+
+static int compare_served(const void *key, const void *item)
+{
+	const struct view_process *process = item;
+
+	return compare_devices(key, &process->device);
+}
+
+/* Names the processes of views, as the kernel tells them; they are sorted. */
+static void find_lacking(struct views *views, const struct view_processes *processes)
+{
+	for (size_t i = 0; i < views->count; i++) {
+		struct listed_view *view = &views->items[i];
+		const struct view_process *process = NULL;
+
+		if (lacks_process(view) && processes->count > 0)
+			process = bsearch(&view->entry.device, processes->items, processes->count,
+					  sizeof(*processes->items), compare_served);
+		view->pid = process ? process->pid : view->pid;
+	}
 }
 
 /* Adds a view that no mount of this namespace leads to. */
-static int add_elsewhere(struct views *views, struct view_process *process)
+static int add_elsewhere(struct views *views, struct view_process *process, bool repeated)
 {
 	struct listed_view view = {
 		.entry.device = process->device,
+		.repeated = repeated,
 		.state = process->stopped ? VIEW_NOT_ANSWERING : VIEW_ALIVE,
 		.pid = process->pid,
 	};
@@ -251,19 +289,23 @@ static int add_elsewhere(struct views *views, struct view_process *process)
 static int add_processes(struct views *views, bool elsewhere)
 {
 	cleanup_with(view_processes_done) struct view_processes processes = {};
-	int r = view_processes_find(elsewhere, &processes);
+	cleanup_free dev_t *mounted = mounted_devices(views);
+	size_t n = views->count;
+	int r = mounted ? view_processes_find(elsewhere, &processes) : -ENOMEM;
 
 	views->partial = processes.partial;
-	for (size_t i = 0; r == 0 && i < views->count; i++) {
-		struct listed_view *view = &views->items[i];
-		const struct view_process *process =
-			lacks_process(view) ? find_process(&processes, view->entry.device) : NULL;
+	if (r == 0 && processes.count > 0)
+		qsort(processes.items, processes.count, sizeof(*processes.items),
+		      compare_processes);
+	find_lacking(views, &processes);
+	for (size_t i = 0; r == 0 && elsewhere && i < processes.count; i++) {
+		dev_t device = processes.items[i].device;
 
-		view->pid = process ? process->pid : view->pid;
+		if (!bsearch(&device, mounted, n, sizeof(*mounted), compare_devices))
+			r = add_elsewhere(views, &processes.items[i],
+					  device && i > 0 &&
+						  processes.items[i - 1].device == device);
 	}
-	for (size_t i = 0; r == 0 && elsewhere && i < processes.count; i++)
-		if (!is_mounted_here(views, processes.items[i].device))
-			r = add_elsewhere(views, &processes.items[i]);
 	return r;
 }
 

@@ -25,7 +25,8 @@ struct listed_view {
 	struct mount_entry entry;
 	uid_t owner; /* of the mount */
 	gid_t group;
-	bool mounted; /* in this namespace. If not, all but the device is what its process says */
+	bool repeated; /* another mount of the same view is not */
+	bool mounted;  /* in this namespace. If not, all but the device is what its process says */
 	enum view_state state;
 	struct view_answer answer; /* what it says of itself; ready is NULL: nothing; owned */
 	pid_t pid;		   /* of its process; 0: not seen from here */

@@ -202,6 +202,9 @@ static const uint64_t NEEDED =
 	/* To leave their access times alone (O_NOATIME). */
 	UINT64_C(1) << CAP_FOWNER;
 
+/* To ask another user's view as that user (live/ask.h). */
+static const uint64_t ASKING = UINT64_C(1) << CAP_SETUID | UINT64_C(1) << CAP_SETGID;
+
 int capabilities_keep(uint64_t kept)
 {
 	struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
@@ -217,9 +220,9 @@ int capabilities_keep(uint64_t kept)
 	return syscall(SYS_capset, &header, data) < 0 ? -errno : 0;
 }
 
-void sandbox_early(void)
+void sandbox_early(bool asks)
 {
-	(void)capabilities_keep(NEEDED);
+	(void)capabilities_keep(asks ? NEEDED | ASKING : NEEDED);
 }
 
 static int take_capabilities(const struct keep_fds *held)

@@ -7,6 +7,7 @@
 
 #include <sched.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -30,9 +31,10 @@ extern const char sandbox_names[SANDBOX_COUNT][16];
 
 /*
  * Gives up the capabilities that a view needs at no time, before anything is read that strangers
- * wrote. As far as that goes: without privilege there is nothing to give up.
+ * wrote. With *asks* it keeps those that asking another user's view requires, until it is called
+ * again. As far as that goes: without privilege there is nothing to give up.
  */
-void sandbox_early(void);
+void sandbox_early(bool asks);
 
 /*
  * Gives up all capabilities but those of the set *kept*, in which capability N has the bit 1 << N.

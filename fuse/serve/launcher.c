@@ -19,6 +19,7 @@
 #include "fuse/base/log.h"
 #include "fuse/base/messages.h"
 #include "fuse/process/inherited.h"
+#include "fuse/process/sandbox.h"
 #include "fuse/process/spawn.h"
 #include "fuse/process/write-until.h"
 #include "fuse/serve/ready-line.h"
@@ -277,6 +278,7 @@ static int start_child(struct launch *launch, struct view_error *error)
 		launch->child = spawn(run_supervisor, start, false);
 	else
 		launch->child = spawn(server_start, &start->server, launch->shares);
+	sandbox_early(false);
 	close(start->server.report_fd);
 	/* A call that stays would keep the layers' mounts busy. */
 	layer_fds_close(&start->server.view.from->layer_fds);

@@ -166,6 +166,18 @@ static int close_callers_fds(int report_fd, const struct source *source)
 }
 
 /*
+ * What only the owner of another user's dead view is told must be asked before anything of the
+ * image is read, and with it the capabilities for that go.
+ */
+static void clear_mountpoint(struct startup *startup)
+{
+	startup->mountpoint = mountpoint_path(startup->call->view.mountpoint);
+	if (startup->mountpoint)
+		claim_prepare(startup->mountpoint, &startup->claim);
+	sandbox_early(false);
+}
+
+/*
  * From the caller's words to the layers: after this nothing of the caller's is needed any more but
  * the directories themselves.
  */
@@ -181,7 +193,8 @@ static int read_call(struct startup *startup, struct source *source, struct view
 		options->id = TAKE_PTR(source->container);
 		log_set_id(options->id);
 	}
-	startup->mountpoint = mountpoint_path(call->mountpoint);
+	if (!startup->mountpoint)
+		startup->mountpoint = mountpoint_path(call->mountpoint);
 	if (!startup->mountpoint)
 		return mountpoint_fail(call->mountpoint, -errno, error);
 	if (call->supervised)
@@ -423,6 +436,7 @@ static int server_run(const struct server_call *call)
 	static struct view_error error;
 	int r;
 
+	clear_mountpoint(&startup);
 	r = start_view(&startup, &error);
 	if (r == 0 && startup.ready) {
 		/* As long as the live view is open here it cannot be unmounted. */

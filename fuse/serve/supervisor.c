@@ -16,6 +16,7 @@
 #include "fuse/process/daemonize.h"
 #include "fuse/process/fds.h"
 #include "fuse/process/inherited.h"
+#include "fuse/process/sandbox.h"
 #include "fuse/process/spawn.h"
 #include "fuse/serve/ready-line.h"
 #include "layerindex/cleanup.h"
@@ -242,6 +243,7 @@ int supervisor_run(struct supervisor_call *call)
 		return fail(call, supervision.signals);
 	call->server.parent = getpid();
 	server = spawn(server_start, &call->server, false);
+	sandbox_early(false);
 	if (server < 0)
 		return fail(call, server);
 	if (leave_caller(call, supervision.signals) < 0) {

@@ -6,11 +6,15 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 from support import filesystems, image, machine, namespace
 from support.answer import settled
+from support.control import listed_at
 from support.image import KERNEL_PATH, lowerdir
 from support.seccomp_deny import deny
 from support.stack import File, Stack, build_layer
@@ -62,6 +66,77 @@ def test_a_stopped_view_is_no_success(place: Path, option: bytes) -> None:
         finally:
             view.daemon.signal(signal.SIGCONT)
         assert call("-o", option, "none", view.root).status == 0
+
+
+STRANGER = """
+import fcntl, os, sys
+fcntl.flock(os.open(sys.argv[1], os.O_RDONLY), getattr(fcntl, sys.argv[2]))
+print("locked", flush=True)
+sys.stdin.read()
+"""
+USER = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--"]
+TOGETHER = 4
+
+
+@pytest.mark.parametrize("lock", ["LOCK_EX", "LOCK_SH"])
+def test_a_strangers_lock_neither_delays_calls_nor_stacks_views(
+    place: Path, option: bytes, lock: str
+) -> None:
+    """Any user who may read the mountpoint may lock it: the lock of calls only saves work."""
+    at = place / "view"
+    at.mkdir(mode=0o755)
+    with subprocess.Popen(
+        [*USER, sys.executable, "-c", STRANGER, at, lock], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as stranger:
+        assert stranger.stdin and stranger.stdout and stranger.stdout.readline() == b"locked\n"
+        for _ in range(5):
+            words = ("--id=a", "-o", option + b",timeout=1", "none", at)
+            with ThreadPoolExecutor(TOGETHER) as pool:
+                calls = list(pool.map(lambda _: call(*words), range(TOGETHER)))
+            assert [finished.status for finished in calls] == [0] * TOGETHER, calls
+            assert len(machine.mounts_at(at)) == 1
+            wait_until(lambda: len(machine.processes()) == 1, "the other calls' servers to end")
+            namespace.unmount(str(at), 0)
+            wait_until(lambda: not machine.processes(), "the daemon to end")
+            machine.bury()
+        stranger.stdin.close()
+
+
+def test_names_of_any_length_are_told_and_told_again(place: Path, option: bytes) -> None:
+    """urunc.json lies behind 400 levels of directories, that links lead through: no path can say
+    where, and no title."""
+    parts, levels = 20, 20
+    layer = os.fsencode(place / "deep")
+    os.mkdir(layer)
+    top = os.open(layer, os.O_RDONLY)
+    below = os.dup(top)
+    opened = [top, below]
+    for part in range(parts):
+        name = f"{part:03}-" + "d" * 50
+        start = below
+        for _ in range(levels):
+            os.mkdir(name, dir_fd=below)
+            below = os.open(name, os.O_RDONLY, dir_fd=below)
+            opened.append(below)
+        # Beside the first directory of the part, to the last one.
+        os.symlink("/".join([name] * levels), f"l{part}", dir_fd=start)
+    (place / "deep" / "kernel").write_bytes(b"kernel")
+    opened.append(os.open("urunc.json", os.O_WRONLY | os.O_CREAT, 0o644, dir_fd=below))
+    os.write(opened[-1], image.urunc_json("/kernel").content)
+    way = "/".join(f"l{part}" for part in range(parts))
+    os.symlink(f"{way}/urunc.json", "urunc.json", dir_fd=top)
+    for fd in opened:
+        os.close(fd)
+    long = lowerdir([layer])
+    for more in (b"", b",resolve=ready"):
+        with View(place / "view", "--id=web-1", "-o", long + more) as view:
+            assert (view.root / "kernel").read_bytes() == b"kernel"
+            assert settled(view)["id"] == "web-1"
+            assert listed_at(view.root)["id"] == "web-1"
+            line = call("--id=web-1", "-o", long, "none", view.root).ready
+            assert call("--id=web-1", "-o", long + b",resolve=ready", "none", view.root).ready == line
+            assert (line["ready"], line["mountpoint"]) == (True, str(view.root))
+            assert len(machine.mounts_at(view.root)) == 1
 
 
 def test_what_a_view_lacks_is_not_promised(place: Path) -> None:

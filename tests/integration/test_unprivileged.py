@@ -9,6 +9,7 @@ import re
 import shutil
 import signal
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -319,6 +320,68 @@ def test_root_removes_a_users_dead_view(at: Path, option: bytes) -> None:
         view.wait_gone()
         assert f"removed dead view '{at}'\n" in run(program("viewfsctl"), "gc").stdout
         assert machine.mounts_at(at) == []
+
+
+def dead_of_the_user(stack: ExitStack, at: Path, option: bytes) -> View:
+    """A view whose process was killed; without allow_other root is told nothing of it."""
+    view = stack.enter_context(mounted(at, option))
+    assert without_allow_other(at)
+    view.status = -signal.SIGKILL
+    view.daemon.signal(signal.SIGKILL)
+    view.wait_gone()
+    return view
+
+
+@pytest.mark.parametrize("life", [False, True], ids=["background", "lifeline"])
+def test_root_replaces_a_users_dead_view(at: Path, option: bytes, life: bool) -> None:
+    with ExitStack() as stack:
+        dead_of_the_user(stack, at, option)
+        reader, writer = os.pipe()
+        more = [f"--lifeline={reader}"] if life else []
+        finished = call(*more, "-o", option, "none", at, pass_fds=(reader,))
+        os.close(reader)
+        assert (finished.status, finished.stderr) == (0, "")
+        (mount,) = machine.mounts_at(at)
+        assert b"user_id=0" in mount.super_options
+        assert (at / KERNEL_PATH).read_bytes() == KERNEL
+        os.close(writer)
+        if not life:
+            namespace.unmount(str(at), 0)
+        wait_until(lambda: not machine.processes(), "the daemon to end")
+
+
+def test_root_replaces_a_stack_of_users_dead_views(place: Path, at: Path, option: bytes) -> None:
+    """Another form: several of them, one of root's among them."""
+    (place / "below").mkdir()
+    os.chown(place / "below", NOBODY.pw_uid, NOBODY.pw_gid)
+    with ExitStack() as stack:
+        dead_of_the_user(stack, at, option)
+        other = dead_of_the_user(stack, place / "below", option)
+        own = stack.enter_context(View(place / "own", "-o", option))
+        own.status = -signal.SIGKILL
+        own.daemon.signal(signal.SIGKILL)
+        own.wait_gone()
+        for root in (own.root, other.root):
+            namespace.mount(str(root), str(at), None, namespace.MS_BIND)
+        assert call("-o", option, "none", at).status == 0
+        assert len(machine.mounts_at(at)) == 1
+        namespace.unmount(str(at), 0)
+        wait_until(lambda: not machine.processes(), "the daemon to end")
+
+
+@pytest.mark.parametrize("stop", [False, True])
+def test_a_users_live_view_is_emount_for_root(at: Path, option: bytes, stop: bool) -> None:
+    """Whether it answers or not: it is alive, and not root's."""
+    with mounted(at, option) as view:
+        if stop:
+            view.daemon.signal(signal.SIGSTOP)
+        try:
+            finished = call("-o", option + b",timeout=5", "none", at)
+            assert (finished.status, finished.code) == (32, "EMOUNT")
+        finally:
+            os.kill(view.daemon_pid, signal.SIGCONT)
+        assert len(machine.mounts_at(at)) == 1
+        assert same_as_the_kernel(at, at.parent) == SILENCE
 
 
 def test_root_asks_a_users_view_only_on_demand(at: Path, option: bytes) -> None:
