@@ -6,9 +6,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "layerindex/store/store-dir.h"
+
+enum { TRIES_MAX = 3 }; /* of an addition whose older parts are evicted meanwhile */
 
 void li_store_answer_set(struct li_store_answer *answer, const struct stat *st)
 {
@@ -256,9 +259,25 @@ static int publish_by(const struct li_store *store, const struct li_store_facts 
 	return write_facts(store, &facts, ret);
 }
 
-/* Links the copies and files all answers. */
+/* Whether each path has an answer, filed or copied: one that was filed may have been evicted. */
+static bool has_all(const struct filed *filed, const struct li_store_answer *fresh,
+		    size_t fresh_count, const struct li_store_addition *additions, size_t n)
+{
+	struct li_store_facts copied = {.count = fresh_count};
+
+	memcpy(copied.answers, fresh, fresh_count * sizeof(*fresh));
+	for (size_t i = 0; i < n; i++)
+		if (!is_filed(filed, additions[i].answer.path) &&
+		    !li_store_facts_find(&copied, additions[i].answer.path))
+			return false;
+	return true;
+}
+
+/* Links the copies and files all answers. Returns: 0; -EAGAIN: what was filed is not now; -errno.
+ */
 static int publish(const struct li_store *store, const struct li_store_facts *image,
-		   const struct copies *copies, struct li_store_facts *ret)
+		   const struct copies *copies, const struct li_store_addition *additions, size_t n,
+		   struct li_store_facts *ret)
 {
 	cleanup_with(filed_done) struct filed filed = filed_of(image);
 	struct li_store_answer fresh[LI_STORE_PATHS_MAX];
@@ -275,6 +294,8 @@ static int publish(const struct li_store *store, const struct li_store_facts *im
 		r = load(store, image, &filed);
 	if (r == 0)
 		r = link_copies(store, copies, fresh);
+	if (r == 0 && !has_all(&filed, fresh, copies->count, additions, n))
+		r = -EAGAIN;
 	for (enum li_store_by by = LI_STORE_CHAIN; r == 0 && by <= LI_STORE_MANIFEST; by++) {
 		cleanup_with(li_store_facts_done) struct li_store_facts facts = {};
 
@@ -303,19 +324,35 @@ static int check_image(const struct li_store_facts *image,
 	return store_facts_encode(&facts, &bytes, &size);
 }
 
+/* One try. Returns: as li_store_add(); -EAGAIN: what was filed was evicted meanwhile. */
+static int add_once(const struct li_store *store, const struct li_store_facts *image,
+		    const struct li_store_addition *additions, size_t n,
+		    const struct li_store_limits *limits, const struct li_store_progress *progress,
+		    struct li_store_facts *ret)
+{
+	cleanup_with(filed_done) struct filed old = filed_of(image);
+	cleanup_with(copies_done) struct copies copies = {};
+	uint64_t bytes = 0;
+	int r = load(store, image, &old);
+
+	if (r == 0)
+		r = count_new(&old, image->key.by, additions, n, &bytes);
+	if (r == 0 && bytes > 0)
+		r = store_make_room(store, limits, bytes);
+	if (r == 0)
+		r = make_copies(store, &old, additions, n, progress, &copies);
+	return r < 0 ? r : publish(store, image, &copies, additions, n, ret);
+}
+
 int li_store_add(const struct li_store *store, int lock, const struct li_store_facts *given,
 		 const struct li_store_addition *additions, size_t n,
 		 const struct li_store_limits *limits, const struct li_store_progress *progress,
 		 struct li_store_facts *ret)
 {
 	struct li_store_facts image = *given;
-	cleanup_with(filed_done) struct filed old = {};
-	cleanup_with(copies_done) struct copies copies = {};
-	enum li_store_by by = image.key.by;
-	uint64_t bytes = 0;
 	int r;
 
-	if (by == LI_STORE_CHAIN)
+	if (image.key.by == LI_STORE_CHAIN)
 		image.chain = image.key.id;
 	r = check_image(&image, additions, n);
 	if (r < 0)
@@ -325,13 +362,8 @@ int li_store_add(const struct li_store *store, int lock, const struct li_store_f
 	if (store->objects < 0 || store->lists[LI_STORE_CHAIN] < 0 ||
 	    store->lists[LI_STORE_MANIFEST] < 0)
 		return -ENOENT;
-	old = filed_of(&image);
-	r = load(store, &image, &old);
-	if (r == 0)
-		r = count_new(&old, by, additions, n, &bytes);
-	if (r == 0 && bytes > 0)
-		r = store_make_room(store, limits, bytes);
-	if (r == 0)
-		r = make_copies(store, &old, additions, n, progress, &copies);
-	return r < 0 ? r : publish(store, &image, &copies, ret);
+	r = -EAGAIN;
+	for (int tries = 0; r == -EAGAIN && tries < TRIES_MAX; tries++)
+		r = add_once(store, &image, additions, n, limits, progress, ret);
+	return r;
 }
