@@ -25,6 +25,8 @@ enum sandbox_wish { SANDBOX_AUTO, SANDBOX_REQUIRE };
 
 enum survive_wish { SURVIVE_OFF, SURVIVE_ON };
 
+enum toc_wish { TOC_AUTO, TOC_OFF };
+
 #define OWNER_OF_LAYER (-1) /* uid, gid, mode: the layer's own */
 
 struct options {
@@ -44,6 +46,7 @@ struct options {
 	enum passthrough_wish passthrough;
 	enum sandbox_wish sandbox;
 	enum survive_wish survive;
+	enum toc_wish toc;
 	int64_t uid, gid;
 	int mode; /* permission bits without those for writing */
 };

@@ -30,8 +30,8 @@ struct job {
 	char *directory;	     /* the store's; owned */
 	uint64_t start_us;
 	struct blob_place place;
-	struct blob_source blobs; /* its image is open of blobs only */
-	struct digest_wish chain; /* the image's */
+	struct blob_source blobs;	    /* its image is open of blobs only */
+	struct digest_wish chain, manifest; /* the image's */
 	struct fill_result result;
 };
 
@@ -126,6 +126,7 @@ static int add_check_view(struct job *job, struct view_error *error)
 	cleanup_with(view_done) struct view view = {};
 
 	source.chain = job->chain;
+	source.manifest = job->manifest;
 	source.annotations = json_object_get(job->bundle.annotations);
 	if (view_prepare(&job->arguments->options, &source, false, job->start_us, &view, error) < 0)
 		return -ECANCELED;
@@ -165,6 +166,7 @@ static int add_identify(struct job *job, struct fill_call *ret, struct view_erro
 	if (blob_image_open(&job->place, &job->blobs.image, error) < 0)
 		return -ECANCELED;
 	job->chain = (struct digest_wish){true, job->blobs.image.chain};
+	job->manifest = (struct digest_wish){true, job->blobs.image.manifest};
 	digest_print(&job->chain.digest, chain);
 	if (wish->given && memcmp(&wish->digest, &job->chain.digest, sizeof(wish->digest)) != 0)
 		return view_fail(error, MSG_CHAIN, chain);

@@ -5,6 +5,7 @@
 #include <malloc.h>
 #include <signal.h>
 #include <stdbool.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -15,6 +16,7 @@
 #include "fuse/base/io.h"
 #include "fuse/process/run-with-timeout.h"
 #include "fuse/process/sandbox.h"
+#include "layerindex/array.h"
 #include "layerindex/blob/apply.h"
 #include "layerindex/blob/stream.h"
 
@@ -22,6 +24,7 @@
 struct child {
 	int from, to;
 	pid_t parent;
+	struct decoder_work work; /* a decoder's */
 };
 
 /* Nothing that the image's author wrote is read before. */
@@ -59,19 +62,52 @@ static int write_whole(int fd, const void *bytes, size_t n)
 	return 0;
 }
 
-static int decode(void *argument)
+/* Hands out the plain bytes that are asked for. Returns: 0, or -errno as stream_read(). */
+static ssize_t decode_plain(const struct child *child, struct stream *stream)
 {
 	static char bytes[FRAME_BYTES_MAX];
+	int64_t skip = child->work.skip, left = child->work.length;
+	ssize_t n = 0;
+
+	while (left > 0 && (n = stream_read(stream, bytes, sizeof(bytes))) > 0) {
+		int64_t skipped = skip < n ? skip : n;
+		int64_t wanted = n - skipped < left ? n - skipped : left;
+
+		if (write_whole(child->to, bytes + skipped, (size_t)wanted) < 0)
+			return -EPIPE;
+		skip -= skipped;
+		left -= wanted;
+	}
+	return n < 0 ? n : 0;
+}
+
+/* Hands out the table that is the one file of an archive. Returns: 0 or -errno. */
+static ssize_t decode_table(const struct child *child, struct stream *stream)
+{
+	static char bytes[FRAME_BYTES_MAX];
+	struct tar *tar = tar_new(stream_source, stream);
+	struct tar_entry entry;
+	ssize_t n = tar ? tar_next(tar, &entry) : -ENOMEM;
+
+	if (n == 0 || (n > 0 && strcmp(entry.name, TOC_ESTARGZ_NAME) != 0))
+		return -EBADMSG;
+	while (n > 0 && (n = tar_read(tar, bytes, sizeof(bytes))) > 0)
+		if (write_whole(child->to, bytes, (size_t)n) < 0)
+			return -EPIPE;
+	return n;
+}
+
+static int decode(void *argument)
+{
 	const struct child *child = argument;
 	struct stream *stream;
 	ssize_t n;
 
 	if (confine(child) < 0)
 		return DECODER_SYSTEM;
-	n = stream_open(child->from, &stream);
-	while (n >= 0 && (n = stream_read(stream, bytes, sizeof(bytes))) > 0)
-		if (write_whole(child->to, bytes, (size_t)n) < 0)
-			return DECODER_SYSTEM;
+	n = stream_open(child->from, child->work.size, &stream);
+	if (n == 0)
+		n = child->work.table ? decode_table(child, stream) : decode_plain(child, stream);
 	/* The process ends: so does what it holds. */
 	switch (n) {
 	case 0: return DECODER_DONE;
@@ -142,14 +178,80 @@ static int answer_status(const struct child *child, struct pieces *pieces, int r
 	return r < 0 ? r : answer(child->to, FRAME_STATUS, &status, sizeof(status));
 }
 
-static int unpack(const struct child *child, struct apply *apply)
+/* Where a file's content is, in the order of layers and entries. */
+struct known_range {
+	uint32_t layer;
+	uint64_t entry;
+	struct toc_range range;
+};
+
+/* What an unpacker knows. */
+struct unpacking {
+	const struct child *child;
+	struct apply apply;
+	struct known_range *ranges; /* owned */
+	size_t count, room;
+};
+
+static int unpack(struct unpacking *unpacking)
 {
-	struct pieces pieces = {.fd = child->from};
+	struct pieces pieces = {.fd = unpacking->child->from};
 	struct tar *tar = tar_new(read_piece, &pieces);
-	int r = tar ? apply_layer(apply, tar, NULL, NULL) : -ENOMEM;
+	int r = tar ? apply_layer(&unpacking->apply, tar, NULL, NULL) : -ENOMEM;
 
 	tar_free(tar);
-	return answer_status(child, &pieces, r, apply->reason);
+	return answer_status(unpacking->child, &pieces, r, unpacking->apply.reason);
+}
+
+static int keep_range(void *context, uint32_t layer, uint64_t entry, const struct toc_range *range)
+{
+	struct unpacking *unpacking = context;
+	struct known_range *ranges =
+		array_grow(unpacking->ranges, unpacking->count, &unpacking->room, sizeof(*ranges));
+
+	if (!ranges)
+		return -ENOMEM;
+	unpacking->ranges = ranges;
+	ranges[unpacking->count++] = (struct known_range){layer, entry, *range};
+	return 0;
+}
+
+/* Unpacks a layer by its table of contents. */
+static int unpack_table(struct unpacking *unpacking)
+{
+	struct pieces pieces = {.fd = unpacking->child->from};
+	struct frame_table table;
+	struct toc *toc;
+	int r = read_whole(pieces.fd, &table, sizeof(table));
+
+	if (r < 0)
+		return r;
+	toc = toc_new(table.form, read_piece, &pieces);
+	r = toc ? apply_table(&unpacking->apply, toc, keep_range, unpacking) : -ENOMEM;
+	toc_free(toc);
+	return answer_status(unpacking->child, &pieces, r, unpacking->apply.reason);
+}
+
+static int compare_ranges(const void *a, const void *b)
+{
+	const struct known_range *left = a, *right = b;
+
+	if (left->layer != right->layer)
+		return left->layer < right->layer ? -1 : 1;
+	return left->entry < right->entry ? -1 : left->entry > right->entry;
+}
+
+/* Where a file's content is, if its layer is known by a table. */
+static void set_range(const struct unpacking *unpacking, struct frame_found *found)
+{
+	const struct known_range key = {.layer = found->layer, .entry = found->entry};
+	const struct known_range *range =
+		unpacking->count == 0 ? NULL
+				      : bsearch(&key, unpacking->ranges, unpacking->count,
+						sizeof(key), compare_ranges);
+
+	if (range)
+		found->range = range->range;
 }
 
 /* Hands out the content of one entry, by its number. */
@@ -196,8 +298,9 @@ static uint32_t mode_of(const struct tree_file *file)
 	return types[file->type] | file->mode;
 }
 
-static int find(const struct child *child, const struct apply *apply, size_t n)
+static int find(const struct unpacking *unpacking, size_t n)
 {
+	const struct child *child = unpacking->child;
 	struct frame_found found = {};
 	const struct tree_file *file;
 	char path[FRAME_TEXT_MAX];
@@ -206,7 +309,7 @@ static int find(const struct child *child, const struct apply *apply, size_t n)
 	if (r < 0)
 		return r;
 	path[n - 1] = '\0';
-	found.result = apply_find(apply, path, &file, found.path);
+	found.result = apply_find(&unpacking->apply, path, &file, found.path);
 	if (found.result == 0) {
 		found.mode = mode_of(file);
 		found.uid = file->uid;
@@ -216,20 +319,23 @@ static int find(const struct child *child, const struct apply *apply, size_t n)
 		found.nanoseconds = (uint32_t)file->mtime.tv_nsec;
 		found.layer = file->layer;
 		found.entry = file->entry;
+		set_range(unpacking, &found);
 	}
 	return answer(child->to, FRAME_FOUND, &found, sizeof(found));
 }
 
-static int obey(const struct child *child, struct apply *apply)
+static int obey(struct unpacking *unpacking)
 {
+	const struct child *child = unpacking->child;
 	struct frame frame;
 	int r = read_whole(child->from, &frame, sizeof(frame));
 
 	if (r < 0)
 		return r;
 	switch (frame.kind) {
-	case FRAME_LAYER: return unpack(child, apply);
-	case FRAME_FIND: return find(child, apply, frame.size);
+	case FRAME_LAYER: return unpack(unpacking);
+	case FRAME_TABLE: return unpack_table(unpacking);
+	case FRAME_FIND: return find(unpacking, frame.size);
 	case FRAME_EXTRACT: return extract(child);
 	default: return -EIO;
 	}
@@ -237,32 +343,31 @@ static int obey(const struct child *child, struct apply *apply)
 
 static int unpack_layers(void *argument)
 {
-	const struct child *child = argument;
-	struct apply apply;
-	int r = apply_init(&apply);
+	struct unpacking unpacking = {.child = argument};
+	int r = apply_init(&unpacking.apply);
 
 	if (r == 0)
-		r = confine(child);
+		r = confine(unpacking.child);
 	while (r == 0)
-		r = obey(child, &apply);
+		r = obey(&unpacking);
 	/* The parent has gone, or has what it wanted. */
 	return r == -EPIPE ? 0 : 1;
 }
 
-static pid_t start(int (*run)(void *argument), int from, int to)
+static pid_t start(int (*run)(void *argument), struct child *child)
 {
-	struct child child = {from, to, getpid()};
-	const int keep[] = {from, to};
+	const int keep[] = {child->from, child->to};
 
-	return run_apart(run, &child, keep, 2);
+	child->parent = getpid();
+	return run_apart(run, child, keep, 2);
 }
 
-pid_t decoder_start(int blob, int to)
+pid_t decoder_start(int blob, int to, const struct decoder_work *work)
 {
-	return start(decode, blob, to);
+	return start(decode, &(struct child){.from = blob, .to = to, .work = *work});
 }
 
 pid_t unpacker_child_start(int from, int to)
 {
-	return start(unpack_layers, from, to);
+	return start(unpack_layers, &(struct child){.from = from, .to = to});
 }

@@ -11,6 +11,8 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "layerindex/blob/toc.h"
+
 enum {
 	FRAME_BYTES_MAX = 256 << 10,
 	FRAME_TEXT_MAX = 4096, /* of a path, with its NUL */
@@ -25,6 +27,7 @@ enum frame_kind {
 	FRAME_END,	 /* of the layer */
 	FRAME_FIND,	 /* a path, ended by a NUL: answered by one FOUND */
 	FRAME_EXTRACT,	 /* struct frame_extract: that layer follows, in pieces, once more */
+	FRAME_TABLE,	 /* struct frame_table: a layer's table of contents follows, in pieces */
 	/* From it. */
 	FRAME_STATUS,  /* struct frame_status: after END */
 	FRAME_FOUND,   /* struct frame_found */
@@ -39,6 +42,10 @@ struct frame_extract {
 	uint64_t entry;
 };
 
+struct frame_table {
+	uint32_t form; /* enum toc_form */
+};
+
 struct frame_status {
 	int32_t result;	  /* 0 or -errno, as apply_layer() */
 	char reason[116]; /* ended by a NUL */
@@ -51,6 +58,7 @@ struct frame_found {
 	int64_t size, seconds;
 	uint32_t nanoseconds, layer;
 	uint64_t entry;
+	struct toc_range range;	   /* of a layer that is known by its table; else zeros */
 	char path[FRAME_TEXT_MAX]; /* without a leading slash, links followed; ended by a NUL */
 };
 
@@ -62,8 +70,18 @@ enum decoder_status {
 	DECODER_SYSTEM,
 };
 
+/* What a decoder is to decode, of the blob from the place of its descriptor on. */
+struct decoder_work {
+	int64_t size;	      /* of it: STREAM_TO_END, or fewer bytes */
+	int64_t skip, length; /* the plain bytes to hand out, if there are as many */
+	bool table;	      /* not those, but the table of an eStargz that is in them */
+};
+
+/* The whole blob. */
+#define DECODE_ALL ((struct decoder_work){INT64_MAX, 0, INT64_MAX, false})
+
 /* Starts a decoder of the blob at *blob* that writes into *to*. Returns: a pid, or -errno. */
-pid_t decoder_start(int blob, int to);
+pid_t decoder_start(int blob, int to, const struct decoder_work *work);
 
 /* Starts an unpacker that is told by *from* and answers into *to*. Returns: a pid, or -errno. */
 pid_t unpacker_child_start(int from, int to);

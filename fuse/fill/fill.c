@@ -90,21 +90,24 @@ static bool is_complete_by(const struct fill_call *call, const struct li_store_k
 enum completeness {
 	STORE_LACKS,
 	STORE_HAS,	/* under every key */
-	STORE_HAS_PART, /* under one of the two keys, so that it can be filed under the other */
+	STORE_HAS_PART, /* by manifest, so that it can be filed by chain */
 };
 
+/*
+ * What the store has by chain says nothing of a manifest that it does not know: any configuration
+ * may claim any chain, and only the layers show that it is theirs.
+ */
 static enum completeness completeness_of(const struct fill_call *call, const char *directory)
 {
 	struct li_store_key chain = {.by = LI_STORE_CHAIN, .id = call->chain};
 	enum li_store_source source, of_chain;
-	bool has = is_complete_by(call, &call->key, directory, &source), has_chain;
+	bool has = is_complete_by(call, &call->key, directory, &source);
 
-	if (call->key.by == LI_STORE_CHAIN || (has && source == LI_STORE_TOC))
+	if (has && source == LI_STORE_TOC && call->options->toc == TOC_OFF)
+		has = false;
+	if (!has || call->key.by == LI_STORE_CHAIN || source == LI_STORE_TOC)
 		return has ? STORE_HAS : STORE_LACKS;
-	has_chain = is_complete_by(call, &chain, directory, &of_chain);
-	if (has && has_chain)
-		return STORE_HAS;
-	return has || has_chain ? STORE_HAS_PART : STORE_LACKS;
+	return is_complete_by(call, &chain, directory, &of_chain) ? STORE_HAS : STORE_HAS_PART;
 }
 
 /* What is filed of a path at which there is no artifact. */

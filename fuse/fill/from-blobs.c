@@ -2,6 +2,9 @@
 /*
  * All layers are unpacked in memory, names and attributes only, the lowest first. The layer of a
  * file that is asked for is decoded once more, for the file's content.
+ *
+ * Of a layer that has a table of contents, only the table and the files that are asked for are
+ * read. If that turns out wrong in any way, all layers are read instead.
  */
 #include "fuse/fill/from-blobs.h"
 
@@ -18,9 +21,10 @@ enum { EXTRACTED_MAX = 8 };
 
 /* An image while it is asked. */
 struct unpacked_image {
-	const struct blob_source *source;
+	struct blob_source *source;
 	struct unpacker unpacker;
-	int store; /* where files without a name are made; borrowed */
+	bool tables; /* layers that have one were added by their table */
+	int store;   /* where files without a name are made; borrowed */
 	/* What was extracted: asked for again it is not decoded again. */
 	struct extracted {
 		uint32_t layer;
@@ -31,12 +35,17 @@ struct unpacked_image {
 	struct view_error *error; /* of a layer that turned out bad */
 };
 
+static void close_extracted(struct unpacked_image *image)
+{
+	while (image->count > 0)
+		close(image->extracted[--image->count].fd);
+}
+
 static void close_unpacked(void *context)
 {
 	struct unpacked_image *image = context;
 
-	for (size_t i = 0; i < image->count; i++)
-		close(image->extracted[i].fd);
+	close_extracted(image);
 	unpacker_stop(&image->unpacker);
 	free(image);
 }
@@ -52,6 +61,12 @@ static int open_layer(const struct blob_source *source, size_t i, struct unpacke
 	return fd;
 }
 
+/* Whether a layer was added by its table of contents. */
+static bool is_by_table(const struct unpacked_image *image, size_t layer)
+{
+	return image->tables && image->source->image.layers[layer].table.form != TOC_NONE;
+}
+
 /* Returns: a file that holds the content, at its start (owned by *image*), or < 0 with *error*. */
 static int extract(struct unpacked_image *image, const struct unpacked *what,
 		   struct view_error *error)
@@ -65,7 +80,11 @@ static int extract(struct unpacked_image *image, const struct unpacked *what,
 	if (what->layer >= image->source->image.count || image->count == EXTRACTED_MAX)
 		return view_fail(error, MSG_SYSTEM, "unpacker", "an answer makes no sense");
 	blob_fd = open_layer(image->source, what->layer, &blob, error);
-	if (blob_fd < 0 || unpacker_extract(&image->unpacker, &blob, what, fd, error) < 0)
+	if (blob_fd < 0)
+		return -ECANCELED;
+	if (is_by_table(image, what->layer)
+		    ? unpacker_extract_range(&blob, what, fd, error) < 0
+		    : unpacker_extract(&image->unpacker, &blob, what, fd, error) < 0)
 		return -ECANCELED;
 	image->extracted[image->count++] =
 		(struct extracted){what->layer, what->entry, TAKE_FD(fd)};
@@ -107,6 +126,64 @@ static int make_origin(const struct blob_source *source, const struct unpacked *
 	return 0;
 }
 
+static int unpack_layers(struct unpacked_image *image, struct view_error *error)
+{
+	const struct blob_source *source = image->source;
+
+	if (unpacker_start(&image->unpacker, error) < 0)
+		return -ECANCELED;
+	for (size_t i = 0; i < source->image.count; i++) {
+		const struct blob_table *table = &source->image.layers[i].table;
+		const struct unpacker *unpacker = &image->unpacker;
+		struct unpacker_blob blob;
+		cleanup_close int fd = open_layer(source, i, &blob, error);
+
+		if (fd < 0 ||
+		    (is_by_table(image, i) ? unpacker_add_table(unpacker, &blob, table, error)
+					   : unpacker_add(unpacker, &blob, error)) < 0)
+			return -ECANCELED;
+	}
+	return 0;
+}
+
+/* Forgets what tables said, and reads all layers. */
+static int unpack_without_tables(struct unpacked_image *image, struct view_error *error)
+{
+	unpacker_stop(&image->unpacker);
+	close_extracted(image);
+	image->tables = false;
+	return unpack_layers(image, error);
+}
+
+static int unpack(struct unpacked_image *image, struct view_error *error)
+{
+	VIEW_ERROR(fault);
+
+	if (!image->tables)
+		return unpack_layers(image, error);
+	return unpack_layers(image, &fault) < 0 ? unpack_without_tables(image, error) : 0;
+}
+
+/* Opens the content of a file. Returns: a descriptor, owned by the caller; -ESTALE: a table was
+ * wrong, and is not used any more; or -errno. */
+static int open_content(struct unpacked_image *image, const struct unpacked *what)
+{
+	VIEW_ERROR(fault);
+	int r = find_extracted(image, what);
+
+	if (r >= 0)
+		return reopen(r);
+	if (what->layer >= image->source->image.count || !is_by_table(image, what->layer)) {
+		r = extract(image, what, image->error);
+		return r < 0 ? r : reopen(r);
+	}
+	r = extract(image, what, &fault);
+	if (r >= 0)
+		return reopen(r);
+	r = unpack_without_tables(image, image->error);
+	return r < 0 ? r : -ESTALE;
+}
+
 static int find_unpacked(void *context, const char *path, struct image_file *ret)
 {
 	struct unpacked_image *image = context;
@@ -114,15 +191,14 @@ static int find_unpacked(void *context, const char *path, struct image_file *ret
 	cleanup_close int fd = -EBADF;
 	int r = what ? unpacker_find(&image->unpacker, path, what) : -ENOMEM;
 
+	if (image->tables)
+		image->source->used = LI_STORE_TOC;
 	if (r < 0)
 		return r;
 	if (S_ISREG(what->st.st_mode)) {
-		r = find_extracted(image, what);
-		if (r < 0)
-			r = extract(image, what, image->error);
-		if (r < 0)
-			return r;
-		fd = reopen(r);
+		fd = open_content(image, what);
+		if (fd == -ESTALE)
+			return find_unpacked(context, path, ret);
 		if (fd < 0)
 			return fd;
 	}
@@ -135,19 +211,12 @@ static int find_unpacked(void *context, const char *path, struct image_file *ret
 	return 0;
 }
 
-static int unpack(const struct blob_source *source, struct unpacked_image *image,
-		  struct view_error *error)
+static bool has_table(const struct blob_image *image)
 {
-	if (unpacker_start(&image->unpacker, error) < 0)
-		return -ECANCELED;
-	for (size_t i = 0; i < source->image.count; i++) {
-		struct unpacker_blob blob;
-		cleanup_close int fd = open_layer(source, i, &blob, error);
-
-		if (fd < 0 || unpacker_add(&image->unpacker, &blob, error) < 0)
-			return -ECANCELED;
-	}
-	return 0;
+	for (size_t i = 0; i < image->count; i++)
+		if (image->layers[i].table.form != TOC_NONE)
+			return true;
+	return false;
 }
 
 static int open_blobs(void *context, const struct options *options, int store, struct image *ret,
@@ -156,18 +225,18 @@ static int open_blobs(void *context, const struct options *options, int store, s
 	struct blob_source *source = context;
 	struct unpacked_image *image = calloc(1, sizeof(*image));
 
-	(void)options;
 	if (!image)
 		return view_fail(error, MSG_NO_MEMORY);
 	*image = (struct unpacked_image){
 		.source = source,
+		.tables = options->toc == TOC_AUTO && has_table(&source->image),
 		.unpacker = UNPACKER_INIT,
 		.store = store,
 		.error = error,
 	};
 	ret->layers = source->image.count;
 	ret->finder = (struct image_finder){find_unpacked, close_unpacked, image};
-	return unpack(source, image, error);
+	return unpack(image, error);
 }
 
 struct fill_call fill_call_of_blobs(struct blob_source *source)

@@ -53,6 +53,7 @@ static int read_layers(struct json_object *layers, struct blob_image *image,
 			return blob_fail(&image->manifest, "a layer has no SHA-256 digest", error);
 		if (!is_layer_type(type))
 			return view_fail(error, MSG_LAYER_TYPE, i, type ? type : "");
+		image->layers[i].table = blob_table_of(layer);
 	}
 	return 0;
 }

@@ -2,11 +2,13 @@
 /* Which layer blobs an image consists of, by its manifest and configuration. */
 #pragma once
 
+#include "fuse/fill/blob-table.h"
 #include "fuse/source/blobs.h"
 
 struct blob_layer {
 	struct li_digest blob;	  /* the compressed layer's */
 	struct li_digest diff_id; /* the plain archive's */
+	struct blob_table table;
 };
 
 struct blob_image {

@@ -11,6 +11,7 @@
 #include "fuse/base/io.h"
 #include "fuse/base/messages.h"
 #include "fuse/base/text.h"
+#include "layerindex/blob/stream.h"
 #include "layerindex/hash/sha256.h"
 
 int unpacker_start(struct unpacker *ret, struct view_error *error)
@@ -67,6 +68,7 @@ struct passage {
 	int decoder;	      /* the end that is read */
 	bool ended;	      /* the decoder's bytes, with FRAME_END */
 	size_t at, size;      /* what of *bytes* is not written yet */
+	int64_t plain_left;   /* so many plain bytes may come yet */
 	struct sha256 hash;   /* of the plain bytes */
 	int out;	      /* where content goes; < 0: there is none */
 	int64_t content_left; /* so many bytes may come yet */
@@ -95,6 +97,9 @@ static int take_plain(struct passage *passage)
 	if (n < 0)
 		return -errno;
 	passage->ended = n == 0;
+	passage->plain_left -= n;
+	if (passage->plain_left < 0)
+		return -E2BIG;
 	if (n > 0)
 		sha256_add(&passage->hash, bytes, (size_t)n);
 	put_frame(passage, n > 0 ? FRAME_PIECE : FRAME_END, (size_t)n);
@@ -112,24 +117,29 @@ static int pass_on(struct passage *passage)
 	return 0;
 }
 
+static int write_whole(int fd, const char *bytes, size_t n)
+{
+	while (n > 0) {
+		ssize_t written = write(fd, bytes, n);
+
+		if (written < 0 && errno != EINTR)
+			return -errno;
+		bytes += written > 0 ? written : 0;
+		n -= written > 0 ? (size_t)written : 0;
+	}
+	return 0;
+}
+
 static int write_out(struct passage *passage, size_t n)
 {
 	static char bytes[FRAME_BYTES_MAX];
-	size_t done = 0;
 	int r;
 
 	if (n > sizeof(bytes) || passage->out < 0 || (int64_t)n > passage->content_left)
 		return -EIO;
 	r = read_whole(passage->unpacker->from, bytes, n);
 	passage->content_left -= (int64_t)n;
-	while (r == 0 && done < n) {
-		ssize_t written = write(passage->out, bytes + done, n - done);
-
-		if (written < 0 && errno != EINTR)
-			return -errno;
-		done += written > 0 ? (size_t)written : 0;
-	}
-	return r;
+	return r < 0 ? r : write_whole(passage->out, bytes, n);
 }
 
 /* Takes an answer. Returns: > 0: it was the last one; 0; or -errno. */
@@ -177,13 +187,16 @@ static int pass_layer(struct passage *passage)
 	return r > 0 && passage->ended ? 0 : r < 0 ? r : -EIO;
 }
 
-/* Waits for the decoder. Returns: 0, or < 0 with *error*. */
-static int finish_decoder(pid_t pid, const struct unpacker_blob *blob, struct view_error *error)
+/* Waits for the decoder. *r* is how reading it ended. Returns: 0, or < 0 with *error*. */
+static int finish_decoder(pid_t pid, int r, const struct unpacker_blob *blob,
+			  struct view_error *error)
 {
 	int status;
 
 	if (waitpid(pid, &status, 0) != pid)
 		return view_fail(error, MSG_SYSTEM, "decoder", strerror(errno));
+	if (r == -E2BIG)
+		return fail_limit(blob, "it unpacks to more than 64 GiB", error);
 	switch (WIFEXITED(status) ? WEXITSTATUS(status) : -1) {
 	case DECODER_DONE: return 0;
 	case DECODER_DAMAGED: return fail(blob, "it is cut or damaged", error);
@@ -215,31 +228,49 @@ static int check_layer(struct passage *passage, const struct unpacker_blob *blob
 	}
 }
 
-/* Decodes a blob, and gives the unpacker its plain bytes. */
-static int run(struct passage *passage, const struct unpacker_blob *blob, struct view_error *error)
+/* A decoder at work. */
+struct decoder {
+	pid_t pid;
+	int from; /* the end that is read; owned */
+};
+
+static int start_decoder(const struct decoder_work *work, int blob, struct decoder *ret,
+			 struct view_error *error)
 {
 	int ends[2];
-	pid_t pid;
-	int r;
 
 	if (pipe2(ends, O_CLOEXEC) < 0)
 		return view_fail(error, MSG_SYSTEM, "pipe", strerror(errno));
-	passage->decoder = ends[0];
-	pid = decoder_start(blob->fd, ends[1]);
+	*ret = (struct decoder){.pid = decoder_start(blob, ends[1], work), .from = ends[0]};
 	close(ends[1]);
-	if (pid < 0) {
-		close(ends[0]);
-		return view_fail(error, MSG_SYSTEM, "fork", strerror(-pid));
-	}
+	if (ret->pid >= 0)
+		return 0;
+	close(ends[0]);
+	return view_fail(error, MSG_SYSTEM, "fork", strerror(-ret->pid));
+}
+
+/*
+ * Decodes what is at *fd*, and gives the unpacker the plain bytes.
+ * Returns: 0, with their hash and the unpacker's status in the passage, or < 0 with *error*.
+ */
+static int run(struct passage *passage, const struct decoder_work *work, int fd,
+	       const struct unpacker_blob *blob, struct view_error *error)
+{
+	struct decoder decoder;
+	int r;
+
+	if (start_decoder(work, fd, &decoder, error) < 0)
+		return -ECANCELED;
+	passage->decoder = decoder.from;
 	sha256_start(&passage->hash);
 	r = pass_layer(passage);
 	/* Where that went wrong the decoder may wait to be read. */
-	close(ends[0]);
-	if (finish_decoder(pid, blob, error) < 0)
+	close(decoder.from);
+	if (r == -E2BIG)
+		kill(decoder.pid, SIGKILL);
+	if (finish_decoder(decoder.pid, r, blob, error) < 0)
 		return -ECANCELED;
-	if (r < 0)
-		return view_fail(error, MSG_SYSTEM, "unpacker", strerror(-r));
-	return check_layer(passage, blob, error);
+	return r < 0 ? view_fail(error, MSG_SYSTEM, "unpacker", strerror(-r)) : 0;
 }
 
 static struct passage *passage_new(const struct unpacker *unpacker, struct view_error *error)
@@ -249,7 +280,11 @@ static struct passage *passage_new(const struct unpacker *unpacker, struct view_
 	if (!passage)
 		view_fail(error, MSG_NO_MEMORY);
 	else
-		*passage = (struct passage){.unpacker = unpacker, .out = -EBADF};
+		*passage = (struct passage){
+			.unpacker = unpacker,
+			.plain_left = STREAM_PLAIN_MAX,
+			.out = -EBADF,
+		};
 	return passage;
 }
 
@@ -261,7 +296,44 @@ int unpacker_add(const struct unpacker *unpacker, const struct unpacker_blob *bl
 	if (!passage)
 		return -ECANCELED;
 	put_frame(passage, FRAME_LAYER, 0);
-	return run(passage, blob, error);
+	if (run(passage, &DECODE_ALL, blob->fd, blob, error) < 0)
+		return -ECANCELED;
+	return check_layer(passage, blob, error);
+}
+
+/* The table is what the manifest vouches for, and the unpacker accepted it. */
+static int check_table(struct passage *passage, const struct blob_table *table,
+		       const struct unpacker_blob *blob, struct view_error *error)
+{
+	struct li_digest found = {};
+
+	sha256_finish(&passage->hash, found.bytes);
+	if (passage->status.result < 0 ||
+	    (table->form == TOC_ESTARGZ && !li_digest_equal(&found, &table->digest)))
+		return fail(blob, "its table of contents is not usable", error);
+	return 0;
+}
+
+int unpacker_add_table(const struct unpacker *unpacker, const struct unpacker_blob *blob,
+		       const struct blob_table *table, struct view_error *error)
+{
+	cleanup_free struct passage *passage = passage_new(unpacker, error);
+	struct decoder_work work = {.length = TOC_PLAIN_MAX, .table = table->form == TOC_ESTARGZ};
+	struct frame_table told = {table->form};
+	cleanup_close int fd = -EBADF;
+	int r;
+
+	if (!passage)
+		return -ECANCELED;
+	r = blob_table_open(table, blob->fd, &fd, &work.size);
+	if (r < 0)
+		return fail(blob, "its table of contents is not what the manifest says", error);
+	memcpy(passage->bytes + sizeof(struct frame), &told, sizeof(told));
+	put_frame(passage, FRAME_TABLE, sizeof(told));
+	passage->plain_left = TOC_PLAIN_MAX;
+	if (run(passage, &work, fd, blob, error) < 0)
+		return -ECANCELED;
+	return check_table(passage, table, blob, error);
 }
 
 int unpacker_extract(const struct unpacker *unpacker, const struct unpacker_blob *blob,
@@ -278,9 +350,65 @@ int unpacker_extract(const struct unpacker *unpacker, const struct unpacker_blob
 	put_frame(passage, FRAME_EXTRACT, sizeof(wanted));
 	passage->out = out;
 	passage->content_left = what->st.st_size;
-	if (run(passage, blob, error) < 0)
+	if (run(passage, &DECODE_ALL, blob->fd, blob, error) < 0 ||
+	    check_layer(passage, blob, error) < 0)
 		return -ECANCELED;
 	return passage->content_left == 0 ? 0 : fail(blob, "an artifact is cut", error);
+}
+
+/* Moves what a decoder hands out. Returns: 0, with the hash of all; -EBADMSG: it is not *size*
+ * bytes; or -errno. */
+static int copy_range(int from, int out, int64_t size, struct li_digest *ret)
+{
+	static char bytes[FRAME_BYTES_MAX];
+	struct sha256 hash;
+	ssize_t n = 1;
+	int r;
+
+	sha256_start(&hash);
+	while (n > 0) {
+		do
+			n = read(from, bytes, sizeof(bytes));
+		while (n < 0 && errno == EINTR);
+		size -= n;
+		if (n < 0 || size < 0)
+			return n < 0 ? -errno : -EBADMSG;
+		sha256_add(&hash, bytes, (size_t)n);
+		r = write_whole(out, bytes, (size_t)n);
+		if (r < 0)
+			return r;
+	}
+	sha256_finish(&hash, ret->bytes);
+	return size == 0 ? 0 : -EBADMSG;
+}
+
+int unpacker_extract_range(const struct unpacker_blob *blob, const struct unpacked *what, int out,
+			   struct view_error *error)
+{
+	const struct toc_range *range = &what->range;
+	struct decoder_work work = {
+		.size = range->end > 0 ? range->end - range->offset : STREAM_TO_END,
+		.skip = range->skip,
+		.length = what->st.st_size,
+	};
+	struct li_digest found;
+	struct decoder decoder;
+	int r;
+
+	if (range->offset <= 0 || range->skip < 0 || work.size <= 0 ||
+	    lseek(blob->fd, range->offset, SEEK_SET) < 0)
+		return fail(blob, "its table of contents is not usable", error);
+	if (what->st.st_size > EXTRACT_SIZE_MAX)
+		return fail_limit(blob, "an artifact is larger than 4 GiB", error);
+	if (start_decoder(&work, blob->fd, &decoder, error) < 0)
+		return -ECANCELED;
+	r = copy_range(decoder.from, out, what->st.st_size, &found);
+	close(decoder.from);
+	kill(decoder.pid, SIGKILL);
+	waitpid(decoder.pid, NULL, 0);
+	if (r == -EBADMSG || (r == 0 && !li_digest_equal(&found, &range->digest)))
+		return fail(blob, "a file is not what its table of contents says", error);
+	return r < 0 ? view_fail(error, MSG_SYSTEM, "decoder", strerror(-r)) : 0;
 }
 
 int unpacker_find(const struct unpacker *unpacker, const char *path, struct unpacked *ret)
@@ -315,6 +443,7 @@ int unpacker_find(const struct unpacker *unpacker, const char *path, struct unpa
 		       .st_mtim = {found.seconds, (long)found.nanoseconds}},
 		.layer = found.layer,
 		.entry = found.entry,
+		.range = found.range,
 	};
 	memcpy(ret->path, found.path, sizeof(ret->path));
 	ret->path[sizeof(ret->path) - 1] = '\0';

@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 
 #include "fuse/base/error.h"
+#include "fuse/fill/blob-table.h"
 #include "fuse/fill/confined.h"
 #include "layerindex/cleanup.h"
 #include "layerindex/hash/digest.h"
@@ -44,11 +45,19 @@ struct unpacker_blob {
 int unpacker_add(const struct unpacker *unpacker, const struct unpacker_blob *blob,
 		 struct view_error *error);
 
+/*
+ * The same by the blob's table of contents: *blob->diff_id* does not count, for the plain bytes are
+ * not seen. Returns: 0, or < 0 with *error*, also where the table is not usable.
+ */
+int unpacker_add_table(const struct unpacker *unpacker, const struct unpacker_blob *blob,
+		       const struct blob_table *table, struct view_error *error);
+
 /* What a path leads to. */
 struct unpacked {
 	struct stat st;		   /* mode, owner, size and last modification; the rest is zero */
 	uint32_t layer;		   /* counted from the bottom */
 	uint64_t entry;		   /* which of it has the content */
+	struct toc_range range;	   /* where that is, by the layer's table; offset 0: unknown */
 	char path[FRAME_TEXT_MAX]; /* where links led, without a leading slash */
 };
 
@@ -61,3 +70,10 @@ int unpacker_find(const struct unpacker *unpacker, const char *path, struct unpa
  */
 int unpacker_extract(const struct unpacker *unpacker, const struct unpacker_blob *blob,
 		     const struct unpacked *what, int out, struct view_error *error);
+
+/*
+ * Writes the content of a file of a layer that was added by its table to *out*, if it has the
+ * digest of *what->range*; only that range of the blob is read. Returns: 0, or < 0 with *error*.
+ */
+int unpacker_extract_range(const struct unpacker_blob *blob, const struct unpacked *what, int out,
+			   struct view_error *error);

@@ -25,6 +25,7 @@ struct source {
 	char *origin_label; /* where the layers come from, for messages: "--mounts=x.json"; owned */
 	char *container;    /* the id of the container that was found by --container; owned; NULL */
 	struct digest_wish chain; /* what the artifact store is asked for if there are no layers */
+	struct digest_wish manifest; /* the image's, once that is known */
 	/* Read off a mount, or guessed: where paths lead nowhere, no view is applicable. */
 	bool from_mount;
 	bool resolve_ready;		/* each artifact must be found before the view is ready */

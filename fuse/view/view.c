@@ -416,6 +416,8 @@ static int open_layers(const struct options *options, struct source *source, boo
 static int open_image(const struct options *options, struct source *source, bool make_index,
 		      struct image *ret, struct view_error *error)
 {
+	struct li_store_key key = {LI_STORE_CHAIN, source->chain.digest};
+
 	if (source->layers.count > 0 || !source->chain.given) {
 		if (open_layers(options, source, make_index, ret, error) == 0)
 			return 0;
@@ -423,8 +425,9 @@ static int open_image(const struct options *options, struct source *source, bool
 			return -ECANCELED;
 		image_close(ret);
 	}
-	return image_open_stored(&(struct li_store_key){LI_STORE_CHAIN, source->chain.digest},
-				 options->store, false, ret, error);
+	if (source->manifest.given)
+		key = (struct li_store_key){LI_STORE_MANIFEST, source->manifest.digest};
+	return image_open_stored(&key, options->store, false, ret, error);
 }
 
 /* That an image has no configuration, or a bad one, counts only if it is the image's own. */

@@ -11,7 +11,6 @@
 #include <zstd_errors.h>
 
 enum {
-	INPUT_SIZE = 256 << 10,
 	GZIP_WINDOW = 15 + 16, /* the largest; in gzip's wrapping, no other */
 	GZIP_MAGIC_SIZE = 2,
 };
@@ -23,6 +22,7 @@ enum coding { PLAIN, GZIP, ZSTD };
 
 struct stream {
 	int fd;
+	int64_t left; /* so many bytes of the blob may be read yet */
 	enum coding coding;
 	bool ended;   /* nothing more comes out */
 	bool between; /* gzip members or zstd frames: where the blob may end */
@@ -30,22 +30,27 @@ struct stream {
 	size_t at, size; /* what of *input* is not decoded yet */
 	z_stream gzip;
 	ZSTD_DCtx *zstd; /* owned */
-	unsigned char input[INPUT_SIZE];
+	unsigned char input[STREAM_PIECE];
 };
 
 /* Moves what is left to the front, and reads more. Returns: how many bytes were read, or -errno. */
 static ssize_t fill(struct stream *stream)
 {
+	size_t room;
 	ssize_t n;
 
 	memmove(stream->input, stream->input + stream->at, stream->size - stream->at);
 	stream->size -= stream->at;
 	stream->at = 0;
+	room = STREAM_PIECE - stream->size;
+	if ((int64_t)room > stream->left)
+		room = (size_t)stream->left;
 	do
-		n = read(stream->fd, stream->input + stream->size, INPUT_SIZE - stream->size);
+		n = read(stream->fd, stream->input + stream->size, room);
 	while (n < 0 && errno == EINTR);
 	if (n < 0)
 		return -errno;
+	stream->left -= n;
 	stream->size += (size_t)n;
 	return n;
 }
@@ -100,7 +105,7 @@ static int begin(struct stream *stream)
 	return 0;
 }
 
-int stream_open(int fd, struct stream **ret)
+int stream_open(int fd, int64_t size, struct stream **ret)
 {
 	struct stream *stream = calloc(1, sizeof(*stream));
 	int r;
@@ -108,6 +113,7 @@ int stream_open(int fd, struct stream **ret)
 	if (!stream)
 		return -ENOMEM;
 	stream->fd = fd;
+	stream->left = size;
 	r = begin(stream);
 	if (r < 0) {
 		stream_close(stream);

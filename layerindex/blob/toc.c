@@ -178,6 +178,16 @@ static int take_zone(const char *text, time_t *ret)
 	return 0;
 }
 
+/* From the epoch to a day of the Gregorian calendar; timegm(3) would look for a time zone first. */
+static time_t days_until(int year, int month, int day)
+{
+	/* Years begin with March, so that a leap day ends one. */
+	time_t years = year - (month < 3), months = (month + 9) % 12;
+
+	return 365 * years + years / 4 - years / 100 + years / 400 + (153 * months + 2) / 5 + day -
+	       1 - 719468;
+}
+
 /* A time of RFC 3339, as Go writes it; an empty text is the epoch. */
 static int parse_time(const char *text, struct timespec *ret)
 {
@@ -188,7 +198,6 @@ static int parse_time(const char *text, struct timespec *ret)
 	enum { PARTS = sizeof(parts) / sizeof(*parts) };
 	long nanoseconds = 0, digit = 100000000;
 	int numbers[PARTS];
-	struct tm tm;
 	time_t zone;
 
 	*ret = (struct timespec){};
@@ -202,17 +211,13 @@ static int parse_time(const char *text, struct timespec *ret)
 	if (*text == '.')
 		for (text++; *text >= '0' && *text <= '9'; text++, digit /= 10)
 			nanoseconds += (*text - '0') * digit;
-	if (take_zone(text, &zone) < 0)
+	if (take_zone(text, &zone) < 0 || numbers[1] < 1 || numbers[1] > 12)
 		return -EBADMSG;
-	tm = (struct tm){
-		.tm_year = numbers[0] - 1900,
-		.tm_mon = numbers[1] - 1,
-		.tm_mday = numbers[2],
-		.tm_hour = numbers[3],
-		.tm_min = numbers[4],
-		.tm_sec = numbers[5],
+	*ret = (struct timespec){
+		.tv_sec = days_until(numbers[0], numbers[1], numbers[2]) * 86400 +
+			  numbers[3] * 3600 + numbers[4] * 60 + numbers[5] - zone,
+		.tv_nsec = nanoseconds,
 	};
-	*ret = (struct timespec){timegm(&tm) - zone, nanoseconds};
 	return 0;
 }
 

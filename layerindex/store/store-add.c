@@ -55,9 +55,9 @@ static void keep_good(const struct li_store *store, struct li_store_facts *facts
 }
 
 /*
- * What is known of an image, by enum li_store_by: an image of a manifest has two files of facts,
- * and the answers of either count for both. What a table of contents said is written by manifest
- * only.
+ * What is known of an image, by enum li_store_by. An image of a manifest has two files of facts:
+ * what its layers showed goes into both, but what a table of contents said by manifest only. What
+ * is filed by chain never goes to a manifest: any configuration may claim any chain.
  */
 struct filed {
 	bool is_key[2], is_written[2];
@@ -107,10 +107,13 @@ static int load(const struct li_store *store, const struct li_store_facts *image
 	return 0;
 }
 
+/* Whether all files of facts that are written have an answer. */
 static bool is_filed(const struct filed *filed, const char *path)
 {
-	return li_store_facts_find(&filed->facts[LI_STORE_CHAIN], path) ||
-	       li_store_facts_find(&filed->facts[LI_STORE_MANIFEST], path);
+	for (size_t by = 0; by < 2; by++)
+		if (filed->is_written[by] && !li_store_facts_find(&filed->facts[by], path))
+			return false;
+	return true;
 }
 
 /* An artifact's bytes have to be there, and their number and hash are not the caller's to say. */
@@ -244,7 +247,7 @@ static int publish_by(const struct li_store *store, const struct li_store_facts 
 		      const struct filed *filed, enum li_store_by by,
 		      const struct li_store_answer *fresh, size_t n, struct li_store_facts *ret)
 {
-	const struct li_store_facts *other = &filed->facts[!by];
+	const struct li_store_facts *of_manifest = &filed->facts[LI_STORE_MANIFEST];
 	struct li_store_facts facts = filed->facts[by];
 
 	facts.strings = NULL;
@@ -252,7 +255,8 @@ static int publish_by(const struct li_store *store, const struct li_store_facts 
 	facts.chain = image->chain;
 	merge_image(&facts, image);
 	merge_answers(&facts, fresh, n);
-	merge_answers(&facts, other->answers, other->count);
+	if (by == LI_STORE_CHAIN)
+		merge_answers(&facts, of_manifest->answers, of_manifest->count);
 	for (size_t i = 0; i < n; i++)
 		if (!li_store_facts_find(&facts, fresh[i].path))
 			return -E2BIG;

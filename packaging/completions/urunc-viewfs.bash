@@ -26,10 +26,11 @@ _viewfs_mount_options() {
 	passthrough=*) _viewfs_reply "${before}passthrough=" "auto on off" ;;
 	survive=*) _viewfs_reply "${before}survive=" "off on" ;;
 	sandbox=*) _viewfs_reply "${before}sandbox=" "auto require" ;;
+	toc=*) _viewfs_reply "${before}toc=" "auto off" ;;
 	*=*) ;;
 	*)
 		_viewfs_reply "$before" "lowerdir= lowerdir+= userxattr binary= initrd= timeout= resolve=
-			decode= passthrough= sandbox= survive= cache= store= store-size= uid= gid= mode= platform= basedir= id= uidmap= gidmap="
+			decode= passthrough= sandbox= survive= cache= store= store-size= uid= gid= mode= toc= platform= basedir= id= uidmap= gidmap="
 		;;
 	esac
 }

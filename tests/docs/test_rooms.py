@@ -37,7 +37,11 @@ FOR_FUSE = PUBLIC | {
     "layerindex/store/store.h",
 }
 # What fill/ may include besides, which viewfsctl alone links.
-FOR_FILL = FOR_FUSE | {"layerindex/blob/apply.h", "layerindex/blob/stream.h"}
+FOR_FILL = FOR_FUSE | {
+    "layerindex/blob/apply.h",
+    "layerindex/blob/stream.h",
+    "layerindex/blob/toc.h",
+}
 PROGRAMS = {"urunc-viewfs.c", "viewfsctl.c", "mount-helper.c"}
 RANK = {room: rank for rank, rooms in enumerate(FUSE) for room in rooms}
 

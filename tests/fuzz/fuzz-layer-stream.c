@@ -20,7 +20,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	require(fd >= 0 && write(fd, data, size) == (ssize_t)size, "there is memory for a blob");
 	require(lseek(fd, 0, SEEK_SET) == 0, "a blob begins at its start");
-	require(stream_open(fd, &stream) == 0, "any blob can be begun");
+	require(stream_open(fd, STREAM_TO_END, &stream) == 0, "any blob can be begun");
 	for (size_t read = 0; n > 0 && read < PLAIN_MAX; read += (size_t)n) {
 		n = stream_read(stream, buffer, sizeof(buffer));
 		require(n >= 0 || n == -EBADMSG || n == -E2BIG, "a blob is read, or refused");

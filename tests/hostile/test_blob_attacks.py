@@ -19,7 +19,7 @@ import pytest
 from support.archive import END, file
 from support.control import viewfsctl
 from support.image import INITRD, INITRD_PATH, KERNEL, KERNEL_PATH, urunc_json
-from support.layout import Layout, chain_id, digest, usual_layers
+from support.layout import CODINGS, TABLES, Layout, chain_id, digest, usual_layers
 from support.resolver import build_directory
 from support.stored import Store, arguments, wrong_objects
 from support.view import Finished, View, run
@@ -113,6 +113,34 @@ def claim(attack: Attack, coding: str = "gzip") -> None:
     attack.evil.list(
         attack.evil.image([evil_layer()], coding, diff_ids=[digest(one_layer())])
     )
+
+
+@pytest.mark.parametrize("coding", [*CODINGS, *TABLES])
+@pytest.mark.parametrize("order", ["before", "after"])
+def test_a_claim_to_the_victims_diff_ids_gets_nothing_of_the_victim(
+    attack: Attack, coding: str, order: str
+) -> None:
+    """Neither the victim's bytes by the attacker's manifest, nor the attacker's by the victim's
+    chain; with a table of contents the attacker's manifest has what its own table says."""
+    if order == "after":
+        attack.victim_is_shown_as_it_is()
+    before = {path: path.read_bytes() for path in attack.store.files()}
+    claim(attack, coding)
+    words = "store", "add", "--json", f"--oci={attack.evil.directory}"
+    finished = viewfsctl(*words, "-o", attack.store.option)
+    if coding in TABLES:
+        assert code(finished) == ""
+        told = json.loads(finished.stdout.splitlines()[-1])
+        digests = {answer["path"]: answer.get("digest") for answer in told["answers"]}
+        assert digests["/" + KERNEL_PATH] == digest(b"\xff" * len(KERNEL))
+        finished = viewfsctl(*words, "-o", attack.store.option + ",toc=off")
+    assert code(finished) == "ELAYER", finished
+    after = {path: path.read_bytes() for path in attack.store.files()}
+    assert {path for path in after if path.parent.name == "chains"} == {
+        path for path in before if path.parent.name == "chains"
+    }
+    assert before.items() <= after.items()
+    attack.victim_is_shown_as_it_is()
 
 
 # ------------------------------------------------------------------------------------ the decoder

@@ -102,14 +102,21 @@ def test_an_image_is_filed_by_chain_and_by_manifest(store: Store, layout: Layout
     listed = json.loads(viewfsctl("store", "list", "--json", "-o", store.option).stdout)["entries"]
     assert [entry["name"] for entry in listed if not entry["object"]] == named
     assert listed[0]["answers"] == listed[1]["answers"]
-    # Where one of them is gone, the other one's answers serve it, and no layer.
-    for blob in layout.layers:
-        layout.blob(blob).unlink()
-    for lost in named:
-        (store.directory / lost).unlink()
-        assert added(store, f"--oci={layout.directory}")["added"]
-        assert (store.directory / lost).exists()
+    blobs = [layout.blob(blob) for blob in layout.layers]
+    for blob in blobs:
+        blob.rename(blob.with_suffix(".away"))
+    # What is known of a manifest serves its chain, and no layer is read.
+    (store.directory / named[0]).unlink()
+    assert added(store, f"--oci={layout.directory}")["added"]
+    assert (store.directory / named[0]).exists()
     assert not added(store, f"--oci={layout.directory}")["added"]
+    # What is known of a chain does not serve a manifest, for any may claim it.
+    (store.directory / named[1]).unlink()
+    fails(add(store, f"--oci={layout.directory}"), "ELAYER", layout.layers[0]["digest"])
+    for blob in blobs:
+        blob.with_suffix(".away").rename(blob)
+    assert added(store, f"--oci={layout.directory}")["added"]
+    assert (store.directory / named[1]).exists()
 
 
 def test_an_image_that_is_stored_opens_no_layer(store: Store, layout: Layout) -> None:

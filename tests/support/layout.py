@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from . import toc
 from .archive import END, directory, file, zstandard
 from .image import INITRD, INITRD_PATH, KERNEL, KERNEL_PATH, urunc_json
 
@@ -20,6 +21,12 @@ CODINGS: dict[str, tuple[str, Callable[[bytes], bytes]]] = {
     "plain": (OCI + "layer.v1.tar", bytes),
     "gzip": (OCI + "layer.v1.tar+gzip", gzip.compress),
     "zstd": (OCI + "layer.v1.tar+zstd", zstandard),
+}
+
+# With a table of contents; the archive of an eStargz is another than that it was made of.
+TABLES: dict[str, tuple[str, Callable[[bytes], toc.Blob]]] = {
+    "zstd:chunked": (OCI + "layer.v1.tar+zstd", toc.chunked),
+    "estargz": (OCI + "layer.v1.tar+gzip", toc.estargz),
 }
 
 Descriptor = dict[str, Any]
@@ -75,9 +82,23 @@ class Layout:
     ) -> Descriptor:  # fmt: skip
         """Adds an image of plain LAYERS, the lowest first; DIFF_IDS are what it claims. Returns its
         manifest's descriptor, with the layers' in "layers"."""
-        usual_media, encode = CODINGS[coding]
-        blobs = [self.put(encode(layer), media or usual_media) for layer in layers]
-        ids = [digest(layer) for layer in layers] if diff_ids is None else list(diff_ids)
+        if coding in TABLES:
+            usual_media, make = TABLES[coding]
+            made = [make(layer) for layer in layers]
+        else:
+            usual_media, encode = CODINGS[coding]
+            made = [toc.Blob(encode(layer), {}, layer, b"") for layer in layers]
+        return self.image_of(made, media or usual_media, diff_ids)
+
+    def image_of(
+        self, layers: Sequence[toc.Blob], media: str, diff_ids: Sequence[str] | None = None
+    ) -> Descriptor:
+        """Adds an image of blobs that are made."""
+        blobs = []
+        for layer in layers:
+            annotated = {"annotations": layer.annotations} if layer.annotations else {}
+            blobs.append(self.put(layer.content, media, **annotated))
+        ids = [digest(layer.plain) for layer in layers] if diff_ids is None else list(diff_ids)
         config = self.put_json(
             {"architecture": "amd64", "os": "linux", "rootfs": {"type": "layers", "diff_ids": ids}},
             OCI + "config.v1+json",

@@ -98,7 +98,7 @@ static int unpack_blob(struct apply *apply, const char *path)
 	static char rest[BUFFER_SIZE];
 	struct stream *stream = NULL;
 	struct tar *tar;
-	ssize_t r = fd < 0 ? -errno : stream_open(fd, &stream);
+	ssize_t r = fd < 0 ? -errno : stream_open(fd, STREAM_TO_END, &stream);
 
 	if (r < 0)
 		return (int)r;
