@@ -40,6 +40,7 @@ DEFINE_CLEANUP(struct call, call_done)
 
 static void print_help(void)
 {
+	output_hold();
 	puts("Usage: mount.urunc-viewfs SOURCE DIR [-sfnv] [-N NAMESPACE] [-o OPTIONS] "
 	     "[-t TYPE]\n"
 	     "\n"

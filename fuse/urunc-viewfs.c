@@ -15,6 +15,7 @@
 
 static void print_help(void)
 {
+	output_hold();
 	puts("Usage: urunc-viewfs [options] SOURCE MOUNTPOINT\n"
 	     "\n"
 	     "Mounts a read-only view of a container image's layers that shows only what boots:\n"
@@ -35,6 +36,13 @@ static void print_help(void)
 	     "also\n"
 	     "                            beside --mounts, --bundle or --container, if those have "
 	     "no layers\n"
+	     "  --oci=LAYOUT[:REF]        an image in an OCI layout, which the store keeps; SOURCE "
+	     "is\n"
+	     "                            a label\n"
+	     "  --content=STORE           an image in containerd's content store; also beside "
+	     "--chain,\n"
+	     "                            --mounts, --bundle or --container\n"
+	     "  --manifest=sha256:HEX     its manifest, or an index, for --content\n"
 	     "  SOURCE                    the overlay that is mounted there, or that one "
 	     "directory\n"
 	     "\n"

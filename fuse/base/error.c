@@ -63,6 +63,14 @@ const char *view_code_name(enum view_code code)
 	return codes[code].name;
 }
 
+enum view_code view_code_of(const char *name)
+{
+	for (int code = CODE_EUSAGE; code < CODE_BUG; code++)
+		if (strcmp(codes[code].name, name) == 0)
+			return (enum view_code)code;
+	return CODE_BUG;
+}
+
 int view_code_exit(enum view_code code)
 {
 	return codes[code].exit;

@@ -56,5 +56,8 @@ bool is_resource_error(int r);
 /* "ELAYER" and so on. */
 const char *view_code_name(enum view_code code);
 
+/* The inverse; CODE_BUG: no code has that name. */
+enum view_code view_code_of(const char *name);
+
 /* mount(8)'s exit status: 0, 1 usage, 2 system, 4 bug, 32 mount failure. */
 int view_code_exit(enum view_code code);

@@ -94,6 +94,14 @@
 	CODE_ENOTAPPLICABLE, \
 		"artifact store '%s' has no answer for '%s' of %s (viewfsctl store add)"
 #define MSG_STORE_UNUSABLE CODE_ENOTAPPLICABLE, "artifact store '%s' is not used: %s"
+#define MSG_INGEST_TIMEOUT                                                                        \
+	CODE_ENOTAPPLICABLE,                                                                      \
+		"the image is not added to the artifact store after %u s (-o timeout=…); that " \
+		"goes on"
+#define MSG_INGEST_FAILED CODE_ESYSTEM, "viewfsctl store add ended without reporting an error"
+#define MSG_INGEST_PROGRAM   \
+	CODE_ENOTAPPLICABLE, \
+		"the image cannot be added to the artifact store, which lacks it: '%s': %s"
 #define MSG_NO_STORE_DIRECTORY \
 	CODE_ENOTAPPLICABLE,   \
 		"without $XDG_CACHE_HOME and $HOME there is no artifact store (-o store=…)"
@@ -101,6 +109,7 @@
 
 /* What to do about it: for view_hint(), after a sentence. */
 #define HINT_BUNDLE ": this is an OCI bundle, give --bundle='%s'"
+#define HINT_INGEST ": it is being added"
 #define HINT_DOCKER                                                                             \
 	": this is a directory of docker's, give '%s/merged' while its container runs, or the " \
 	"layers as -o lowerdir="
@@ -159,7 +168,8 @@
 #define MSG_STORE_SPACE                                                                          \
 	CODE_ESYSTEM, "artifact store '%s': no room: -o store-size= is reached, or less than a " \
 		      "tenth of the filesystem would stay free"
-#define MSG_STORE_BUSY CODE_ESYSTEM, "artifact store '%s': another process removes files; try again"
+#define MSG_STORE_BUSY	 CODE_ESYSTEM, "artifact store '%s': another process removes files; try again"
+#define MSG_STORE_ADDING CODE_ESYSTEM, "artifact store '%s': another process adds the image already"
 #define MSG_STORE_WAIT \
 	CODE_ESYSTEM,  \
 		"artifact store '%s': another process adds the image, and is not done after %u s"

@@ -231,3 +231,19 @@ void text_decode_octal(char *text)
 	}
 	*out = '\0';
 }
+
+char *option_escape(const char *value)
+{
+	char *escaped = malloc(2 * strlen(value) + 1);
+	char *out = escaped;
+
+	if (!escaped)
+		return NULL;
+	for (; *value; value++) {
+		if (*value == ',' || *value == '\\')
+			*out++ = '\\';
+		*out++ = *value;
+	}
+	*out = '\0';
+	return escaped;
+}

@@ -67,3 +67,9 @@ size_t text_json(char *out, size_t size, const char *text);
 
 /* Replaces the octal escapes \ooo of mountinfo in *text*, but for \000, in place. */
 void text_decode_octal(char *text);
+
+/*
+ * A value as it stands in a list of mount options: a comma ends an option, and a backslash takes
+ * what follows as it is. Returns: owned, or NULL without memory.
+ */
+char *option_escape(const char *value);

@@ -50,9 +50,9 @@ static const struct argument_rule {
 	{"state-dir", 0, ARGUMENT_STRING, IN(from.container.state_dir), OF_VIEW | OF_RESOLVE, ""},
 	{"chain", 0, ARGUMENT_DIGEST, IN(from.chain), OF_VIEW | OF_RESOLVE | OF_ADD, ""},
 	{"tree", 0, ARGUMENT_STRING, IN(tree), OF_ADD, ""},
-	{"oci", 0, ARGUMENT_STRING, IN(from.oci), OF_ADD, ""},
-	{"content", 0, ARGUMENT_STRING, IN(from.content), OF_ADD, ""},
-	{"manifest", 0, ARGUMENT_DIGEST, IN(from.manifest), OF_ADD, ""},
+	{"oci", 0, ARGUMENT_STRING, IN(from.oci), OF_VIEW | OF_RESOLVE | OF_ADD, ""},
+	{"content", 0, ARGUMENT_STRING, IN(from.content), OF_VIEW | OF_RESOLVE | OF_ADD, ""},
+	{"manifest", 0, ARGUMENT_DIGEST, IN(from.manifest), OF_VIEW | OF_RESOLVE | OF_ADD, ""},
 	{"layer-fd", 0, ARGUMENT_LAYER, IN(from.layer_fds), OF_VIEW | OF_RESOLVE, ""},
 	{"ready-fd", 0, ARGUMENT_DESCRIPTOR, IN(ready_fd), OF_VIEW, ""},
 	{"lifeline", 0, ARGUMENT_DESCRIPTOR, IN(lifeline), OF_VIEW, ""},
@@ -60,6 +60,7 @@ static const struct argument_rule {
 	{"log-level", 0, ARGUMENT_WORD, IN(log.level), OF_VIEW, "error|warn|info|debug"},
 	{"id", 0, ARGUMENT_ID, IN(options.id), OF_VIEW, ""},
 	{"json", 0, ARGUMENT_FLAG, IN(json), OF_RESOLVE | OF_ADD, ""},
+	{"syslog", 0, ARGUMENT_FLAG, IN(syslog), OF_ADD, ""},
 	{"digest", 0, ARGUMENT_FLAG, IN(digest), OF_RESOLVE, ""},
 	{"help", 'h', ARGUMENT_FLAG, IN(help), OF_VIEW | OF_RESOLVE | OF_ADD, ""},
 	{"version", 'V', ARGUMENT_FLAG, IN(version), OF_RESOLVE | OF_ADD, ""},
@@ -255,11 +256,7 @@ static int arguments_check_add(const struct arguments *arguments, struct view_er
 	if ((arguments->tree || from->oci) && from->content)
 		return view_fail(error, MSG_TWO_KINDS, arguments->tree ? "--tree" : "--oci",
 				 "--content");
-	if (from->content && !from->manifest.given)
-		return view_fail(error, MSG_NO_OPERAND, "--manifest");
-	if (from->manifest.given && !from->content)
-		return view_fail(error, MSG_NO_OPERAND, "--content");
-	if (from->content || from->oci)
+	if (from->content || from->oci || from->manifest.given)
 		return 0;
 	if (!from->chain.given || !arguments->tree)
 		return view_fail(error, MSG_NO_OPERAND, arguments->tree ? "--chain" : "--tree");
@@ -270,15 +267,17 @@ static int arguments_set_operands(struct arguments *arguments, int n, char **ope
 				  enum arguments_for what, struct view_error *error)
 {
 	int most = what == FOR_VIEW ? 2 : what == FOR_RESOLVE ? 1 : 0;
-	bool labelled = arguments->from.mounts || arguments->from.bundle ||
-			arguments->from.container.container || arguments->from.chain.given ||
-			arguments->from.layer_fds.count > 0 ||
-			arguments->options.overlay.lowers.count > 0;
+	const struct layers_from *from = &arguments->from;
+	bool labelled = from->mounts || from->bundle || from->container.container ||
+			from->chain.given || from->oci || from->content ||
+			from->layer_fds.count > 0 || arguments->options.overlay.lowers.count > 0;
 
 	if (n > most)
 		return view_fail(error, MSG_TOO_MANY, operands[most]);
 	if (what == FOR_ADD && arguments_check_add(arguments, error) < 0)
 		return -ECANCELED;
+	if (!from->content != !from->manifest.given)
+		return view_fail(error, MSG_NO_OPERAND, from->content ? "--manifest" : "--content");
 	if (arguments->from.container.state_dir && !arguments->from.container.container)
 		return view_fail(error, MSG_NO_OPERAND, "--container");
 	if (n == 0 && what == FOR_VIEW)

@@ -16,6 +16,7 @@ struct arguments {
 	const char *mountpoint; /* MOUNTPOINT, urunc-viewfs only; borrowed from argv */
 	bool foreground;
 	bool json, digest; /* viewfsctl resolve; json also of store add and --version */
+	bool syslog;	   /* viewfsctl store add */
 	const char *tree;  /* viewfsctl store add; borrowed from argv */
 	int ready_fd;	   /* -1: none */
 	int lifeline;	   /* -1: none */

@@ -69,9 +69,11 @@ static const struct option_rule {
 	 "directory of the artifact store, for --chain (/var/cache/urunc-viewfs)"},
 	{"store-size", OPTION_BYTES, IN(store_size), "BYTES",
 	 "size limit of the artifact store; K, M, G and T are powers of 1024 (4G)"},
+	{"ingest", OPTION_WORD, IN(ingest), "later|wait|no",
+	 "add an image that the store lacks in the background, or wait for it (later; --oci: "
+	 "wait)"},
 	{"toc", OPTION_WORD, IN(toc), "auto|off",
-	 "read single files of a layer by its table of contents, if the manifest vouches for it "
-	 "(auto)"},
+	 "use the table of contents of a layer if the manifest vouches for it, or never (auto)"},
 	{"platform", OPTION_STRING, IN(platform), "OS/ARCH[/VARIANT]",
 	 "which manifest of an index counts (the host's)"},
 	{"basedir", OPTION_STRING, IN(basedir), "DIR", "base directory of relative layer paths"},

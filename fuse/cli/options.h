@@ -25,6 +25,13 @@ enum sandbox_wish { SANDBOX_AUTO, SANDBOX_REQUIRE };
 
 enum survive_wish { SURVIVE_OFF, SURVIVE_ON };
 
+enum ingest_when {
+	INGEST_BY_SOURCE = -1, /* not given: wait for --oci, else later */
+	INGEST_LATER,
+	INGEST_WAIT,
+	INGEST_NO,
+};
+
 enum toc_wish { TOC_AUTO, TOC_OFF };
 
 #define OWNER_OF_LAYER (-1) /* uid, gid, mode: the layer's own */
@@ -39,13 +46,13 @@ struct options {
 	char *store;	     /* the artifact store's directory; NULL: as it fits */
 	uint64_t store_size; /* bytes */
 	unsigned timeout;    /* seconds */
-#define STORE_SIZE_DEFAULT (UINT64_C(4) << 30)
 
 	enum resolve_when resolve;
 	enum decode_rule decode;
 	enum passthrough_wish passthrough;
 	enum sandbox_wish sandbox;
 	enum survive_wish survive;
+	enum ingest_when ingest;
 	enum toc_wish toc;
 	int64_t uid, gid;
 	int mode; /* permission bits without those for writing */
@@ -54,6 +61,7 @@ struct options {
 #define OPTIONS_INIT                                        \
 	((struct options){.timeout = TIMEOUT_DEFAULT,       \
 			  .store_size = STORE_SIZE_DEFAULT, \
+			  .ingest = INGEST_BY_SOURCE,       \
 			  .uid = OWNER_OF_LAYER,            \
 			  .gid = OWNER_OF_LAYER,            \
 			  .mode = OWNER_OF_LAYER})

@@ -9,6 +9,15 @@
 #include "fuse/base/log.h"
 #include "fuse/base/messages.h"
 
+enum { HELD_MAX = 16384 };
+
+void output_hold(void)
+{
+	static char buffer[HELD_MAX];
+
+	setvbuf(stdout, buffer, _IOFBF, sizeof(buffer));
+}
+
 int output_finish(int status)
 {
 	VIEW_ERROR(error);

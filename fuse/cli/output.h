@@ -8,3 +8,9 @@
  * (a full disk), after saying so, that of ESYSTEM.
  */
 int output_finish(int status);
+
+/*
+ * Before anything is printed: keeps all that --help prints until it is written at once, so that
+ * output_finish() can say why that failed.
+ */
+void output_hold(void);

@@ -10,23 +10,27 @@
 #include "fuse/base/json.h"
 #include "fuse/base/messages.h"
 #include "fuse/cli/arguments.h"
+#include "fuse/cli/output.h"
 #include "fuse/cli/version.h"
 #include "fuse/ctl/ctl.h"
 #include "fuse/ctl/table.h"
 #include "fuse/ctl/timed.h"
 #include "fuse/process/sandbox.h"
 #include "fuse/source/layer-path.h"
+#include "fuse/view/ingest.h"
 #include "fuse/view/view.h"
 
 static void resolve_print_help(void)
 {
+	output_hold();
 	puts("Usage: viewfsctl resolve [options] [SOURCE]\n"
 	     "\n"
 	     "Prints what a view of a source would hold, and from which layer; mounts nothing.\n"
 	     "Layers are counted from 0, topmost first.\n"
 	     "\n"
 	     "The layers come from -o lowerdir=…, --layer-fd=N, --mounts=FILE, --bundle=DIR,\n"
-	     "--container=ID, --chain=DIGEST or SOURCE, as for urunc-viewfs(8).\n"
+	     "--container=ID, --chain=DIGEST, --oci=LAYOUT, --content=STORE or SOURCE, as for\n"
+	     "urunc-viewfs(8).\n"
 	     "\n"
 	     "Options:\n"
 	     "      --json                one JSON object instead of a table\n"
@@ -39,6 +43,9 @@ static void resolve_print_help(void)
 	     "      --layer-fd=N          a layer's directory, open as descriptor N; topmost "
 	     "first\n"
 	     "      --chain=sha256:HEX    the image with that chain id, in the artifact store\n"
+	     "      --oci=LAYOUT[:REF]    the image in an OCI layout\n"
+	     "      --content=STORE       the image in containerd's content store\n"
+	     "      --manifest=DIGEST     its manifest, or an index, for --content\n"
 	     "  -h, --help                this text\n"
 	     "  -V, --version             the version, and what this build and this kernel can "
 	     "do\n");
@@ -168,6 +175,25 @@ static void resolve_the_rest(struct view *view)
 	}
 }
 
+/* Makes the view of what is there, or of what is added to the store first. */
+static void resolve_view(const struct options *options, struct source *source, struct view *view,
+			 struct view_error *error)
+{
+	uint64_t start_us = now_us();
+	cleanup_with(ingest_done) struct ingest ingest = INGEST_OF(options, start_us);
+	bool prepared;
+	int r;
+
+	do {
+		r = view_prepare(options, source, false, start_us, view, error);
+		prepared = r == 0;
+		if (prepared)
+			r = view_resolve(view, source, error);
+	} while (ingest_again(&ingest, r, source, view, error));
+	if (prepared && r < 0 && error->code != CODE_ENOTAPPLICABLE)
+		resolve_the_rest(view);
+}
+
 /* Resolves what can be, and shows that; the first that cannot is the error. */
 static int resolve(void *argument, struct view_error *error)
 {
@@ -178,11 +204,8 @@ static int resolve(void *argument, struct view_error *error)
 	struct row rows[ARTIFACTS_MAX] = {};
 	size_t n = 0;
 
-	if (source_find(&arguments->from, &options->overlay, options->basedir, &source, error) ==
-		    0 &&
-	    view_prepare(options, &source, false, now_us(), &view, error) == 0 &&
-	    view_resolve(&view, &source, error) < 0 && error->code != CODE_ENOTAPPLICABLE)
-		resolve_the_rest(&view);
+	if (source_find(&arguments->from, &options->overlay, options->basedir, &source, error) == 0)
+		resolve_view(options, &source, &view, error);
 	/* Where nothing is applicable the layers are not the image's. */
 	for (size_t i = 0; i < view.artifact_count && error->code != CODE_ENOTAPPLICABLE; i++)
 		if (view.artifacts[i].state == ARTIFACT_READY)

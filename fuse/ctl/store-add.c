@@ -8,6 +8,7 @@
 
 #include "fuse/base/clock.h"
 #include "fuse/base/json.h"
+#include "fuse/base/log.h"
 #include "fuse/base/messages.h"
 #include "fuse/cli/arguments.h"
 #include "fuse/cli/version.h"
@@ -127,6 +128,7 @@ static int add_check_view(struct job *job, struct view_error *error)
 
 	source.chain = job->chain;
 	source.manifest = job->manifest;
+	source.by_manifest = job->manifest.given;
 	source.annotations = json_object_get(job->bundle.annotations);
 	if (view_prepare(&job->arguments->options, &source, false, job->start_us, &view, error) < 0)
 		return -ECANCELED;
@@ -182,7 +184,9 @@ static int add_image(struct job *job, struct view_error *error)
 	if (add_identify(job, &call, error) < 0)
 		return -ECANCELED;
 	call.options = &arguments->options;
-	call.deadline_us = job->start_us + arguments->options.timeout * UINT64_C(1000000);
+	/* In the background there is nothing to wait for. */
+	if (arguments->options.ingest != INGEST_LATER)
+		call.deadline_us = job->start_us + arguments->options.timeout * UINT64_C(1000000);
 	job->directory = store_directory_path(arguments->options.store);
 	if (!job->directory)
 		return view_fail(error, MSG_NO_STORE_DIRECTORY);
@@ -283,6 +287,8 @@ int store_add(int argc, char **argv, struct view_error *error)
 	sandbox_early(false);
 	if (arguments_parse(&arguments, argc, argv, FOR_ADD, error) < 0)
 		return -ECANCELED;
+	if (arguments.syslog)
+		log_to_syslog();
 	if (arguments.help) {
 		store_print_help();
 		return 0;

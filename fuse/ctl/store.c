@@ -9,6 +9,7 @@
 
 #include "fuse/base/json.h"
 #include "fuse/base/messages.h"
+#include "fuse/cli/output.h"
 #include "fuse/ctl/table.h"
 #include "fuse/ctl/timed.h"
 #include "fuse/source/image.h"
@@ -20,6 +21,7 @@ enum {
 
 void store_print_help(void)
 {
+	output_hold();
 	puts("Usage: viewfsctl store add --chain=sha256:HEX --tree=DIR [options]\n"
 	     "       viewfsctl store add --oci=LAYOUT[:REF] [options]\n"
 	     "       viewfsctl store add --content=STORE --manifest=sha256:HEX [options]\n"
@@ -61,6 +63,7 @@ void store_print_help(void)
 	     "                      1970), \"answers\" (an image), \"in_use\" (an object)}]}; "
 	     "clear:\n"
 	     "                      {\"directory\", \"removed\"}\n"
+	     "      --syslog        add: errors to the system log in place of standard error\n"
 	     "  -h, --help          this text\n"
 	     "  -V, --version       the version, and what this build and this kernel can do\n");
 	options_help();

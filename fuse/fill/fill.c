@@ -258,6 +258,8 @@ static int fill_locked(const struct fill_call *call, const struct li_store *stor
 	};
 	cleanup_close int lock = li_store_lock(store, &call->key, &deadline);
 
+	if (lock == -ETIMEDOUT && call->deadline_us == 0)
+		return view_fail(error, MSG_STORE_ADDING, directory);
 	if (lock == -ETIMEDOUT)
 		return view_fail(error, MSG_STORE_WAIT, directory, call->options->timeout);
 	if (lock < 0)

@@ -29,7 +29,8 @@ struct fill_call {
 	/* Of the view. */
 	const struct options *options;
 	struct json_object *annotations; /* an object, or NULL */
-	uint64_t deadline_us;		 /* of waiting for another process (now_us()) */
+	/* Of waiting for another process that adds the image (now_us()); 0: not at all. */
+	uint64_t deadline_us;
 	/* Is told of bytes that were copied, of all; NULL: it is not. */
 	void (*progress)(uint64_t done, uint64_t all);
 };

@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "fuse/base/messages.h"
+#include "fuse/base/text.h"
 #include "fuse/process/inherited.h"
 #include "layerindex/cleanup.h"
 
@@ -133,29 +134,12 @@ static int mount_with(char *path, char *options, char words[static WORDS_SIZE])
 	return r < 0 ? r : receive_descriptor(here);
 }
 
-/* A comma ends an option, and a backslash takes what follows as it is. Returns: owned, or NULL. */
-static char *escape(const char *label)
-{
-	char *escaped = malloc(2 * strlen(label) + 1);
-	char *out = escaped;
-
-	if (!escaped)
-		return NULL;
-	for (; *label; label++) {
-		if (*label == ',' || *label == '\\')
-			*out++ = '\\';
-		*out++ = *label;
-	}
-	*out = '\0';
-	return escaped;
-}
-
 int fusermount_mount(const char *path, const char *label, struct view_error *error)
 {
 	/* Only the program can say whether others are permitted: where its configuration lies was
 	 * settled when it was built. */
 	static const char others[][sizeof(",allow_other")] = {",allow_other", ""};
-	cleanup_free char *escaped = escape(label);
+	cleanup_free char *escaped = option_escape(label);
 	char words[WORDS_SIZE];
 	int fd = -EPERM;
 

@@ -43,8 +43,7 @@ pid_t run_with_timeout_start(int (*run)(void *argument), void *argument)
 	return run_apart(run, argument, NULL, 0);
 }
 
-/* Returns: > 0: the process has ended; 0: it has not; < 0: -errno. */
-static int wait_end(pid_t pid, uint64_t deadline_us)
+int wait_child_end(pid_t pid, uint64_t deadline_us)
 {
 	cleanup_close int pidfd = pidfd_open(pid, 0);
 	struct pollfd end = {.fd = pidfd, .events = POLLIN};
@@ -62,7 +61,7 @@ static int wait_end(pid_t pid, uint64_t deadline_us)
 
 int run_with_timeout_finish(pid_t pid, uint64_t deadline_us)
 {
-	int r = wait_end(pid, deadline_us);
+	int r = wait_child_end(pid, deadline_us);
 	int status;
 
 	if (r <= 0) {

@@ -25,6 +25,9 @@ pid_t run_apart(int (*run)(void *argument), void *argument, const int *keep, siz
  */
 pid_t run_with_timeout_start(int (*run)(void *argument), void *argument);
 
+/* Waits for a child. Returns: > 0: it has ended; 0: not by *deadline_us* (now_us()); or -errno. */
+int wait_child_end(pid_t pid, uint64_t deadline_us);
+
 /*
  * Waits for it until *deadline_us* (now_us()); what is not done then is killed, and left alone.
  * Returns: the exit status; -ETIMEDOUT; -ECANCELED: it died; or -errno.

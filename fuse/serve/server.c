@@ -35,6 +35,7 @@
 #include "fuse/source/source.h"
 #include "fuse/view/fingerprint.h"
 #include "fuse/view/index-policy.h"
+#include "fuse/view/ingest.h"
 #include "fuse/view/view.h"
 
 /* A view on its way to be served, and what is told of it. */
@@ -219,6 +220,22 @@ static int resolve_first(struct view *view, const struct options *options,
 	return image_can_wait(&view->image) ? 0 : view_resolve_early(view, error);
 }
 
+/* Makes the view of what is there, or of what is added to the store first. */
+static int prepare_view(struct startup *startup, struct source *source, struct view_error *error)
+{
+	const struct view_call *call = &startup->call->view;
+	cleanup_with(ingest_done) struct ingest ingest = INGEST_OF(call->options, call->start_us);
+	int r;
+
+	do {
+		r = view_prepare(call->options, source, true, call->start_us, &startup->view,
+				 error);
+		if (r == 0)
+			r = resolve_first(&startup->view, call->options, source, error);
+	} while (ingest_again(&ingest, r, source, &startup->view, error));
+	return r;
+}
+
 /* Everything up to the moment when the view can be used. */
 static int start_view(struct startup *startup, struct view_error *error)
 {
@@ -226,8 +243,7 @@ static int start_view(struct startup *startup, struct view_error *error)
 	const struct view_call *call = &startup->call->view;
 
 	if (check_sandbox(call->options, error) < 0 || read_call(startup, &source, error) < 0 ||
-	    view_prepare(call->options, &source, true, call->start_us, &startup->view, error) < 0 ||
-	    resolve_first(&startup->view, call->options, &source, error) < 0)
+	    prepare_view(startup, &source, error) < 0)
 		return -ECANCELED;
 	/* From now on there may be requests, and they do not wait for a fault to pass. */
 	startup->view.image.retry = (struct retry){};

@@ -67,7 +67,8 @@ static int fail_store(const struct stored_image *stored, int r, struct view_erro
 		reason = "what it knows of the image is of another version";
 	if (!stored->quiet)
 		log_warn("artifact store '%s' is not used: %s", directory, reason);
-	return view_fail(error, MSG_STORE_UNUSABLE, directory, reason);
+	view_fail(error, MSG_STORE_UNUSABLE, directory, reason);
+	return r == -EINVAL || r == -EPROTO ? IMAGE_MISS : -ECANCELED;
 }
 
 static void free_stored(struct stored_image **stored)
@@ -93,9 +94,10 @@ int image_open_stored(const struct li_store_key *key, const char *given, bool qu
 	r = li_store_open(stored->directory, false, &stored->store);
 	if (r == 0)
 		r = li_store_find(stored->store, key, &stored->facts);
-	if (r == -ENOENT)
-		return view_fail(error, MSG_NOT_STORED, stored->directory,
-				 image_in_words(ret).text);
+	if (r == -ENOENT) {
+		view_fail(error, MSG_NOT_STORED, stored->directory, image_in_words(ret).text);
+		return IMAGE_MISS;
+	}
 	if (r < 0)
 		return fail_store(stored, r, error);
 	ret->stored = TAKE_PTR(stored);
@@ -235,8 +237,9 @@ bool image_met_mark(const struct image *image)
 
 int image_fail_miss(const struct image *image, const char *path, struct view_error *error)
 {
-	return view_fail(error, MSG_NOT_STORED_PATH, image->stored->directory, path,
-			 image_in_words(image).text);
+	view_fail(error, MSG_NOT_STORED_PATH, image->stored->directory, path,
+		  image_in_words(image).text);
+	return IMAGE_MISS;
 }
 
 char *image_origin(const struct image *image, const struct image_file *file)

@@ -35,11 +35,15 @@ struct image {
 	struct retry retry;	     /* of what failed with a fault that passes */
 };
 
+/* That the artifact store has no answer: no other error has this value. */
+enum { IMAGE_MISS = -ENOMSG };
+
 /*
  * Opens the image that the artifact store has under a chain id or a manifest's digest. *given* is
  * the store's directory; NULL: store_directory_path() says which. Unless *quiet*, it logs a warning
  * where the store, or a part of it, is there and cannot be used.
- * Returns: 0, or < 0 with *error*: CODE_ENOTAPPLICABLE where the store lacks it, or cannot be used.
+ * Returns: 0; or < 0 with *error*, CODE_ENOTAPPLICABLE where the store lacks it, or cannot be used:
+ *	IMAGE_MISS if adding the image may help.
  */
 int image_open_stored(const struct li_store_key *key, const char *given, bool quiet,
 		      struct image *ret, struct view_error *error);
@@ -67,9 +71,6 @@ struct image_file {
 void image_file_done(struct image_file *file);
 DEFINE_CLEANUP(struct image_file, image_file_done)
 
-/* Returned by image_find() if the artifact store has no answer: no other error has this value. */
-enum { IMAGE_MISS = -ENOMSG };
-
 /* Why there is no artifact, as the store files it beside the errno values of a walk. */
 enum {
 	IMAGE_TARGET_PATH = EILSEQ, /* links lead to a path that urunc does not allow */
@@ -92,7 +93,7 @@ bool image_met_mark(const struct image *image);
 /* Why a file of the type *mode* is no artifact, as the store files it: a positive errno value. */
 int image_reason_of_type(mode_t mode);
 
-/* Says that image_find() returned IMAGE_MISS for *path*. Returns: < 0 with *error*. */
+/* Says that image_find() returned IMAGE_MISS for *path*. Returns: IMAGE_MISS with *error*. */
 int image_fail_miss(const struct image *image, const char *path, struct view_error *error);
 
 /* The place of a file of the image, for people; owned, or NULL without memory. */

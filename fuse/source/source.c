@@ -27,11 +27,18 @@ static int refuse_two_kinds(const struct layers_from *from, bool explicit, struc
 			       from->layer_fds.count > 0 ? "--layer-fd" : NULL,
 			       from->mounts ? "--mounts" : NULL, from->bundle ? "--bundle" : NULL,
 			       from->container.container ? "--container" : NULL};
-	const char *chosen = NULL;
+	const char *stored[] = {from->chain.given ? "--chain" : NULL,
+				from->content ? "--content" : NULL};
+	const char *chosen = from->oci ? "--oci" : NULL;
 
-	for (size_t i = 0; i < 2; i++)
-		if (kinds[i] && from->chain.given)
-			return view_fail(error, MSG_TWO_KINDS, kinds[i], "--chain");
+	/* The store may be asked beside the kinds that find out whether there are layers. */
+	for (size_t i = 0; i < 2; i++) {
+		if (stored[i] && from->oci)
+			return view_fail(error, MSG_TWO_KINDS, "--oci", stored[i]);
+		if (stored[i] && (kinds[0] || kinds[1]))
+			return view_fail(error, MSG_TWO_KINDS, kinds[0] ? kinds[0] : kinds[1],
+					 stored[i]);
+	}
 	for (size_t i = 0; i < sizeof(kinds) / sizeof(*kinds); i++) {
 		if (kinds[i] && chosen)
 			return view_fail(error, MSG_TWO_KINDS, chosen, kinds[i]);
@@ -56,6 +63,9 @@ static int read_bundle(const struct layers_from *from, struct source *source,
 		if (!source->container)
 			return view_fail(error, MSG_NO_MEMORY);
 	}
+	source->bundle = strdup(directory);
+	if (!source->bundle)
+		return view_fail(error, MSG_NO_MEMORY);
 	return bundle_read(directory, ret, &source->overlay, &source->annotations, error);
 }
 
@@ -339,9 +349,19 @@ static int find_layers(const struct layers_from *from, const char *basedir, stru
 	return ret->origin_label ? move_layers(ret, &found, basedir, false, error) : -ECANCELED;
 }
 
+bool source_has_blobs(const struct source *source)
+{
+	return source->blobs.oci || source->blobs.content;
+}
+
+bool source_names_stored(const struct source *source)
+{
+	return source->chain.given || source_has_blobs(source);
+}
+
 bool source_asks_store(const struct source *source, struct view_error *error)
 {
-	if (!source->chain.given || error->code != CODE_ENOTAPPLICABLE)
+	if (!source_names_stored(source) || error->code != CODE_ENOTAPPLICABLE)
 		return false;
 	log_debug("%s; the artifact store is asked", error->message);
 	error->code = CODE_NONE;
@@ -360,6 +380,8 @@ int source_find(const struct layers_from *from, struct overlay_options *typed, c
 		return -ECANCELED;
 	ret->userxattr = own.userxattr;
 	ret->chain = from->chain;
+	ret->blobs = (struct blob_place){
+		.oci = from->oci, .content = from->content, .manifest = from->manifest};
 	if (explicit || from->layer_fds.count > 0) {
 		ret->origin_label = strdup(explicit ? "lowerdir" : "--layer-fd");
 		if (!ret->origin_label)
@@ -369,7 +391,8 @@ int source_find(const struct layers_from *from, struct overlay_options *typed, c
 		return move_layers(ret, &own, basedir, true, error);
 	if (from->layer_fds.count > 0)
 		r = take_layer_fds(ret, &from->layer_fds, error);
-	else if (from->mounts || from->bundle || from->container.container || !from->chain.given)
+	else if (from->mounts || from->bundle || from->container.container ||
+		 !source_names_stored(ret))
 		r = find_layers(from, basedir, ret, error);
 	override_idmap(&ret->uids, &own.uids);
 	override_idmap(&ret->gids, &own.gids);
@@ -425,6 +448,7 @@ void source_done(struct source *source)
 	idmap_done(&source->uids);
 	idmap_done(&source->gids);
 	json_object_put(TAKE_PTR(source->annotations));
+	free(TAKE_PTR(source->bundle));
 	free(TAKE_PTR(source->origin_label));
 	free(TAKE_PTR(source->container));
 	mounted_overlay_done(&source->overlay);

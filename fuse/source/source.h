@@ -12,6 +12,7 @@
 #include "fuse/cli/idmap.h"
 #include "fuse/cli/layers-from.h"
 #include "fuse/cli/overlay-options.h"
+#include "fuse/source/blobs.h"
 #include "fuse/source/mounted-overlay.h"
 #include "layerindex/layerindex.h"
 
@@ -21,11 +22,15 @@ struct source {
 	size_t fd_count;
 	bool userxattr;
 	struct idmap uids, gids;
+	char *bundle;			 /* its directory; owned; NULL: none was named */
 	struct json_object *annotations; /* of the bundle, owned, or NULL */
 	char *origin_label; /* where the layers come from, for messages: "--mounts=x.json"; owned */
 	char *container;    /* the id of the container that was found by --container; owned; NULL */
-	struct digest_wish chain; /* what the artifact store is asked for if there are no layers */
+	/* What the artifact store is asked for if there are no layers. */
+	struct digest_wish chain;
+	struct blob_place blobs;     /* of the image; borrowed from the arguments */
 	struct digest_wish manifest; /* the image's, once that is known */
+	bool by_manifest;	     /* what the store has by chain does not suffice */
 	/* Read off a mount, or guessed: where paths lead nowhere, no view is applicable. */
 	bool from_mount;
 	bool resolve_ready;		/* each artifact must be found before the view is ready */
@@ -43,6 +48,12 @@ struct source {
  */
 int source_find(const struct layers_from *from, struct overlay_options *typed, const char *basedir,
 		struct source *ret, struct view_error *error);
+
+/* Whether it names layer blobs, of which a stored image can be made. */
+bool source_has_blobs(const struct source *source);
+
+/* Whether it names a stored image, beside layers or without any. */
+bool source_names_stored(const struct source *source);
 
 /*
  * Whether the artifact store is asked for the image, now that its layers cannot be had: *error*

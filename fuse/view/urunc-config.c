@@ -257,11 +257,14 @@ static int take_optional_initrd(const struct image *image, enum decode_rule deco
 				struct view_error *error)
 {
 	VIEW_ERROR(fault);
+	int r = take_urunc_json(image, decode, ret, ret_config, &fault);
 
-	if (take_urunc_json(image, decode, ret, ret_config, &fault) >= 0)
+	if (r >= 0)
 		return 0;
-	if (fault.code == CODE_ENOTAPPLICABLE)
-		return view_fail(error, fault.code, "%s", fault.message);
+	if (r == IMAGE_MISS) {
+		view_fail(error, fault.code, "%s", fault.message);
+		return r;
+	}
 	log_warn("%s; booting binary= without an initrd", fault.message);
 	return 0;
 }
@@ -288,7 +291,9 @@ int urunc_config_read(const struct options *options, struct json_object *annotat
 	} else if (r == 0 && !options->initrd) {
 		r = take_optional_initrd(image, options->decode, ret, ret_config, error);
 	}
-	if (r < 0 || replace(&ret->binary, options->binary, error) < 0)
+	if (r < 0)
+		return r;
+	if (replace(&ret->binary, options->binary, error) < 0)
 		return -ECANCELED;
 	return replace(&ret->initrd, options->initrd, error);
 }

@@ -10,6 +10,7 @@
 #include "fuse/base/messages.h"
 #include "fuse/source/hints.h"
 #include "fuse/source/mounted-compare.h"
+#include "fuse/source/stored.h"
 #include "fuse/view/index-policy.h"
 
 const char *roles_name(unsigned roles)
@@ -168,6 +169,15 @@ void view_done(struct view *view)
 	*view = (struct view){};
 }
 
+void view_undo(struct view *view, struct source *source)
+{
+	if (view->uids.count > 0)
+		source->uids = TAKE(view->uids, ((struct idmap){}));
+	if (view->gids.count > 0)
+		source->gids = TAKE(view->gids, ((struct idmap){}));
+	view_done(view);
+}
+
 static const char *type_name(mode_t mode)
 {
 	switch (mode & S_IFMT) {
@@ -309,11 +319,12 @@ int view_resolve_early(struct view *view, struct view_error *error)
 {
 	for (size_t i = 0; i < view->artifact_count; i++) {
 		struct artifact *artifact = &view->artifacts[i];
+		int r = artifact_resolve(view, artifact, error);
 
-		if (artifact_resolve(view, artifact, error) == 0)
+		if (r == 0)
 			continue;
 		if (!is_images_fault(error->code))
-			return -ECANCELED;
+			return r;
 		artifact_report(artifact, error);
 		error->code = CODE_NONE;
 	}
@@ -349,7 +360,7 @@ int view_resolve(struct view *view, const struct source *source, struct view_err
 		if (r == 0)
 			continue;
 		if (artifact->roles != ROLE_CONFIG || !is_images_fault(error->code))
-			return -ECANCELED;
+			return r;
 		error->code = CODE_NONE;
 	}
 	return 0;
@@ -416,18 +427,14 @@ static int open_layers(const struct options *options, struct source *source, boo
 static int open_image(const struct options *options, struct source *source, bool make_index,
 		      struct image *ret, struct view_error *error)
 {
-	struct li_store_key key = {LI_STORE_CHAIN, source->chain.digest};
-
-	if (source->layers.count > 0 || !source->chain.given) {
+	if (source->layers.count > 0 || !source_names_stored(source)) {
 		if (open_layers(options, source, make_index, ret, error) == 0)
 			return 0;
 		if (!source_asks_store(source, error))
 			return -ECANCELED;
 		image_close(ret);
 	}
-	if (source->manifest.given)
-		key = (struct li_store_key){LI_STORE_MANIFEST, source->manifest.digest};
-	return image_open_stored(&key, options->store, false, ret, error);
+	return stored_open(source, options, ret, error);
 }
 
 /* That an image has no configuration, or a bad one, counts only if it is the image's own. */
@@ -452,14 +459,16 @@ int view_prepare(const struct options *options, struct source *source, bool make
 	cleanup_with(image_file_done) struct image_file config = IMAGE_FILE_INIT;
 	cleanup_with(image_close) struct image image = {
 		.retry.until_us = start_us + options->timeout * UINT64_C(900000)};
+	int r = open_image(options, source, make_index, &image, error);
 
-	if (open_image(options, source, make_index, &image, error) < 0)
-		return -ECANCELED;
-	if (urunc_config_read(options, source->annotations, &image, &boot, &config, error) < 0) {
+	if (r < 0)
+		return r;
+	r = urunc_config_read(options, source->annotations, &image, &boot, &config, error);
+	if (r < 0) {
 		compare_config(source, &image, error);
 		if (error->code == CODE_ENOTAPPLICABLE && !source->from_mount)
 			hint_at_form(&image, error);
-		return -ECANCELED;
+		return r;
 	}
 	if (view_init(ret, options, source, &image, &boot, error) < 0)
 		return -ECANCELED;

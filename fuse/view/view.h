@@ -83,10 +83,15 @@ DEFINE_CLEANUP(struct view, view_done)
  * Moves the id maps out of *source*. *make_index*: what is learned will be kept, in an index that
  * is made where it is missing. Faults of layers that pass are
  * tried again, later too (view->image.retry), until nine tenths of the time limit have passed since
- * *start_us* (now_us()). Returns: 0, or < 0 with *error*; view_done() in both cases.
+ * *start_us* (now_us()).
+ * Returns: 0, or < 0 with *error*: IMAGE_MISS: the artifact store lacks the image, or an answer;
+ *	view_done() in both cases.
  */
 int view_prepare(const struct options *options, struct source *source, bool make_index,
 		 uint64_t start_us, struct view *ret, struct view_error *error);
+
+/* view_done(), and gives *source* back what view_prepare() took, so that it may be called again. */
+void view_undo(struct view *view, struct source *source);
 
 /*
  * Uses the urunc.json that was read as the config artifact, unless *config* is empty. Returns: 0,
@@ -99,7 +104,7 @@ uint32_t view_lookup(const struct view *view, uint32_t parent, const char *name)
 
 /*
  * Finds the artifact in the layers and opens it, unless that was done. What fails with a fault that
- * does not pass makes it ARTIFACT_MISSING. Returns: 0, or < 0 with *error*.
+ * does not pass makes it ARTIFACT_MISSING. Returns: 0, or < 0 with *error*, as view_prepare().
  */
 int artifact_resolve(struct view *view, struct artifact *artifact, struct view_error *error);
 
@@ -109,7 +114,7 @@ void artifact_report(struct artifact *artifact, const struct view_error *error);
 /*
  * Resolves all of them; the first that cannot be is the error. A config that nothing was read from
  * may be missing: it is no artifact then. Where *source* was read off a mounted overlay, each must
- * be what that shows (mounted_compare()).
+ * be what that shows (mounted_compare()). Returns: as artifact_resolve().
  */
 int view_resolve(struct view *view, const struct source *source, struct view_error *error);
 

@@ -26,11 +26,13 @@ _viewfs_mount_options() {
 	passthrough=*) _viewfs_reply "${before}passthrough=" "auto on off" ;;
 	survive=*) _viewfs_reply "${before}survive=" "off on" ;;
 	sandbox=*) _viewfs_reply "${before}sandbox=" "auto require" ;;
+	ingest=*) _viewfs_reply "${before}ingest=" "later wait no" ;;
 	toc=*) _viewfs_reply "${before}toc=" "auto off" ;;
 	*=*) ;;
 	*)
 		_viewfs_reply "$before" "lowerdir= lowerdir+= userxattr binary= initrd= timeout= resolve=
-			decode= passthrough= sandbox= survive= cache= store= store-size= uid= gid= mode= toc= platform= basedir= id= uidmap= gidmap="
+			decode= passthrough= sandbox= survive= cache= store= store-size= uid= gid= mode= ingest= toc=
+			platform= basedir= id= uidmap= gidmap="
 		;;
 	esac
 }
@@ -44,7 +46,7 @@ _viewfs_value() {
 	--log-format) COMPREPLY=($(compgen -W "text json" -- "$cur")) ;;
 	--version) COMPREPLY=($(compgen -W "json" -- "$cur")) ;;
 	--log-level) COMPREPLY=($(compgen -W "error warn info debug" -- "$cur")) ;;
-	--ready-fd | --lifeline | --id | --container | --chain | -t) ;;
+	--ready-fd | --lifeline | --id | --container | --chain | --manifest | -t) ;;
 	*) return 1 ;;
 	esac
 }
@@ -62,8 +64,9 @@ _urunc_viewfs() {
 	local cur prev words cword split
 	_init_completion -s -n =: || return
 	_viewfs_value && return
-	_viewfs_words "-o -f --foreground --mounts= --bundle= --container= --state-dir= --layer-fd= --chain= --ready-fd= --lifeline= --id=
-		--log-format= --log-level= -h --help -V --version"
+	_viewfs_words "-o -f --foreground --mounts= --bundle= --container= --state-dir= --layer-fd= --chain=
+		--oci= --content= --manifest= --ready-fd= --lifeline= --id= --log-format= --log-level= -h --help
+		-V --version"
 }
 
 _mount_urunc_viewfs() {
@@ -83,7 +86,7 @@ _viewfsctl() {
 	[[ ${words[1]} == list && $prev == -o ]] || ! _viewfs_value || return
 	case ${words[1]} in
 	resolve) _viewfs_words "--json --digest -o --mounts= --bundle= --container= --state-dir=
-		--layer-fd= --chain= -h --help -V --version" ;;
+		--layer-fd= --chain= --oci= --content= --manifest= -h --help -V --version" ;;
 	list)
 		if [[ $prev == -o ]]; then
 			local before=${cur%"${cur##*,}"}
@@ -110,7 +113,7 @@ _viewfsctl() {
 		;;
 	store)
 		if [[ $cur == -* ]] || ((cword > 2)); then
-			_viewfs_words "--chain= --tree= --oci= --content= --manifest= --bundle= --repair -o --json -h --help -V --version"
+			_viewfs_words "--chain= --tree= --oci= --content= --manifest= --bundle= --repair -o --json --syslog -h --help -V --version"
 		else
 			COMPREPLY=($(compgen -W "add list verify clear" -- "$cur"))
 		fi

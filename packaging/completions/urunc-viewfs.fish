@@ -26,6 +26,9 @@ store-size=\tHow large the store may grow
 uid=\tForce the owner of the artifacts
 gid=\tForce the group of the artifacts
 mode=\tForce their permission bits
+ingest=later\tAdd an image that the store lacks in the background
+ingest=wait\tAdd it and wait for it
+ingest=no\tDo not add it
 toc=auto\tUse the table of contents of a layer
 toc=off\tDo not use it
 platform=\tWhich manifest of an index counts
@@ -52,6 +55,10 @@ complete -c urunc-viewfs -x -l container -d 'A running container'
 complete -c urunc-viewfs -x -l state-dir -a '(__fish_complete_directories)' \
     -d "containerd's state directory"
 complete -c urunc-viewfs -x -l chain -d 'An image in the artifact store'
+complete -c urunc-viewfs -x -l oci -a '(__fish_complete_directories)' -d 'An OCI layout'
+complete -c urunc-viewfs -x -l content -a '(__fish_complete_directories)' \
+    -d "containerd's content store"
+complete -c urunc-viewfs -x -l manifest -d 'The manifest in the content store'
 complete -c urunc-viewfs -x -l ready-fd -d 'Write a line of JSON there when ready or failed'
 complete -c urunc-viewfs -x -l lifeline -d 'End the view when that descriptor closes'
 complete -c urunc-viewfs -x -l id -d 'Container id'
@@ -94,6 +101,10 @@ complete -c viewfsctl -n '__fish_seen_subcommand_from resolve list' -x -l contai
 complete -c viewfsctl -n '__fish_seen_subcommand_from resolve list' -x -l state-dir \
     -a '(__fish_complete_directories)' -d "containerd's state directory"
 complete -c viewfsctl -n $resolve -x -l chain -d 'An image in the artifact store'
+complete -c viewfsctl -n $resolve -x -l oci -a '(__fish_complete_directories)' -d 'An OCI layout'
+complete -c viewfsctl -n $resolve -x -l content -a '(__fish_complete_directories)' \
+    -d "containerd's content store"
+complete -c viewfsctl -n $resolve -x -l manifest -d 'The manifest in the content store'
 complete -c viewfsctl -n $resolve -a '(__fish_complete_directories)'
 
 complete -c viewfsctl -n '__fish_seen_subcommand_from list index cache doctor' -l json \
@@ -126,5 +137,6 @@ complete -c viewfsctl -n $store -x -l bundle -a '(__fish_complete_directories)' 
 complete -c viewfsctl -n $store -x -s o -d 'Mount options' \
     -a '(__fish_append , (__viewfs_mount_options))'
 complete -c viewfsctl -n $store -l json -d 'JSON lines'
+complete -c viewfsctl -n $store -l syslog -d 'Errors to the system log'
 complete -c viewfsctl -n $store -l repair -d 'Remove what is damaged'
 complete -c viewfsctl -n $store -a 'add list verify clear'

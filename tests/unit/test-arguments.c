@@ -76,7 +76,9 @@ static void test_bad_arguments_are_named(void **state)
 		/* With the nearest known one. */
 		{{"src", "dir", "--foregruond"}, "'--foregruond': did you mean '--foreground'?"},
 		{{"src", "dir", "--mouns=x"}, "'--mouns=x': did you mean '--mounts'?"},
-		{{"src", "dir", "--oci=layout"}, "unknown argument '--oci=layout'"},
+		{{"src", "dir", "--tree=t"}, "unknown argument '--tree=t'"},
+		{{"src", "dir", "--content=c"}, "--manifest is missing"},
+		{{"src", "dir", "--oci=a", "--oci=b"}, "--oci may be given only once"},
 	};
 
 	(void)state;

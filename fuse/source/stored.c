@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "fuse/source/stored.h"
+
+#include <errno.h>
+
+#include "fuse/base/json.h"
+#include "fuse/base/messages.h"
+
+/* Asks the store; what was said of a miss before is dropped. */
+static int open_by(enum li_store_by by, const struct li_digest *id, const struct options *options,
+		   struct image *ret, struct view_error *error)
+{
+	struct li_store_key key = {by, *id};
+
+	error->code = CODE_NONE;
+	return image_open_stored(&key, options->store, false, ret, error);
+}
+
+/* Whether *found* is the chain id that was given, if one was. Returns: 0, or < 0 with *error*. */
+static int check_chain(const struct source *source, const struct li_digest *found,
+		       struct view_error *error)
+{
+	char text[DIGEST_TEXT_SIZE];
+
+	if (!source->chain.given || li_digest_equal(found, &source->chain.digest))
+		return 0;
+	digest_print(found, text);
+	return view_fail(error, MSG_CHAIN, text);
+}
+
+static int open_by_manifest(struct source *source, const struct li_digest *manifest,
+			    const struct options *options, struct image *ret,
+			    struct view_error *error)
+{
+	int r = open_by(LI_STORE_MANIFEST, manifest, options, ret, error);
+
+	if (r < 0)
+		return r;
+	source->manifest = (struct digest_wish){true, *manifest};
+	return check_chain(source, &image_stored_facts(ret)->chain, error);
+}
+
+/* Reads as much of the blobs as it takes to know the manifest, and asks the store for that. */
+static int open_by_blobs(struct source *source, const struct options *options, struct image *ret,
+			 struct view_error *error)
+{
+	cleanup_with(blobs_close) struct blobs blobs = BLOBS_INIT;
+	cleanup_with(json_done) struct json_object *manifest = NULL;
+	struct li_digest digest, chain;
+	int r;
+
+	if (blobs_open(&source->blobs, &blobs, error) < 0)
+		/* cppcheck-suppress memleak ; cleanup_with() frees it */
+		return -ECANCELED;
+	if (source->blobs.oci) {
+		r = open_by_manifest(source, &blobs.named, options, ret, error);
+		if (r != IMAGE_MISS)
+			return r;
+		error->code = CODE_NONE;
+	}
+	if (blobs_read_manifest(&blobs, &digest, &manifest, error) < 0)
+		return -ECANCELED;
+	source->manifest = (struct digest_wish){true, digest};
+	if (source->chain.given &&
+	    (blobs_read_chain(&blobs, manifest, &digest, NULL, &chain, error) < 0 ||
+	     check_chain(source, &chain, error) < 0))
+		return -ECANCELED;
+	return open_by_manifest(source, &digest, options, ret, error);
+}
+
+static int open_named(struct source *source, const struct options *options, struct image *ret,
+		      struct view_error *error)
+{
+	const struct digest_wish *named = &source->blobs.manifest;
+	int r = named->given ? open_by_manifest(source, &named->digest, options, ret, error)
+			     : IMAGE_MISS;
+
+	if (r != IMAGE_MISS)
+		return r;
+	error->code = CODE_NONE;
+	return open_by_blobs(source, options, ret, error);
+}
+
+int stored_open(struct source *source, const struct options *options, struct image *ret,
+		struct view_error *error)
+{
+	cleanup_with(image_close) struct image other = {};
+	VIEW_ERROR(fault);
+	int r = IMAGE_MISS;
+
+	source->blobs.platform = options->platform;
+	if (source->by_manifest)
+		return open_by_manifest(source, &source->manifest.digest, options, ret, error);
+	if (source->chain.given)
+		r = open_by(LI_STORE_CHAIN, &source->chain.digest, options, ret, error);
+	if (!source_has_blobs(source) || (r < 0 && r != IMAGE_MISS))
+		return r;
+	if (r == IMAGE_MISS)
+		return open_named(source, options, ret, error);
+	open_named(source, options, &other, &fault);
+	return fault.code == CODE_EDIGEST ? view_fail(error, fault.code, "%s", fault.message) : 0;
+}
