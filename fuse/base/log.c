@@ -2,8 +2,8 @@
 /*
  * A launcher that has killed its server shares a heap with it in which malloc(3) may have been in
  * the middle of something, and logs: nothing here takes memory. What is called of the C library is
- * clock_gettime, close, connect, getpid, poll, sendmsg, snprintf, socket, strlen, vsnprintf and
- * write. None of them asks for a time zone or a locale either: times are computed (clock_utc()).
+ * clock_gettime, close, connect, getpid, poll, read, sendmsg, snprintf, socket, strlen, vsnprintf
+ * and write. None of them asks for a time zone or a locale: times are computed (clock_utc()).
  */
 #include "fuse/base/log.h"
 
@@ -23,6 +23,7 @@
 enum {
 	LINE_SIZE = 4096,
 	JSON_SIZE = 3 * LINE_SIZE, /* room for all of it escaped, and the other fields */
+	NO_WAIT = 1,		   /* a time that has passed */
 };
 
 static const struct {
@@ -99,44 +100,52 @@ void log_end(void)
 	logger.ended = true;
 }
 
-/* Whether stderr has room. A pipe that has any has it for PIPE_BUF bytes. */
-static bool wait_stderr(void)
+/* Whether stderr has room. A pipe that has any has it for PIPE_BUF bytes. 0: no time limit. */
+static bool wait_stderr(uint64_t until_us)
 {
 	struct pollfd fd = {.fd = STDERR_FILENO, .events = POLLOUT};
 	uint64_t now = now_us();
-	int ms = now < logger.wait_until_us ? (int)((logger.wait_until_us - now) / 1000 + 1) : 0;
+	int ms = now < until_us ? (int)((until_us - now) / 1000 + 1) : 0;
 
-	if (logger.wait_until_us == 0)
-		return true;
-	return poll(&fd, 1, ms) != 0;
+	return until_us == 0 || poll(&fd, 1, ms) != 0;
 }
 
-/* *line* has room for one byte more. Returns: false: not all of it was written in time. */
-static bool write_line(char *line)
+/* Returns: false: not all of it was written in time. */
+static bool write_stderr(const char *bytes, size_t n, uint64_t until_us)
 {
-	size_t n = strlen(line);
-
-	line[n++] = '\n';
 	while (n > 0) {
 		ssize_t written;
 
-		if (!wait_stderr())
+		if (!wait_stderr(until_us))
 			return false;
-		written = write(STDERR_FILENO, line, n < PIPE_BUF ? n : PIPE_BUF);
+		written = write(STDERR_FILENO, bytes, n < PIPE_BUF ? n : PIPE_BUF);
 		if (written < 0 && (errno == EINTR || errno == EAGAIN))
 			continue;
 		/* That there is no stderr is the caller's wish. */
 		if (written <= 0)
 			return true;
-		line += written;
+		bytes += written;
 		n -= (size_t)written;
 	}
 	return true;
 }
 
+int log_relay(int fd)
+{
+	char bytes[PIPE_BUF];
+	ssize_t n = read(fd, bytes, sizeof(bytes));
+
+	if (n < 0)
+		return errno == EINTR ? 1 : -errno;
+	if (!write_stderr(bytes, (size_t)n, NO_WAIT))
+		logger.lost++;
+	return n > 0;
+}
+
 static bool log_text(enum log_level level, const char *text)
 {
 	char line[JSON_SIZE + 1];
+	size_t n;
 
 	if (logger.options.format == LOG_FORMAT_JSON)
 		format_json(line, JSON_SIZE, level, text);
@@ -146,7 +155,10 @@ static bool log_text(enum log_level level, const char *text)
 		snprintf(line, JSON_SIZE, "%s: %s", logger.program, text);
 	if (logger.to_syslog)
 		return syslog_send(logger.program, levels[level].priority, line);
-	return write_line(line);
+	/* *line* has room for one byte more. */
+	n = strlen(line);
+	line[n++] = '\n';
+	return write_stderr(line, n, logger.wait_until_us);
 }
 
 void log_message(enum log_level level, const char *format, ...)

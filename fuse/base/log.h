@@ -35,6 +35,13 @@ bool log_is_json(void);
  */
 void log_wait_until(uint64_t until_us);
 
+/*
+ * Writes to stderr what another process has written into a pipe whose end *fd* never blocks, as far
+ * as stderr takes it at once. Returns: > 0: more may follow; 0: the other end was closed; -EAGAIN:
+ * the pipe is empty; or -errno.
+ */
+int log_relay(int fd);
+
 /* From now on stderr is not ours any more: the system's log, which is never waited for. */
 void log_to_syslog(void);
 

@@ -22,10 +22,6 @@
 #define RWF_NOWAIT 8
 #endif
 
-#ifndef RWF_NOWAIT /* not in musl */
-#define RWF_NOWAIT 0x00000008
-#endif
-
 /* Waits for *events* on *fd*. Returns: 0, -ETIMEDOUT, -EINTR or -errno. */
 static int wait_for(int fd, short events, int interrupt, uint64_t deadline_us)
 {

@@ -30,6 +30,7 @@ enum {
 	SERVER_END_MS = 100,	  /* for a server that was killed; it may not even die */
 	SUPERVISOR_END_MS = 2000, /* for a supervisor, which ends a server and unmounts */
 	FAILURE_US = 200000,	  /* to tell of a failure when the time is over */
+	RELAYS_MAX = 64,	  /* of one page each: more than a pipe holds */
 };
 
 /*
@@ -69,6 +70,7 @@ struct launch {
 	bool shares;		      /* its memory, with the server */
 	pid_t child;		      /* the server, or the supervisor that is its parent */
 	int report;		      /* where the outcome comes from; owned */
+	int log;		      /* where the server's lines come from; owned, never blocks */
 	int signals;		      /* that interrupt it; owned */
 	int watched;		      /* that end a view in the foreground; owned, or -EBADF */
 	uint64_t deadline_us;
@@ -161,11 +163,20 @@ static int server_died(const struct launch *launch, struct view_error *error)
 	return view_fail(error, MSG_SERVER_DIED, death(status));
 }
 
+/* Passes on the lines that the server has written so far. */
+static void relay_rest(int log)
+{
+	for (int i = 0; i < RELAYS_MAX && log_relay(log) > 0; i++)
+		;
+}
+
 /* Waits for the server's word. Returns: 0, or < 0 with *error*. */
 static int wait_ready(struct launch *launch, struct report *ret, struct view_error *error)
 {
-	int r = report_receive(launch->report, launch->signals, launch->deadline_us, ret);
+	int r = report_receive(launch->report, launch->signals, launch->log, launch->deadline_us,
+			       ret);
 
+	relay_rest(launch->log);
 	switch (r) {
 	case 0:
 		if (ret->code == CODE_NONE)
@@ -246,7 +257,7 @@ static int prepare_supervision(struct launch *launch)
 static int prepare(struct launch *launch, struct view_error *error)
 {
 	struct supervisor_call *start = &launch->start;
-	int ends[2];
+	int ends[2], log[2];
 
 	/* Its end would end all other processes of the namespace. */
 	if (getpid() == 1 && !launch->call->foreground)
@@ -259,6 +270,11 @@ static int prepare(struct launch *launch, struct view_error *error)
 		return view_fail(error, MSG_SYSTEM, "pipe", strerror(errno));
 	launch->report = ends[0];
 	start->server.report_fd = ends[1];
+	if (pipe2(log, O_CLOEXEC) < 0 || fcntl(log[0], F_SETFL, O_NONBLOCK) < 0)
+		return view_fail(error, MSG_SYSTEM, "pipe", strerror(errno));
+	launch->log = log[0];
+	start->server.log_fd = log[1];
+	start->server.ready_fd = launch->call->ready_fd;
 	if (start->server.view.supervised && prepare_supervision(launch) < 0)
 		return view_fail(error, MSG_NOT_WATCHED, strerror(errno));
 	return 0;
@@ -280,6 +296,7 @@ static int start_child(struct launch *launch, struct view_error *error)
 		launch->child = spawn(server_start, &start->server, launch->shares);
 	sandbox_early(false);
 	close(start->server.report_fd);
+	close(start->server.log_fd);
 	/* A call that stays would keep the layers' mounts busy. */
 	layer_fds_close(&start->server.view.from->layer_fds);
 	if (launch->child < 0)
@@ -297,6 +314,7 @@ static int finish(struct launch *launch)
 		.signals = launch->watched,
 		.lifeline = launch->start.lifeline,
 		.caller = -1,
+		.log = launch->log,
 	};
 
 	if (launch->call->foreground) {

@@ -11,6 +11,7 @@
 
 #include "fuse/base/clock.h"
 #include "fuse/base/json-writer.h"
+#include "fuse/base/log.h"
 #include "fuse/base/text.h"
 #include "fuse/live/view-answer.h"
 #include "fuse/process/sandbox.h"
@@ -197,22 +198,31 @@ int report_send(int fd, const struct view_error *error, const char *ready)
 	return (size_t)n == strlen(text) + 2 ? 0 : -EIO;
 }
 
-/* Waits for the pipe. Returns: 0, or -errno as report_receive(). */
-static int wait_readable(int fd, int interrupt, uint64_t deadline_us)
+/*
+ * Waits for the pipe, and passes on what comes from *log* (-1: nothing). Returns: 0; > 0: nothing
+ * was received; or -errno as report_receive().
+ */
+static int wait_readable(int fd, int interrupt, int *log, uint64_t deadline_us)
 {
-	struct pollfd fds[] = {{.fd = fd, .events = POLLIN}, {.fd = interrupt, .events = POLLIN}};
+	struct pollfd fds[] = {{.fd = fd, .events = POLLIN},
+			       {.fd = interrupt, .events = POLLIN},
+			       {.fd = *log, .events = POLLIN}};
 	uint64_t now = now_us();
 	int n;
 
 	if (now >= deadline_us)
 		return -ETIMEDOUT;
 	/* Rounded up: not to come back a moment too early, again and again. */
-	n = poll(fds, 2, (int)((deadline_us - now) / 1000 + 1));
+	n = poll(fds, 3, (int)((deadline_us - now) / 1000 + 1));
 	if (n < 0 && errno != EINTR)
 		return -errno;
 	if (n <= 0)
 		return 1;
-	return fds[1].revents ? -EINTR : 0;
+	if (fds[1].revents)
+		return -EINTR;
+	if (fds[2].revents && log_relay(*log) <= 0)
+		*log = -1;
+	return fds[0].revents ? 0 : 1;
 }
 
 /* Returns: > 0: more is to come; 0: that was all; < 0: -errno. */
@@ -231,13 +241,13 @@ static int receive_some(int fd, struct report *ret, size_t *size)
 	return *size == sizeof(ret->text) ? -EMSGSIZE : 1;
 }
 
-int report_receive(int fd, int interrupt, uint64_t deadline_us, struct report *ret)
+int report_receive(int fd, int interrupt, int log, uint64_t deadline_us, struct report *ret)
 {
 	size_t size = 0;
 	int r;
 
 	do {
-		r = wait_readable(fd, interrupt, deadline_us);
+		r = wait_readable(fd, interrupt, &log, deadline_us);
 		if (r == 0)
 			r = receive_some(fd, ret, &size);
 	} while (r > 0);

@@ -59,9 +59,10 @@ struct report {
 int report_send(int fd, const struct view_error *error, const char *ready);
 
 /*
- * Reads an outcome from a pipe, until *deadline_us* on the monotonic clock at the latest. Takes no
- * memory. *ret* must be empty.
+ * Reads an outcome from a pipe, until *deadline_us* on the monotonic clock at the latest, and
+ * passes on what comes from the pipe *log* meanwhile (log_relay(); -1: none). Takes no memory.
+ * *ret* must be empty.
  * Returns: 0, with *ret* filled; -ETIMEDOUT; -EPIPE: closed without an outcome; -EMSGSIZE; -EINTR:
  *	*interrupt* became readable.
  */
-int report_receive(int fd, int interrupt, uint64_t deadline_us, struct report *ret);
+int report_receive(int fd, int interrupt, int log, uint64_t deadline_us, struct report *ret);

@@ -471,6 +471,19 @@ static int server_run(const struct server_call *call)
 	return serve(&startup);
 }
 
+/*
+ * A process that waits for a layer may not even be killed. A caller that reads to the end of
+ * stdout, stderr or the ready descriptor must not wait for it.
+ */
+static void leave_output(const struct server_call *call)
+{
+	dup2(call->log_fd, STDOUT_FILENO);
+	dup2(call->log_fd, STDERR_FILENO);
+	close(call->log_fd);
+	if (call->ready_fd > STDERR_FILENO)
+		close(call->ready_fd);
+}
+
 int server_start(void *argument)
 {
 	const struct server_call *call = argument;
@@ -484,6 +497,7 @@ int server_start(void *argument)
 		return 0;
 	/* In the caller's process group still, whose INT is the launcher's to act on. */
 	signals_of_server(false);
+	leave_output(call);
 	/* No reader of stderr keeps a view waiting, not before the sandbox and not later. */
 	log_wait_until(1);
 	return server_run(call);

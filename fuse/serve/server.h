@@ -24,6 +24,8 @@ struct server_call {
 	struct view_call view;
 	pid_t parent;  /* the process that starts the server */
 	int report_fd; /* where the outcome goes */
+	int log_fd;    /* where lines go that are for stderr: a pipe to the launcher */
+	int ready_fd;  /* of the caller, which the server closes; or -1 */
 	struct progress *progress;
 	/* The first of the caller's words, above the launcher's whole stack. What lies below, the
 	 * arguments too, is garbage once the launcher has ended and the view needs no more of the

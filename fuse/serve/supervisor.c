@@ -29,6 +29,7 @@ struct watch {
 	int caller;	 /* -1: the call has succeeded */
 	pid_t server;	 /* 0: it was reaped */
 	int status;	 /* of the server then */
+	int log;	 /* the supervision's, or -1 after its end */
 	int found;	 /* a pidfd of another call's server; owned, -EBADF: none */
 	const char *why; /* the view ended, or is ended */
 };
@@ -95,10 +96,16 @@ static enum event wait_event(struct watch *watch)
 		{.fd = watch->supervision->lifeline, .events = POLLIN},
 		{.fd = watch->caller, .events = POLLIN},
 		{.fd = watch->found, .events = POLLIN},
+		{.fd = watch->log, .events = POLLIN},
 	};
 
-	if (poll(fds, 4, -1) < 0)
+	if (poll(fds, 5, -1) < 0)
 		return errno == EINTR ? NOTHING : END_VIEW;
+	/* First, for a server that ends says why. */
+	if (fds[4].revents) {
+		watch->log = log_relay(watch->log) > 0 ? watch->log : -1;
+		return NOTHING;
+	}
 	if (fds[0].revents)
 		return on_signal(watch);
 	if (fds[3].revents)
@@ -185,6 +192,7 @@ int supervise(const struct supervision *supervision, pid_t server)
 	cleanup_with(watch_done) struct watch watch = {
 		.supervision = supervision,
 		.caller = supervision->caller,
+		.log = supervision->log,
 		.server = server,
 		.found = -EBADF,
 		.why = "unmounted",
@@ -234,6 +242,7 @@ int supervisor_run(struct supervisor_call *call)
 		.signals = signals_open(false, true),
 		.lifeline = call->lifeline,
 		.caller = call->caller[0],
+		.log = -1,
 	};
 	pid_t server;
 

@@ -22,6 +22,7 @@ struct supervision {
 	int signals;  /* signals_open(), with children */
 	int lifeline; /* -1: none */
 	int caller;   /* a pipe that says whether the call has succeeded; -1: it has */
+	int log;      /* a pipe of lines for stderr, whose end never blocks; -1: none */
 };
 
 /*

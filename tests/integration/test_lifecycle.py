@@ -434,9 +434,10 @@ def test_a_lifeline_that_is_cut_already_makes_no_view(place: Path, option: bytes
 @pytest.mark.parametrize(
     ("fault", "foreground", "reason"),
     [("clone:error=EAGAIN", False, "fork: Resource temporarily unavailable"),
-     ("pipe2:error=EMFILE:when=2", False, "the view cannot be watched: Too many open files"),
+     ("pipe2:error=EMFILE:when=2", False, "pipe: Too many open files"),
+     ("pipe2:error=EMFILE:when=3", False, "the view cannot be watched: Too many open files"),
      ("signalfd4:error=EMFILE:when=2", True, "the view cannot be watched: Too many open files")],
-    ids=["no-process", "no-descriptor", "no-descriptor-in-the-foreground"],
+    ids=["no-process", "no-pipe", "no-descriptor", "no-descriptor-in-the-foreground"],
 )  # fmt: skip
 def test_a_lifeline_that_cannot_be_watched_makes_no_view(
     place: Path, option: bytes, fault: str, foreground: bool, reason: str

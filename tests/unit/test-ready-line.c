@@ -268,7 +268,7 @@ static int pass_on(const struct view_error *error, const char *ready, struct rep
 		_exit(report_send(pipes[1], error, ready) == 0 ? 0 : 1);
 	}
 	close(pipes[1]);
-	r = report_receive(pipes[0], -1, soon(), ret);
+	r = report_receive(pipes[0], -1, -1, soon(), ret);
 	close(pipes[0]);
 	assert_int_equal(waitpid(pid, &status, 0), pid);
 	assert_int_equal(status, 0);
@@ -309,7 +309,7 @@ static int receive_bytes(const char *bytes, size_t n)
 	assert_return_code(pipe2(pipes, O_CLOEXEC), errno);
 	assert_int_equal(write(pipes[1], bytes, n), n);
 	close(pipes[1]);
-	r = report_receive(pipes[0], -1, soon(), &report);
+	r = report_receive(pipes[0], -1, -1, soon(), &report);
 	close(pipes[0]);
 	return r;
 }
@@ -330,6 +330,35 @@ static void test_a_report_without_a_valid_outcome_is_epipe(void **state)
 	assert_int_equal(receive_bytes(bug, sizeof(bug) - 1), -EPIPE);
 }
 
+static void test_lines_are_passed_on_while_an_outcome_is_awaited(void **state)
+{
+	static struct report report;
+	int outcome[2], log[2], shown[2], saved = dup(STDERR_FILENO);
+	char bytes[16] = "";
+
+	(void)state;
+	assert_return_code(pipe2(outcome, O_CLOEXEC), errno);
+	assert_return_code(pipe2(log, O_CLOEXEC | O_NONBLOCK), errno);
+	assert_return_code(pipe2(shown, O_CLOEXEC | O_NONBLOCK), errno);
+	assert_int_equal(write(log[1], "a line\n", 7), 7);
+	assert_return_code(dup2(shown[1], STDERR_FILENO), errno);
+	assert_int_equal(report_receive(outcome[0], -1, log[0], now_us() + 2000, &report),
+			 -ETIMEDOUT);
+	/* Its end is not the outcome's. */
+	close(log[1]);
+	assert_int_equal(report_receive(outcome[0], -1, log[0], now_us() + 2000, &report),
+			 -ETIMEDOUT);
+	assert_return_code(dup2(saved, STDERR_FILENO), errno);
+	assert_int_equal(read(shown[0], bytes, sizeof(bytes)), 7);
+	assert_string_equal(bytes, "a line\n");
+	close(saved);
+	close(log[0]);
+	for (int i = 0; i < 2; i++) {
+		close(outcome[i]);
+		close(shown[i]);
+	}
+}
+
 static void test_receiving_ends_at_the_deadline_or_interrupt(void **state)
 {
 	static struct report report;
@@ -338,15 +367,16 @@ static void test_receiving_ends_at_the_deadline_or_interrupt(void **state)
 	(void)state;
 	assert_return_code(pipe2(outcome, O_CLOEXEC), errno);
 	assert_return_code(pipe2(interrupt, O_CLOEXEC), errno);
-	assert_int_equal(report_receive(outcome[0], interrupt[0], now_us(), &report), -ETIMEDOUT);
-	assert_int_equal(report_receive(outcome[0], interrupt[0], now_us() + 2000, &report),
+	assert_int_equal(report_receive(outcome[0], interrupt[0], -1, now_us(), &report),
+			 -ETIMEDOUT);
+	assert_int_equal(report_receive(outcome[0], interrupt[0], -1, now_us() + 2000, &report),
 			 -ETIMEDOUT);
 	/* Half an outcome does not count. */
 	assert_int_equal(write(outcome[1], "\0half", 5), 5);
-	assert_int_equal(report_receive(outcome[0], interrupt[0], now_us() + 2000, &report),
+	assert_int_equal(report_receive(outcome[0], interrupt[0], -1, now_us() + 2000, &report),
 			 -ETIMEDOUT);
 	assert_int_equal(write(interrupt[1], "i", 1), 1);
-	assert_int_equal(report_receive(outcome[0], interrupt[0], soon(), &report), -EINTR);
+	assert_int_equal(report_receive(outcome[0], interrupt[0], -1, soon(), &report), -EINTR);
 	for (int i = 0; i < 2; i++) {
 		close(outcome[i]);
 		close(interrupt[i]);
@@ -365,6 +395,7 @@ int main(void)
 		cmocka_unit_test(test_the_longest_failure_line_fits),
 		cmocka_unit_test(test_a_report_of_any_size_is_passed_on),
 		cmocka_unit_test(test_a_report_without_a_valid_outcome_is_epipe),
+		cmocka_unit_test(test_lines_are_passed_on_while_an_outcome_is_awaited),
 		cmocka_unit_test(test_receiving_ends_at_the_deadline_or_interrupt),
 	};
 
