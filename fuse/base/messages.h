@@ -145,16 +145,18 @@
 #define MSG_ARTIFACT_BELOW CODE_EARTIFACT, "%s '%s' lies below '%s', which is a file"
 
 /* Layer blobs. */
-#define MSG_OCI		CODE_ELAYER, "--oci: '%s' is no OCI layout: %s"
-#define MSG_OCI_NO_REF	CODE_EUSAGE, "--oci=%s: the layout has no image '%s'"
-#define MSG_OCI_REFS	CODE_EUSAGE, "--oci=%s: the layout has %zu images: name one (LAYOUT:REF)"
-#define MSG_CONTENT	CODE_ENOTAPPLICABLE, "--content=%s: %s"
-#define MSG_BLOB	CODE_ELAYER, "blob %s: %s"
-#define MSG_BLOB_NONE	CODE_ENOTAPPLICABLE, "blob %s is not in the content store"
-#define MSG_BLOB_LIMIT	CODE_ENOTAPPLICABLE, "blob %s: %s"
-#define MSG_LAYER_TYPE	CODE_ENOTAPPLICABLE, "layer %zu: a blob of type '%s' is not supported"
-#define MSG_NO_PLATFORM CODE_ENOTAPPLICABLE, "the image has no manifest for %s (-o platform=…)"
-#define MSG_CHAIN	CODE_EDIGEST, "the image has the chain id %s, not the one of --chain"
+#define MSG_OCI		     CODE_ELAYER, "--oci: '%s' is no OCI layout: %s"
+#define MSG_OCI_NO_REF	     CODE_EUSAGE, "--oci=%s: the layout has no image '%s'"
+#define MSG_OCI_REFS	     CODE_EUSAGE, "--oci=%s: the layout has %zu images: name one (LAYOUT:REF)"
+#define MSG_CONTENT	     CODE_ENOTAPPLICABLE, "--content=%s: %s"
+#define MSG_BLOB	     CODE_ELAYER, "blob %s: %s"
+#define MSG_BLOB_NONE	     CODE_ENOTAPPLICABLE, "blob %s is not in the content store"
+#define MSG_BLOB_LIMIT	     CODE_ENOTAPPLICABLE, "blob %s: %s"
+#define MSG_BLOB_ENTRY	     CODE_ELAYER, "blob %s, entry %zu '%s': %s"
+#define MSG_BLOB_ENTRY_LIMIT CODE_ENOTAPPLICABLE, "blob %s, entry %zu '%s': %s"
+#define MSG_LAYER_TYPE	     CODE_ENOTAPPLICABLE, "layer %zu: a blob of type '%s' is not supported"
+#define MSG_NO_PLATFORM	     CODE_ENOTAPPLICABLE, "the image has no manifest for %s (-o platform=…)"
+#define MSG_CHAIN	     CODE_EDIGEST, "the image has the chain id %s, not the one of --chain"
 
 /* The artifact store. */
 #define MSG_NOT_DONE	 CODE_ESYSTEM, "not done after %u s (-o timeout=…)"

@@ -30,7 +30,8 @@ struct child {
 /* Nothing that the image's author wrote is read before. */
 static int confine(const struct child *child)
 {
-	const struct rlimit seconds = {CHILD_SECONDS_MAX, CHILD_SECONDS_MAX};
+	/* The first ends it by SIGXCPU, which the parent knows it by. */
+	const struct rlimit seconds = {CHILD_SECONDS_MAX, CHILD_SECONDS_MAX + 1};
 	const int keep[] = {child->from, child->to};
 
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
@@ -112,7 +113,8 @@ static int decode(void *argument)
 	switch (n) {
 	case 0: return DECODER_DONE;
 	case -EBADMSG: return DECODER_DAMAGED;
-	case -E2BIG: return DECODER_LIMIT;
+	case -E2BIG: return DECODER_PLAIN_LIMIT;
+	case -EFBIG: return DECODER_WINDOW_LIMIT;
 	default: return DECODER_SYSTEM;
 	}
 }
@@ -167,15 +169,24 @@ static int answer(int fd, enum frame_kind kind, const void *bytes, size_t n)
 }
 
 /* Takes what is left of the layer, and says how it went. */
-static int answer_status(const struct child *child, struct pieces *pieces, int result,
-			 const char *reason)
+static int answer_status(const struct child *child, struct pieces *pieces,
+			 struct frame_status *status)
 {
-	struct frame_status status = {.result = result};
 	int r = skip_pieces(pieces);
 
-	if (result < 0 && reason)
-		strncpy(status.reason, reason, sizeof(status.reason) - 1);
-	return r < 0 ? r : answer(child->to, FRAME_STATUS, &status, sizeof(status));
+	return r < 0 ? r : answer(child->to, FRAME_STATUS, status, sizeof(*status));
+}
+
+/* How unpacking a layer went. */
+static struct frame_status status_of(const struct apply *apply, int result)
+{
+	struct frame_status status = {.result = result, .entry = apply->entry};
+
+	if (result < 0)
+		strncpy(status.reason, apply->reason, sizeof(status.reason) - 1);
+	if (result < 0 && apply->name)
+		strncpy(status.name, apply->name, sizeof(status.name) - 1);
+	return status;
 }
 
 /* Where a file's content is, in the order of layers and entries. */
@@ -196,11 +207,15 @@ struct unpacking {
 static int unpack(struct unpacking *unpacking)
 {
 	struct pieces pieces = {.fd = unpacking->child->from};
+	struct apply *apply = &unpacking->apply;
 	struct tar *tar = tar_new(read_piece, &pieces);
-	int r = tar ? apply_layer(&unpacking->apply, tar, NULL, NULL) : -ENOMEM;
+	struct frame_status status;
 
+	if (!tar)
+		return -ENOMEM;
+	status = status_of(apply, apply_layer(apply, tar, NULL, NULL));
 	tar_free(tar);
-	return answer_status(unpacking->child, &pieces, r, unpacking->apply.reason);
+	return answer_status(unpacking->child, &pieces, &status);
 }
 
 static int keep_range(void *context, uint32_t layer, uint64_t entry, const struct toc_range *range)
@@ -220,16 +235,19 @@ static int keep_range(void *context, uint32_t layer, uint64_t entry, const struc
 static int unpack_table(struct unpacking *unpacking)
 {
 	struct pieces pieces = {.fd = unpacking->child->from};
+	struct apply *apply = &unpacking->apply;
+	struct frame_status status;
 	struct frame_table table;
 	struct toc *toc;
-	int r = read_whole(pieces.fd, &table, sizeof(table));
 
-	if (r < 0)
-		return r;
+	if (read_whole(pieces.fd, &table, sizeof(table)) < 0)
+		return -EIO;
 	toc = toc_new(table.form, read_piece, &pieces);
-	r = toc ? apply_table(&unpacking->apply, toc, keep_range, unpacking) : -ENOMEM;
+	if (!toc)
+		return -ENOMEM;
+	status = status_of(apply, apply_table(apply, toc, keep_range, unpacking));
 	toc_free(toc);
-	return answer_status(unpacking->child, &pieces, r, unpacking->apply.reason);
+	return answer_status(unpacking->child, &pieces, &status);
 }
 
 static int compare_ranges(const void *a, const void *b)
@@ -279,13 +297,18 @@ static int extract(const struct child *child)
 	struct pieces pieces = {.fd = child->from};
 	struct tar *tar = tar_new(read_piece, &pieces);
 	struct frame_extract wanted;
+	struct frame_status status;
 	int r = read_whole(child->from, &wanted, sizeof(wanted));
 
 	if (r < 0)
 		return r;
-	r = tar ? hand_out(child, tar, wanted.entry) : -ENOMEM;
+	status = (struct frame_status){
+		.result = tar ? hand_out(child, tar, wanted.entry) : -ENOMEM,
+		.entry = wanted.entry,
+		.reason = "its content changed",
+	};
 	tar_free(tar);
-	return answer_status(child, &pieces, r, "its content changed");
+	return answer_status(child, &pieces, &status);
 }
 
 static uint32_t mode_of(const struct tree_file *file)

@@ -48,7 +48,9 @@ struct frame_table {
 
 struct frame_status {
 	int32_t result;	  /* 0 or -errno, as apply_layer() */
-	char reason[116]; /* ended by a NUL */
+	char reason[116]; /* ended by a NUL, as the name */
+	uint64_t entry;	  /* the archive's, counted from 0, that it came to */
+	char name[256];	  /* of it, or its beginning; "": unknown */
 };
 
 struct frame_found {
@@ -66,7 +68,8 @@ struct frame_found {
 enum decoder_status {
 	DECODER_DONE,
 	DECODER_DAMAGED,
-	DECODER_LIMIT,
+	DECODER_PLAIN_LIMIT,
+	DECODER_WINDOW_LIMIT,
 	DECODER_SYSTEM,
 };
 

@@ -14,6 +14,8 @@
 #include "layerindex/blob/stream.h"
 #include "layerindex/hash/sha256.h"
 
+static const char too_long[] = "it unpacks to more than 64 GiB";
+
 int unpacker_start(struct unpacker *ret, struct view_error *error)
 {
 	cleanup_close int told = -EBADF, answers = -EBADF;
@@ -156,6 +158,7 @@ static int take_answer(struct passage *passage)
 		return -EIO;
 	r = read_whole(passage->unpacker->from, &passage->status, sizeof(passage->status));
 	passage->status.reason[sizeof(passage->status.reason) - 1] = '\0';
+	passage->status.name[sizeof(passage->status.name) - 1] = '\0';
 	return r < 0 ? r : 1;
 }
 
@@ -187,20 +190,41 @@ static int pass_layer(struct passage *passage)
 	return r > 0 && passage->ended ? 0 : r < 0 ? r : -EIO;
 }
 
-/* Waits for the decoder. *r* is how reading it ended. Returns: 0, or < 0 with *error*. */
-static int finish_decoder(pid_t pid, int r, const struct unpacker_blob *blob,
-			  struct view_error *error)
+/* Says what is wrong with a layer, and at which entry. */
+static int fail_entry(const struct passage *passage, const struct unpacker_blob *blob, bool limit,
+		      const char *reason, struct view_error *error)
+{
+	cleanup_free char *name = text_printable(passage->status.name);
+	size_t entry = (size_t)passage->status.entry;
+	char digest[DIGEST_TEXT_SIZE];
+
+	if (!name)
+		return view_fail(error, MSG_NO_MEMORY);
+	digest_print(&blob->digest, digest);
+	if (limit)
+		return view_fail(error, MSG_BLOB_ENTRY_LIMIT, digest, entry, name, reason);
+	return view_fail(error, MSG_BLOB_ENTRY, digest, entry, name, reason);
+}
+
+/* Waits for the decoder. *r* is how passing on ended. Returns: 0, or < 0 with *error*. */
+static int finish_decoder(const struct passage *passage, pid_t pid, int r,
+			  const struct unpacker_blob *blob, struct view_error *error)
 {
 	int status;
 
 	if (waitpid(pid, &status, 0) != pid)
 		return view_fail(error, MSG_SYSTEM, "decoder", strerror(errno));
 	if (r == -E2BIG)
-		return fail_limit(blob, "it unpacks to more than 64 GiB", error);
+		return fail_limit(blob, too_long, error);
+	if (WIFSIGNALED(status) && WTERMSIG(status) == SIGXCPU)
+		return fail_limit(blob, "decoding it takes too long", error);
 	switch (WIFEXITED(status) ? WEXITSTATUS(status) : -1) {
 	case DECODER_DONE: return 0;
-	case DECODER_DAMAGED: return fail(blob, "it is cut or damaged", error);
-	case DECODER_LIMIT: return fail_limit(blob, "it unpacks to more than 64 GiB", error);
+	case DECODER_DAMAGED:
+		return fail_entry(passage, blob, false, "it is cut or damaged", error);
+	case DECODER_PLAIN_LIMIT: return fail_limit(blob, too_long, error);
+	case DECODER_WINDOW_LIMIT:
+		return fail_limit(blob, "decoding it takes a window of more than 256 MiB", error);
 	default: return view_fail(error, MSG_SYSTEM, "decoder", "it ended early");
 	}
 }
@@ -209,21 +233,24 @@ static int finish_decoder(pid_t pid, int r, const struct unpacker_blob *blob,
 static int check_layer(struct passage *passage, const struct unpacker_blob *blob,
 		       struct view_error *error)
 {
-	cleanup_free char *reason = NULL;
+	cleanup_free char *reason = text_printable(passage->status.reason);
 	struct li_digest found = {};
 
+	if (!reason)
+		return view_fail(error, MSG_NO_MEMORY);
 	sha256_finish(&passage->hash, found.bytes);
-	if (memcmp(&found, &blob->diff_id, sizeof(found)) != 0)
+	if (!li_digest_equal(&found, &blob->diff_id))
 		return fail(blob, "its plain bytes have another digest than its diff id", error);
 	switch (passage->status.result) {
 	case 0: return 0;
-	case -EBADMSG:
-		reason = text_printable(passage->status.reason);
-		return fail(blob, reason ? reason : "it cannot be unpacked", error);
+	case -EBADMSG: return fail_entry(passage, blob, false, reason, error);
 	case -EPROTONOSUPPORT:
 		return fail_limit(blob, "a whiteout removes a file of its own layer", error);
-	case -E2BIG: return fail_limit(blob, "it has too many or too large entries", error);
-	case -ENOMEM: return view_fail(error, MSG_NO_MEMORY);
+	/* An unpacker may have CHILD_MEMORY_MAX bytes. */
+	case -ENOMEM:
+	case -E2BIG:
+		return fail_entry(passage, blob, true, "it has too many or too large entries",
+				  error);
 	default: return view_fail(error, MSG_SYSTEM, "unpacker", "it failed");
 	}
 }
@@ -268,7 +295,7 @@ static int run(struct passage *passage, const struct decoder_work *work, int fd,
 	close(decoder.from);
 	if (r == -E2BIG)
 		kill(decoder.pid, SIGKILL);
-	if (finish_decoder(decoder.pid, r, blob, error) < 0)
+	if (finish_decoder(passage, decoder.pid, r, blob, error) < 0)
 		return -ECANCELED;
 	return r < 0 ? view_fail(error, MSG_SYSTEM, "unpacker", strerror(-r)) : 0;
 }

@@ -42,6 +42,14 @@ int blob_fail(const struct li_digest *digest, const char *reason, struct view_er
 	return view_fail(error, MSG_BLOB, text, reason);
 }
 
+static int fail_limit(const struct li_digest *digest, const char *reason, struct view_error *error)
+{
+	char text[DIGEST_TEXT_SIZE];
+
+	digest_print(digest, text);
+	return view_fail(error, MSG_BLOB_LIMIT, text, reason);
+}
+
 int blob_open(const struct blobs *blobs, const struct li_digest *digest, struct view_error *error)
 {
 	struct open_how how = {
@@ -78,7 +86,10 @@ static struct json_object *read_json(const struct blobs *blobs, const struct li_
 	if (fd < 0)
 		return NULL;
 	if (r < 0) {
-		blob_fail(digest, r == -EFBIG ? "larger than 4 MiB" : strerror(-r), error);
+		if (r == -EFBIG)
+			fail_limit(digest, "larger than 4 MiB", error);
+		else
+			blob_fail(digest, strerror(-r), error);
 		return NULL;
 	}
 	sha256_start(&hash);
@@ -189,7 +200,7 @@ int blobs_read_manifest(const struct blobs *blobs, struct li_digest *ret,
 		if (choose(manifests, blobs->place->platform, &digest, error) < 0)
 			return -ECANCELED;
 	}
-	return blob_fail(&digest, "indexes are nested too deeply", error);
+	return fail_limit(&digest, "indexes are nested too deeply", error);
 }
 
 /* ChainID(L0…Ln) = SHA-256 of "ChainID(L0…Ln-1) DiffID(Ln)", as texts. */
@@ -222,7 +233,7 @@ struct json_object *manifest_layers(struct json_object *manifest, const struct l
 	if (count == 0)
 		blob_fail(digest, "it lists no layers", error);
 	else
-		view_fail(error, MSG_LAYERS_MANY, count, MANIFEST_LAYERS_MAX);
+		fail_limit(digest, "it lists more than 500 layers", error);
 	return NULL;
 }
 

@@ -394,9 +394,11 @@ int apply_layer(struct apply *apply, struct tar *tar, apply_content content, voi
 
 	begin_layer(apply, "it is cut, or is no tar archive");
 	for (apply->entry = 0;; apply->entry++) {
+		apply->name = NULL;
 		r = tar_next(tar, &entry);
 		if (r <= 0)
 			return r < 0 ? r : finish(apply);
+		apply->name = entry.name;
 		r = take_entry(apply, &entry);
 		if (r == 0 && entry.type == '0' && content)
 			r = content(context, tar, apply->layers - 1, apply->entry);
@@ -413,9 +415,11 @@ int apply_table(struct apply *apply, struct toc *toc, apply_range range, void *c
 
 	begin_layer(apply, "its table of contents is unusable");
 	for (apply->entry = 0;; apply->entry++) {
+		apply->name = NULL;
 		r = toc_next(toc, &entry, &at);
 		if (r <= 0)
 			return r < 0 ? r : finish(apply);
+		apply->name = entry.name;
 		r = take_entry(apply, &entry);
 		if (r == 0 && at.offset > 0)
 			r = range(context, apply->layers - 1, apply->entry, &at);

@@ -24,7 +24,8 @@ struct apply_deferred {
 struct apply {
 	struct tree tree;
 	uint32_t layers;
-	uint64_t entry;			 /* the one at work, counted from 0 */
+	uint64_t entry;	  /* the one at work, counted from 0 */
+	const char *name; /* of it, as the archive has it, until that is released; NULL: unknown */
 	struct apply_deferred *deferred; /* owned */
 	size_t deferred_count, deferred_room;
 	uint32_t *lost; /* names of the layer at work that it removed again; owned */

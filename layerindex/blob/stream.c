@@ -179,7 +179,7 @@ static ssize_t read_zstd(struct stream *stream, void *buffer, size_t n)
 	if (ZSTD_isError(r)) {
 		if (ZSTD_getErrorCode(r) == ZSTD_error_memory_allocation)
 			return -ENOMEM;
-		return ZSTD_getErrorCode(r) == ZSTD_error_frameParameter_windowTooLarge ? -E2BIG
+		return ZSTD_getErrorCode(r) == ZSTD_error_frameParameter_windowTooLarge ? -EFBIG
 											: -EBADMSG;
 	}
 	/* Without input it only says how much it would like to have. */

@@ -35,7 +35,8 @@ void stream_close(struct stream *stream);
 /*
  * Reads at most *n* plain bytes.
  * Returns: how many; 0 at the end, when all checksums of the blob were right; -EBADMSG: the blob is
- *	cut or damaged; -E2BIG: it exceeds a limit from above; -ENOMEM; or what read(2) failed with.
+ *	cut or damaged; -E2BIG: it exceeds STREAM_PLAIN_MAX; -EFBIG: a window exceeds
+ *	STREAM_WINDOW_LOG_MAX; -ENOMEM; or what read(2) failed with.
  */
 ssize_t stream_read(struct stream *stream, void *buffer, size_t n);
 

@@ -173,7 +173,7 @@ static int read_special(struct tar *tar, char **ret, size_t *ret_size)
 	int r;
 
 	if (tar->held > TAR_SPECIAL_MAX)
-		return -E2BIG;
+		return -EBADMSG;
 	text = malloc(n + 1);
 	if (!text)
 		return -ENOMEM;

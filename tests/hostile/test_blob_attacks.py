@@ -161,14 +161,17 @@ DECODER_LIES = {
 }
 
 
+def timeout_for(lie: str) -> int:
+    return 2 if lie == "spin" or lie.endswith("without-end") else 10
+
+
 @pytest.mark.parametrize("lie", DECODER_LIES)
 def test_a_decoder_that_lies_files_nothing_under_the_victims_chain(
     attack: Attack, lie: str
 ) -> None:
     claim(attack)
     began = time.monotonic()
-    timeout = 2 if lie in ("spin", "without-end") else 10
-    finished, lies = attack.lie(f"decoder:{lie}", one_layer(), timeout)
+    finished, lies = attack.lie(f"decoder:{lie}", one_layer(), timeout_for(lie))
     assert lies > 0
     assert code(finished) in DECODER_LIES[lie], finished
     assert time.monotonic() - began < SECONDS_MAX
@@ -187,6 +190,19 @@ def test_a_decoder_that_hands_out_other_bytes_of_its_own_image_is_elayer(attack:
     attack.victim_is_shown_as_it_is()
 
 
+@pytest.mark.parametrize("coding", TABLES)
+@pytest.mark.parametrize("lie", DECODER_LIES)
+def test_a_decoder_that_lies_of_a_table_files_nothing_under_the_victims_chain(
+    attack: Attack, lie: str, coding: str
+) -> None:
+    """Whatever it says concerns the attacker's manifest only."""
+    claim(attack, coding)
+    finished, lies = attack.lie(f"decoder:{lie}", one_layer(), timeout_for(lie))
+    assert lies > 0
+    assert code(finished) in CODES | {""}, finished
+    attack.victim_is_shown_as_it_is()
+
+
 # ----------------------------------------------------------------------------------- the unpacker
 
 UNPACKER_LIES = [
@@ -201,10 +217,6 @@ BROKEN = {
     "found-without-end", "result", "reason", "content-long", "layer", "entry", "size-negative",
     "size-huge", "size-less", "time", "find-result", "find-positive",
 }  # fmt: skip
-
-
-def timeout_for(lie: str) -> int:
-    return 2 if lie == "spin" or lie.endswith("without-end") else 10
 
 
 @pytest.mark.parametrize("lie", UNPACKER_LIES)
@@ -235,6 +247,18 @@ def test_an_unpacker_that_lies_files_nothing_of_an_image_that_claims_the_victims
     assert lies > 0
     assert code(finished) in CODES, finished
     assert not attack.store.files()
+    attack.victim_is_shown_as_it_is()
+
+
+@pytest.mark.parametrize("coding", TABLES)
+@pytest.mark.parametrize("lie", [*UNPACKER_LIES, "range-elsewhere", "range-negative", "range-none"])
+def test_an_unpacker_that_lies_of_a_table_files_nothing_under_the_victims_chain(
+    attack: Attack, lie: str, coding: str
+) -> None:
+    claim(attack, coding)
+    finished, _ = attack.lie(f"unpacker:{lie}", timeout=timeout_for(lie))
+    assert code(finished) in CODES | {""}, finished
+    assert not attack.store.files("chains")
     attack.victim_is_shown_as_it_is()
 
 

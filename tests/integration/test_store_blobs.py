@@ -184,7 +184,7 @@ def test_indexes_within_indexes_end(store: Store, layout: Layout) -> None:
     for _ in range(9):
         descriptor = layout.put_json({"schemaVersion": 2, "manifests": [descriptor]}, INDEX)
     words = f"--content={layout.directory}", f"--manifest={descriptor['digest']}"
-    fails(add(store, *words), "ELAYER", "too deeply")
+    fails(add(store, *words), "ENOTAPPLICABLE", "too deeply")
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ import hashlib
 import json
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime, timezone
 from typing import Any, NamedTuple
 
@@ -156,30 +156,32 @@ def zstd_frame(content: bytes) -> bytes:
     return frame
 
 
-def chunked(archive: bytes, **more: Any) -> Blob:
-    """A zstd:chunked; MORE is added to the table, or replaces what is in it."""
-    blob, plain, listed, padding = b"", b"", [], b""
+def chunked(
+    archive: bytes, pack: Callable[[bytes], bytes] = zstd_frame, piece_size: int = PIECE
+) -> Blob:
+    """A zstd:chunked, whose frames PACK makes."""
+    blob, plain, listed, padding = bytearray(), bytearray(), [], b""
     for entry in entries(archive):
         before = padding + entry.head
         padding = b"\0" * (-len(entry.content) % BLOCK)
         plain += before + entry.content
-        blob += zstd_frame(before)
+        blob += pack(before)
         item = _listed(entry.fields, _time(*entry.fields["time"]))
         listed.append(item)
         if not entry.content:
             continue
         item.update(digest=digest(entry.content), offset=len(blob))
-        for at in range(0, len(entry.content), PIECE):
-            piece = entry.content[at : at + PIECE]
+        for at in range(0, len(entry.content), piece_size):
+            piece = entry.content[at : at + piece_size]
             if at > 0:
                 listed.append({"type": "chunk", "name": item["name"], "chunkOffset": at,
                                "offset": len(blob), "chunkSize": len(piece),
                                "chunkDigest": digest(piece)})  # fmt: skip
-            blob += zstd_frame(piece)
+            blob += pack(piece)
         item["endOffset"] = len(blob)
     blob += zstd_frame(padding + END)
-    table = json.dumps({"version": 1, "entries": listed, **more}).encode()
-    return with_chunked_table(blob, plain + padding + END, table)
+    table = json.dumps({"version": 1, "entries": listed}).encode()
+    return with_chunked_table(bytes(blob), bytes(plain + padding + END), table)
 
 
 def with_chunked_table(blob: bytes, plain: bytes, table: bytes) -> Blob:
@@ -196,9 +198,9 @@ def with_chunked_table(blob: bytes, plain: bytes, table: bytes) -> Blob:
     return Blob(blob, annotations, plain, table)
 
 
-def estargz(archive: bytes, **more: Any) -> Blob:
-    """An eStargz; MORE is added to the table, or replaces what is in it."""
-    blob, listed, pending = b"", [], b""
+def estargz(archive: bytes, level: int = 1, piece_size: int = PIECE) -> Blob:
+    """An eStargz, compressed by LEVEL."""
+    blob, listed, pending = bytearray(), [], b""
     for entry in entries(archive):
         pending += entry.head
         seconds, nanoseconds = entry.fields["time"]
@@ -207,17 +209,17 @@ def estargz(archive: bytes, **more: Any) -> Blob:
         listed.append(item)
         if item["type"] == "reg":
             item["digest"] = digest(entry.content)
-        for at in range(0, len(entry.content), PIECE):
-            blob += gzip.compress(pending, 1) if pending else b""
-            pending = entry.content[at : at + PIECE]
+        for at in range(0, len(entry.content), piece_size):
+            blob += gzip.compress(pending, level) if pending else b""
+            pending = entry.content[at : at + piece_size]
             if at > 0:
                 item = {"type": "chunk", "name": item["name"], "chunkOffset": at}
                 listed.append(item)
             item.update(offset=len(blob), chunkSize=len(pending), chunkDigest=digest(pending))
         pending += b"\0" * (-len(entry.content) % BLOCK)
-    blob += gzip.compress(pending, 1)
-    table = json.dumps({"version": 1, "entries": listed, **more}, indent="\t").encode()
-    return with_estargz_table(blob, table)
+    blob += gzip.compress(pending, level)
+    table = json.dumps({"version": 1, "entries": listed}, indent="\t").encode()
+    return with_estargz_table(bytes(blob), table)
 
 
 def with_estargz_table(blob: bytes, table: bytes) -> Blob:

@@ -30,6 +30,10 @@ int real_apply_layer(struct apply *apply, struct tar *tar, apply_content content
 		     void *context) __asm__("__real_apply_layer");
 int lie_apply_layer(struct apply *apply, struct tar *tar, apply_content content,
 		    void *context) __asm__("__wrap_apply_layer");
+int real_apply_table(struct apply *apply, struct toc *toc, apply_range range,
+		     void *context) __asm__("__real_apply_table");
+int lie_apply_table(struct apply *apply, struct toc *toc, apply_range range,
+		    void *context) __asm__("__wrap_apply_table");
 ssize_t real_tar_read(struct tar *tar, void *buffer, size_t n) __asm__("__real_tar_read");
 ssize_t lie_tar_read(struct tar *tar, void *buffer, size_t n) __asm__("__wrap_tar_read");
 ssize_t real_writev(int fd, const struct iovec *parts, int n) __asm__("__real_writev");
@@ -146,10 +150,10 @@ static void answer_without_end(enum frame_kind kind)
 		answer(kind, body, sizeof(body), sizeof(body));
 }
 
-int lie_apply_layer(struct apply *apply, struct tar *tar, apply_content content, void *context)
+/* What an unpacker can do while it is told a layer. Returns: > 0: it goes on as it should; or what
+ * it says came of the layer. */
+static int lie_about_layer(void)
 {
-	if (!*unpacker_lie)
-		return real_apply_layer(apply, tar, content, context);
 	misbehave(unpacker_lie);
 	if (strcmp(unpacker_lie, "early") == 0)
 		answer_status(0);
@@ -165,9 +169,21 @@ int lie_apply_layer(struct apply *apply, struct tar *tar, apply_content content,
 		answer_without_end(FRAME_FOUND);
 	if (strcmp(unpacker_lie, "accept") == 0)
 		return 0;
-	if (strcmp(unpacker_lie, "result") == 0)
-		return -12345;
-	return real_apply_layer(apply, tar, content, context);
+	return strcmp(unpacker_lie, "result") == 0 ? -12345 : 1;
+}
+
+int lie_apply_layer(struct apply *apply, struct tar *tar, apply_content content, void *context)
+{
+	int r = *unpacker_lie ? lie_about_layer() : 1;
+
+	return r > 0 ? real_apply_layer(apply, tar, content, context) : r;
+}
+
+int lie_apply_table(struct apply *apply, struct toc *toc, apply_range range, void *context)
+{
+	int r = *unpacker_lie ? lie_about_layer() : 1;
+
+	return r > 0 ? real_apply_table(apply, toc, range, context) : r;
 }
 
 ssize_t lie_tar_read(struct tar *tar, void *buffer, size_t n)
@@ -203,6 +219,12 @@ static void change_found(struct frame_found *found)
 	for (size_t i = 0; i < sizeof(lies) / sizeof(*lies); i++)
 		if (strcmp(lies[i].lie, unpacker_lie) == 0)
 			*found = lies[i].found;
+	if (strcmp(unpacker_lie, "range-elsewhere") == 0)
+		found->range.offset = found->range.end = INT64_MAX;
+	if (strcmp(unpacker_lie, "range-negative") == 0)
+		found->range.offset = found->range.end = found->range.skip = -1;
+	if (strcmp(unpacker_lie, "range-none") == 0)
+		found->range = (struct toc_range){};
 	if (strcmp(unpacker_lie, "path") == 0)
 		memset(found->path, 'x', sizeof(found->path));
 	if (strcmp(unpacker_lie, "path-climbs") == 0)
