@@ -27,11 +27,10 @@ DOCUMENTS = [
     "layerindex/README.md",
     "packaging/containerd/README.md",
     "tests/README.md",
-    "packaging/containerd/example/viewfs.go",
     "packaging/static/install",
     *(
         str(path.relative_to(SOURCE))
-        for pattern in ("man/*.scd", "completions/*urunc-viewfs*")
+        for pattern in ("man/*.scd", "completions/*urunc-viewfs*", "containerd/**/*.go")
         for path in sorted((SOURCE / "packaging").glob(pattern))
     ),
 ]

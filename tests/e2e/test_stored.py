@@ -12,18 +12,18 @@ import os
 import re
 import shlex
 import shutil
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 from support import machine, shim, skipping
 from support.containerd import BlockContainerd
-from support.go import CONTAINERD, build_tool, go
+from support.go import build_module, go
 from support.nothing_left import _nothing_left, _own_places, place  # noqa: F401
 from support.shim import mountpoint
-from support.view import Argument, Finished, call, program, run
+from support.view import Finished, call, program, run
 
 # Guests boot in emulation.
 pytestmark = pytest.mark.takes_up_to(800)
@@ -36,15 +36,6 @@ MARK = "container-id"
 
 def sha256(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
-
-
-def loops(place: Path) -> list[str]:
-    """The loop devices of files below PLACE."""
-    files = []
-    for path in Path("/sys/block").glob("loop*/loop/backing_file"):
-        with suppress(OSError):
-            files.append(path.read_text())
-    return [file for file in files if file.startswith(f"{place}/")]
 
 
 class Host:
@@ -66,21 +57,20 @@ class Host:
     def held(self) -> tuple[object, ...]:
         """All that a fill must undo: snapshots, leases, mounts and devices."""
         leases = self.containerd.ctr("leases", "ls", "-q").split()
-        return self.snapshots("ls"), leases, machine.mounts(None), loops(self._place)
+        return self.snapshots("ls"), leases, machine.mounts(None), machine.loops(self._place)
 
-    def fill(self, chain: str) -> Finished:
-        """As the example does it: with a lease, from a View of the container's parent."""
-        of = (self.containerd.address, self.containerd.namespace, SNAPSHOTTER, chain)
-        view = (self._tools / "snapshot-view", *of)
-        return self.example(f"-chain={chain}", "fill", f"store={self.store}", wrapper=view)
+    def fill(self, name: str) -> Finished:
+        """By the program that does it with containerd's own library, for a container's image."""
+        options = {"address": self.containerd.address, "viewfsctl": program("viewfsctl"),
+                   "store": self.store}  # fmt: skip
+        words = [f"-{name}={value}" for name, value in options.items()]
+        command = [self._tools / "viewfs-chain", *words, "fill", self.containerd.namespace, name]
+        return run(*command, seconds=60)
 
-    def example(
-        self, *words: str, wrapper: Sequence[Argument] = (), stdin: bytes | None = None
-    ) -> Finished:
+    def example(self, *words: str, stdin: bytes) -> Finished:
         """Run the example of a shim, which finds the programs on PATH."""
         path = f"{program().parent}:{os.environ['PATH']}"
-        command = [*wrapper, self._tools / "shim", *words]
-        return run(*command, stdin=stdin, env={"PATH": path}, seconds=60)
+        return run(self._tools / "shim", *words, stdin=stdin, env={"PATH": path}, seconds=60)
 
     def fill_by_hand(self, key: str) -> Finished:
         """As the README does it at a shell, for a container's snapshot."""
@@ -182,8 +172,8 @@ def container(host: Host, name: str) -> Iterator[Container]:
 def tools(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The example of a shim, and what it does with containerd's own library."""
     tmp_path = tmp_path_factory.mktemp("tools")
-    build_tool("snapshot-view", tmp_path, CONTAINERD)
-    go(shim.EXAMPLE, tmp_path, "build", "-o", tmp_path / "shim", "./shim")
+    build_module(shim.README.parent / "chain", "./viewfs-chain", tmp_path / "viewfs-chain")
+    go(shim.EXAMPLE, "build", "-o", tmp_path / "shim", "./shim")
     return tmp_path
 
 
@@ -222,7 +212,7 @@ def test_an_image_on_a_block_snapshotter_is_stored_once(host: Host) -> None:
         untouched = sha256(first.disk)
         there = host.held()
 
-        assert host.fill(first.chain).status == 0
+        assert host.fill("first").status == 0
         assert host.held() == there
         objects = {path: path.stat().st_ino for path in host.stored()}
         assert len(objects) == len(ARTIFACTS)
@@ -239,7 +229,7 @@ def test_an_image_on_a_block_snapshotter_is_stored_once(host: Host) -> None:
         assert sha256(first.disk) == untouched
 
         # A second fill is free.
-        assert host.fill(first.chain).status == 0
+        assert host.fill("first").status == 0
         assert {path: path.stat().st_ino for path in host.stored()} == objects
     assert host.held() == before
 

@@ -36,6 +36,10 @@ CONTAINERS = ["containerd"]
 GUEST_KERNEL = "linux-image-cloud-amd64"
 GUEST_DIRECTORY = "guest"
 
+# The release whose Go compiler is new enough for containerd's own library, and what that takes.
+NEWER = "trixie"
+COMPILER = ["ca-certificates", "golang-go"]
+
 # What a package of ours needs, for a root in which it is installed: it is fetched, no more.
 NEEDED = ["fuse3", "libjson-c5", "mount"]
 
@@ -70,7 +74,7 @@ def containers(suite: str) -> Path:
     mirror = _needed_mirror()
 
     def make(root: Path) -> None:
-        _call("cp", "-a", "--reflink=auto", _fresh(suite, mirror, architecture), root)
+        _call("cp", "-a", "--reflink=auto", _fresh(suite, mirror), root)
         _apt(root, "install", *CONTAINERS)
         # The metapackage's only dependency is the kernel's package of that time.
         shown = _in(root, "apt-cache", "depends", "--important", GUEST_KERNEL)
@@ -81,6 +85,18 @@ def containers(suite: str) -> Path:
         _apt(root, "clean")
 
     return _cached(suite, "containers", [mirror, *CONTAINERS, GUEST_KERNEL], make)
+
+
+def compiler(suite: str) -> Path:
+    """A root directory of SUITE with its Go compiler. It is not to be changed."""
+    mirror = _needed_mirror()
+
+    def make(root: Path) -> None:
+        _call("cp", "-a", "--reflink=auto", _fresh(suite, mirror), root)
+        _apt(root, "install", *COMPILER)
+        _apt(root, "clean")
+
+    return _cached(suite, "compiler", [mirror, *COMPILER], make)
 
 
 def unpacked(suite: str, architecture: str, *more: str) -> Path:

@@ -1,14 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """Go programs, by Debian's compiler: test programs that use Debian's packages of Go code, and the
-module below packaging/, which uses none."""
+modules below packaging/, one of which uses others."""
 
 from __future__ import annotations
 
 import os
+import re
+import shutil
 import subprocess
+from contextlib import suppress
 from pathlib import Path
 
-from . import skipping
+from . import debian, namespace, skipping
 from .build import SOURCE
 
 # Another compiler on PATH may not know the way of Debian's packages.
@@ -40,15 +43,72 @@ def build_tool(name: str, directory: Path, *packages: str) -> Path:
     return program
 
 
-def go(module: Path, cache: Path, *words: str | Path, **env: str) -> str:
-    """Run the go tool in a MODULE that needs no network, with its cache below the directory CACHE;
-    returns what it said, which is nothing where all is well."""
+def go(module: Path, *words: str | Path, **env: str) -> str:
+    """Run the go tool in a MODULE that needs no network; returns what it said, which is nothing
+    where all is well."""
     require()
-    alone = {"GOFLAGS": "-buildvcs=false", "GOPROXY": "off", "GOTOOLCHAIN": "local"}
+    return run_tool(module, GO, *words, GOPROXY="off", **env)
+
+
+def build_module(module: Path, package: str, program: Path) -> Path:
+    """Build the PACKAGE of a MODULE that uses others, which are downloaded once, as PROGRAM; `go vet`
+    must find nothing. Debian's compiler may be too old for them: then another one on PATH, or a newer
+    Debian's, is used."""
+    compiler = _new_enough(module)
+    if compiler:
+        _vet_and_build(module, compiler, package, program)
+        return program
+    inside = Path("/mnt")
+    places = {
+        **{path: path for path in ("/proc", "/sys", "/dev", "/etc/ssl/certs")},
+        str(inside): SOURCE, "/srv": program.parent, "/media": _cache(),
+    }  # fmt: skip
+
+    def build() -> None:
+        there = {"GOCACHE": "/media/go", "GOMODCACHE": "/media/go-modules"}
+        at = inside / module.relative_to(SOURCE)
+        _vet_and_build(at, GO, package, Path("/srv", program.name), **there)
+
+    namespace.in_root(debian.compiler(debian.NEWER), places, build)
+    return program
+
+
+def _vet_and_build(
+    module: Path, compiler: str | Path, package: str, program: Path, **env: str
+) -> None:
+    alone = {**env, "CGO_ENABLED": "0"}
+    assert run_tool(module, "gofmt", "-l", ".") == ""
+    run_tool(module, compiler, "vet", "./...", **alone)
+    run_tool(module, compiler, "build", "-o", program, package, **alone)
+
+
+def _new_enough(module: Path) -> str | None:
+    """A compiler of this machine that knows the language of MODULE."""
+    version = r"\bgo ?(\d+)\.(\d+)"
+    (needed,) = re.findall(version, (module / "go.mod").read_text())[:1]
+    for compiler in filter(None, [str(GO), shutil.which("go")]):
+        with suppress(FileNotFoundError):
+            said = subprocess.run([compiler, "version"], stdout=subprocess.PIPE, text=True, check=True)
+            (found,) = re.findall(version, said.stdout)[:1]
+            if tuple(map(int, found)) >= tuple(map(int, needed)):
+                return compiler
+    return None
+
+
+def _cache() -> Path:
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "urunc-viewfs")
+
+
+def run_tool(module: Path, tool: str | Path, *words: str | Path, **env: str) -> str:
+    """Run a TOOL for Go in a MODULE, with the compiler that go() runs; as go()."""
+    alone = {
+        "GOFLAGS": "-buildvcs=false", "GOTOOLCHAIN": "local", "GOCACHE": str(_cache() / "go"),
+        "PATH": f"{GO.parent}:{os.environ['PATH']}",
+    }  # fmt: skip
     finished = subprocess.run(
-        [GO, *words],
+        [tool, *words],
         cwd=module,
-        env={**os.environ, **alone, **env, "GOCACHE": str(cache / "cache")},
+        env={**os.environ, **alone, **env},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

@@ -7,6 +7,7 @@ import ctypes
 import os
 import re
 import signal
+import struct
 from collections.abc import Container, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -19,6 +20,9 @@ VIEW_TYPE = "fuse.urunc-viewfs"
 PROGRAMS = (
     "urunc-viewfs", "mount.urunc-viewfs", "viewfsctl", "urunc-viewfs-attempts", "viewfsctl-liar",
 )  # fmt: skip
+
+# The kernel writes no request to a smaller buffer.
+FUSE_READ_MIN = 8192
 
 _PR_SET_CHILD_SUBREAPER = 36
 _tests_pid = os.getpid()
@@ -256,6 +260,36 @@ def silent_fuse(directory: Path) -> Iterator[Path]:
     finally:
         # The last descriptor: whatever still waits now fails.
         os.close(connection)
+
+
+@contextmanager
+def stuck_fuse(directory: Path) -> Iterator[int]:
+    """A FUSE filesystem at DIRECTORY, and its connection. A process whose request was read from
+    there cannot be killed until the block ends."""
+    connection = os.open("/dev/fuse", os.O_RDWR | os.O_CLOEXEC)
+    directory.mkdir(exist_ok=True)
+    options = f"fd={connection},rootmode=40000,user_id=0,group_id=0"
+    try:
+        namespace.mount("stuck", str(directory), "fuse", 0, options)
+        try:
+            request = os.read(connection, FUSE_READ_MIN)
+            (unique,) = struct.unpack_from("<Q", request, 8)
+            init = struct.pack("<IIII48x", 7, 31, 0, 0)
+            os.write(connection, struct.pack("<IiQ", 16 + len(init), 0, unique) + init)
+            yield connection
+        finally:
+            namespace.unmount(str(directory))
+    finally:
+        os.close(connection)
+
+
+def loops(place: Path) -> list[str]:
+    """The loop devices of files below PLACE."""
+    files = []
+    for path in Path("/sys/block").glob("loop*/loop/backing_file"):
+        with suppress(OSError):
+            files.append(path.read_text())
+    return [file for file in files if file.startswith(f"{place}/")]
 
 
 def is_sanitized(program: Path) -> bool:

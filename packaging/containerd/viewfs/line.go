@@ -6,30 +6,38 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"strings"
 )
 
-// View holds the ready line of a view. Keys that are not known are ignored: within a major version
-// of the program keys are added, never changed.
+// View holds the ready line of a view.
 type View struct {
 	ID          string     `json:"id"`
 	Mountpoint  string     `json:"mountpoint"`
-	Passthrough bool       `json:"passthrough"`
+	Passthrough bool       `json:"passthrough"` // the kernel reads the layers' files directly
 	ElapsedUS   int64      `json:"elapsed_us"`
+	Image       Image      `json:"image"`
+	Connection  uint32     `json:"connection"`          // in /sys/fs/fuse/connections
 	Artifacts   []Artifact `json:"artifacts,omitempty"` // of a stored image, and with resolve=ready
-	Missing     []string   `json:"missing,omitempty"`   // paths
+	Missing     []string   `json:"missing,omitempty"`   // paths, where the artifacts are told
+}
+
+// Image is what a view is made of: one of these.
+type Image struct {
+	Layers   int    `json:"layers,omitempty"` // how many directories
+	Chain    string `json:"chain,omitempty"`  // of a stored image
+	Manifest string `json:"manifest,omitempty"`
 }
 
 // Artifact is one file of a view.
 type Artifact struct {
 	Role   string `json:"role"`
 	Path   string `json:"path"`
-	Layer  int    `json:"layer"`
+	Layer  *int   `json:"layer,omitempty"` // 0 is the topmost; nil of a stored image
 	Origin string `json:"origin"`
 	Size   int64  `json:"size"`
 }
 
-// Code says what kind of failure an Error is: errors.Is(err, viewfs.ErrNotApplicable).
+// Code says what kind of failure an Error is: errors.Is(err, viewfs.ErrNotApplicable). A newer
+// program may have more of them.
 type Code string
 
 // The codes of the ready line.
@@ -102,20 +110,4 @@ func parseResolved(text []byte) ([]Artifact, error) {
 		return nil, fmt.Errorf("viewfsctl resolve: %q", text)
 	}
 	return answer.Artifacts, nil
-}
-
-// parseVersion parses "NAME VERSION", and "  FEATURE  VALUE" for each feature.
-func parseVersion(text []byte) (*Features, error) {
-	lines := strings.Split(strings.TrimSpace(string(text)), "\n")
-	words := strings.Fields(lines[0])
-	if len(words) != 2 {
-		return nil, fmt.Errorf("version: %q", lines[0])
-	}
-	features := &Features{Version: words[1], Values: map[string]string{}}
-	for _, line := range lines[1:] {
-		if words := strings.Fields(line); len(words) > 1 {
-			features.Values[words[0]] = strings.Join(words[1:], " ")
-		}
-	}
-	return features, nil
 }

@@ -27,18 +27,29 @@ const (
 	answerMax = 1 << 20 // bytes
 )
 
-// Entry is a line that the program logged.
+// Entry is a line that a program wrote to stderr until the call was over.
 type Entry struct {
-	Level   string `json:"level"`
+	Level   string `json:"level"` // of logrus; "warning" for a line that is no JSON
 	Message string `json:"msg"`
 }
 
 // call is one run of a program, which answers on descriptor 3, in one line, or on stdout, in full.
 type call struct {
-	program string
-	args    []string
-	input   []byte
-	stdout  bool
+	program  string
+	args     []string
+	input    []byte
+	stdout   bool
+	isolated bool        // what it mounts, and what it starts, ends with it
+	log      func(Entry) // receives what it writes to stderr
+}
+
+// signal asks the program to end. Without a handler the first process of a PID namespace, which an
+// isolated one is, knows no other.
+func (call *call) signal() syscall.Signal {
+	if call.isolated {
+		return syscall.SIGKILL
+	}
+	return syscall.SIGTERM
 }
 
 // run runs the program until it has answered. All its descriptors are files, for which exec.Cmd
@@ -66,26 +77,38 @@ func (c *Client) run(ctx context.Context, call call) ([]byte, error) {
 	}
 	// A shim that is killed during the call must leave no view. The signal comes when the thread ends
 	// that started the program, so that this one must not end before.
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGTERM}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: call.signal()}
+	if call.isolated {
+		cmd.SysProcAttr.Unshareflags = syscall.CLONE_NEWNS
+		cmd.SysProcAttr.Cloneflags = syscall.CLONE_NEWPID
+	}
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	if err := cmd.Start(); err != nil {
-		if errors.Is(err, exec.ErrNotFound) || errors.Is(err, os.ErrNotExist) {
-			return nil, fmt.Errorf("%w: %v", ErrNotInstalled, err)
-		}
-		return nil, err
+		return nil, notInstalled(err)
 	}
 	input.reader.Close()
 	answer.writer.Close()
 	log.writer.Close()
 	go feed(input.writer, call.input)
 	logged := make(chan struct{})
-	go c.copyLog(log.reader, logged)
+	go func() {
+		copyLog(log.reader, call.log)
+		close(logged)
+	}()
 
-	text, err := readAnswer(ctx, answer.reader, cmd, !call.stdout)
+	text, err := readAnswer(ctx, answer.reader, cmd, &call)
 	_ = log.reader.SetReadDeadline(time.Now().Add(lastWait))
 	<-logged
 	return text, err
+}
+
+// notInstalled makes ErrNotInstalled of an error that means it.
+func notInstalled(err error) error {
+	if errors.Is(err, exec.ErrNotFound) || errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("%w: %v", ErrNotInstalled, err)
+	}
+	return err
 }
 
 type pipe struct{ reader, writer *os.File }
@@ -102,36 +125,52 @@ func feed(writer *os.File, input []byte) {
 	writer.Close()
 }
 
-// readAnswer waits for the answer, and for the end of the process. When ctx ends first it asks the
-// process to give up, and ends it after a while.
-func readAnswer(ctx context.Context, reader *os.File, cmd *exec.Cmd, line bool) ([]byte, error) {
-	over := make(chan struct{})
-	stopped := make(chan struct{})
+// readAnswer waits for the answer, and for the end of the process, which ends once it has answered.
+// When ctx ends first it asks the process to give up, and kills it after a while. A process that a
+// broken filesystem keeps from ending is left behind, killed.
+func readAnswer(ctx context.Context, reader *os.File, cmd *exec.Cmd, call *call) ([]byte, error) {
+	ended := make(chan struct{})
 	go func() {
-		defer close(stopped)
-		select {
-		case <-over:
-			return
-		case <-ctx.Done():
-		}
-		_ = cmd.Process.Signal(syscall.SIGTERM)
-		select {
-		case <-over:
-			return
-		case <-time.After(grace):
-		}
-		_ = cmd.Process.Kill()
-		_ = reader.SetReadDeadline(time.Now().Add(lastWait))
+		_ = cmd.Wait()
+		close(ended)
 	}()
-	text, err := readText(reader, line)
-	// The process ends once it has answered; what does not is ended with ctx.
-	_ = cmd.Wait()
+	over, stopped := make(chan struct{}), make(chan struct{})
+	go func() {
+		stop(ctx, over, cmd.Process, call.signal(), reader)
+		close(stopped)
+	}()
+	text, err := readText(reader, !call.stdout)
+	select {
+	case <-ended:
+	case <-stopped:
+	}
 	close(over)
 	<-stopped
-	if err != nil && ctx.Err() != nil {
-		err = ctx.Err()
+	if ctx.Err() != nil && (err != nil || call.stdout) {
+		return nil, ctx.Err() // what is there may not be all
 	}
 	return text, err
+}
+
+// stop ends the process and the reading when ctx ends, unless that is over before.
+func stop(ctx context.Context, over <-chan struct{}, process *os.Process, signal os.Signal, reader *os.File) {
+	select {
+	case <-over:
+		return
+	case <-ctx.Done():
+	}
+	_ = process.Signal(signal)
+	select {
+	case <-over:
+		return
+	case <-time.After(grace):
+	}
+	_ = process.Kill()
+	_ = reader.SetReadDeadline(time.Now().Add(lastWait))
+	select {
+	case <-over:
+	case <-time.After(lastWait):
+	}
 }
 
 func readText(reader io.Reader, line bool) ([]byte, error) {
@@ -146,18 +185,21 @@ func readText(reader io.Reader, line bool) ([]byte, error) {
 	return text, nil
 }
 
-// copyLog hands each line that the program logs to the Logger.
-func (c *Client) copyLog(reader io.Reader, done chan<- struct{}) {
-	defer close(done)
+// copyLog hands each line that the program writes to stderr to log.
+func copyLog(reader io.Reader, log func(Entry)) {
 	lines := bufio.NewScanner(reader)
 	for lines.Scan() {
-		entry := Entry{Level: "info", Message: strings.TrimSpace(lines.Text())}
+		entry := Entry{Level: "warning", Message: strings.TrimSpace(lines.Text())}
 		if bytes.HasPrefix(lines.Bytes(), []byte("{")) {
 			_ = json.Unmarshal(lines.Bytes(), &entry)
 		}
-		if c.Logger != nil {
-			c.Logger(entry)
-		}
+		log(entry)
 	}
 	_, _ = io.Copy(io.Discard, reader)
+}
+
+func (c *Client) log(entry Entry) {
+	if c.Logger != nil {
+		c.Logger(entry)
+	}
 }

@@ -1,7 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package viewfs makes a view of a container's boot artifacts for a containerd shim, and removes it.
-// A view never fails a container: without one the container boots from a copy. See ../README.md.
 package viewfs
 
 import (
@@ -10,9 +8,10 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 )
@@ -37,27 +36,33 @@ type Client struct {
 	Options []string      // mount options of every view, such as mode=0444
 	Logger  func(Entry)   // receives what the program logs; may be nil
 
-	probe sync.Mutex
-	known *Features
+	known atomic.Pointer[Features]
 }
 
-// Request says which view is wanted.
+// Request says which view is wanted. The image is that of Mounts or of Bundle, if these have layer
+// directories; else that of Chain or Manifest. At least one of the four is required.
 type Request struct {
 	Namespace string // of containerd
 	ID        string // of the container
 
 	// Mounts is the Rootfs of the request to create the task, or what the snapshotter's Mounts()
 	// or View() returned: []mount.Mount, []*types.Mount, or what else marshals to the same JSON.
-	// If it is nil, Bundle names a bundle whose rootfs is mounted.
 	Mounts any
+	// Bundle is the directory of a bundle whose rootfs is mounted. It is ignored if Mounts is given.
 	Bundle string
 
 	// Annotations of the container's spec: see BootOptions. A bundle's own are read from it.
 	Annotations map[string]string
-	// Chain is the chain id that the container's snapshot has for its parent. It finds the image in
-	// the artifact store where the mounts have no directories. It may be empty.
-	Chain   string
-	Options []string // more mount options
+
+	// Chain is the chain id that the container's snapshot has for its parent, "sha256:HEX". The
+	// artifact store is searched for it.
+	Chain string
+	// Manifest is the digest of the image's manifest, "sha256:HEX", and Content the directory of the
+	// content store that holds it and the image's layers. An image that the store lacks is filled
+	// from there: see the option ingest=.
+	Manifest, Content string
+
+	Options []string // more mount options, with overlayfs's escapes
 }
 
 // Make mounts the view of a container, before it is created. Called again for the same container it
@@ -99,34 +104,11 @@ func (c *Client) Resolve(ctx context.Context, request Request) ([]Artifact, erro
 	ctx, cancel := context.WithTimeout(ctx, c.timeout()+grace)
 	defer cancel()
 	args = append([]string{"resolve", "--json"}, args...)
-	text, err := c.run(ctx, call{program: c.control(), args: args, input: input, stdout: true})
+	text, err := c.run(ctx, call{program: c.control(), args: args, input: input, stdout: true, log: c.log})
 	if err != nil {
 		return nil, err
 	}
 	return parseResolved(text)
-}
-
-// Features is what the program and this kernel can do.
-type Features struct {
-	Version string            // of the program
-	Values  map[string]string // by name: "passthrough" is "yes"
-}
-
-// Probe asks the program for its version and features, once; ErrNotInstalled if there is no program.
-func (c *Client) Probe(ctx context.Context) (*Features, error) {
-	c.probe.Lock()
-	defer c.probe.Unlock()
-	if c.known != nil {
-		return c.known, nil
-	}
-	ctx, cancel := context.WithTimeout(ctx, c.timeout())
-	defer cancel()
-	text, err := c.run(ctx, call{program: c.program(), args: []string{"--version"}, stdout: true})
-	if err != nil {
-		return nil, err
-	}
-	c.known, err = parseVersion(text)
-	return c.known, err
 }
 
 // Mountpoint is where a container's view goes: out of the bundle, which is removed with all that is
@@ -147,6 +129,11 @@ func (c *Client) mount(ctx context.Context, mountpoint string, request Request) 
 	if err != nil {
 		return nil, err
 	}
+	// Where there is no program there is no directory either.
+	program, err := exec.LookPath(c.program())
+	if err != nil {
+		return nil, notInstalled(err)
+	}
 	if err := os.MkdirAll(filepath.Dir(mountpoint), 0o700); err != nil {
 		return nil, err
 	}
@@ -156,7 +143,7 @@ func (c *Client) mount(ctx context.Context, mountpoint string, request Request) 
 	}
 	args = append(args, "--id="+request.ID, "--ready-fd=3", "--log-format=json", "--",
 		defaultProgram, mountpoint)
-	line, err := c.run(ctx, call{program: c.program(), args: args, input: input})
+	line, err := c.run(ctx, call{program: program, args: args, input: input, log: c.log})
 	var view *View
 	if err == nil {
 		view, err = ParseLine(line)
@@ -176,7 +163,30 @@ func (c *Client) mount(ctx context.Context, mountpoint string, request Request) 
 // arguments are those that say what the image is, and what the program reads from stdin.
 func (c *Client) arguments(ctx context.Context, request Request) ([]string, []byte, error) {
 	options := append(append([]string{}, c.Options...), BootOptions(request.Annotations)...)
-	options = append(append(options, request.Options...), c.timeoutOption(ctx))
+	options = append(append(options, request.Options...), timeoutOption(ctx, c.timeout()))
+	args := c.optionArguments(options)
+	sources := []struct{ name, value string }{
+		{"--chain=", request.Chain}, {"--content=", request.Content}, {"--manifest=", request.Manifest},
+	}
+	for _, source := range sources {
+		if source.value != "" {
+			args = append(args, source.name+source.value)
+		}
+	}
+	switch {
+	case request.Mounts != nil:
+		input, err := json.Marshal(request.Mounts)
+		return append(args, "--mounts=-"), input, err
+	case request.Bundle != "":
+		return append(args, "--bundle="+request.Bundle), nil, nil
+	case request.Chain == "" && request.Manifest == "":
+		return nil, nil, &Error{ErrNotApplicable, "the request names no image"}
+	}
+	return args, nil, nil
+}
+
+// optionArguments are the arguments for mount options, and for the client's store.
+func (c *Client) optionArguments(options []string) []string {
 	if c.Store != "" {
 		options = append(options, "store="+escape(c.Store))
 	}
@@ -184,23 +194,15 @@ func (c *Client) arguments(ctx context.Context, request Request) ([]string, []by
 	for _, option := range options {
 		args = append(args, "-o", option)
 	}
-	if request.Chain != "" {
-		args = append(args, "--chain="+request.Chain)
-	}
-	if request.Mounts == nil && request.Bundle != "" {
-		return append(args, "--bundle="+request.Bundle), nil, nil
-	}
-	input, err := json.Marshal(request.Mounts)
-	return append(args, "--mounts=-"), input, err
+	return args
 }
 
-// timeoutOption gives the program the time that is left, in whole seconds.
-func (c *Client) timeoutOption(ctx context.Context) string {
-	left := c.timeout()
-	if deadline, ok := ctx.Deadline(); ok && time.Until(deadline) < left {
-		left = time.Until(deadline)
+// timeoutOption gives the program the time that is left of limit, in whole seconds.
+func timeoutOption(ctx context.Context, limit time.Duration) string {
+	if deadline, ok := ctx.Deadline(); ok && time.Until(deadline) < limit {
+		limit = time.Until(deadline)
 	}
-	seconds := (left + time.Second - 1) / time.Second
+	seconds := (limit + time.Second - 1) / time.Second
 	if seconds < 1 {
 		seconds = 1
 	}

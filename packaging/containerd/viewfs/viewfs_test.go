@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"reflect"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -34,13 +35,20 @@ func fake(what string) int {
 		text, _ := json.Marshal(map[string]any{"args": os.Args[1:], "input": string(input)})
 		_ = os.WriteFile(record, text, 0o600)
 	}
+	if len(os.Args) > 2 && os.Args[1] == "resolve" && what != "resolved" {
+		what = "unfilled"
+	}
 	switch what {
+	case "filled":
+		fmt.Println(`{"progress":{"bytes":1,"of":2}}` + "\n" + `{"chain":"sha256:0","added":true}`)
+	case "unfilled":
+		fmt.Println(`{"chain":"sha256:0","error":{"code":"ENOTAPPLICABLE","message":"no urunc.json"}}`)
 	case "ready":
 		fmt.Fprintln(os.Stderr, `{"level":"warning","msg":"one thing","more":1}`)
 		fmt.Fprintln(os.Stderr, "no JSON")
-		// A newer program's line: keys are added.
 		fmt.Fprintln(ready, `{"ready":true,"id":"a","mountpoint":"/m","passthrough":true,"elapsed_us":1,`+
-			`"survives":{"by":["x"]},"artifacts":[{"role":"binary","path":"/k","layer":2,"origin":"/l/k","size":3,"new":0}]}`)
+			`"image":{"layers":3},"connection":39,`+
+			`"artifacts":[{"role":"binary","path":"/k","layer":2,"origin":"/l/k","size":3}]}`)
 	case "deaf":
 		signal.Ignore(syscall.SIGTERM)
 		time.Sleep(time.Minute)
@@ -55,7 +63,10 @@ func fake(what string) int {
 		time.Sleep(time.Minute)
 	case "mute":
 	case "version":
-		fmt.Println("urunc-viewfs 0.2.0\n  kernel       6.18\n  sandbox      full")
+		fmt.Println(`{"version":"0.2.0","features":{"build":{"libfuse":"3.14.0","arguments":["chain"],` +
+			`"options":["mode"]},"kernel":{"release":"6.18","passthrough":true,"sandbox":["seccomp"]}}}`)
+	case "old version":
+		fmt.Println("urunc-viewfs 0.1.0")
 	case "resolved":
 		fmt.Println(`{"bootable":true,"layers":1,"artifacts":[{"role":"binary","path":"/k","layer":0,"origin":"/l/k","size":3}]}`)
 	default: // a code
@@ -99,10 +110,11 @@ func TestAReadyLineIsAView(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if view.Mountpoint != "/m" || !view.Passthrough || view.Artifacts[0].Layer != 2 {
+	if view.Mountpoint != "/m" || !view.Passthrough || *view.Artifacts[0].Layer != 2 || view.Image.Layers != 3 ||
+		view.Connection != 39 {
 		t.Errorf("%+v", view)
 	}
-	said := []Entry{{"warning", "one thing"}, {"info", "no JSON"}}
+	said := []Entry{{"warning", "one thing"}, {"warning", "no JSON"}}
 	if !reflect.DeepEqual(logged, said) {
 		t.Errorf("%+v", logged)
 	}
@@ -114,6 +126,79 @@ func TestAReadyLineIsAView(t *testing.T) {
 		if !strings.Contains(string(text), part) {
 			t.Errorf("%s is not in %s", part, text)
 		}
+	}
+}
+
+func TestEachSourceOfARequestIsAnArgument(t *testing.T) {
+	c := client(t, "ready")
+	record := filepath.Join(t.TempDir(), "record")
+	t.Setenv("VIEWFS_RECORD", record)
+	for _, row := range []struct {
+		request Request
+		want    []string
+		input   string
+	}{
+		{Request{Mounts: []string(nil)}, []string{"--mounts=-"}, "null"},
+		{Request{Mounts: []int{1}, Bundle: "/b"}, []string{"--mounts=-"}, "[1]"},
+		{Request{Bundle: "/b"}, []string{"--bundle=/b"}, ""},
+		{Request{Bundle: "/b", Chain: "sha256:0"}, []string{"--chain=sha256:0", "--bundle=/b"}, ""},
+		{Request{Chain: "sha256:0"}, []string{"--chain=sha256:0"}, ""},
+		{Request{Manifest: "sha256:1", Content: "/c"}, []string{"--content=/c", "--manifest=sha256:1"}, ""},
+	} {
+		row.request.Namespace, row.request.ID = "default", "web-1"
+		if _, err := c.Make(context.Background(), row.request); err != nil {
+			t.Fatal(err)
+		}
+		var said struct {
+			Args  []string
+			Input string
+		}
+		text, _ := os.ReadFile(record)
+		_ = json.Unmarshal(text, &said)
+		var got []string
+		for _, word := range said.Args {
+			for _, name := range []string{"mounts", "bundle", "chain", "content", "manifest"} {
+				if strings.HasPrefix(word, "--"+name+"=") {
+					got = append(got, word)
+				}
+			}
+		}
+		if !reflect.DeepEqual(got, row.want) || said.Input != row.input {
+			t.Errorf("%q %q, not %q %q", got, said.Input, row.want, row.input)
+		}
+	}
+}
+
+func TestARequestWithoutAnImageIsNotApplicable(t *testing.T) {
+	c := client(t, "ready")
+	_, err := c.Make(context.Background(), Request{Namespace: "default", ID: "web-1"})
+	if !errors.Is(err, ErrNotApplicable) {
+		t.Error(err)
+	}
+	leftNothing(t, c)
+}
+
+func TestAClientMayBeSharedByGoroutines(t *testing.T) {
+	c := client(t, "ready")
+	var logged atomic.Int32
+	c.Logger = func(Entry) { logged.Add(1) }
+	errs := make(chan error)
+	const calls = 4
+	for n := 0; n < calls; n++ {
+		wanted := request
+		wanted.ID = fmt.Sprint("web-", n)
+		go func() {
+			_, err := c.Make(context.Background(), wanted)
+			errs <- err
+		}()
+	}
+	for n := 0; n < calls; n++ {
+		if err := <-errs; err != nil {
+			t.Error(err)
+		}
+	}
+	if logged.Load() != 2*calls {
+		t.Error(logged.Load())
 	}
 }
 
@@ -133,7 +218,7 @@ func TestErrorsAreToldByCode(t *testing.T) {
 }
 
 func TestAProgramThatIsMissingIsNotInstalled(t *testing.T) {
-	for _, program := range []string{"/nowhere/urunc-viewfs", "urunc-viewfs-of-nobody"} {
+	for _, program := range []string{"/nowhere/urunc-viewfs", "urunc-viewfs-not-there"} {
 		c := &Client{Program: program, Dir: t.TempDir()}
 		_, err := c.Make(context.Background(), request)
 		if !errors.Is(err, ErrNotInstalled) || !IsQuiet(err) {
@@ -192,12 +277,23 @@ func TestANameThatLeadsElsewhereIsRejected(t *testing.T) {
 	}
 }
 
-func TestProbeAsksOnce(t *testing.T) {
-	c := client(t, "version")
+func TestProbeAsksUntilItIsAnswered(t *testing.T) {
+	c := client(t, "old version")
+	if features, err := c.Probe(context.Background()); features != nil || err == nil || IsQuiet(err) {
+		t.Fatal(features, err)
+	}
+	t.Setenv("VIEWFS_FAKE", "version")
 	for range [2]int{} {
 		features, err := c.Probe(context.Background())
-		if err != nil || features.Version != "0.2.0" || features.Values["sandbox"] != "full" {
+		if err != nil || features.Version != "0.2.0" || features.Kernel.Sandbox[0] != "seccomp" {
 			t.Fatal(features, err)
+		}
+		for name, want := range map[string]bool{
+			"--chain": true, "chain": false, "mode": true, "--mode": false, "--content": false, "": false,
+		} {
+			if features.Knows(name) != want {
+				t.Errorf("%q", name)
+			}
 		}
 		c.Program = "/nowhere"
 	}
@@ -239,6 +335,40 @@ func TestAnnotationsAreAllOrNothing(t *testing.T) {
 	}
 }
 
+// What a newer program may add: keys of any type anywhere, roles, and codes.
+func TestAnOlderClientUnderstandsANewerLine(t *testing.T) {
+	line := `{"ready":true,"id":"a","mountpoint":"/m","passthrough":true,"elapsed_us":1,"image":{"chain":"sha256:0",` +
+		`"signed":{"by":["x"]}},"survives":true,"sandbox":["seccomp"],"detached":{"fd":null},"connection":7,` +
+		`"artifacts":[{"role":"device_tree","path":"/k","origin":"/o","size":3,"verity":{"digest":"x"}}]}`
+	view, err := ParseLine([]byte(line + "\n"))
+	if err != nil || view.Mountpoint != "/m" || view.Image.Chain != "sha256:0" || view.Connection != 7 ||
+		view.Artifacts[0].Path != "/k" || view.Artifacts[0].Layer != nil {
+		t.Errorf("%+v %v", view, err)
+	}
+	line = `{"ready":false,"error":{"code":"ENEW","message":"what is new","hint":{}},"retry_after":[3]}`
+	view, err = ParseLine([]byte(line))
+	if view != nil || err.Error() != "what is new" || !errors.Is(err, Code("ENEW")) || IsQuiet(err) {
+		t.Errorf("%v %v", view, err)
+	}
+	for _, known := range []Code{ErrUsage, ErrNotApplicable, ErrLayer, ErrConfig, ErrNoArtifact,
+		ErrArtifact, ErrDigest, ErrMount, ErrSystem} {
+		if errors.Is(err, known) {
+			t.Error(known)
+		}
+	}
+	line = `{"version":"9.1","features":{"build":{"arguments":["chain"],"compiler":{}},"host":[],` +
+		`"kernel":{"landlock":9,"rust":true}},"contract":3}`
+	features, err := parseFeatures([]byte(line))
+	if err != nil || !features.Knows("--chain") || features.Kernel.Landlock != 9 {
+		t.Errorf("%+v %v", features, err)
+	}
+	line = `{"bootable":true,"image":{},"artifacts":[{"role":"binary","path":"/k","size":3,"new":1}],"new":{}}`
+	artifacts, err := parseResolved([]byte(line))
+	if err != nil || artifacts[0].Path != "/k" {
+		t.Errorf("%+v %v", artifacts, err)
+	}
+}
+
 func FuzzParseLine(f *testing.F) {
 	for _, line := range []string{
 		`{"ready":true,"mountpoint":"/m"}`, `{"ready":false,"error":{"code":"ELAYER","message":"x"}}`,
@@ -254,31 +384,43 @@ func FuzzParseLine(f *testing.F) {
 	})
 }
 
-// With the program that $VIEWFS_PROGRAMS names.
-func TestTheProgramItself(t *testing.T) {
+// With the programs that $VIEWFS_PROGRAMS names.
+func realClient(t *testing.T) *Client {
+	t.Helper()
 	programs := os.Getenv("VIEWFS_PROGRAMS")
 	if programs == "" {
 		t.Skip("no $VIEWFS_PROGRAMS")
 	}
-	ctx := context.Background()
 	place := t.TempDir()
-	layer := filepath.Join(place, "layer")
-	c := &Client{
+	return &Client{
 		Program: filepath.Join(programs, "urunc-viewfs"), Control: filepath.Join(programs, "viewfsctl"),
-		Dir: filepath.Join(place, "views"),
+		Dir: filepath.Join(place, "views"), Store: filepath.Join(place, "sto,re"),
 	}
-	if err := os.Mkdir(layer, 0o755); err != nil {
-		t.Fatal(err)
-	}
+}
+
+// layerWithKernel is a directory, and the annotations that name what is in it.
+func layerWithKernel(t *testing.T) (string, map[string]string) {
+	t.Helper()
+	layer := t.TempDir()
 	if err := os.WriteFile(filepath.Join(layer, "k"), []byte("kernel"), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	wanted := Request{Namespace: "default", ID: "web-1", Annotations: map[string]string{
+	return layer, map[string]string{
 		annotationPrefix + "unikernelType": "unikraft", annotationPrefix + "hypervisor": "qemu",
 		annotationPrefix + "binary": "/k",
-	}, Mounts: []map[string]any{{"Type": "bind", "Source": layer, "Options": []string{"rbind", "ro"}}}}
+	}
+}
+
+func TestTheProgramItself(t *testing.T) {
+	c := realClient(t)
+	ctx := context.Background()
+	layer, annotations := layerWithKernel(t)
+	wanted := Request{
+		Namespace: "default", ID: "web-1", Annotations: annotations,
+		Mounts: []Mount{{"bind", layer, []string{"rbind", "ro"}}},
+	}
 	features, err := c.Probe(ctx)
-	if err != nil || features.Version == "" {
+	if err != nil || !features.Knows("--chain") || !features.Knows("binary") || features.Knows("--colour") {
 		t.Fatal(features, err)
 	}
 	artifacts, err := c.Resolve(ctx, wanted)
@@ -301,7 +443,7 @@ func TestTheProgramItself(t *testing.T) {
 		}
 	}
 	leftNothing(t, c)
-	wanted.Mounts = []map[string]any{{"Type": "ext4", "Source": "/dev/nothing"}}
+	wanted.Mounts = []Mount{{"ext4", "/dev/nothing", nil}}
 	if _, err = c.Make(ctx, wanted); !errors.Is(err, ErrNotApplicable) {
 		t.Error(err)
 	}

@@ -4,10 +4,9 @@
 //
 //	shim [-timeout=DURATION] [-chain=ID] create NAMESPACE ID [OPTION...] <MOUNTS
 //	shim delete NAMESPACE ID
-//	shim [-timeout=DURATION] -chain=ID fill [OPTION...] <MOUNTS
 //
-// MOUNTS are containerd's, as JSON: of "fill" those of the View of the container's parent snapshot,
-// whose name is the chain id. "create" says in a line of JSON what the container would boot from.
+// MOUNTS are containerd's, as JSON. "create" says in a line of JSON what the container would boot
+// from.
 package main
 
 import (
@@ -22,7 +21,7 @@ import (
 	"syscall"
 	"time"
 
-	"viewfs"
+	"urunc-viewfs.invalid/viewfs"
 )
 
 // outcome of create. With a view urunc binds each artifact out of it; without one it copies them.
@@ -36,14 +35,14 @@ type outcome struct {
 }
 
 // create never fails: the container boots without a view, too.
-func create(ctx context.Context, namespace, id, chain string, mounts any, options []string) outcome {
-	view, err := viewfs.MakeView(ctx, namespace, id, chain, mounts, options...)
+func create(ctx context.Context, client *viewfs.Client, request viewfs.Request) outcome {
+	view, err := client.Make(ctx, request)
 	if err == nil {
 		return outcome{View: view}
 	}
 	made := outcome{Level: "warning", Reason: err.Error()}
 	errors.As(err, &made.Code)
-	if made.Code == viewfs.ErrNotApplicable {
+	if viewfs.IsQuiet(err) {
 		made.Level = "debug"
 	}
 	return made
@@ -63,32 +62,23 @@ func reap() {
 	}
 }
 
-func fill(ctx context.Context, chain string, mounts []byte, options []string) error {
-	var view []viewfs.Mount
-	if err := json.Unmarshal(mounts, &view); err != nil {
-		return err
-	}
-	return viewfs.FillStore(ctx, chain, view, options...)
-}
-
 func run(timeout time.Duration, chain string, args []string) error {
-	if len(args) == 3 && args[0] == "delete" {
-		return viewfs.Delete(args[1], args[2])
+	if len(args) < 3 || args[0] != "create" && args[0] != "delete" {
+		return errors.New("usage: shim [-timeout=DURATION] [-chain=ID] create|delete NAMESPACE ID [OPTION]")
 	}
-	isFill := len(args) >= 1 && args[0] == "fill" && chain != ""
-	if !isFill && (len(args) < 3 || args[0] != "create") {
-		return errors.New("usage: shim [-timeout=DURATION] [-chain=ID] create|delete|fill ...")
+	client := &viewfs.Client{}
+	ctx, cancel := context.WithTimeout(context.Background(), timeout)
+	defer cancel()
+	if args[0] == "delete" {
+		return client.Remove(ctx, args[1], args[2])
 	}
 	mounts, err := io.ReadAll(os.Stdin)
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), timeout)
-	defer cancel()
-	if isFill {
-		return fill(ctx, chain, mounts, args[1:])
-	}
-	made := create(ctx, args[1], args[2], chain, json.RawMessage(mounts), args[3:])
+	made := create(ctx, client, viewfs.Request{
+		Namespace: args[1], ID: args[2], Mounts: json.RawMessage(mounts), Chain: chain, Options: args[3:],
+	})
 	return json.NewEncoder(os.Stdout).Encode(made)
 }
 
@@ -96,9 +86,7 @@ func main() {
 	timeout := flag.Duration("timeout", 15*time.Second, "give up after that long")
 	chain := flag.String("chain", "", "the image's chain id")
 	flag.Parse()
-	if flag.Arg(0) != "fill" { // which asks for the status of its child
-		go reap()
-	}
+	go reap()
 	if err := run(*timeout, *chain, flag.Args()); err != nil {
 		fmt.Fprintln(os.Stderr, "shim:", err)
 		os.Exit(1)
