@@ -66,12 +66,16 @@ def test_a_view_of_another_namespace_is_listed_and_ended(place: Path, option: by
         assert (told["state"], told["mountpoint"]) == ("alive", str(place / "there"))
         table = viewfsctl("list", "--all", f"--id={name}", "-o", "ID,STATE").stdout
         assert table.splitlines()[1].split("  ", 1) == [name, "alive, unverified"]
-        for command in (["gc"], ["doctor"]):
-            assert "no mount of this namespace leads to" in viewfsctl(*command).stdout
         assert machine.is_alive(told["pid"])
         assert viewfsctl("umount", f"--id={name}").status == 0
         assert found(name) == []
         assert not machine.is_alive(told["pid"])
+
+
+@pytest.mark.parametrize("words", [["gc"], ["doctor"]], ids=" ".join)
+def test_views_of_other_namespaces_are_told(place: Path, option: bytes, words: list[str]) -> None:
+    with in_another_namespace(place, option, f"elsewhere-{os.getpid()}"):
+        assert "no mount of this namespace leads to" in viewfsctl(*words).stdout
 
 
 def test_a_detached_view_is_listed_and_ended(place: Path, option: bytes) -> None:

@@ -115,6 +115,13 @@ def test_a_command_ends_where_a_layer_of_the_index_does_not_answer(
     assert sorted(states) == ["current"] * (len(states) - 1) + ["damaged"]
 
 
+@pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
+def test_the_default_time_limit_is_ten_seconds(layers: Path, words: list[str]) -> None:
+    with silent(layers):
+        finished = without_note(viewfsctl(*words))
+        assert (finished.status, "not done after" in finished.stderr) == (2, True)
+
+
 @pytest.mark.parametrize("form", FORMS)
 def test_an_index_is_cleared_though_a_layer_does_not_answer(
     layers: Path, form: Callable[[Path], AbstractContextManager[None]]

@@ -15,6 +15,7 @@ import pytest
 from support import image, machine, namespace, overlay
 from support.calls import Calls, traced
 from support.image import INITRD, INITRD_PATH, KERNEL, KERNEL_PATH, lowerdir
+from support.stack import File, build_layer
 from support.view import View, call, program, refused, run
 from support.waiting import SECONDS, wait_until
 
@@ -143,6 +144,19 @@ def test_fewer_than_32_layers_are_not_indexed(place: Path, index: Path) -> None:
 def test_cache_none_makes_no_index(place: Path, index: Path) -> None:
     look(place, "-o", lowerdir(snapshots(place)) + b",cache=none")
     assert not index.parent.exists()
+
+
+def test_a_layer_that_is_one_directory_is_found_from_anywhere(place: Path, index: Path) -> None:
+    """It is no path below the working directory, where there is another one of its name."""
+    (place / "mnt").mkdir()
+    with namespace.tmpfs("/mnt"):
+        build_layer(image.with_file(File(b"kernel")).layers[0], b"/mnt")
+        named = place / "named"
+        options = lowerdir([b"/mnt"]) + b",cache=" + os.fsencode(named)
+        for _ in range(3):
+            with View(place / "view", "-o", options, cwd=place) as view:
+                assert (view.root / KERNEL_PATH).read_bytes() == b"kernel"
+                wait_until(lambda: named.exists() and any(named.iterdir()), "the layer to be filed")
 
 
 def test_a_named_cache_is_used_for_any_layers(place: Path, index: Path) -> None:

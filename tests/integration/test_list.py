@@ -428,10 +428,11 @@ def test_signals_that_the_caller_ignores_or_blocks_do_not_matter(
     with View(place / "view", "-o", option) as view, View(place / "dead", "-o", option) as dead:
         kill(dead)
         finished = subprocess.run(
-            [program("viewfsctl"), "list", "-o", "STATE"], capture_output=True, text=True,
+            [program("viewfsctl"), "list", "--json"], capture_output=True, text=True,
             preexec_fn=prepare, timeout=SECONDS, check=False,
         )  # fmt: skip
-        assert (finished.returncode, finished.stdout) == (0, "STATE\nalive\ndead\n")
+        told = json.loads(finished.stdout)["views"]
+        assert [shown["state"] for shown in told] == ["alive", "dead"]
         finished = subprocess.run(
             [program("viewfsctl"), "gc"], capture_output=True, text=True, preexec_fn=prepare,
             timeout=SECONDS, check=False,
@@ -476,7 +477,7 @@ sys.stdin.read()
 def test_strangers_processes_and_descriptors_cost_nothing(place: Path, option: bytes) -> None:
     """They have the name, and as many descriptors as they like: none is looked at."""
     with View(place / "view", "-o", option) as view, ExitStack() as strangers:
-        settled(view)
+        view.wait_sandboxed()
         for _ in range(20):
             stranger = strangers.enter_context(
                 subprocess.Popen(

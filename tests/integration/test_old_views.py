@@ -4,48 +4,27 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from support import image, machine, scratch, skipping
-from support.build import SOURCE
 from support.control import listed, viewfsctl
 from support.image import KERNEL, KERNEL_PATH, lowerdir
+from support.old_program import build_old
 from support.view import call, run
 from support.waiting import wait_until
-
-# The last commit before views were asked.
-COMMIT = "d227afe"
 
 
 @pytest.fixture(scope="session")
 def old_program(private_mounts: None) -> Iterator[Path]:
-    for name in ("git", "meson", "ninja"):
-        if not shutil.which(name):
-            skipping.skip(f"no {name}")
-    archive = subprocess.run(
-        ["git", "-c", "safe.directory=*", "-C", SOURCE, "archive", COMMIT], capture_output=True
-    )
-    if archive.returncode != 0:
-        # A checkout need not have its history: no machine can make up for that.
-        pytest.skip(f"no history: {archive.stderr.decode(errors='replace').strip()}")
     parent, reason = scratch.find()
     if parent is None:
         skipping.skip(f"nowhere to build: {reason}")
     with scratch.directory(parent) as place:
-        subprocess.run(["tar", "x", "-C", place], input=archive.stdout, check=True)
-        for command in (
-            ["meson", "setup", place / "build", place, "-Dtests=disabled"],
-            ["ninja", "-C", place / "build", "-j2", "fuse/urunc-viewfs"],
-        ):
-            finished = subprocess.run(command, capture_output=True, text=True)
-            assert finished.returncode == 0, finished.stdout + finished.stderr
-        yield place / "build/fuse/urunc-viewfs"
+        yield build_old(place, "fuse/urunc-viewfs") / "urunc-viewfs"
 
 
 @pytest.fixture

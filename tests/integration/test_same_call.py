@@ -105,14 +105,14 @@ def test_a_strangers_lock_neither_delays_calls_nor_stacks_views(
 def test_names_of_any_length_are_told_and_told_again(place: Path, option: bytes) -> None:
     """urunc.json lies behind 400 levels of directories, that links lead through: no path can say
     where, and no title."""
-    parts, levels = 20, 20
+    parts, levels = 27, 15
     layer = os.fsencode(place / "deep")
     os.mkdir(layer)
     top = os.open(layer, os.O_RDONLY)
     below = os.dup(top)
     opened = [top, below]
     for part in range(parts):
-        name = f"{part:03}-" + "d" * 50
+        name = f"{part:03}-" + "d" * 250
         start = below
         for _ in range(levels):
             os.mkdir(name, dir_fd=below)
@@ -131,9 +131,9 @@ def test_names_of_any_length_are_told_and_told_again(place: Path, option: bytes)
     for more in (b"", b",resolve=ready"):
         with View(place / "view", "--id=web-1", "-o", long + more) as view:
             assert (view.root / "kernel").read_bytes() == b"kernel"
+            line = call("--id=web-1", "-o", long, "none", view.root).ready
             assert settled(view)["id"] == "web-1"
             assert listed_at(view.root)["id"] == "web-1"
-            line = call("--id=web-1", "-o", long, "none", view.root).ready
             assert call("--id=web-1", "-o", long + b",resolve=ready", "none", view.root).ready == line
             assert (line["ready"], line["mountpoint"]) == (True, str(view.root))
             assert len(machine.mounts_at(view.root)) == 1

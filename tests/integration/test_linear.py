@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What list and umount cost: proportional to the number of views.
+
+The bars of a view's time are measured by `VIEWFS_TIMED_VIEWS=1000`; on a machine that does other work only
+the number of system calls is a measure.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from support import image, machine, namespace, skipping
+from support.image import lowerdir
+from support.view import Argument, program, run
+from support.waiting import wait_until
+
+FEW, MANY = 50, 200
+# What a view may cost more in a larger number of them.
+GROWTH = 1.15
+AT_ONCE = 8
+LIST_MS, UMOUNT_MS = 1.0, 2.0
+TIMED = int(os.environ.get("VIEWFS_TIMED_VIEWS") or 0)
+
+
+@contextmanager
+def views(place: Path, count: int) -> Iterator[list[Path]]:
+    option = lowerdir(image.usual().build(place / f"layers-{count}"))
+    roots = [place / f"view-{count}-{number}" for number in range(count)]
+
+    def mount(root: Path) -> None:
+        root.mkdir()
+        assert run(program(), f"--id={root.name}", "-o", option, "none", root).status == 0
+
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        list(pool.map(mount, roots))
+    wait_until(lambda: all(p.is_sandboxed() for p in machine.processes()), "all to be sandboxed", 60)
+    try:
+        yield roots
+    finally:
+        for mount in machine.mounts():
+            namespace.unmount(mount.mountpoint)
+        wait_until(lambda: not machine.processes(), "all daemons to end", 60)
+        machine.bury()
+
+
+def calls_of(place: Path, *command: Argument) -> int:
+    """The system calls of a command and its children."""
+    if not shutil.which("strace"):
+        skipping.skip("no strace")
+    log = place / "calls"
+    finished = run("strace", "-f", "-c", "-o", log, "--", *command, seconds=120)
+    assert finished.status == 0, finished
+    total = re.search(r"^\s*100\.00\s+\S+\s+(?:\S+\s+)?(\d+)\s+(?:\d+\s+)?total$", log.read_text(), re.M)
+    assert total, log.read_text()
+    return int(total[1])
+
+
+COMMANDS = [["list"], ["list", "--prometheus"], ["list", "--all"], ["gc"], ["umount"]]
+
+
+def costs(place: Path, count: int) -> list[int]:
+    """Of each command; the last one ends the views."""
+    with views(place, count) as roots:
+        return [
+            calls_of(place, program("viewfsctl"), *words, *(roots if words == ["umount"] else []))
+            for words in COMMANDS
+        ]
+
+
+@pytest.mark.takes_up_to(300)
+def test_a_view_costs_the_same_among_few_and_many(place: Path) -> None:
+    if machine.is_sanitized(program()):
+        pytest.skip("a sanitizer does not work below strace")
+    for words, few, many in zip(COMMANDS, costs(place, FEW), costs(place, MANY), strict=True):
+        print(f"{words}: {few} calls for {FEW} views, {many} for {MANY}")
+        assert many <= few * MANY / FEW * GROWTH, words
+
+
+def seconds_of(*command: Argument) -> float:
+    start = time.monotonic()
+    assert run(*command, seconds=120).status == 0
+    return time.monotonic() - start
+
+
+@pytest.mark.takes_up_to(300)
+@pytest.mark.skipif(not TIMED, reason="the long form: VIEWFS_TIMED_VIEWS=1000")
+def test_list_and_umount_of_many_views_take_little_time(
+    place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with views(place, TIMED) as roots:
+        listing = min(seconds_of(program("viewfsctl"), "list") for _ in range(3)) * 1000 / TIMED
+        ending = seconds_of(program("viewfsctl"), "umount", *roots) * 1000 / TIMED
+        with capsys.disabled():
+            print(f"\n{TIMED} views: list {listing:.2f} ms a view, umount {ending:.2f} ms a view")
+        assert machine.mounts() == []
+        assert listing <= LIST_MS and ending <= UMOUNT_MS
