@@ -24,7 +24,7 @@ from support.view import View, call, program
 from support.waiting import SECONDS, wait_until
 
 MS_BIND = 0x1000
-TITLES = "MOUNTPOINT ID PID STATE PASSTHROUGH LAYERS MEMORY SANDBOX MISSING ARTIFACTS".split()
+TITLES = "MOUNTPOINT ID PID STATE PASSTHROUGH LAYERS MEMORY SANDBOX SURVIVES MISSING ARTIFACTS".split()
 
 
 @pytest.fixture
@@ -71,6 +71,8 @@ def test_json_describes_a_view(place: Path, option: bytes) -> None:
             "layers": 3,
             "image": {"layers": 3},
             "missing": [],
+            "survives": False,
+            "generation": None,
             "version": answer.ask(view.root)["version"],
             "owner": 0,
             "verified": True,

@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from . import machine
 from .view import Argument, Finished, View, program, run
 from .waiting import wait_until
 
@@ -57,3 +58,5 @@ def stopped(view: View) -> Iterator[None]:
     finally:
         # The process is our child, and not buried yet: the number is its own.
         os.kill(view.daemon_pid, signal.SIGCONT)
+        # A child that asked the view was killed, and can end now.
+        wait_until(lambda: not machine.processes({"viewfsctl"}), "the commands' children to end")
