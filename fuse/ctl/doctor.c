@@ -16,7 +16,7 @@ static const struct {
 } severities[] = {
 	[SEVERITY_OK] = {"ok", GREEN, 0},
 	[SEVERITY_NOTE] = {"note", BOLD, 0},
-	[SEVERITY_WARNING] = {"warning", YELLOW, 64},
+	[SEVERITY_WARNING] = {"warning", YELLOW, 0},
 	[SEVERITY_ERROR] = {"error", RED, 32},
 };
 
@@ -34,7 +34,7 @@ static void doctor_print_help(void)
 	     "  -h, --help     this text\n"
 	     "  -V, --version  the version, and what this build and this kernel can do\n"
 	     "\n"
-	     "Exit status: 0 fine, or notes only; 64 warnings; 32 errors; 1 usage; 2 system.");
+	     "Exit status: 0 no errors, 1 usage, 2 system, 32 errors.");
 }
 
 static void print_findings(const struct findings *findings)

@@ -36,7 +36,7 @@ static void umount_print_help(void)
 	     "  -h, --help     this text\n"
 	     "  -V, --version  the version, and what this build and this kernel can do\n"
 	     "\n"
-	     "Exit status: 0, 1 usage, 2 system, 32 failure, 64 some failed and some did not.");
+	     "Exit status: 0, 1 usage, 2 system, 32 a view could not be unmounted.");
 }
 
 /* The places that are cleared. */
@@ -65,21 +65,19 @@ static int endings_add(struct endings *endings, const char *path, dev_t device)
 }
 
 /* Removes what is at the places. Returns: 0, or < 0 with *error*. */
-static int end_places(struct endings *endings, int *failed, size_t *done, struct view_error *error)
+static int end_places(struct endings *endings, int *failed, struct view_error *error)
 {
 	if (views_end(endings->items, endings->count) < 0)
 		return view_fail(error, MSG_NO_MEMORY);
 	for (size_t i = 0; i < endings->count; i++) {
 		if (endings->items[i].error)
 			ctl_goes_on(endings->items[i].error, failed);
-		else
-			++*done;
 	}
 	return 0;
 }
 
 /* Ends a view that is mounted in no place of this namespace. */
-static void end_elsewhere(const struct listed_view *view, const char *id, int *failed, size_t *done)
+static void end_elsewhere(const struct listed_view *view, const char *id, int *failed)
 {
 	int r = view_process_end(view->pid, view->entry.device);
 	VIEW_ERROR(error);
@@ -87,14 +85,11 @@ static void end_elsewhere(const struct listed_view *view, const char *id, int *f
 	if (r < 0) {
 		view_fail(&error, MSG_GOES_ON, id, view->pid, strerror(-r));
 		ctl_goes_on(&error, failed);
-	} else {
-		++*done;
 	}
 }
 
 /* The views of an id: adds the places of those that are mounted, and ends the others. */
-static int find_id(const struct views *views, const char *id, struct endings *endings, int *failed,
-		   size_t *done)
+static int find_id(const struct views *views, const char *id, struct endings *endings, int *failed)
 {
 	for (size_t i = 0; i < views->count; i++) {
 		const struct listed_view *view = &views->items[i];
@@ -103,7 +98,7 @@ static int find_id(const struct views *views, const char *id, struct endings *en
 		if (!ctl_is_id(json_string(view->answer.ready, "id"), id))
 			continue;
 		if (!view->mounted) {
-			end_elsewhere(view, id, failed, done);
+			end_elsewhere(view, id, failed);
 			continue;
 		}
 		r = endings_add(endings, view->entry.mountpoint, view->entry.device);
@@ -118,7 +113,6 @@ static int umount_run(const struct ctl_call *call, struct view_error *error)
 	cleanup_with(endings_free) struct endings endings = {};
 	cleanup_with(views_done) struct views views = {};
 	cleanup_free char *id = call->id ? name_printable(call->id) : NULL;
-	size_t done = 0;
 	int failed = 0, r = call->id && !id ? -ENOMEM : 0;
 
 	for (char **directory = call->operands; r == 0 && *directory; directory++)
@@ -126,12 +120,12 @@ static int umount_run(const struct ctl_call *call, struct view_error *error)
 	if (r == 0 && id)
 		r = views_read(VIEWS_ELSEWHERE, &views);
 	if (r == 0 && id)
-		r = find_id(&views, id, &endings, &failed, &done);
+		r = find_id(&views, id, &endings, &failed);
 	if (r < 0)
 		return view_fail(error, MSG_SYSTEM, "umount", strerror(-r));
-	if (end_places(&endings, &failed, &done, error) < 0)
+	if (end_places(&endings, &failed, error) < 0)
 		return -ECANCELED;
-	return failed && done ? 64 : failed;
+	return failed;
 }
 
 const struct ctl_command ctl_umount = {
