@@ -20,8 +20,9 @@
  *   no_new_privs          kept, and set later; fusermount3 says so where it cannot work
  *   seccomp, Landlock     kept: what they deny fails with a message
  *   dumpable              kept until the sandbox clears it
- *   CORE, FSIZE, NOFILE,  kept at first: what does not fit fails with a message. FSIZE: only the
- *   NPROC, AS             index is lost. The sandbox lowers them
+ *   CORE, FSIZE, NOFILE,  kept at first: what does not fit fails with a message, unless the program
+ *   NPROC, AS, DATA       does not even start. FSIZE: only the index is lost. The sandbox lowers
+ *                         the first five
  *   CPU                   kept; the signal of the soft limit is blocked
  *   STACK                 kept; a server in memory that it shares has a stack of its own
  *   other limits          kept: they limit what a view does not use

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import re
 import resource
 import signal
 import stat
@@ -13,7 +14,7 @@ from pathlib import Path
 import pytest
 from support import machine, namespace
 from support.image import KERNEL, KERNEL_PATH
-from support.view import View, call, program, refused
+from support.view import View, call, program, refused, run
 from support.waiting import SECONDS, wait_until
 
 IGNORED = [
@@ -27,6 +28,10 @@ def python(code: str) -> list[str]:
     """A wrapper that is CODE, and becomes the program."""
     return ["/usr/bin/python3", "-c", f"import os, resource, signal, sys; {code};"
             "os.execv(sys.argv[1], sys.argv[1:])"]  # fmt: skip
+
+
+def prctl(arguments: str) -> str:
+    return f"import ctypes; assert ctypes.CDLL(None).prctl({arguments}) == 0"
 
 
 @pytest.mark.parametrize("life", [False, True], ids=["background", "lifeline"])
@@ -68,6 +73,18 @@ STATES = {
     "an oom score": "open('/proc/self/oom_score_adj', 'w').write('500')",
     "a root directory as cwd": "os.chdir('/proc/self')",
     "no environment": "os.environ.clear()",
+    "one processor": "os.sched_setaffinity(0, [min(os.sched_getaffinity(0))])",
+    "a pending signal": "signal.pthread_sigmask(signal.SIG_BLOCK, [10]); os.kill(os.getpid(), 10)",
+    "a timer of processor time": "signal.setitimer(signal.ITIMER_PROF, 0.01, 0.01)",
+    "a process group of another": "os.setpgid(0, 0)",
+    "no new privileges": prctl("38, 1, 0, 0, 0"),
+    "a death signal": prctl("1, 9, 0, 0, 0"),
+    "a subreaper": prctl("36, 1, 0, 0, 0"),
+    "not dumpable": prctl("4, 0, 0, 0, 0"),
+    "a time slack": prctl("29, 1000000000, 0, 0, 0"),
+    "locked securebits": prctl("28, 0x20, 0, 0, 0"),  # KEEP_CAPS_LOCKED
+    "a personality": "import ctypes; ctypes.CDLL(None).personality(0x8460000)",  # setarch -R -B -X
+    "other namespaces": "import ctypes; assert ctypes.CDLL(None).unshare(0x4e000000) == 0",
 }
 # Not CPU: with a limit of none, SIGXCPU may come before main() is reached.
 LIMITS = ["CORE", "FSIZE", "LOCKS", "MEMLOCK", "MSGQUEUE", "NICE", "NPROC", "RSS", "RTPRIO",
@@ -89,6 +106,84 @@ def test_a_view_works_whatever_it_inherits(
     with View(place / "view", *words, "-o", option, wrapper=wrapper, pass_fds=[reader]) as view:
         view.wait_sandboxed()
         assert (view.root / KERNEL_PATH).read_bytes() == KERNEL
+        view.status = 0 if life else -signal.SIGTERM
+        view.daemon.signal(signal.SIGTERM)
+        view.wait_gone()
+        if not life:
+            namespace.unmount(str(view.root))
+    os.close(reader)
+    os.close(writer)
+
+
+# Below some value no program starts: the kernel kills it, or the loader says what it lacks.
+BYTES = [0, *(1 << n for n in range(12, 28, 2))]
+TIGHT = {"AS": BYTES, "DATA": BYTES, "STACK": BYTES, "NOFILE": [0, 3, 4, 5, 6, 7, 8, 10, 12, 64]}
+NOT_STARTED = re.compile(r"error while loading shared libraries|Error relocating|Error loading")
+
+
+@pytest.mark.parametrize("limit", TIGHT)
+def test_a_hard_limit_that_is_too_low_is_a_clear_error(
+    place: Path, option: bytes, limit: str
+) -> None:
+    """From none to enough: a program that does not start, then a sentence, then a view."""
+    at = place / "view"
+    at.mkdir()
+    name = f"resource.RLIMIT_{limit}"
+    outcomes = []
+    for value in TIGHT[limit]:
+        wrapper = python(f"resource.setrlimit({name}, ({value}, {value}))")
+        options = option + b",resolve=ready,timeout=1"
+        finished = run(*wrapper, program(), "-o", options, "none", at, env=machine.NO_LEAK_CHECK)
+        assert finished.stdout == ""
+        if finished.status == 0:
+            outcomes.append("view")
+            assert (at / KERNEL_PATH).read_bytes() == KERNEL
+            namespace.unmount(str(at), 0)
+        elif finished.stderr.startswith("urunc-viewfs: "):
+            outcomes.append("error")
+            assert finished.status == 2, finished
+            assert finished.stderr.count("\n") == 1
+        else:
+            outcomes.append("not started")
+            assert finished.status < 0 or NOT_STARTED.search(finished.stderr), finished
+        wait_until(lambda: not machine.processes(), "the processes to end")
+        assert machine.mounts_at(at) == []
+    assert outcomes == sorted(outcomes, key=["not started", "error", "view"].index)
+    assert outcomes[0] == "not started" and outcomes[-1] == "view"
+
+
+DISPOSITIONS = {
+    "ignored": "signal.signal({0}, signal.SIG_IGN)",
+    "blocked": "signal.pthread_sigmask(signal.SIG_BLOCK, [{0}])",
+    "ignored and blocked": "signal.signal({0}, signal.SIG_IGN);"
+    "signal.pthread_sigmask(signal.SIG_BLOCK, [{0}])",
+}
+
+
+@pytest.mark.parametrize("state", DISPOSITIONS.values(), ids=DISPOSITIONS.keys())
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_that_was_ignored_or_blocked_ends_a_foreground_view(
+    place: Path, option: bytes, number: signal.Signals, state: str
+) -> None:
+    """As a shell without job control ignores INT for what it starts in the background."""
+    wrapper = python(state.format(int(number)))
+    with View(place / "view", "-o", option, foreground=True, wrapper=wrapper) as view:
+        assert (view.root / KERNEL_PATH).read_bytes() == KERNEL
+        view.process.send_signal(number)
+        assert view.process.wait(SECONDS) == 0
+        assert machine.mounts_at(view.root) == []
+
+
+@pytest.mark.parametrize("state", DISPOSITIONS.values(), ids=DISPOSITIONS.keys())
+@pytest.mark.parametrize("life", [False, True], ids=["background", "lifeline"])
+def test_sigterm_that_was_ignored_or_blocked_ends_a_background_view(
+    place: Path, option: bytes, life: bool, state: str
+) -> None:
+    reader, writer = os.pipe()
+    words = [f"--lifeline={reader}"] if life else []
+    wrapper = python(state.format(int(signal.SIGTERM)))
+    with View(place / "view", *words, "-o", option, wrapper=wrapper, pass_fds=[reader]) as view:
+        view.wait_sandboxed()
         view.status = 0 if life else -signal.SIGTERM
         view.daemon.signal(signal.SIGTERM)
         view.wait_gone()
