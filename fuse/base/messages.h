@@ -159,11 +159,12 @@
 #define MSG_CHAIN	     CODE_EDIGEST, "the image has the chain id %s, not the one of --chain"
 
 /* The artifact store. */
-#define MSG_NOT_DONE	 CODE_ESYSTEM, "not done after %u s (-o timeout=…)"
-#define MSG_TREE	 CODE_EUSAGE, "--tree=%s cannot be an image's tree: %s"
-#define MSG_TREE_READ	 CODE_ELAYER, "'%s' in the tree: %s"
-#define MSG_TREE_CHANGED CODE_ELAYER, "artifact store '%s': the tree changed while it was copied"
-#define MSG_STORE	 CODE_ESYSTEM, "artifact store '%s': %s"
+#define MSG_NOT_DONE		CODE_ESYSTEM, "not done after %u s (-o timeout=…)"
+#define MSG_FAILED_BEFORE(code) (code), "%s (it failed within the last %d minutes)"
+#define MSG_TREE		CODE_EUSAGE, "--tree=%s cannot be an image's tree: %s"
+#define MSG_TREE_READ		CODE_ELAYER, "'%s' in the tree: %s"
+#define MSG_TREE_CHANGED	CODE_ELAYER, "artifact store '%s': the tree changed while it was copied"
+#define MSG_STORE		CODE_ESYSTEM, "artifact store '%s': %s"
 #define MSG_STORE_UNSAFE                                                                         \
 	CODE_ESYSTEM, "artifact store '%s': it, or a directory in it, belongs to another user, " \
 		      "or other users have access to it"

@@ -24,6 +24,7 @@
 struct child {
 	int from, to;
 	pid_t parent;
+	rlim_t seconds;		  /* of a processor */
 	struct decoder_work work; /* a decoder's */
 };
 
@@ -31,7 +32,7 @@ struct child {
 static int confine(const struct child *child)
 {
 	/* The first ends it by SIGXCPU, which the parent knows it by. */
-	const struct rlimit seconds = {CHILD_SECONDS_MAX, CHILD_SECONDS_MAX + 1};
+	const struct rlimit seconds = {child->seconds, child->seconds + 1};
 	const int keep[] = {child->from, child->to};
 
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
@@ -387,10 +388,16 @@ static pid_t start(int (*run)(void *argument), struct child *child)
 
 pid_t decoder_start(int blob, int to, const struct decoder_work *work)
 {
-	return start(decode, &(struct child){.from = blob, .to = to, .work = *work});
+	struct child child = {.from = blob, .to = to, .seconds = CHILD_SECONDS_MAX, .work = *work};
+	struct stat st;
+
+	if (fstat(blob, &st) == 0 && st.st_size / DECODER_BYTES_A_SECOND < CHILD_SECONDS_MAX)
+		child.seconds = DECODER_SECONDS + (rlim_t)(st.st_size / DECODER_BYTES_A_SECOND);
+	return start(decode, &child);
 }
 
 pid_t unpacker_child_start(int from, int to)
 {
-	return start(unpack_layers, &(struct child){.from = from, .to = to});
+	return start(unpack_layers,
+		     &(struct child){.from = from, .to = to, .seconds = CHILD_SECONDS_MAX});
 }

@@ -18,6 +18,9 @@ enum {
 	FRAME_TEXT_MAX = 4096, /* of a path, with its NUL */
 	CHILD_MEMORY_MAX = 1 << 30,
 	CHILD_SECONDS_MAX = 600, /* of a processor */
+	/* A decoder's, beside a second for each so many bytes of the blob. */
+	DECODER_SECONDS = 30,
+	DECODER_BYTES_A_SECOND = 4 << 20,
 };
 
 enum frame_kind {

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "fuse/base/clock.h"
 #include "fuse/base/messages.h"
 #include "fuse/base/text.h"
 #include "fuse/view/urunc-config.h"
@@ -234,17 +235,77 @@ static int add_found(const struct fill_call *call, const struct li_store *store,
 	return 0;
 }
 
+enum { SLOT_SECONDS_MAX = 600 };
+
+static struct timespec deadline_of(const struct fill_call *call)
+{
+	return (struct timespec){
+		.tv_sec = (time_t)(call->deadline_us / 1000000),
+		.tv_nsec = (long)(call->deadline_us % 1000000) * 1000,
+	};
+}
+
+static int fail_lock(const struct fill_call *call, int r, const char *directory,
+		     struct view_error *error)
+{
+	if (r == -ETIMEDOUT && call->deadline_us == 0)
+		return view_fail(error, MSG_STORE_ADDING, directory);
+	if (r == -ETIMEDOUT)
+		return view_fail(error, MSG_STORE_WAIT, directory, call->options->timeout);
+	return view_fail(error, MSG_STORE, directory, strerror(-r));
+}
+
+/* Remembers why the image is unusable, if it is that. */
+static int remember(const struct fill_call *call, const struct li_store *store,
+		    const struct view_error *error)
+{
+	struct li_store_failure failure = {.code = error->code};
+
+	if (call->unusable && *call->unusable && error->code != CODE_ESYSTEM) {
+		snprintf(failure.text, sizeof(failure.text), "%.*s", LI_STORE_FAILURE_TEXT - 1,
+			 error->message);
+		/* Where that fails the image is unpacked again. */
+		li_store_failure_add(store, &call->key.id, &failure);
+	}
+	return -ECANCELED;
+}
+
+/* Whether the image failed lately. Returns: 0, or < 0 with *error*. */
+static int check_failure(const struct fill_call *call, const struct li_store *store,
+			 struct view_error *error)
+{
+	struct li_store_failure failure;
+
+	if (!call->unusable || li_store_failure_find(store, &call->key.id, &failure) < 0)
+		return 0;
+	if (failure.code != CODE_ELAYER && failure.code != CODE_ENOTAPPLICABLE)
+		return 0;
+	return view_fail(error, MSG_FAILED_BEFORE((enum view_code)failure.code), failure.text,
+			 LI_STORE_FAILURE_SECONDS / 60);
+}
+
+/* The caller holds the image's lock. */
 static int fill_image(const struct fill_call *call, const struct li_store *store, int lock,
 		      const char *directory, struct fill_result *ret, struct view_error *error)
 {
 	cleanup_with(image_close) struct image image = {};
 	cleanup_with(strings_clear) struct strings paths = {};
 	cleanup_with(additions_done) struct additions additions = {};
+	struct timespec deadline = deadline_of(call);
+	cleanup_close int slot = -EBADF;
 
+	if (check_failure(call, store, error) < 0)
+		return -ECANCELED;
+	/* A call that does not wait for others that do its work waits for its turn. */
+	if (call->deadline_us == 0)
+		deadline.tv_sec = (time_t)(now_us() / 1000000) + SLOT_SECONDS_MAX;
+	slot = li_store_lock_slot(store, &deadline);
+	if (slot < 0)
+		return fail_lock(call, slot, directory, error);
 	if (call->open(call->context, call->options, li_store_fd(store), &image, error) < 0 ||
 	    list_paths(call, &image, &paths, error) < 0 ||
 	    find_additions(&image, &paths, &additions, error) < 0)
-		return -ECANCELED;
+		return remember(call, store, error);
 	return add_found(call, store, lock, directory, &additions, ret, error);
 }
 
@@ -252,18 +313,11 @@ static int fill_image(const struct fill_call *call, const struct li_store *store
 static int fill_locked(const struct fill_call *call, const struct li_store *store,
 		       const char *directory, struct fill_result *ret, struct view_error *error)
 {
-	struct timespec deadline = {
-		.tv_sec = (time_t)(call->deadline_us / 1000000),
-		.tv_nsec = (long)(call->deadline_us % 1000000) * 1000,
-	};
+	struct timespec deadline = deadline_of(call);
 	cleanup_close int lock = li_store_lock(store, &call->key, &deadline);
 
-	if (lock == -ETIMEDOUT && call->deadline_us == 0)
-		return view_fail(error, MSG_STORE_ADDING, directory);
-	if (lock == -ETIMEDOUT)
-		return view_fail(error, MSG_STORE_WAIT, directory, call->options->timeout);
 	if (lock < 0)
-		return view_fail(error, MSG_STORE, directory, strerror(-lock));
+		return fail_lock(call, lock, directory, error);
 	switch (completeness_of(call, directory)) {
 	case STORE_HAS: return 0;
 	case STORE_HAS_PART:

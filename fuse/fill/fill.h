@@ -18,6 +18,8 @@ struct fill_call {
 	 * says is filed by manifest only. */
 	const enum li_store_source *source;
 	uint32_t layers; /* of its manifest; 0: unknown */
+	/* Whether what failed will fail again: it is remembered by manifest. NULL: no. */
+	const bool *unusable;
 	/*
 	 * Opens the image, when the store lacks an answer. *store* is the store's directory, where
 	 * files without a name may be made. Returns: 0, with *ret*, or < 0 with *error*.

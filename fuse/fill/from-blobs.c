@@ -128,8 +128,9 @@ static int make_origin(const struct blob_source *source, const struct unpacked *
 
 static int unpack_layers(struct unpacked_image *image, struct view_error *error)
 {
-	const struct blob_source *source = image->source;
+	struct blob_source *source = image->source;
 
+	source->unusable = false;
 	if (unpacker_start(&image->unpacker, error) < 0)
 		return -ECANCELED;
 	for (size_t i = 0; i < source->image.count; i++) {
@@ -138,10 +139,13 @@ static int unpack_layers(struct unpacked_image *image, struct view_error *error)
 		struct unpacker_blob blob;
 		cleanup_close int fd = open_layer(source, i, &blob, error);
 
-		if (fd < 0 ||
-		    (is_by_table(image, i) ? unpacker_add_table(unpacker, &blob, table, error)
-					   : unpacker_add(unpacker, &blob, error)) < 0)
+		if (fd < 0)
 			return -ECANCELED;
+		if ((is_by_table(image, i) ? unpacker_add_table(unpacker, &blob, table, error)
+					   : unpacker_add(unpacker, &blob, error)) < 0) {
+			image->source->unusable = true;
+			return -ECANCELED;
+		}
 	}
 	return 0;
 }
@@ -247,6 +251,7 @@ struct fill_call fill_call_of_blobs(struct blob_source *source)
 		.chain = source->image.chain,
 		.source = &source->used,
 		.layers = (uint32_t)source->image.count,
+		.unusable = &source->unusable,
 		.open = open_blobs,
 		.context = source,
 	};

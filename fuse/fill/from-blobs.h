@@ -9,6 +9,7 @@
 struct blob_source {
 	struct blob_image image;
 	enum li_store_source used; /* what the answers that were found so far came from */
+	bool unusable;		   /* a layer could be read, and is bad */
 };
 
 /*

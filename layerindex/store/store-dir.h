@@ -43,6 +43,15 @@ int store_object_file(const struct li_store *store, const struct li_digest *dige
 /* Opens and parses facts, whatever key they are filed under; *st* is the file's. */
 int store_facts_read(int list, const char *name, struct li_store_facts *ret, struct stat *st);
 
+/* Opens the directory of failures. Returns: a descriptor, owned; or -errno. */
+int store_failed_open(const struct li_store *store, bool make);
+
+/* Parses a failure's file, which may hold any bytes. Returns: 0 or -EINVAL. */
+int store_failure_decode(const void *bytes, size_t n, struct li_store_failure *ret);
+
+/* Whether a failure is remembered for too long. */
+bool store_failure_is_over(int at, const char *name);
+
 enum { OBJECT_MODE = 0400, FACTS_MODE = 0600 };
 
 /* The time of an object's last modification: any write(2) to it gives it another one. */

@@ -231,6 +231,7 @@ static int remove_object(int directory, const char *name, void *context)
 int li_store_clear(const struct li_store *store)
 {
 	cleanup_close int lock = store_lock_all(store, true);
+	cleanup_close int failed = store_failed_open(store, false);
 	int r = lock < 0 ? lock : 0;
 
 	for (size_t i = 0; i < 2 && r == 0; i++) {
@@ -238,5 +239,7 @@ int li_store_clear(const struct li_store *store)
 
 		r = store_each_name(list, remove_name, &list);
 	}
+	if (r == 0)
+		r = store_each_name(failed, remove_name, &failed);
 	return r == 0 ? store_each_object(store, remove_object, NULL) : r;
 }

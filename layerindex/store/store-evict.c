@@ -181,8 +181,26 @@ static int read_image(const char *name, void *context)
 	return 0;
 }
 
+/* A failure that is over counts as a file that a writer left. */
+static int read_failure(const char *name, void *context)
+{
+	struct eviction *eviction = context;
+	int at = eviction->list;
+	struct stat st;
+
+	if (new_file_is_temporary(name))
+		return read_temporary(eviction, at, name);
+	if (!store_name_is_digest(name) || fstatat(at, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+		return 0;
+	eviction->sum.kept += bytes_of(&st);
+	if (!store_failure_is_over(at, name))
+		return 0;
+	return remove_file(eviction, at, name, &eviction->sum.temporary, bytes_of(&st));
+}
+
 static int read_all(struct eviction *eviction)
 {
+	cleanup_close int failed = store_failed_open(eviction->store, false);
 	int r = store_each_object(eviction->store, read_object, eviction);
 
 	if (eviction->object_count > 0)
@@ -192,7 +210,8 @@ static int read_all(struct eviction *eviction)
 		eviction->list = eviction->store->lists[i];
 		r = store_each_name(eviction->list, read_image, eviction);
 	}
-	return r;
+	eviction->list = failed;
+	return r == 0 ? store_each_name(failed, read_failure, eviction) : r;
 }
 
 static bool object_is_in_use(const struct eviction *eviction, const struct li_digest *digest)

@@ -51,16 +51,24 @@ static int lock_for_ever(int fd, const struct flock *range)
 	return 0;
 }
 
-/* Tries again and again: a library takes no timer signal, which alone ends a wait in the kernel. */
-static int lock_until(int fd, const struct flock *range, const struct timespec *deadline)
+/*
+ * Takes the first of *n* ranges that is free. It tries again and again: a library takes no timer
+ * signal, which alone ends a wait in the kernel.
+ */
+static int lock_any_until(int fd, const struct flock *ranges, size_t n,
+			  const struct timespec *deadline)
 {
 	for (long wait = WAIT_FIRST_NS;; wait = wait * 2 < WAIT_MOST_NS ? wait * 2 : WAIT_MOST_NS) {
 		struct timespec now, next;
 
-		if (fcntl(fd, F_OFD_SETLK, range) == 0)
-			return 0;
-		if (errno != EAGAIN && errno != EACCES)
-			return -errno;
+		for (size_t i = 0; i < n; i++) {
+			struct flock range = ranges[i];
+
+			if (fcntl(fd, F_OFD_SETLK, &range) == 0)
+				return 0;
+			if (errno != EAGAIN && errno != EACCES)
+				return -errno;
+		}
 		clock_gettime(CLOCK_MONOTONIC, &now);
 		if (!is_before(&now, deadline))
 			return -ETIMEDOUT;
@@ -71,10 +79,16 @@ static int lock_until(int fd, const struct flock *range, const struct timespec *
 	}
 }
 
+static int lock_until(int fd, const struct flock *range, const struct timespec *deadline)
+{
+	return lock_any_until(fd, range, 1, deadline);
+}
+
 /* What a byte is the lock of; the numbers are those of urunc-viewfs-store(5). */
 enum lock_kind {
 	LOCK_IMAGE = 0, /* and the key's kind */
 	LOCK_FACTS = 2, /* and the key's kind */
+	LOCK_SLOT = 4,
 };
 
 static struct flock range_of(unsigned kind, const struct li_digest *digest)
@@ -100,6 +114,20 @@ int li_store_lock(const struct li_store *store, const struct li_store_key *key,
 	if (fd < 0)
 		return fd;
 	r = deadline ? lock_until(fd, &range, deadline) : lock_for_ever(fd, &range);
+	return r < 0 ? r : TAKE_FD(fd);
+}
+
+int li_store_lock_slot(const struct li_store *store, const struct timespec *deadline)
+{
+	struct flock ranges[LI_STORE_SLOTS];
+	cleanup_close int fd = open_lock(store);
+	int r;
+
+	if (fd < 0)
+		return fd;
+	for (uint8_t i = 0; i < LI_STORE_SLOTS; i++)
+		ranges[i] = range_of(LOCK_SLOT, &(struct li_digest){{[7] = i}});
+	r = lock_any_until(fd, ranges, LI_STORE_SLOTS, deadline);
 	return r < 0 ? r : TAKE_FD(fd);
 }
 

@@ -65,6 +65,36 @@ int li_store_object_open(const struct li_store *store, const struct li_store_ans
 int li_store_lock(const struct li_store *store, const struct li_store_key *key,
 		  const struct timespec *deadline);
 
+enum { LI_STORE_SLOTS = 2 }; /* processes that may unpack images at a time */
+
+/*
+ * Takes one of the slots of those that unpack images: it takes the processor for long. The slot
+ * ends with the descriptor. Returns: as li_store_lock(), which must be called before.
+ */
+int li_store_lock_slot(const struct li_store *store, const struct timespec *deadline);
+
+enum {
+	LI_STORE_FAILURE_TEXT = 1000, /* bytes with the NUL */
+	LI_STORE_FAILURE_SECONDS = 600,
+};
+
+/* Why an image could not be added. */
+struct li_store_failure {
+	uint32_t code; /* the caller's */
+	char text[LI_STORE_FAILURE_TEXT];
+};
+
+/*
+ * Remembers for ten minutes that the image of a manifest cannot be added, and why.
+ * Returns: 0; -ENOSPC: no room, or too many are remembered; or -errno.
+ */
+int li_store_failure_add(const struct li_store *store, const struct li_digest *manifest,
+			 const struct li_store_failure *failure);
+
+/* Returns: 0, with *ret*; -ENOENT: none is remembered; -EINVAL: it is damaged; or -errno. */
+int li_store_failure_find(const struct li_store *store, const struct li_digest *manifest,
+			  struct li_store_failure *ret);
+
 /* How much a store may hold. */
 struct li_store_limits {
 	uint64_t bytes; /* of all files, as they take room on the disk; UINT64_MAX: no limit */

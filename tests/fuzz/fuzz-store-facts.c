@@ -9,7 +9,7 @@
 
 #include "layerindex/hash/siphash.h"
 #include "layerindex/layerindex.h"
-#include "layerindex/store/store-facts.h"
+#include "layerindex/store/store-dir.h"
 #include "tests/fuzz/check.h"
 
 static void require_sound(const struct li_store_facts *facts)
@@ -62,10 +62,20 @@ static void check_signed(const uint8_t *bytes, size_t size)
 	check_file(file, size + sizeof(sum));
 }
 
+static void check_failure(const uint8_t *bytes, size_t size)
+{
+	struct li_store_failure failure = {};
+	int r = store_failure_decode(bytes, size, &failure);
+
+	require(r == 0 || r == -EINVAL, "it is read, or refused");
+	require(strlen(failure.text) < sizeof(failure.text), "a text ends");
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	if (size == 0)
 		return 0;
+	check_failure(data + 1, size - 1);
 	if (data[0] % 2 == 0)
 		check_file(data + 1, size - 1);
 	else

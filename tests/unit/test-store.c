@@ -588,6 +588,61 @@ static void test_an_object_with_other_bytes_is_replaced(void **state)
 	must_hold(store, 2, "/k", "right");
 }
 
+static void test_a_failure_is_remembered_for_ten_minutes(void **state)
+{
+	cleanup_with(close_store) struct li_store *store = open_store("store");
+	const struct li_digest manifest = {{1, 2}}, other = {{2}};
+	struct li_store_failure failure = {.code = 5, .text = "it is cut"}, got = {};
+	struct timespec times[2] = {{.tv_sec = time(NULL) - LI_STORE_FAILURE_SECONDS}};
+	char path[128] = "store/failed/";
+
+	(void)state;
+	assert_int_equal(li_store_failure_find(store, &manifest, &got), -ENOENT);
+	assert_int_equal(li_store_failure_add(store, &manifest, &failure), 0);
+	assert_int_equal(li_store_failure_find(store, &manifest, &got), 0);
+	assert_int_equal(got.code, 5);
+	assert_string_equal(got.text, "it is cut");
+	assert_int_equal(li_store_failure_find(store, &other, &got), -ENOENT);
+	li_digest_print(&manifest, path + strlen(path));
+	assert_return_code(truncate(path, 20), errno);
+	assert_int_equal(li_store_failure_find(store, &manifest, &got), -EINVAL);
+	assert_int_equal(li_store_failure_add(store, &manifest, &failure), 0);
+	times[1] = times[0];
+	assert_return_code(utimensat(AT_FDCWD, path, times, 0), errno);
+	assert_int_equal(li_store_failure_find(store, &manifest, &got), -ENOENT);
+	/* The next one removes it. */
+	assert_int_equal(li_store_failure_add(store, &other, &failure), 0);
+	assert_int_equal(access(path, F_OK), -1);
+	assert_int_equal(li_store_clear(store), 0);
+	assert_int_equal(count_files("store"), 0);
+}
+
+static int wait_for_slot(void)
+{
+	struct li_store *store = open_store("store");
+	int r = li_store_lock_slot(store, &(struct timespec){});
+
+	li_store_close(store);
+	return r == -ETIMEDOUT ? 1 : r < 0 ? 2 : 0;
+}
+
+static void test_two_processes_unpack_at_a_time(void **state)
+{
+	cleanup_with(close_store) struct li_store *store = open_store("store");
+	int slots[LI_STORE_SLOTS];
+
+	(void)state;
+	for (size_t i = 0; i < LI_STORE_SLOTS; i++) {
+		assert_int_equal(in_child(wait_for_slot), 0);
+		slots[i] = li_store_lock_slot(store, &(struct timespec){});
+		assert_return_code(slots[i], -slots[i]);
+	}
+	assert_int_equal(in_child(wait_for_slot), 1);
+	close(slots[0]);
+	assert_int_equal(in_child(wait_for_slot), 0);
+	close(slots[1]);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -611,6 +666,8 @@ int main(void)
 		scratch_test(test_a_read_only_store_is_read),
 		scratch_test(test_progress_ends_at_twice_the_bytes),
 		scratch_test(test_an_object_with_other_bytes_is_replaced),
+		scratch_test(test_a_failure_is_remembered_for_ten_minutes),
+		scratch_test(test_two_processes_unpack_at_a_time),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
