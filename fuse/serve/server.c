@@ -425,8 +425,9 @@ static int serve(struct startup *startup)
 	spawn_yield();
 	r = session_serve_startup(startup->session, call->report_fd);
 	close(call->report_fd);
-	/* The launcher has gone, or has a mapping of its own. */
-	munmap(call->progress, sizeof(*call->progress));
+	/* The launcher has gone, or has a mapping of its own; not if the mount went first. */
+	if (r > 0)
+		munmap(call->progress, sizeof(*call->progress));
 	log_ready(&startup->facts);
 	if (r > 0)
 		r = session_serve_first(startup->session);
