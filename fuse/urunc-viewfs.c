@@ -52,6 +52,9 @@ static void print_help(void)
 	     "      --ready-fd=N          write a line of JSON to descriptor N when ready or "
 	     "failed\n"
 	     "      --lifeline=N          end the view when descriptor N closes\n"
+	     "      --pass-mount=N        send the mount over the UNIX socket N instead of "
+	     "attaching\n"
+	     "                            it; MOUNTPOINT is -\n"
 	     "      --id=ID               container id for logs and listings\n"
 	     "      --state-dir=DIR       containerd's state directory, for --container\n"
 	     "      --log-format=FORMAT   text or json\n"
@@ -80,8 +83,10 @@ int main(int argc, char **argv)
 	sandbox_early(true);
 	r = arguments_parse(&arguments, argc, argv, FOR_VIEW, &error);
 	log_setup("urunc-viewfs", &arguments.log);
+	call.ready_fd = arguments.ready_fd;
+	call.pass_mount = arguments.pass_mount;
 	if (r < 0) {
-		r = launch_failed(arguments.ready_fd, 0, &error);
+		r = launch_failed(&call, 0, &error);
 		if (arguments.log.format == LOG_FORMAT_TEXT && error.code == CODE_EUSAGE)
 			fputs("Try 'urunc-viewfs --help' for more information.\n", stderr);
 		return r;
@@ -101,7 +106,6 @@ int main(int argc, char **argv)
 	call.view.options = &arguments.options;
 	call.view.mountpoint = arguments.mountpoint;
 	call.foreground = arguments.foreground;
-	call.ready_fd = arguments.ready_fd;
 	call.lifeline = arguments.lifeline;
 	return launch(&call, &error);
 }

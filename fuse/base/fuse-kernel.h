@@ -11,6 +11,7 @@ enum {
 	/* Bits of the second word of flags. */
 	FLAGS2_DIRECT_IO_ALLOW_MMAP = 1 << (36 - 32),
 	FLAGS2_PASSTHROUGH = 1 << (37 - 32),
+	FLAGS2_ALLOW_IDMAP = 1 << (40 - 32),
 	FLAGS2_HAS_RESEND = 1 << (39 - 32),
 };
 

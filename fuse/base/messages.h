@@ -36,6 +36,8 @@
 	CODE_EUSAGE, "--container=%s: both '%s' and '%s' begin so or are called so"
 #define MSG_STATE_DIR		CODE_EUSAGE, "--state-dir=%s: %s"
 #define MSG_DESCRIPTOR		CODE_EUSAGE, "--%s=%d: %s"
+#define MSG_PASS_SOCKET		CODE_EUSAGE, "--pass-mount=%d: not a UNIX stream or seqpacket socket"
+#define MSG_PASS_MOUNTPOINT	CODE_EUSAGE, "with --pass-mount MOUNTPOINT must be '-', not '%s'"
 #define MSG_LAYER_FDS		CODE_EUSAGE, "--layer-fd may be given at most %d times"
 #define MSG_LOWERDIR_EMPTY_PART CODE_EUSAGE, "%s: empty layer path in 'lowerdir=%s'"
 #define MSG_LOWERDIR_ORDER	CODE_EUSAGE, "%s: 'lowerdir+=' cannot follow 'lowerdir='"
@@ -218,11 +220,12 @@
 #define MSG_INDEX      CODE_ESYSTEM, "layer index '%s': %s"
 #define MSG_INDEX_UNSAFE \
 	CODE_ESYSTEM, "layer index '%s' belongs to another user, or other users may write to it"
-#define MSG_INDEX_REMOVE CODE_ESYSTEM, "layer index '%s': entry %s: %s"
-#define MSG_INTERRUPTED	 CODE_ESYSTEM, "interrupted"
-#define MSG_NOT_WATCHED	 CODE_ESYSTEM, "the view cannot be watched: %s"
-#define MSG_RELEASED	 CODE_ESYSTEM, "--lifeline=%d: closed before the view was ready"
-#define MSG_READY_FD	 CODE_ESYSTEM, "--ready-fd=%d: the line cannot be written: %s"
+#define MSG_INDEX_REMOVE   CODE_ESYSTEM, "layer index '%s': entry %s: %s"
+#define MSG_INTERRUPTED	   CODE_ESYSTEM, "interrupted"
+#define MSG_NOT_WATCHED	   CODE_ESYSTEM, "the view cannot be watched: %s"
+#define MSG_RELEASED	   CODE_ESYSTEM, "--lifeline=%d: closed before the view was ready"
+#define MSG_PASS_PRIVILEGE CODE_ESYSTEM, "--pass-mount requires CAP_SYS_ADMIN"
+#define MSG_READY_FD	   CODE_ESYSTEM, "--%s=%d: the line cannot be written: %s"
 #define MSG_PROCESS_1 \
 	CODE_ESYSTEM, \
 		"as process 1 of a PID namespace, whose end ends all others, only -f is possible"

@@ -12,6 +12,7 @@
 
 #include "fuse/base/messages.h"
 #include "fuse/base/words.h"
+#include "fuse/process/pass-fd.h"
 #include "layerindex/array.h"
 
 #if defined(__GNUC__) && !defined(__clang__)
@@ -56,6 +57,7 @@ static const struct argument_rule {
 	{"layer-fd", 0, ARGUMENT_LAYER, IN(from.layer_fds), OF_VIEW | OF_RESOLVE, ""},
 	{"ready-fd", 0, ARGUMENT_DESCRIPTOR, IN(ready_fd), OF_VIEW, ""},
 	{"lifeline", 0, ARGUMENT_DESCRIPTOR, IN(lifeline), OF_VIEW, ""},
+	{"pass-mount", 0, ARGUMENT_DESCRIPTOR, IN(pass_mount), OF_VIEW, ""},
 	{"log-format", 0, ARGUMENT_WORD, IN(log.format), OF_VIEW, "text|json"},
 	{"log-level", 0, ARGUMENT_WORD, IN(log.level), OF_VIEW, "error|warn|info|debug"},
 	{"id", 0, ARGUMENT_ID, IN(options.id), OF_VIEW, ""},
@@ -263,6 +265,18 @@ static int arguments_check_add(const struct arguments *arguments, struct view_er
 	return 0;
 }
 
+/* A view that is handed over is mounted nowhere. */
+static int arguments_check_pass(const struct arguments *arguments, struct view_error *error)
+{
+	int r = pass_fd_check(arguments->pass_mount);
+
+	if (r < 0)
+		return view_fail(error, MSG_PASS_SOCKET, arguments->pass_mount);
+	if (strcmp(arguments->mountpoint, "-") != 0)
+		return view_fail(error, MSG_PASS_MOUNTPOINT, arguments->mountpoint);
+	return 0;
+}
+
 static int arguments_set_operands(struct arguments *arguments, int n, char **operands,
 				  enum arguments_for what, struct view_error *error)
 {
@@ -291,7 +305,7 @@ static int arguments_set_operands(struct arguments *arguments, int n, char **ope
 			return view_fail(error, MSG_EMPTY, i == 0 ? "SOURCE" : "MOUNTPOINT");
 	arguments->from.source = n > 0 ? operands[0] : "none";
 	arguments->mountpoint = n > 1 ? operands[1] : NULL;
-	return 0;
+	return arguments->pass_mount < 0 ? 0 : arguments_check_pass(arguments, error);
 }
 
 int arguments_parse(struct arguments *ret, int argc, char **argv, enum arguments_for what,

@@ -20,6 +20,7 @@ struct arguments {
 	const char *tree;  /* viewfsctl store add; borrowed from argv */
 	int ready_fd;	   /* -1: none */
 	int lifeline;	   /* -1: none */
+	int pass_mount;	   /* a UNIX socket; -1: none. MOUNTPOINT is "-" with it */
 	struct log_options log;
 	bool help, version; /* asked for: nothing else counts */
 };
@@ -28,6 +29,7 @@ struct arguments {
 	((struct arguments){.options = OPTIONS_INIT, \
 			    .ready_fd = -1,          \
 			    .lifeline = -1,          \
+			    .pass_mount = -1,        \
 			    .log = {.level = LOG_LEVEL_INFO}})
 
 enum arguments_for {

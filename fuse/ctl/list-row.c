@@ -64,6 +64,7 @@ struct list_row list_row(const struct listed_view *view, bool memory)
 		.artifacts = typed_member(ready, "artifacts", json_type_array),
 		.missing = typed_member(ready, "missing", json_type_array),
 		.layers = json_object_get_uint64(layers),
+		.detached = json_object_get_boolean(json_object_object_get(ready, "detached")),
 		.survives = json_object_get_boolean(json_object_object_get(ready, "survives")),
 	};
 
@@ -445,6 +446,8 @@ struct json_object *list_row_json(const struct list_row *row)
 	bool passthrough = row->passthrough != PASSTHROUGH_UNKNOWN;
 
 	if (!object || add_place(object, row) < 0 ||
+	    add_or_null(object, "detached",
+			view->answer.ready ? json_object_new_boolean(row->detached) : NULL) < 0 ||
 	    add_count(object, "pid", (uint64_t)view->pid) < 0 ||
 	    add_text(object, "id", row->id) < 0 ||
 	    add_or_null(object, "passthrough",

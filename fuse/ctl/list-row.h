@@ -21,6 +21,7 @@ struct list_row {
 	struct json_object *artifacts; /* an array, or NULL */
 	struct json_object *missing;   /* an array, or NULL */
 	uint64_t layers;	       /* 0: not known */
+	bool detached;		       /* it was made without a place; false: not known either */
 	bool survives;		       /* a second process takes over; false: not known either */
 	uint64_t private_dirty;	       /* bytes; 0: not known */
 };

@@ -90,18 +90,29 @@ static bool are_strings(struct json_object *array)
 	return true;
 }
 
+/* Where it is mounted: a path, or null if it is a detached mount. */
+static bool has_place(struct json_object *object)
+{
+	struct json_object *mountpoint;
+
+	if (json_string(object, "mountpoint"))
+		return true;
+	return json_object_object_get_ex(object, "mountpoint", &mountpoint) && !mountpoint &&
+	       json_object_get_boolean(json_object_object_get(object, "detached"));
+}
+
 static bool is_ready_line(struct json_object *object)
 {
 	static const struct {
 		const char *key;
 		json_type type;
 	} known[] = {
-		{"ready", json_type_boolean},	  {"id", json_type_string},
-		{"mountpoint", json_type_string}, {"passthrough", json_type_boolean},
-		{"image", json_type_object},	  {"connection", json_type_int},
-		{"artifacts", json_type_array},	  {"missing", json_type_array},
-		{"sandbox", json_type_array},	  {"pid", json_type_int},
-		{"survives", json_type_boolean},  {"standby", json_type_int},
+		{"ready", json_type_boolean},	 {"id", json_type_string},
+		{"detached", json_type_boolean}, {"passthrough", json_type_boolean},
+		{"image", json_type_object},	 {"connection", json_type_int},
+		{"artifacts", json_type_array},	 {"missing", json_type_array},
+		{"sandbox", json_type_array},	 {"pid", json_type_int},
+		{"survives", json_type_boolean}, {"standby", json_type_int},
 		{"generation", json_type_int},
 	};
 
@@ -111,8 +122,7 @@ static bool is_ready_line(struct json_object *object)
 		if (!has_type(object, known[i].key, known[i].type))
 			return false;
 	return json_object_get_boolean(json_object_object_get(object, "ready")) &&
-	       json_string(object, "mountpoint") &&
-	       are_artifacts(json_object_object_get(object, "artifacts")) &&
+	       has_place(object) && are_artifacts(json_object_object_get(object, "artifacts")) &&
 	       are_strings(json_object_object_get(object, "missing")) &&
 	       are_strings(json_object_object_get(object, "sandbox"));
 }

@@ -15,6 +15,7 @@
 struct view_mount {
 	int connection; /* of FUSE; owned, -EBADF: none */
 	int root;	/* its root, O_PATH; owned, -EBADF: none */
+	bool detached;	/* is never attached: another process gets its root */
 	bool attached;	/* by fusermount3, which cannot make one that is nowhere */
 	struct mount_identity identity;
 };

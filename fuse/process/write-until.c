@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "fuse/base/clock.h"
+#include "fuse/process/pass-fd.h"
 #include "layerindex/cleanup.h"
 
 /* Not in musl's headers. */
@@ -62,7 +63,7 @@ static ssize_t write_now(int fd, bool is_socket, char *text, size_t n)
 	return written < 0 ? -errno : written;
 }
 
-static int write_stream(int fd, bool is_socket, char *text, size_t n, int interrupt,
+static int write_stream(int fd, bool is_socket, char *text, size_t n, int passed, int interrupt,
 			uint64_t deadline_us)
 {
 	while (n > 0) {
@@ -71,11 +72,13 @@ static int write_stream(int fd, bool is_socket, char *text, size_t n, int interr
 
 		if (r < 0)
 			return r;
-		written = write_now(fd, is_socket, text, n);
+		written = passed >= 0 ? pass_fd_send(fd, text, n, passed)
+				      : write_now(fd, is_socket, text, n);
 		if (written == -EAGAIN || written == -EINTR)
 			continue;
 		if (written < 0)
 			return (int)written;
+		passed = -1;
 		text += written;
 		n -= (size_t)written;
 	}
@@ -121,12 +124,13 @@ static int write_by_child(int fd, char *text, size_t n, int interrupt, uint64_t 
 	return WIFEXITED(status) ? -WEXITSTATUS(status) : -EIO;
 }
 
-int write_until(int fd, char *text, size_t n, int interrupt, uint64_t deadline_us)
+int write_until(int fd, char *text, size_t n, int passed, int interrupt, uint64_t deadline_us)
 {
 	struct stat st = {.st_mode = S_IFIFO};
 
 	(void)fstat(fd, &st);
 	if (S_ISFIFO(st.st_mode) || S_ISSOCK(st.st_mode))
-		return write_stream(fd, S_ISSOCK(st.st_mode), text, n, interrupt, deadline_us);
+		return write_stream(fd, S_ISSOCK(st.st_mode), text, n, passed, interrupt,
+				    deadline_us);
 	return write_by_child(fd, text, n, interrupt, deadline_us);
 }

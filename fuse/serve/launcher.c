@@ -12,6 +12,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -19,6 +20,7 @@
 #include "fuse/base/log.h"
 #include "fuse/base/messages.h"
 #include "fuse/process/inherited.h"
+#include "fuse/process/pass-fd.h"
 #include "fuse/process/sandbox.h"
 #include "fuse/process/spawn.h"
 #include "fuse/process/write-until.h"
@@ -37,29 +39,32 @@ enum {
  * At which level a failure is logged. The caller falls back quietly where no view is applicable,
  * and reads the reason in the ready line. A person reads it on stderr alone.
  */
-static enum log_level failure_level(int ready_fd, enum view_code code)
+static enum log_level failure_level(const struct launch_call *call, enum view_code code)
 {
-	bool quiet = ready_fd >= 0 || log_is_json();
+	bool quiet = call->ready_fd >= 0 || call->pass_mount >= 0 || log_is_json();
 
 	return code == CODE_ENOTAPPLICABLE && quiet ? LOG_LEVEL_DEBUG : LOG_LEVEL_ERROR;
 }
 
-__attribute__((noinline)) int launch_failed(int ready_fd, uint64_t deadline_us,
+__attribute__((noinline)) int launch_failed(const struct launch_call *call, uint64_t deadline_us,
 					    const struct view_error *error)
 {
 	uint64_t until_us = now_us() + FAILURE_US;
 	char line[FAILURE_LINE_SIZE + 1];
+	size_t n;
 
+	if (until_us < deadline_us)
+		until_us = deadline_us;
 	report_failure_line(line, error);
+	n = strlen(line);
+	line[n++] = '\n';
 	log_to_stderr();
-	log_wait_until(deadline_us > until_us ? deadline_us : until_us);
-	log_message(failure_level(ready_fd, error->code), "%s", error->message);
-	if (ready_fd >= 0) {
-		size_t n = strlen(line);
-
-		line[n++] = '\n';
-		write_until(ready_fd, line, n, -1, deadline_us > until_us ? deadline_us : until_us);
-	}
+	log_wait_until(until_us);
+	log_message(failure_level(call, error->code), "%s", error->message);
+	if (call->pass_mount >= 0)
+		write_until(call->pass_mount, line, n, -1, -1, until_us);
+	if (call->ready_fd >= 0 && call->ready_fd != call->pass_mount)
+		write_until(call->ready_fd, line, n, -1, -1, until_us);
 	return view_code_exit(error->code);
 }
 
@@ -71,6 +76,7 @@ struct launch {
 	pid_t child;		      /* the server, or the supervisor that is its parent */
 	int report;		      /* where the outcome comes from; owned */
 	int log;		      /* where the server's lines come from; owned, never blocks */
+	int passed;		      /* where a detached mount comes from; owned, or -EBADF */
 	int signals;		      /* that interrupt it; owned */
 	int watched;		      /* that end a view in the foreground; owned, or -EBADF */
 	uint64_t deadline_us;
@@ -197,7 +203,7 @@ static int wait_ready(struct launch *launch, struct report *ret, struct view_err
 }
 
 /* The descriptor is the caller's no more. Stdio's numbers stay taken. */
-static void close_ready_fd(int fd)
+static void close_told(int fd)
 {
 	int null;
 
@@ -211,19 +217,20 @@ static void close_ready_fd(int fd)
 	close_keep_errno(null);
 }
 
-/* Writes the line into --ready-fd, or the call fails. Returns: 0, or < 0 with *error*. */
-static int tell_ready_fd(struct launch *launch, struct report *report, struct view_error *error)
+/*
+ * Writes the line and its newline, *n* bytes, into *fd*, if it is one, with the descriptor *passed*,
+ * or the call fails. *name*: of the argument. Returns: 0, or < 0 with *error*.
+ */
+static int tell(struct launch *launch, const char *name, int fd, char *line, size_t n, int passed,
+		struct view_error *error)
 {
-	int fd = launch->call->ready_fd;
-	size_t n = strlen(report->text);
 	int r;
 
 	if (fd < 0)
 		return 0;
-	report->text[n++] = '\n';
-	r = write_until(fd, report->text, n, launch->signals, launch->deadline_us);
+	r = write_until(fd, line, n, passed, launch->signals, launch->deadline_us);
 	if (r == 0) {
-		close_ready_fd(fd);
+		close_told(fd);
 		return 0;
 	}
 	/* It does not hold the call any longer, with the failure. */
@@ -231,9 +238,37 @@ static int tell_ready_fd(struct launch *launch, struct report *report, struct vi
 	if (r == -EINTR)
 		view_fail(error, MSG_INTERRUPTED);
 	else
-		view_fail(error, MSG_READY_FD, fd, r == -ETIMEDOUT ? "timed out" : strerror(-r));
+		view_fail(error, MSG_READY_FD, name, fd,
+			  r == -ETIMEDOUT ? "timed out" : strerror(-r));
 	abandon(launch);
 	return -ECANCELED;
+}
+
+/*
+ * Tells the caller that the view is ready. Of a detached mount no process of this call keeps a
+ * descriptor: it would never end. Returns: 0, or < 0 with *error*.
+ */
+static int tell_caller(struct launch *launch, struct report *report, struct view_error *error)
+{
+	const struct launch_call *call = launch->call;
+	bool one = call->ready_fd == call->pass_mount;
+	size_t n = strlen(report->text);
+	cleanup_close int mount = -EBADF;
+	int r;
+
+	report->text[n++] = '\n';
+	if (call->pass_mount >= 0) {
+		mount = pass_fd_receive(launch->passed);
+		launch->passed = close_keep_errno(launch->passed);
+		if (mount < 0) {
+			abandon(launch);
+			return view_fail(error, MSG_SYSTEM, "passing the mount", strerror(-mount));
+		}
+	}
+	r = tell(launch, "pass-mount", call->pass_mount, report->text, n, mount, error);
+	if (r == 0 && !one)
+		r = tell(launch, "ready-fd", call->ready_fd, report->text, n, -1, error);
+	return r;
 }
 
 /* Returns: 0, or < 0 with errno. */
@@ -275,6 +310,12 @@ static int prepare(struct launch *launch, struct view_error *error)
 	launch->log = log[0];
 	start->server.log_fd = log[1];
 	start->server.ready_fd = launch->call->ready_fd;
+	if (start->server.view.detached) {
+		if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) < 0)
+			return view_fail(error, MSG_SYSTEM, "socketpair", strerror(errno));
+		launch->passed = ends[0];
+		start->server.pass_fd = ends[1];
+	}
 	if (start->server.view.supervised && prepare_supervision(launch) < 0)
 		return view_fail(error, MSG_NOT_WATCHED, strerror(errno));
 	return 0;
@@ -297,6 +338,7 @@ static int start_child(struct launch *launch, struct view_error *error)
 	sandbox_early(false);
 	close(start->server.report_fd);
 	close(start->server.log_fd);
+	close_keep_errno(start->server.pass_fd);
 	/* A call that stays would keep the layers' mounts busy. */
 	layer_fds_close(&start->server.view.from->layer_fds);
 	if (launch->child < 0)
@@ -339,6 +381,8 @@ int launch(const struct launch_call *call, struct view_error *error)
 		.start.server.view = call->view,
 		.start.server.argv_top = share ? program_invocation_name : NULL,
 		.start.lifeline = -EBADF,
+		.start.server.pass_fd = -EBADF,
+		.passed = -EBADF,
 		.shares = share,
 		.watched = -EBADF,
 		.deadline_us =
@@ -348,12 +392,15 @@ int launch(const struct launch_call *call, struct view_error *error)
 
 	log_wait_until(launch.deadline_us);
 	launch.start.server.view.supervised = supervised;
-	launch.start.server.view.keep_stderr = call->foreground && call->ready_fd != STDERR_FILENO;
+	launch.start.server.view.detached = call->pass_mount >= 0;
+	launch.start.server.view.keep_stderr = call->foreground &&
+					       call->ready_fd != STDERR_FILENO &&
+					       call->pass_mount != STDERR_FILENO;
 	if (prepare(&launch, error) < 0 || start_child(&launch, error) < 0)
-		return launch_failed(call->ready_fd, launch.deadline_us, error);
+		return launch_failed(call, launch.deadline_us, error);
 	/* From here on the server may be using this process's memory: see spawn(). */
-	if (wait_ready(&launch, &report, error) < 0 || tell_ready_fd(&launch, &report, error) < 0)
-		_exit(launch_failed(call->ready_fd, launch.deadline_us, error));
+	if (wait_ready(&launch, &report, error) < 0 || tell_caller(&launch, &report, error) < 0)
+		_exit(launch_failed(call, launch.deadline_us, error));
 	if (launch.shares)
 		_exit(finish(&launch));
 	return finish(&launch);

@@ -8,8 +8,9 @@
 struct launch_call {
 	struct view_call view; /* what is not for the caller to say is set here */
 	bool foreground;
-	int ready_fd; /* of the caller, or -1 */
-	int lifeline; /* of the caller, or -1 */
+	int ready_fd;	/* of the caller, or -1 */
+	int lifeline;	/* of the caller, or -1 */
+	int pass_mount; /* of the caller, where a detached mount goes, or -1 */
 };
 
 /*
@@ -20,7 +21,8 @@ struct launch_call {
 int launch(const struct launch_call *call, struct view_error *error);
 
 /*
- * Tells the caller of a failure, on stderr and *ready_fd*, or -1, until *deadline_us* (now_us()) or
- * a moment later. Returns: the exit status.
+ * Tells the caller of a failure, on stderr, *call*->ready_fd and *call*->pass_mount, until
+ * *deadline_us* (now_us()) or a moment later. Returns: the exit status.
  */
-int launch_failed(int ready_fd, uint64_t deadline_us, const struct view_error *error);
+int launch_failed(const struct launch_call *call, uint64_t deadline_us,
+		  const struct view_error *error);

@@ -38,7 +38,7 @@ struct backing_map {
 #define IOC_BACKING_OPEN _IOW(229, 1, struct backing_map)
 
 struct negotiated passthrough_negotiate(const void *init, size_t init_size, void *reply,
-					size_t reply_size, bool want, bool stacked)
+					size_t reply_size, const struct wishes *wishes)
 {
 	struct negotiated negotiated = {};
 	struct init_out out;
@@ -54,9 +54,11 @@ struct negotiated passthrough_negotiate(const void *init, size_t init_size, void
 	negotiated.resend = in.flags2 & FLAGS2_HAS_RESEND;
 	out.flags |= INIT_EXT;
 	out.flags2 |= in.flags2 & FLAGS2_DIRECT_IO_ALLOW_MMAP;
-	if (want && in.flags2 & FLAGS2_PASSTHROUGH) {
+	if (wishes->idmap)
+		out.flags2 |= in.flags2 & FLAGS2_ALLOW_IDMAP;
+	if (wishes->passthrough && in.flags2 & FLAGS2_PASSTHROUGH) {
 		out.flags2 |= FLAGS2_PASSTHROUGH;
-		out.max_stack_depth = stacked ? 2 : 1;
+		out.max_stack_depth = wishes->stacked ? 2 : 1;
 		negotiated.passthrough = true;
 	}
 	memcpy((char *)reply + sizeof(struct fuse_out_header), &out, sizeof(out));

@@ -17,14 +17,21 @@ struct negotiated {
 	bool resend;	  /* the kernel can send requests again that a process left unanswered */
 };
 
+/* What is asked of the kernel. */
+struct wishes {
+	bool passthrough;
+	/* Layers lie on overlayfs or FUSE: the view may then be no layer of an overlay itself. */
+	bool stacked;
+	/* The mount may be idmapped (Linux 6.12). The kernel does not tell who asks then. */
+	bool idmap;
+};
+
 /*
  * Adds to libfuse's answer *reply* to the request *init*, both with their headers, what libfuse
- * does not know: passthrough if *want*, and that files read past the cache can be mapped.
- * *stacked* says that layers lie on overlayfs or FUSE: the view may then be no layer of an overlay
- * itself.
+ * does not know: the wishes, and that files read past the cache can be mapped.
  */
 struct negotiated passthrough_negotiate(const void *init, size_t init_size, void *reply,
-					size_t reply_size, bool want, bool stacked);
+					size_t reply_size, const struct wishes *wishes);
 
 /* Whether this process may register files: CAP_SYS_ADMIN in the initial user namespace. */
 bool passthrough_is_allowed(int connection);

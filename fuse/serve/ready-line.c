@@ -112,7 +112,10 @@ static void write_ready(struct line *line, const struct view_facts *facts)
 		json_writer_print(&line->writer, ",");
 	}
 	json_writer_print(&line->writer, "\"mountpoint\":");
-	write_name(line, facts->mountpoint, SIZE_MAX);
+	if (facts->mountpoint)
+		write_name(line, facts->mountpoint, SIZE_MAX);
+	else
+		json_writer_print(&line->writer, "null,\"detached\":true");
 	json_writer_print(&line->writer, ",\"passthrough\":%s,\"elapsed_us\":%" PRIu64,
 			  facts->passthrough ? "true" : "false", facts->elapsed_us);
 	write_image(&line->writer, &facts->view->image);

@@ -13,8 +13,8 @@
 /* The facts about a served view. All strings are borrowed. */
 struct view_facts {
 	const struct view *view;
-	const char *id; /* NULL: none */
-	const char *mountpoint;
+	const char *id;		/* NULL: none */
+	const char *mountpoint; /* NULL: it is a detached mount */
 	bool passthrough;
 	uint64_t elapsed_us;
 	unsigned connection; /* its directory in fusectl */

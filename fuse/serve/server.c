@@ -28,6 +28,7 @@
 #include "fuse/process/fds.h"
 #include "fuse/process/inherited.h"
 #include "fuse/process/memory.h"
+#include "fuse/process/pass-fd.h"
 #include "fuse/process/sandbox.h"
 #include "fuse/process/spawn.h"
 #include "fuse/serve/ready-line.h"
@@ -44,6 +45,7 @@ struct startup {
 	struct view view;
 	char *mountpoint; /* absolute, without symlinks; owned */
 	struct claim claim;
+	int detached;		 /* the root of a mount that is handed over; owned, or -EBADF */
 	struct session *session; /* NULL: a live view is there that is what was asked for */
 	dev_t device;		 /* of the mount */
 	struct view_facts facts; /* what the view says of itself */
@@ -54,6 +56,7 @@ static void startup_done(struct startup *startup)
 {
 	view_done(&startup->view);
 	claim_done(&startup->claim);
+	close_keep_errno(startup->detached);
 	free(startup->mountpoint);
 	free(startup->ready);
 }
@@ -79,6 +82,8 @@ static int mount_view(struct startup *startup, struct view_error *error)
 	const char *path = startup->mountpoint;
 	int r = view_mount_make(path, call->from->source, &mount, error);
 
+	if (r == -EPERM && call->detached)
+		return view_fail(error, MSG_PASS_PRIVILEGE);
 	if (r == -EPERM) {
 		outlive_launcher(startup);
 		progress->mounting = true;
@@ -86,12 +91,19 @@ static int mount_view(struct startup *startup, struct view_error *error)
 	}
 	if (r < 0)
 		return -ECANCELED;
-	progress->mount = mount.identity;
+	mount.detached = call->detached;
+	/* A mount that is nowhere ends with its descriptors. */
+	if (!call->detached)
+		progress->mount = mount.identity;
 	startup->device = mount.identity.device;
 	if (session_start(&startup->view, call->options, &mount, path, &startup->session, error) <
 	    0)
 		return -ECANCELED;
 	outlive_launcher(startup);
+	if (call->detached) {
+		startup->detached = TAKE_FD(mount.root);
+		return 0;
+	}
 	return view_mount_attach(&mount, path, startup->claim.place, error);
 }
 
@@ -123,6 +135,8 @@ static int mount_or_reuse(struct startup *startup, struct view_error *error)
 	int r;
 
 	view_fingerprint(&startup->view, startup->call->view.options, startup->facts.fingerprint);
+	if (startup->call->view.detached)
+		return mount_view(startup, error);
 	r = view_claim(startup->mountpoint, &startup->claim, error);
 	if (r == 0)
 		r = mount_view(startup, error);
@@ -152,18 +166,20 @@ static int check_sandbox(const struct options *options, struct view_error *error
 	return 0;
 }
 
-/* All but what *source* holds. Returns: 0 or -errno. */
-static int close_callers_fds(int report_fd, const struct source *source)
+/* All but where the outcome goes, and what *source* holds. Returns: 0 or -errno. */
+static int close_callers_fds(const struct server_call *call, const struct source *source)
 {
-	cleanup_free int *keep = malloc((source->fd_count + 2) * sizeof(*keep));
+	enum { OWN = 3 };
+	cleanup_free int *keep = malloc((source->fd_count + OWN) * sizeof(*keep));
 
 	if (!keep)
 		return -ENOMEM;
-	keep[0] = report_fd;
-	keep[1] = source->overlay.root;
+	keep[0] = call->report_fd;
+	keep[1] = call->pass_fd;
+	keep[2] = source->overlay.root;
 	for (size_t i = 0; i < source->fd_count; i++)
-		keep[i + 2] = source->fds[i];
-	return fds_close(STDERR_FILENO + 1, keep, source->fd_count + 2);
+		keep[i + OWN] = source->fds[i];
+	return fds_close(STDERR_FILENO + 1, keep, source->fd_count + OWN);
 }
 
 /*
@@ -172,8 +188,10 @@ static int close_callers_fds(int report_fd, const struct source *source)
  */
 static void clear_mountpoint(struct startup *startup)
 {
-	startup->mountpoint = mountpoint_path(startup->call->view.mountpoint);
-	if (startup->mountpoint)
+	const struct view_call *call = &startup->call->view;
+
+	startup->mountpoint = call->detached ? strdup("-") : mountpoint_path(call->mountpoint);
+	if (startup->mountpoint && !call->detached)
 		claim_prepare(startup->mountpoint, &startup->claim);
 	sandbox_early(false);
 }
@@ -200,7 +218,7 @@ static int read_call(struct startup *startup, struct source *source, struct view
 		return mountpoint_fail(call->mountpoint, -errno, error);
 	if (call->supervised)
 		snprintf(startup->call->progress->mountpoint, PATH_MAX, "%s", startup->mountpoint);
-	r = close_callers_fds(startup->call->report_fd, source);
+	r = close_callers_fds(startup->call, source);
 	return r < 0 ? view_fail(error, MSG_SYSTEM, "close_range", strerror(-r)) : 0;
 }
 
@@ -258,7 +276,7 @@ static void collect_facts(struct startup *startup)
 
 	facts->view = &startup->view;
 	facts->id = call->options->id;
-	facts->mountpoint = startup->mountpoint;
+	facts->mountpoint = startup->call->view.detached ? NULL : startup->mountpoint;
 	facts->elapsed_us = now_us() - call->start_us;
 	facts->connection = minor(startup->device);
 	facts->version = VIEWFS_VERSION;
@@ -315,6 +333,20 @@ static int leave_caller(const struct view_call *call)
 	return r;
 }
 
+/* Sends the launcher a detached mount, and keeps none of it. Returns: 0 or -errno. */
+static int hand_over(struct startup *startup)
+{
+	int fd = startup->call->pass_fd;
+	ssize_t n;
+
+	if (!startup->call->view.detached)
+		return 0;
+	n = pass_fd_send(fd, (char[]){'m'}, 1, startup->detached);
+	startup->detached = close_keep_errno(startup->detached);
+	close(fd);
+	return n < 0 ? (int)n : 0;
+}
+
 /* Tells the launcher, as the last thing before the caller is on its own. */
 static int notify_ready(struct startup *startup, struct view_error *error)
 {
@@ -327,7 +359,9 @@ static int notify_ready(struct startup *startup, struct view_error *error)
 	r = leave_caller(&call->view);
 	if (r < 0)
 		return view_fail(error, MSG_SYSTEM, "/dev/null", strerror(-r));
-	r = report_send(call->report_fd, error, ready);
+	r = hand_over(startup);
+	if (r == 0)
+		r = report_send(call->report_fd, error, ready);
 	return r < 0 ? view_fail(error, MSG_SYSTEM, "launcher", strerror(-r)) : 0;
 }
 
@@ -345,8 +379,9 @@ static void update_title(struct startup *startup)
 /* Now that no caller waits for it. */
 static void log_ready(const struct view_facts *facts)
 {
-	log_info("view ready on '%s' after %" PRIu64 " us, %s passthrough", facts->mountpoint,
-		 facts->elapsed_us, facts->passthrough ? "with" : "without");
+	log_info("view ready on '%s' after %" PRIu64 " us, %s passthrough",
+		 facts->mountpoint ? facts->mountpoint : "-", facts->elapsed_us,
+		 facts->passthrough ? "with" : "without");
 }
 
 /* What the process that stands by shows, for people. */
@@ -355,7 +390,7 @@ static void show_standby(const struct startup *startup)
 	const char *id = startup->facts.id;
 	char title[ID_MAX + sizeof("standby of ")];
 
-	snprintf(title, sizeof(title), "standby of %s", id ? id : startup->facts.mountpoint);
+	snprintf(title, sizeof(title), "standby of %s", id ? id : startup->mountpoint);
 	proctitle_replace(title);
 }
 
@@ -448,7 +483,11 @@ static int serve(struct startup *startup)
 
 static int server_run(const struct server_call *call)
 {
-	cleanup_with(startup_done) struct startup startup = {.call = call, .claim = CLAIM_INIT};
+	cleanup_with(startup_done) struct startup startup = {
+		.call = call,
+		.claim = CLAIM_INIT,
+		.detached = -EBADF,
+	};
 	/* Not on the stack, of which a page of every view's memory would be left. */
 	static struct view_error error;
 	int r;

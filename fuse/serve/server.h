@@ -15,6 +15,7 @@ struct view_call {
 	const struct layers_from *from;
 	struct options *options; /* its overlay is moved into the view */
 	const char *mountpoint;
+	bool detached;	   /* mounted nowhere: *mountpoint* is "-" */
 	bool supervised;   /* its parent stays, and its death ends the view */
 	bool keep_stderr;  /* logs go there as long as the view is there; else to syslog */
 	uint64_t start_us; /* when the call began, for the ready line */
@@ -26,6 +27,7 @@ struct server_call {
 	int report_fd; /* where the outcome goes */
 	int log_fd;    /* where lines go that are for stderr: a pipe to the launcher */
 	int ready_fd;  /* of the caller, which the server closes; or -1 */
+	int pass_fd;   /* where the root of a detached mount goes before that; -1: none */
 	struct progress *progress;
 	/* The first of the caller's words, above the launcher's whole stack. What lies below, the
 	 * arguments too, is garbage once the launcher has ended and the view needs no more of the

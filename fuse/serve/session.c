@@ -149,8 +149,8 @@ static void process(struct session *session, ssize_t size)
  * Has libfuse answer INIT into the pipe that *answers* is the other end of, and passes the
  * completed answer on. Returns: 0 or -errno.
  */
-static int answer_init(struct session *session, int connection, int answers, bool want,
-		       bool stacked)
+static int answer_init(struct session *session, int connection, int answers,
+		       const struct wishes *wishes)
 {
 	struct fuse_out_header header;
 	struct negotiated negotiated;
@@ -174,14 +174,15 @@ static int answer_init(struct session *session, int connection, int answers, boo
 	memcpy(&header, reply, sizeof(header));
 	if (header.error < 0)
 		return header.error;
-	negotiated = passthrough_negotiate(session->request, (size_t)size, reply, (size_t)n, want,
-					   stacked);
+	negotiated =
+		passthrough_negotiate(session->request, (size_t)size, reply, (size_t)n, wishes);
 	if (write(connection, reply, (size_t)n) != n)
 		return -errno;
 	session->resend = negotiated.resend;
 	session->opener.passthrough = negotiated.passthrough && passthrough_is_allowed(connection);
 	if (!negotiated.passthrough)
-		session->opener.why_not = want ? "this kernel does not support it" : NULL;
+		session->opener.why_not =
+			wishes->passthrough ? "this kernel does not support it" : NULL;
 	else if (!session->opener.passthrough)
 		session->opener.why_not = "it requires CAP_SYS_ADMIN in the initial user namespace";
 	return 0;
@@ -200,9 +201,8 @@ static void raise_readahead(dev_t device)
 		dprintf(fd, "%d", READAHEAD_KB);
 }
 
-static int connect_fuse(struct session *session, int connection, bool want)
+static int connect_fuse(struct session *session, int connection, const struct wishes *wishes)
 {
-	bool stacked = image_is_stacked(&session->opener.view->image);
 	cleanup_close int answers = -EBADF;
 	int ends[2];
 	int r;
@@ -216,7 +216,7 @@ static int connect_fuse(struct session *session, int connection, bool want)
 		close(ends[1]);
 		return -ENOMEM;
 	}
-	r = answer_init(session, connection, answers, want, stacked);
+	r = answer_init(session, connection, answers, wishes);
 	if (r < 0)
 		return r;
 	if (dup3(connection, ends[1], O_CLOEXEC) < 0)
@@ -236,13 +236,18 @@ int session_start(struct view *view, const struct options *options, struct view_
 		  const char *mountpoint, struct session **ret, struct view_error *error)
 {
 	cleanup_close int connection = TAKE_FD(mount->connection);
+	const struct wishes wishes = {
+		.passthrough = options->passthrough != PASSTHROUGH_OFF,
+		.stacked = image_is_stacked(&view->image),
+		.idmap = mount->detached,
+	};
 	struct session *session = calloc(1, sizeof(*session));
 	int r;
 
 	if (!session)
 		return view_fail(error, MSG_NO_MEMORY);
 	session->opener.view = view;
-	r = connect_fuse(session, connection, options->passthrough != PASSTHROUGH_OFF);
+	r = connect_fuse(session, connection, &wishes);
 	if (r < 0) {
 		session_end(session);
 		if (is_resource_error(r))

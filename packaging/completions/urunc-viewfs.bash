@@ -46,7 +46,7 @@ _viewfs_value() {
 	--log-format) COMPREPLY=($(compgen -W "text json" -- "$cur")) ;;
 	--version) COMPREPLY=($(compgen -W "json" -- "$cur")) ;;
 	--log-level) COMPREPLY=($(compgen -W "error warn info debug" -- "$cur")) ;;
-	--ready-fd | --lifeline | --id | --container | --chain | --manifest | -t) ;;
+	--ready-fd | --lifeline | --pass-mount | --id | --container | --chain | --manifest | -t) ;;
 	*) return 1 ;;
 	esac
 }
@@ -65,8 +65,8 @@ _urunc_viewfs() {
 	_init_completion -s -n =: || return
 	_viewfs_value && return
 	_viewfs_words "-o -f --foreground --mounts= --bundle= --container= --state-dir= --layer-fd= --chain=
-		--oci= --content= --manifest= --ready-fd= --lifeline= --id= --log-format= --log-level= -h --help
-		-V --version"
+		--oci= --content= --manifest= --ready-fd= --lifeline= --pass-mount= --id= --log-format= --log-level=
+		-h --help -V --version"
 }
 
 _mount_urunc_viewfs() {

@@ -60,6 +60,7 @@ complete -c urunc-viewfs -x -l content -a '(__fish_complete_directories)' \
     -d "containerd's content store"
 complete -c urunc-viewfs -x -l manifest -d 'The manifest in the content store'
 complete -c urunc-viewfs -x -l ready-fd -d 'Write a line of JSON there when ready or failed'
+complete -c urunc-viewfs -x -l pass-mount -d 'Send the mount over that UNIX socket'
 complete -c urunc-viewfs -x -l lifeline -d 'End the view when that descriptor closes'
 complete -c urunc-viewfs -x -l id -d 'Container id'
 complete -c urunc-viewfs -x -l log-format -a 'text json' -d 'Format of the log'

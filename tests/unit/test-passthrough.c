@@ -10,6 +10,7 @@
 enum {
 	INIT_EXT_BIT = 1 << 30,
 	ALLOW_MMAP_BIT = 1 << (36 - 32),
+	ALLOW_IDMAP_BIT = 1 << (40 - 32),
 	PASSTHROUGH_BIT = 1 << (37 - 32),
 	OTHERS = 1 << 7,
 };
@@ -52,8 +53,12 @@ static void test_passthrough_is_asked_for_only_when_offered(void **state)
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
 		struct init init = {.flags = OTHERS | rows[i].flags, .flags2 = rows[i].flags2};
 		struct reply reply = {.major = 7, .flags = OTHERS, .max_write = 4096};
-		struct negotiated negotiated = passthrough_negotiate(
-			&init, sizeof(init), &reply, sizeof(reply), rows[i].want, rows[i].stacked);
+		const struct wishes wishes = {
+			.passthrough = rows[i].want,
+			.stacked = rows[i].stacked,
+		};
+		struct negotiated negotiated =
+			passthrough_negotiate(&init, sizeof(init), &reply, sizeof(reply), &wishes);
 
 		same_int(rows[i].name, negotiated.passthrough, rows[i].passthrough);
 		same_int(rows[i].name, reply.flags2, rows[i].flags2_then);
@@ -65,6 +70,20 @@ static void test_passthrough_is_asked_for_only_when_offered(void **state)
 	}
 }
 
+static void test_a_mount_may_be_idmapped_only_where_that_is_wished_and_offered(void **state)
+{
+	(void)state;
+	for (int i = 0; i < 4; i++) {
+		const struct wishes wishes = {.idmap = i & 1};
+		bool offered = i & 2;
+		struct init init = {.flags = INIT_EXT_BIT, .flags2 = offered ? ALLOW_IDMAP_BIT : 0};
+		struct reply reply = {.major = 7};
+
+		passthrough_negotiate(&init, sizeof(init), &reply, sizeof(reply), &wishes);
+		assert_int_equal(reply.flags2, offered && wishes.idmap ? ALLOW_IDMAP_BIT : 0);
+	}
+}
+
 /* Either may be shorter, of an old kernel or libfuse: what is not there is not read or set. */
 static void test_short_structures_are_neither_read_nor_written_past_their_end(void **state)
 {
@@ -72,19 +91,20 @@ static void test_short_structures_are_neither_read_nor_written_past_their_end(vo
 	const size_t init_size = offsetof(struct init, unused);
 	const size_t reply_size = offsetof(struct reply, unused);
 	const struct reply before = {.major = 7};
+	const struct wishes wishes = {.passthrough = true};
 
 	(void)state;
 	for (int less = 0; less < 2; less++) {
 		struct reply reply = before;
 
 		assert_int_equal(passthrough_negotiate(&init, init_size - less, &reply, reply_size,
-						       true, false)
+						       &wishes)
 					 .passthrough,
 				 less == 0);
 		assert_int_equal(memcmp(&reply, &before, sizeof(reply)) == 0, less != 0);
 		reply = before;
 		assert_int_equal(passthrough_negotiate(&init, init_size, &reply, reply_size - less,
-						       true, false)
+						       &wishes)
 					 .passthrough,
 				 less == 0);
 		assert_int_equal(memcmp(&reply, &before, sizeof(reply)) == 0, less != 0);
@@ -106,6 +126,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_passthrough_is_asked_for_only_when_offered),
+		cmocka_unit_test(
+			test_a_mount_may_be_idmapped_only_where_that_is_wished_and_offered),
 		cmocka_unit_test(test_short_structures_are_neither_read_nor_written_past_their_end),
 		cmocka_unit_test(test_a_descriptor_that_is_no_connection_is_not_allowed),
 	};
