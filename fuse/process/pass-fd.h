@@ -9,8 +9,9 @@
 int pass_fd_check(int fd);
 
 /*
- * Sends what there is room for of *n* > 0 bytes, and with the first of them the descriptor *passed*.
- * Does not wait. Takes no memory. Returns: how many bytes, or -errno and nothing was sent.
+ * Sends what there is room for of *n* > 0 bytes, and with the first of them the descriptor
+ * *passed*. Does not wait. Takes no memory. Returns: how many bytes, or -errno and nothing was
+ * sent.
  */
 ssize_t pass_fd_send(int fd, char *text, size_t n, int passed);
 

@@ -6,8 +6,8 @@
 #include <stdint.h>
 
 /*
- * Writes all *n* > 0 bytes of *text* into *fd*, whose flags are another process's and stay: a pipe or a
- * socket that is full is waited for; to any other file a child writes, which is given up in time.
+ * Writes all *n* > 0 bytes of *text* into *fd*, whose flags are another process's and stay: a pipe
+ * or a socket that is full is waited for; to any other file a child writes, which is given up in time.
  * With them goes the descriptor *passed*, unless negative, over a UNIX socket.
  * Until *deadline_us* (now_us()), or until *interrupt*, unless negative, is readable. SIGPIPE must
  * be blocked. Takes no memory.

@@ -218,8 +218,8 @@ static void close_told(int fd)
 }
 
 /*
- * Writes the line and its newline, *n* bytes, into *fd*, if it is one, with the descriptor *passed*,
- * or the call fails. *name*: of the argument. Returns: 0, or < 0 with *error*.
+ * Writes the line and its newline, *n* bytes, into *fd*, if it is one, with the descriptor
+ * *passed*, or the call fails. *name*: of the argument. Returns: 0, or < 0 with *error*.
  */
 static int tell(struct launch *launch, const char *name, int fd, char *line, size_t n, int passed,
 		struct view_error *error)
@@ -309,7 +309,8 @@ static int prepare(struct launch *launch, struct view_error *error)
 		return view_fail(error, MSG_SYSTEM, "pipe", strerror(errno));
 	launch->log = log[0];
 	start->server.log_fd = log[1];
-	start->server.ready_fd = launch->call->ready_fd;
+	start->server.told_fds[0] = launch->call->ready_fd;
+	start->server.told_fds[1] = launch->call->pass_mount;
 	if (start->server.view.detached) {
 		if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) < 0)
 			return view_fail(error, MSG_SYSTEM, "socketpair", strerror(errno));

@@ -513,15 +513,16 @@ static int server_run(const struct server_call *call)
 
 /*
  * A process that waits for a layer may not even be killed. A caller that reads to the end of
- * stdout, stderr or the ready descriptor must not wait for it.
+ * stdout, stderr or where it is told of the outcome must not wait for it.
  */
 static void leave_output(const struct server_call *call)
 {
 	dup2(call->log_fd, STDOUT_FILENO);
 	dup2(call->log_fd, STDERR_FILENO);
 	close(call->log_fd);
-	if (call->ready_fd > STDERR_FILENO)
-		close(call->ready_fd);
+	for (int i = 0; i < TOLD_FDS; i++)
+		if (call->told_fds[i] > STDERR_FILENO)
+			close(call->told_fds[i]);
 }
 
 int server_start(void *argument)

@@ -21,13 +21,15 @@ struct view_call {
 	uint64_t start_us; /* when the call began, for the ready line */
 };
 
+enum { TOLD_FDS = 2 }; /* --ready-fd and --pass-mount, which may be one */
+
 struct server_call {
 	struct view_call view;
-	pid_t parent;  /* the process that starts the server */
-	int report_fd; /* where the outcome goes */
-	int log_fd;    /* where lines go that are for stderr: a pipe to the launcher */
-	int ready_fd;  /* of the caller, which the server closes; or -1 */
-	int pass_fd;   /* where the root of a detached mount goes before that; -1: none */
+	pid_t parent;		/* the process that starts the server */
+	int report_fd;		/* where the outcome goes */
+	int log_fd;		/* where lines go that are for stderr: a pipe to the launcher */
+	int told_fds[TOLD_FDS]; /* of the caller, which the server closes; or -1 */
+	int pass_fd;		/* where the root of a detached mount goes before that; -1: none */
 	struct progress *progress;
 	/* The first of the caller's words, above the launcher's whole stack. What lies below, the
 	 * arguments too, is garbage once the launcher has ended and the view needs no more of the
