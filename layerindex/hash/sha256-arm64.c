@@ -33,11 +33,11 @@ SHA2 static inline void add_block(uint32x4_t *abcd, uint32x4_t *efgh, const uint
 		uint32x4_t words, before = s0;
 
 		if (i < 4)
-			*now = vreinterpretq_u32_u8(vrev32q_u8(vld1q_u8(block + (size_t)16 * i)));
+			*now = vreinterpretq_u32_u8(vrev32q_u8(vld1q_u8(block + 16 * (size_t)i)));
 		else
 			*now = vsha256su1q_u32(vsha256su0q_u32(*now, w[(i + 1) % 4]),
 					       w[(i + 2) % 4], w[(i + 3) % 4]);
-		words = vaddq_u32(*now, vld1q_u32(sha256_constants + (size_t)4 * i));
+		words = vaddq_u32(*now, vld1q_u32(sha256_constants + 4 * (size_t)i));
 		s0 = vsha256hq_u32(s0, s1, words);
 		s1 = vsha256h2q_u32(s1, before, words);
 	}

@@ -29,7 +29,7 @@ def static() -> Iterator[Path]:
     if not parent:
         skipping.skip(f"nowhere to build: {reason}")
     with scratch.directory(parent) as directory:
-        setup = [SOURCE / "packaging/static/setup", directory, "--werror"]
+        setup = [SOURCE / "packaging/static/setup", "--daemon", directory, "--werror"]
         for step in setup, ["ninja", "-C", directory]:
             done = run(*step, seconds=300)
             assert done.status == 0, done

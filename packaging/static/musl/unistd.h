@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* musl's unistd.h, and close_range(2). */
+/* musl's unistd.h, close_range(2) and execveat(2). */
 #pragma once
 
 #include <sys/syscall.h>
@@ -8,4 +8,10 @@
 static inline int close_range(unsigned first, unsigned last, int flags)
 {
 	return (int)syscall(SYS_close_range, first, last, flags);
+}
+
+static inline int execveat(int dir, const char *path, char *const argv[], char *const envp[],
+			   int flags)
+{
+	return (int)syscall(SYS_execveat, dir, path, argv, envp, flags);
 }
