@@ -24,6 +24,7 @@
 #include "fuse/base/io.h"
 #include "fuse/live/view-answer.h"
 #include "fuse/mount/fusectl.h"
+#include "fuse/mount/mount-api.h"
 #include "fuse/mount/mountpoint.h"
 #include "fuse/process/run-with-timeout.h"
 #include "layerindex/cleanup.h"
@@ -64,10 +65,15 @@ struct asking {
 
 /* The child. */
 
-/* Opens what stands at a question's path. Returns: a descriptor (O_PATH, owned) or -errno. */
+/*
+ * Opens what stands at a question's path: where that is allowed, a copy of the mount, so that
+ * umount(8) does not find it busy while the view is asked.
+ * Returns: a descriptor (O_PATH, owned) or -errno.
+ */
 static int open_place(const struct question *question)
 {
 	cleanup_close int fd = mountpoint_open(question->path);
+	int copy;
 	struct statx stx;
 
 	if (fd < 0)
@@ -78,7 +84,8 @@ static int open_place(const struct question *question)
 	if (stx.stx_mnt_id != question->mount_id ||
 	    makedev(stx.stx_dev_major, stx.stx_dev_minor) != question->device)
 		return -ESTALE;
-	return TAKE_FD(fd);
+	copy = mount_copy(fd);
+	return copy < 0 ? TAKE_FD(fd) : copy;
 }
 
 /*

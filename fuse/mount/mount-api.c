@@ -2,6 +2,7 @@
 #include "fuse/mount/mount-api.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/mount.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -54,6 +55,12 @@ int mount_make(int context, bool closed)
 	if (syscall(SYS_fsconfig, context, FSCONFIG_CMD_CREATE, NULL, NULL, 0) < 0)
 		return -errno;
 	return or_errno(syscall(SYS_fsmount, context, FSMOUNT_CLOEXEC, closed ? flags : 0));
+}
+
+int mount_copy(int at)
+{
+	return or_errno(syscall(SYS_open_tree, at, "",
+				OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH));
 }
 
 int mount_move(int mount, int at)

@@ -24,6 +24,13 @@ int mount_option(int context, const char *name, const char *value);
 int mount_make(int context, bool closed);
 
 /*
+ * Makes a copy of the mount that *at* lies in, from there on, which is nowhere, and goes away with
+ * its descriptor: while it is used, the mount itself may be unmounted.
+ * Returns: a descriptor of its root (O_PATH, close-on-exec, owned), or -errno.
+ */
+int mount_copy(int at);
+
+/*
  * Puts the mount whose root *mount* is onto the directory *at*. What is mounted on that directory
  * is covered, also where it came after *at* was opened. Returns: 0 or -errno.
  */

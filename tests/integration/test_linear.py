@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import os
 import re
+import resource
 import shutil
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -84,10 +86,20 @@ def test_a_view_costs_the_same_among_few_and_many(place: Path) -> None:
         assert many <= few * MANY / FEW * GROWTH, words
 
 
-def seconds_of(*command: Argument) -> float:
-    start = time.monotonic()
+@dataclass(frozen=True)
+class Cost:
+    """Of a command and its children, in milliseconds."""
+
+    elapsed: float
+    processor: float
+
+
+def cost_of(*command: Argument) -> Cost:
+    start, before = time.monotonic(), resource.getrusage(resource.RUSAGE_CHILDREN)
     assert run(*command, seconds=120).status == 0
-    return time.monotonic() - start
+    elapsed, after = time.monotonic() - start, resource.getrusage(resource.RUSAGE_CHILDREN)
+    processor = after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime
+    return Cost(elapsed * 1000, processor * 1000)
 
 
 @pytest.mark.takes_up_to(300)
@@ -95,10 +107,15 @@ def seconds_of(*command: Argument) -> float:
 def test_list_and_umount_of_many_views_take_little_time(
     place: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    """Processor time: what passes meanwhile is also that of the machine's other work."""
     with views(place, TIMED) as roots:
-        listing = min(seconds_of(program("viewfsctl"), "list") for _ in range(3)) * 1000 / TIMED
-        ending = seconds_of(program("viewfsctl"), "umount", *roots) * 1000 / TIMED
-        with capsys.disabled():
-            print(f"\n{TIMED} views: list {listing:.2f} ms a view, umount {ending:.2f} ms a view")
+        listing = [cost_of(program("viewfsctl"), "list") for _ in range(3)]
+        costs = {"list": min(listing, key=lambda cost: cost.elapsed)}
+        costs["umount"] = cost_of(program("viewfsctl"), "umount", *roots)
         assert machine.mounts() == []
-        assert listing <= LIST_MS and ending <= UMOUNT_MS
+    with capsys.disabled():
+        for name, cost in costs.items():
+            print(f"\n{TIMED} views: {name} {cost.elapsed / TIMED:.2f} ms a view, "
+                  f"{cost.processor / TIMED:.2f} ms of a processor", end="")  # fmt: skip
+    for name, most in (("list", LIST_MS), ("umount", UMOUNT_MS)):
+        assert costs[name].processor / TIMED <= most

@@ -465,6 +465,21 @@ def test_what_strangers_wrote_is_read_with_few_capabilities(
             assert process.wait(SECONDS) in (0, 64)
 
 
+def test_a_view_that_is_asked_is_not_busy(place: Path, option: bytes) -> None:
+    """umount(8) unmounts a view while commands wait for its answer: they ask a copy of the mount."""
+    with View(place / "view", "-o", option) as view, ExitStack() as asking:
+        view.wait_sandboxed()
+        with stopped(view):
+            process = asking.enter_context(
+                subprocess.Popen([program("viewfsctl"), "list"], stdout=subprocess.DEVNULL)
+            )
+            waiting = view.mount.connection / "waiting"
+            wait_until(lambda: waiting.read_text() != "0\n", "the view to be asked")
+            view.unmount()
+            assert machine.mounts_at(view.root) == []
+        assert process.wait(SECONDS) == 0
+
+
 USER = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--"]
 STRANGER = """
 import ctypes, os, subprocess, sys
