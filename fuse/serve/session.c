@@ -38,7 +38,7 @@ enum {
 	 */
 	SEARCH_PAUSE_MS = 10,
 	SEARCH_PAUSE_MAX_MS = 500,
-	SEARCH_SECONDS = 120,
+	SEARCH_SECONDS = 60,
 	PAGE_SIZE = 4096,
 	REQUEST_TOUCHED = 2 * PAGE_SIZE, /* longer are only requests that change something */
 	READAHEAD_KB =

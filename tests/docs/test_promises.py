@@ -9,6 +9,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
+from planted import FAULTS
 from support.build import SOURCE
 
 PROMISES: dict[str, dict[str, list[str]]] = tomllib.loads(
@@ -44,6 +45,14 @@ def test_each_promise_is_held_by_tests_that_exist(document: str) -> None:
     for quoted, tests in PROMISES[document].items():
         assert tests, quoted
         assert missing_tests(tests) == [], quoted
+
+
+def test_each_planted_fault_replaces_a_text_that_is_there() -> None:
+    """And breaks a promise that is listed: tests/docs/plant can plant all of them."""
+    texts = {fault.file: (SOURCE / fault.file).read_text() for fault in FAULTS}
+    assert [fault for fault in FAULTS if fault.old not in texts[fault.file]] == []
+    assert [fault for fault in FAULTS if fault.promise not in PROMISES[fault.document]] == []
+    assert len(FAULTS) >= 20
 
 
 def test_each_document_makes_promises() -> None:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import errno
 import os
 import re
+import resource
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -125,12 +126,57 @@ def test_a_fault_that_lasts_is_given_up_after_some_requests_and_told(
         assert re.search(r"MISSING(?s:.*) /boot/initrd\.img ", table), table
 
 
+MANY = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+
+
+def without_descriptors(view: View) -> tuple[int, int]:
+    """Leaves a view those of stdio, and one more number than poll(2) needs; returns its limit."""
+    return resource.prlimit(view.daemon.pid, resource.RLIMIT_NOFILE, (3, MANY))
+
+
+def test_a_lazy_view_without_descriptors_looks_again_when_there_are_some(
+    place: Path, layers: list[bytes]
+) -> None:
+    """While a lease keeps it from its sandbox, descriptors become few (EMFILE)."""
+    line = "initrd '/boot/initrd.img': .*(Resource temporarily unavailable|Too many open files)"
+    with Lease(initrd_of(layers)) as lease, View(
+        place / "view", "-o", lowerdir(layers), foreground=True, expected=[line]
+    ) as view:
+        wait_until(lease.is_wanted, "the view to look for its artifacts")
+        before = without_descriptors(view)
+        lease.release()
+        assert error_of(view.root / INITRD_PATH) == errno.EIO
+        resource.prlimit(view.daemon.pid, resource.RLIMIT_NOFILE, before)
+        wait_until(lambda: error_of(view.root / INITRD_PATH) == 0, "the initrd to be found")
+        assert (view.root / INITRD_PATH).read_bytes() == INITRD
+        view.wait_sandboxed()
+        assert not listed_at(view.root).get("missing")
+
+
+def test_a_view_that_stays_without_descriptors_lacks_its_artifact(
+    place: Path, layers: list[bytes]
+) -> None:
+    line = "initrd '/boot/initrd.img': .*(Resource temporarily unavailable|Too many open files)"
+    with Lease(initrd_of(layers)) as lease, View(
+        place / "view", "-o", lowerdir(layers), foreground=True, expected=[line]
+    ) as view:
+        wait_until(lease.is_wanted, "the view to look for its artifacts")
+        without_descriptors(view)
+        lease.release()
+        assert {error_of(view.root / INITRD_PATH) for _ in range(80)} <= {errno.EIO, errno.ENOENT}
+        view.wait_sandboxed()
+        assert error_of(view.root / INITRD_PATH) == errno.ENOENT
+        assert listed_at(view.root)["missing"] == ["/" + INITRD_PATH]
+
+
 # Other faults, each of which passes after some attempts.
 
 OF_LAYERS = [
     "openat2:error=ENOMEM:when=1..3",
     "openat2:error=ENFILE:when=2..4",
     "openat2:error=EIO:when=3..5",
+    "openat2:error=EMFILE:when=1..3",
+    "openat2:error=EINTR:when=2..4",
     "openat2:error=ETIMEDOUT:when=1..2",
     "fstatfs:error=EIO:when=1",
 ]

@@ -17,14 +17,15 @@ import signal
 import struct
 import subprocess
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
-from support import image, machine, skipping
+from support import image, machine, namespace, skipping
 from support.control import listed_at
 from support.image import INITRD, INITRD_PATH, KERNEL, KERNEL_PATH, lowerdir
+from support.mounted import bind
 from support.resolver import build_directory
 from support.seccomp_deny import deny
 from support.stack import File, Stack
@@ -349,6 +350,43 @@ def test_a_reader_with_passthrough_outlives_a_view_that_was_taken_over(
             view.status = -signal.SIGSYS
             view.wait_gone()
             assert file.read(len(KERNEL) + 1) == KERNEL
+
+
+@contextmanager
+def another_namespace() -> Iterator[Callable[[], str]]:
+    """What is mounted in a copy of this mount namespace."""
+    command = ["unshare", "--mount", "sh", "-c", "echo && exec sleep 1000"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+        try:
+            assert process.stdout is not None and process.stdout.readline() == b"\n"
+            yield Path(f"/proc/{process.pid}/mountinfo").read_text
+        finally:
+            process.kill()
+
+
+def test_a_view_that_was_taken_over_can_unmount_what_stands_on_it(
+    place: Path, layers: list[bytes]
+) -> None:
+    """As SECURITY.md says: in every mount namespace, and no more than that."""
+    with attempting(place, layers) as env, View(
+        place / "view", "-o", lowerdir(layers), wrapper=instead("urunc-viewfs-attempts"), env=env
+    ) as view:
+        view.wait_sandboxed()
+        boot = view.root / "boot"
+        (place / "other").mkdir()
+        namespace.mount("tmpfs", str(boot), "tmpfs")
+        with bind(bytes(boot), place / "other"), another_namespace() as mounts:
+            assert str(boot) in mounts()
+            (place / "other/file").write_text("")
+            with suppress(OSError):
+                os.stat(view.root / "unikernel/attempt:drop-name")
+            assert result_of(place) == (CAME_BACK, 0)
+            assert bytes(boot) not in [mount.mountpoint for mount in machine.mounts("tmpfs")]
+            assert str(boot) not in mounts()
+            # Elsewhere what stood there goes on, and so does the view.
+            assert os.listdir(place / "other") == ["file"]
+        assert os.listdir(boot) != []
+        read_everything(view)
 
 
 @pytest.mark.parametrize(("name", "error"), UNFILTERED.items())

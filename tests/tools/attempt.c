@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/capability.h>
+#include <linux/fuse.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdint.h>
@@ -22,6 +23,7 @@
 #include <unistd.h>
 
 enum { BEGUN = 1, CAME_BACK };
+enum { DESCRIPTORS = 64 }; /* among which is the connection */
 
 static struct result {
 	int32_t state, error;
@@ -173,10 +175,34 @@ static long start_thread(void)
 	return syscall(SYS_clone, CLONE_VM | CLONE_THREAD | CLONE_SIGHAND, 0, NULL, NULL, 0);
 }
 
+/*
+ * Drops the name "boot" in the root, by a notification to the kernel. Asked for by a look-up in the
+ * root it would wait for itself: the kernel locks the directory for both.
+ */
+static long drop_name(void)
+{
+	static char name[] = "boot";
+	struct fuse_notify_inval_entry_out entry = {.parent = FUSE_ROOT_ID,
+						    .namelen = sizeof(name) - 1};
+	struct fuse_out_header header = {.error = FUSE_NOTIFY_INVAL_ENTRY};
+	struct iovec parts[] = {
+		{&header, sizeof(header)},
+		{&entry, sizeof(entry)},
+		{name, sizeof(name)},
+	};
+	long r = -1;
+
+	header.len = (uint32_t)(sizeof(header) + sizeof(entry) + sizeof(name));
+	for (int fd = 0; r < 0 && fd < DESCRIPTORS; fd++)
+		r = writev(fd, parts, sizeof(parts) / sizeof(*parts));
+	return r;
+}
+
 static const struct {
 	const char *name;
 	long (*try)(void);
 } attempts[] = {
+	{"drop-name", drop_name},
 	{"become-dumpable", become_dumpable},
 	{"start-thread", start_thread},
 	{"open-shadow", open_shadow},
