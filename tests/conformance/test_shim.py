@@ -26,6 +26,7 @@ from support import image, machine, namespace, skipping
 from support.go import go
 from support.helper_process import Gone, HelperProcess
 from support.image import INITRD, INITRD_PATH, KERNEL, KERNEL_PATH
+from support.layout import Layout, chain_id, usual_layers
 from support.monitor import Monitor, digest
 from support.shim import (
     DIRECTORY,
@@ -42,6 +43,8 @@ from support.view import Finished, call, program, run, tree
 from support.waiting import SECONDS, wait_until
 
 BOX = "web-1"
+# What a block snapshotter mounts.
+BLOCK = [{"Type": "ext4", "Source": "/dev/loop7", "Target": "", "Options": ["rw"]}]
 NAMESPACES = ("default", "k8s.io")
 NOBODY = 65534
 # A caller must be back this soon after the time that it set.
@@ -813,7 +816,7 @@ def test_nothing_is_left_when_a_waiting_shim_dies_alone(example: Example, place:
 def test_the_commands_of_the_readme_make_and_remove_a_view(
     tmp_path: Path, mounts: list[dict[str, Any]]
 ) -> None:
-    make, _, remove = examples("sh")
+    make, _, _, remove = examples("sh")
     (tmp_path / "mounts.json").write_text(json.dumps(mounts))
     path = f"{program().parent}:{os.environ['PATH']}"
     env = {"PATH": path, "namespace": "default", "id": BOX}
@@ -823,6 +826,36 @@ def test_the_commands_of_the_readme_make_and_remove_a_view(
     assert_serves(mountpoint(BOX))
     assert run("sh", "-eu", "-c", remove, env=env) == Finished(0, "", "")
     assert not mountpoint(BOX).exists()
+
+
+def test_the_command_of_the_readme_for_blobs_has_the_image_added_and_then_makes_a_view(
+    tmp_path: Path, place: Path
+) -> None:
+    """The second container of an image that a block snapshotter keeps has a view."""
+    content = Layout(place / "content")
+    manifest = content.image(usual_layers())["digest"]
+    _, make, _, remove = examples("sh")
+    (tmp_path / "mounts.json").write_text(json.dumps(BLOCK))
+    make = make.replace("/var/lib/containerd/io.containerd.content.v1.content", "$content")
+    env = {
+        "PATH": f"{program().parent}:{os.environ['PATH']}",
+        "namespace": "default", "id": BOX, "content": str(content.directory),
+        "chain": chain_id(usual_layers()), "manifest": manifest,
+    }  # fmt: skip
+    with namespace.tmpfs("/var/cache"):
+        mountpoint(BOX).mkdir(parents=True)
+        missed = run("sh", "-eu", "-c", make, cwd=tmp_path, env=env)
+        assert (missed.status, missed.stdout, missed.stderr) == (32, "", "")
+        told = json.loads((tmp_path / "ready.json").read_text())
+        assert told["error"]["code"] == "ENOTAPPLICABLE"
+        wait_until(lambda: any(Path("/var/cache").glob("urunc-viewfs/chains/*")), "the image")
+        wait_until(lambda: not machine.processes(["viewfsctl"]), "the process that adds it to end")
+        shutil.rmtree(content.directory)
+        assert run("sh", "-eu", "-c", make, cwd=tmp_path, env=env) == Finished(0, "", "")
+        ready = json.loads((tmp_path / "ready.json").read_text())
+        assert ready["image"] == {"chain": env["chain"]}
+        assert_serves(mountpoint(BOX))
+        assert run("sh", "-eu", "-c", remove, env=env) == Finished(0, "", "")
 
 
 def test_the_lines_of_the_readme_have_the_programs_keys(

@@ -120,6 +120,7 @@ def run(command: str, last_status: int = 0) -> tuple[int, str]:
             "namespace": "default",
             "id": "web-1",
             "chain": f"sha256:{'0' * 64}",
+            "manifest": f"sha256:{'0' * 64}",
         },
         input=MOUNTS,
         stdout=subprocess.PIPE,

@@ -23,7 +23,8 @@ from support.containerd import BlockContainerd
 from support.go import build_module, go
 from support.nothing_left import _nothing_left, _own_places, place  # noqa: F401
 from support.shim import mountpoint
-from support.view import Finished, call, program, run
+from support.view import Argument, Finished, call, program, run
+from support.waiting import wait_until
 
 # Guests boot in emulation.
 pytestmark = pytest.mark.takes_up_to(800)
@@ -72,9 +73,30 @@ class Host:
         path = f"{program().parent}:{os.environ['PATH']}"
         return run(self._tools / "shim", *words, stdin=stdin, env={"PATH": path}, seconds=60)
 
+    def manifest(self) -> str:
+        """What containerd calls the image's target; it may be an index."""
+        (line,) = (
+            line for line in self.containerd.ctr("images", "ls").splitlines()
+            if line.split()[0] == self.image
+        )  # fmt: skip
+        return next(word for word in line.split() if word.startswith("sha256:"))
+
+    @property
+    def content(self) -> Path:
+        """containerd's content store."""
+        return self.containerd.root_directory / "io.containerd.content.v1.content"
+
+    def layout(self) -> Path:
+        """The image as an OCI layout, as ctr exports it."""
+        archive, directory = self._place / "exported.tar", self._place / "layout"
+        self.containerd.ctr("images", "export", archive, self.image, seconds=120)
+        directory.mkdir()
+        assert run("tar", "-C", directory, "-xf", archive).status == 0
+        return directory
+
     def fill_by_hand(self, key: str) -> Finished:
         """As the README does it at a shell, for a container's snapshot."""
-        _, commands, _ = shim.examples("sh")
+        _, _, commands, _ = shim.examples("sh")
         tools = self._place / "bin"
         tools.mkdir(exist_ok=True)
         ctr = shlex.join(map(str, self.containerd.program("ctr")))
@@ -117,12 +139,12 @@ class Container:
     def view(self) -> Path:
         return mountpoint(self.name)
 
-    def start(self) -> Finished:
-        """Make its view, as the README says."""
+    def start(self, *words: Argument) -> Finished:
+        """Make its view, as the README says, with more WORDS."""
         self.view.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.view.mkdir(mode=0o700, exist_ok=True)
         finished = call(
-            *("--mounts=-", f"--chain={self.chain}", f"--id={self.name}"),
+            *("--mounts=-", f"--chain={self.chain}", f"--id={self.name}", *words),
             *("-o", f"store={self._host.store}", "--", "urunc-viewfs", self.view),
             stdin=json.dumps(self.mounts).encode(),
         )
@@ -144,17 +166,22 @@ class Container:
     def boot(self) -> list[str]:
         """What the guest says: of the kernel in the view, with the container's disk."""
         drive = f"file={self.disk},format=raw,if=virtio,file.locking=off"
-        command = [
-            *("qemu-system-x86_64", "-accel", "tcg", "-M", "q35", "-m", "256M", "-no-reboot"),
-            *("-nodefaults", "-display", "none", "-serial", "stdio", "-drive", drive),
-            *("-kernel", self.view / "boot/vmlinuz", "-initrd", self.view / "unikernel/initrd"),
-            *("-append", "console=ttyS0 reboot=t panic=-1 quiet"),
-        ]
-        finished = run(*command, seconds=300)
-        assert finished.status == 0, finished
-        found = re.findall(r"^urunc-viewfs guest: (.*?)\r?$", finished.stdout, re.MULTILINE)
-        assert found, finished.stdout
-        return found
+        return boot(self.view, "-drive", drive)
+
+
+def boot(view: Path, *words: Argument) -> list[str]:
+    """What the guest says that QEMU boots from a VIEW."""
+    command = [
+        *("qemu-system-x86_64", "-accel", "tcg", "-M", "q35", "-m", "256M", "-no-reboot"),
+        *("-nodefaults", "-display", "none", "-serial", "stdio", *words),
+        *("-kernel", view / "boot/vmlinuz", "-initrd", view / "unikernel/initrd"),
+        *("-append", "console=ttyS0 reboot=t panic=-1 quiet"),
+    ]
+    finished = run(*command, seconds=300)
+    assert finished.status == 0, finished
+    found = re.findall(r"^urunc-viewfs guest: (.*?)\r?$", finished.stdout, re.MULTILINE)
+    assert found, finished.stdout
+    return found
 
 
 @contextmanager
@@ -203,6 +230,15 @@ def assert_guest_boots(container: Container) -> None:
         container.stop()
 
 
+def facts(host: Host, chain: str) -> list[dict[str, Any]]:
+    """The answers that the store has of an image; where each is from may differ."""
+    words = ("store", "list", "--json", "-o", f"store={host.store}")
+    listed = json.loads(run(program("viewfsctl"), *words).stdout)["entries"]
+    (entry,) = (entry for entry in listed if entry["name"] == f"chains/{chain[7:]}")
+    answers = [{**answer, "origin": None} for answer in entry["answers"]]
+    return sorted(answers, key=lambda answer: answer["path"])
+
+
 def test_an_image_on_a_block_snapshotter_is_stored_once(host: Host) -> None:
     before = host.held()
     with container(host, "first") as first:
@@ -249,3 +285,45 @@ def test_an_image_that_is_stored_by_hand_outlives_its_image(host: Host) -> None:
     assert finished.ready["ready"], (finished, mounts)
     assert {str(path.relative_to(at)) for path in at.rglob("*") if path.is_file()} == ARTIFACTS
     shim.Direct().delete("later")
+
+
+def test_an_image_is_stored_from_containerds_content_as_from_a_view(host: Host) -> None:
+    """With equal results, and no operation of the snapshotter."""
+    with container(host, "first") as first:
+        assert host.fill("first").status == 0
+        objects = {path.name for path in host.stored()}
+        answers = facts(host, first.chain)
+        shutil.rmtree(host.store)
+
+        words = [f"--content={host.content}", f"--manifest={host.manifest()}"]
+        there = host.held()
+        missed = first.start(*words)
+        assert (missed.status, missed.code) == (32, "ENOTAPPLICABLE"), missed
+        wait_until(host.stored, "the image to be added in the background")
+        wait_until(lambda: not machine.processes(["viewfsctl"]), "the process to end")
+        assert host.held() == there
+        assert {path.name for path in host.stored()} == objects
+        assert facts(host, first.chain) == answers
+        untouched = sha256(first.disk)
+        assert first.start(*words).ready["image"] == {"chain": first.chain}
+        assert_guest_boots(first)
+        assert sha256(first.disk) == untouched
+
+
+def test_an_oci_layout_boots_at_a_shell(host: Host, place: Path) -> None:
+    """As README says; no containerd is needed."""
+    layout = host.layout()
+    host.containerd.ctr("images", "rm", "--sync", host.image)
+    options = ("-o", f"store={host.store}")
+    added = run(program("viewfsctl"), "store", "add", f"--oci={layout}", *options, seconds=60)
+    assert added.status == 0, added
+    at = place / "mnt"
+    at.mkdir()
+    finished = call(f"--oci={layout}", *options, "--", "none", at)
+    assert finished.ready["ready"], finished
+    assert {str(path.relative_to(at)) for path in at.rglob("*") if path.is_file()} == ARTIFACTS
+    try:
+        said = boot(at)
+        assert said[0].startswith("up, kernel 6.12."), said
+    finally:
+        run("umount", at)

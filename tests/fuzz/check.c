@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "tests/fuzz/check.h"
 
+#include <errno.h>
 #include <string.h>
+#include <sys/mount.h>
+#include <unistd.h>
 
 #include "fuse/base/text.h"
 
@@ -43,4 +46,26 @@ void require_sound_overlay(const struct overlay_options *overlay)
 		require(*overlay->lowers.items[i], "every layer has a name");
 	require_sound_map(&overlay->uids);
 	require_sound_map(&overlay->gids);
+}
+
+/* Ends the program: a test that is skipped, or fails where it must run. */
+static void cannot_run(const char *why)
+{
+	const char *must = getenv("VIEWFS_MUST_RUN");
+
+	fprintf(stderr, "cannot run: %s: %s\n", why, strerror(errno));
+	exit(must && strcmp(must, "1") == 0 ? 1 : 77);
+}
+
+int open_scratch(void)
+{
+	cleanup_close int context = fsopen("tmpfs", FSOPEN_CLOEXEC);
+	int fd;
+
+	if (context < 0 || fsconfig(context, FSCONFIG_CMD_CREATE, NULL, NULL, 0) < 0)
+		cannot_run("no filesystem of our own");
+	fd = fsmount(context, FSMOUNT_CLOEXEC, 0);
+	if (fd < 0)
+		cannot_run("no mount of our own");
+	return fd;
 }

@@ -31,3 +31,9 @@ void require_reason(int r, const struct view_error *error);
 
 /* Every layer has a name, and no range of owners reaches beyond 32 bits. */
 void require_sound_overlay(const struct overlay_options *overlay);
+
+/*
+ * A filesystem that is mounted nowhere and goes with its descriptor, which is the caller's. Where
+ * there can be none the program ends: a test that is skipped, or fails where it must run.
+ */
+int open_scratch(void);

@@ -7,7 +7,6 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/mount.h>
 #include <sys/stat.h>
 
 #include "layerindex/layerindex.h"
@@ -16,29 +15,6 @@
 
 /* What one input may ask for, so that it takes no longer than others. */
 enum { QUESTIONS_MAX = 16 };
-
-/* Ends the program: a test that is skipped, or fails where it must run. */
-static void cannot_run(const char *why)
-{
-	const char *must = getenv("VIEWFS_MUST_RUN");
-
-	fprintf(stderr, "cannot run: %s: %s\n", why, strerror(errno));
-	exit(must && strcmp(must, "1") == 0 ? 1 : 77);
-}
-
-/* A filesystem that is mounted nowhere and goes with the process. */
-static int open_scratch(void)
-{
-	cleanup_close int context = fsopen("tmpfs", FSOPEN_CLOEXEC);
-	int fd;
-
-	if (context < 0 || fsconfig(context, FSCONFIG_CMD_CREATE, NULL, NULL, 0) < 0)
-		cannot_run("no filesystem of our own");
-	fd = fsmount(context, FSMOUNT_CLOEXEC, 0);
-	if (fd < 0)
-		cannot_run("no mount of our own");
-	return fd;
-}
 
 static struct li_stack *open_stack(const struct tree *tree, int root)
 {

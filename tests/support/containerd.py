@@ -56,6 +56,10 @@ class Containerd:
     def address(self) -> Path:
         return STATE / "containerd.sock"
 
+    @property
+    def root_directory(self) -> Path:
+        return self._place / "root"
+
     def program(self, name: str) -> list[Argument]:
         """The words that run one of its programs."""
         return [name]
