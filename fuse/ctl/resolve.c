@@ -189,7 +189,7 @@ static void resolve_view(const struct options *options, struct source *source, s
 		prepared = r == 0;
 		if (prepared)
 			r = view_resolve(view, source, error);
-	} while (ingest_again(&ingest, r, source, view, error));
+	} while (r == IMAGE_MISS && ingest_again(&ingest, source, view, error));
 	if (prepared && r < 0 && error->code != CODE_ENOTAPPLICABLE)
 		resolve_the_rest(view);
 }

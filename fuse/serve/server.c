@@ -250,7 +250,7 @@ static int prepare_view(struct startup *startup, struct source *source, struct v
 				 error);
 		if (r == 0)
 			r = resolve_first(&startup->view, call->options, source, error);
-	} while (ingest_again(&ingest, r, source, &startup->view, error));
+	} while (r == IMAGE_MISS && ingest_again(&ingest, source, &startup->view, error));
 	return r;
 }
 

@@ -81,11 +81,20 @@ static int open_named(struct source *source, const struct options *options, stru
 	return open_by_blobs(source, options, ret, error);
 }
 
-int stored_open(struct source *source, const struct options *options, struct image *ret,
-		struct view_error *error)
+/* The store has the image by its chain id: whether the blobs, as far as they are there, are its. */
+static int check_blobs(struct source *source, const struct options *options,
+		       struct view_error *error)
 {
 	cleanup_with(image_close) struct image other = {};
 	VIEW_ERROR(fault);
+
+	open_named(source, options, &other, &fault);
+	return fault.code == CODE_EDIGEST ? view_fail(error, fault.code, "%s", fault.message) : 0;
+}
+
+int stored_open(struct source *source, const struct options *options, struct image *ret,
+		struct view_error *error)
+{
 	int r = IMAGE_MISS;
 
 	source->blobs.platform = options->platform;
@@ -95,8 +104,6 @@ int stored_open(struct source *source, const struct options *options, struct ima
 		r = open_by(LI_STORE_CHAIN, &source->chain.digest, options, ret, error);
 	if (!source_has_blobs(source) || (r < 0 && r != IMAGE_MISS))
 		return r;
-	if (r == IMAGE_MISS)
-		return open_named(source, options, ret, error);
-	open_named(source, options, &other, &fault);
-	return fault.code == CODE_EDIGEST ? view_fail(error, fault.code, "%s", fault.message) : 0;
+	return r == 0 ? check_blobs(source, options, error)
+		      : open_named(source, options, ret, error);
 }

@@ -309,17 +309,15 @@ static bool ask_by_manifest(struct source *source)
 	return true;
 }
 
-bool ingest_again(struct ingest *ingest, int r, struct source *source, struct view *view,
+bool ingest_again(struct ingest *ingest, struct source *source, struct view *view,
 		  struct view_error *error)
 {
-	bool again;
+	bool again = ask_by_manifest(source);
 	VIEW_ERROR(fault);
 
-	if (r != IMAGE_MISS || !source_has_blobs(source))
-		return false;
-	again = ask_by_manifest(source);
-	if (!again && ingest->options->ingest != INGEST_NO) {
-		r = add_image(ingest, source, &fault);
+	if (!again && source_has_blobs(source) && ingest->options->ingest != INGEST_NO) {
+		int r = add_image(ingest, source, &fault);
+
 		source->by_manifest = false;
 		again = r > 0;
 		if (r < 0)

@@ -24,12 +24,12 @@ void ingest_done(struct ingest *ingest);
 DEFINE_CLEANUP(struct ingest, ingest_done)
 
 /*
- * After view_prepare(), or what resolves the artifacts, returned *r* with *error*: if that is
- * IMAGE_MISS and *source* has blobs, does what ingest= says. It starts the process, unless another
- * one adds the image already, and waits, until nine tenths of the time limit are over; then the
- * process goes on. It has none of the caller's descriptors, and a session of its own.
+ * After view_prepare(), or what resolves the artifacts, returned IMAGE_MISS with *error*: if
+ * *source* has blobs, does what ingest= says. It starts the process, unless another one adds the
+ * image already, and waits, until nine tenths of the time limit are over; then the process goes on.
+ * It has none of the caller's descriptors, and a session of its own.
  * Returns: true: the image was added, *error* is empty and *view* undone: try again;
  *	false: *error* says why; view_done() is the caller's.
  */
-bool ingest_again(struct ingest *ingest, int r, struct source *source, struct view *view,
+bool ingest_again(struct ingest *ingest, struct source *source, struct view *view,
 		  struct view_error *error);
