@@ -142,7 +142,7 @@ static int look_there(void *argument)
 void check_store(struct findings *findings)
 {
 	static const struct options defaults = OPTIONS_INIT;
-	cleanup_with(store_close) struct li_store *store = NULL;
+	cleanup_with(li_store_done) struct li_store *store = NULL;
 	cleanup_free char *directory = store_directory_path(NULL);
 	cleanup_free char *opened = NULL;
 	VIEW_ERROR(error);

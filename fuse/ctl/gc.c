@@ -185,7 +185,7 @@ static int evict_stored(void *argument, struct view_error *error)
 	const struct ctl_call *call = argument;
 	const struct li_store_limits limits = {call->options.store_size, STORE_AGE_SECONDS};
 	cleanup_free char *directory = store_directory_path(call->options.store);
-	cleanup_with(store_close) struct li_store *store = NULL;
+	cleanup_with(li_store_done) struct li_store *store = NULL;
 	cleanup_free char *shown = NULL;
 	struct li_store_evicted evicted = {};
 	int r;

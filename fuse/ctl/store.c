@@ -316,7 +316,7 @@ static int keep_run(void *argument, struct view_error *error)
 {
 	const struct keep_work *work = argument;
 	cleanup_free char *directory = NULL;
-	cleanup_with(store_close) struct li_store *store = NULL;
+	cleanup_with(li_store_done) struct li_store *store = NULL;
 	struct job job = {.call = work->call};
 	int r = store_open_named(&work->call->options, &directory, &store, error);
 

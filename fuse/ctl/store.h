@@ -21,9 +21,3 @@ struct json_object *store_describe_answer(const struct li_store_answer *answer);
  */
 int store_open_named(const struct options *options, char **ret_directory, struct li_store **ret,
 		     struct view_error *error);
-
-static inline void store_close(struct li_store **store)
-{
-	li_store_close(*store);
-}
-DEFINE_CLEANUP(struct li_store *, store_close)

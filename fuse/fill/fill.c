@@ -20,12 +20,6 @@ void fill_result_done(struct fill_result *result)
 	li_store_facts_done(&result->facts);
 }
 
-static void close_store(struct li_store **store)
-{
-	li_store_close(*store);
-}
-DEFINE_CLEANUP(struct li_store *, close_store)
-
 /* Appends a path as the view names it; urunc allows no other. */
 static int add_path(struct strings *paths, const char *path)
 {
@@ -270,20 +264,6 @@ static int remember(const struct fill_call *call, const struct li_store *store,
 	return -ECANCELED;
 }
 
-/* Whether the image failed lately. Returns: 0, or < 0 with *error*. */
-static int check_failure(const struct fill_call *call, const struct li_store *store,
-			 struct view_error *error)
-{
-	struct li_store_failure failure;
-
-	if (!call->unusable || li_store_failure_find(store, &call->key.id, &failure) < 0)
-		return 0;
-	if (failure.code != CODE_ELAYER && failure.code != CODE_ENOTAPPLICABLE)
-		return 0;
-	return view_fail(error, MSG_FAILED_BEFORE((enum view_code)failure.code), failure.text,
-			 LI_STORE_FAILURE_SECONDS / 60);
-}
-
 /* The caller holds the image's lock. */
 static int fill_image(const struct fill_call *call, const struct li_store *store, int lock,
 		      const char *directory, struct fill_result *ret, struct view_error *error)
@@ -294,7 +274,7 @@ static int fill_image(const struct fill_call *call, const struct li_store *store
 	struct timespec deadline = deadline_of(call);
 	cleanup_close int slot = -EBADF;
 
-	if (check_failure(call, store, error) < 0)
+	if (call->unusable && store_check_failure(store, &call->key.id, error) < 0)
 		return -ECANCELED;
 	/* A call that does not wait for others that do its work waits for its turn. */
 	if (call->deadline_us == 0)
@@ -329,7 +309,7 @@ static int fill_locked(const struct fill_call *call, const struct li_store *stor
 int fill_store(const struct fill_call *call, const char *directory, struct fill_result *ret,
 	       struct view_error *error)
 {
-	cleanup_with(close_store) struct li_store *store = NULL;
+	cleanup_with(li_store_done) struct li_store *store = NULL;
 	int r;
 
 	*ret = (struct fill_result){};

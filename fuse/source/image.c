@@ -305,3 +305,15 @@ char *store_directory_path(const char *given)
 		return NULL;
 	return path;
 }
+
+int store_check_failure(const struct li_store *store, const struct li_digest *manifest,
+			struct view_error *error)
+{
+	struct li_store_failure failure;
+
+	if (li_store_failure_find(store, manifest, &failure) < 0 ||
+	    (failure.code != CODE_ELAYER && failure.code != CODE_ENOTAPPLICABLE))
+		return 0;
+	return view_fail(error, MSG_FAILED_BEFORE((enum view_code)failure.code), failure.text,
+			 LI_STORE_FAILURE_SECONDS / 60);
+}

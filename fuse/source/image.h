@@ -125,3 +125,10 @@ bool image_can_wait(const struct image *image);
  * Returns: an owned path; NULL: there is none, or no memory.
  */
 char *store_directory_path(const char *given);
+
+/*
+ * Whether the image of a manifest may be added, or failed lately because of what it is. Returns: 0,
+ * or < 0 with *error*, which is that of then: CODE_ELAYER or CODE_ENOTAPPLICABLE.
+ */
+int store_check_failure(const struct li_store *store, const struct li_digest *manifest,
+			struct view_error *error);

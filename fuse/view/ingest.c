@@ -253,32 +253,41 @@ static int fail_as_told(const struct ingest *ingest, struct view_error *error)
 
 /*
  * Whether another process adds the image; waits until *deadline_us*, 0: not at all, for it to be
- * done. Returns: > 0: it is done; 0: none does; -ETIMEDOUT: it is not done; or -errno.
+ * done. Returns: > 0: it is done; 0: none does; -ETIMEDOUT: it is not done.
  */
-static int wait_other(const struct ingest *ingest, const struct source *source,
+static int wait_other(const struct li_store *store, const struct li_digest *manifest,
 		      uint64_t deadline_us)
 {
-	cleanup_free char *directory = store_directory_path(ingest->options->store);
-	struct li_store_key key = {LI_STORE_MANIFEST, source->manifest.digest};
+	struct li_store_key key = {LI_STORE_MANIFEST, *manifest};
 	struct timespec deadline = {.tv_sec = (time_t)(deadline_us / 1000000),
 				    .tv_nsec = (long)(deadline_us % 1000000) * 1000};
-	struct li_store *store;
-	int lock, r = directory ? li_store_open(directory, false, &store) : -ENOMEM;
+	int lock = li_store_lock(store, &key, &(struct timespec){});
+	bool waited = lock == -ETIMEDOUT;
 
-	/* Where there is no store yet, no process has its lock. */
-	if (r < 0)
-		return r == -ENOENT ? 0 : r;
-	lock = li_store_lock(store, &key, &(struct timespec){});
-	if (lock == -ETIMEDOUT) {
-		r = 1;
-		if (deadline_us > 0)
-			lock = li_store_lock(store, &key, &deadline);
-	}
-	li_store_close(store);
+	if (waited && deadline_us > 0)
+		lock = li_store_lock(store, &key, &deadline);
 	close_keep_errno(lock);
-	if (lock == -ETIMEDOUT)
-		return lock;
-	return lock < 0 ? 0 : r;
+	return lock == -ETIMEDOUT ? lock : waited;
+}
+
+/*
+ * What is known of the image's addition: that it failed lately, or that another process is at it.
+ * Returns: as wait_other(), or -ECANCELED with *error*.
+ */
+static int ask_store(const struct ingest *ingest, const struct source *source, bool wait,
+		     struct view_error *error)
+{
+	cleanup_free char *directory = store_directory_path(ingest->options->store);
+	cleanup_with(li_store_done) struct li_store *store = NULL;
+	const struct li_digest *manifest = &source->manifest.digest;
+
+	/* One that is not there yet, or cannot be used, is the process's matter. */
+	if (!directory || li_store_open(directory, false, &store) < 0)
+		/* cppcheck-suppress memleak ; cleanup_with() frees it */
+		return 0;
+	if (store_check_failure(store, manifest, error) < 0)
+		return -ECANCELED;
+	return wait_other(store, manifest, wait ? until_us(ingest) : 0);
 }
 
 /* Returns: > 0: the image may be there now; 0: it is not; < 0 with *error*. */
@@ -290,9 +299,9 @@ static int add_image(struct ingest *ingest, const struct source *source, struct 
 	/* It was added, or was not, and there is no answer even so. */
 	if (ingest->outcome >= 0)
 		return fail_as_told(ingest, error);
-	r = wait_other(ingest, source, wait ? until_us(ingest) : 0);
-	if (r > 0)
-		return 1;
+	r = ask_store(ingest, source, wait, error);
+	if (r > 0 || r == -ECANCELED)
+		return r;
 	if (r == -ETIMEDOUT)
 		return wait ? fail_late(ingest, error) : 0;
 	if (wait)

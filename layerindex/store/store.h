@@ -31,6 +31,13 @@ int li_store_open(const char *path, bool make, struct li_store **ret);
 /* NULL is allowed. */
 void li_store_close(struct li_store *store);
 
+/* The same for cleanup_with(). */
+static inline void li_store_done(struct li_store **store)
+{
+	li_store_close(*store);
+}
+DEFINE_CLEANUP(struct li_store *, li_store_done)
+
 /* --- Reading --- */
 
 /*

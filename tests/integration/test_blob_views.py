@@ -362,6 +362,27 @@ def test_a_layer_of_an_unknown_type_is_not_applicable(store: Store, place: Path)
     fails(oci(layout, store), "ENOTAPPLICABLE", "encrypted")
 
 
+@pytest.mark.parametrize("ingest", ["wait", "later"])
+def test_an_image_that_is_unusable_is_not_read_again_for_ten_minutes(
+    layout: Layout, store: Store, place: Path, ingest: str
+) -> None:
+    blob = layout.blob(layout.layers[1])
+    good = blob.read_bytes()
+    blob.write_bytes(good[:-1])
+    words = content(layout, store, f"ingest={ingest}")
+    failed = store.directory / "failed" / layout.manifest["digest"].removeprefix("sha256:")
+    call(*words, "label", place)
+    wait_until(failed.exists, "the failure to be remembered")
+    wait_until(lambda: not machine.processes(), "the processes to end")
+    # The code of that failure, though the blobs are as they must be, or gone, by now.
+    blob.write_bytes(good)
+    fails(words, "ELAYER", f"{layout.layers[1]['digest']}.*within the last 10 minutes")
+    fails(oci(layout, store), "ELAYER", layout.layers[1]["digest"])
+    fails(oci(layout, store, "ingest=no"), "ENOTAPPLICABLE", "lacks image")
+    os.utime(failed, (time.time() - 601,) * 2)
+    mounted(oci(layout, store), place / "view")
+
+
 def test_a_store_that_cannot_be_filled_says_why(layout: Layout, store: Store) -> None:
     fails(oci(layout, store, "store-size=1K"), "ESYSTEM", "no room")
 
