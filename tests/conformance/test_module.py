@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The Go modules that a shim imports: their own tests, with a fake program and with the real ones."""
+"""The Go modules that a shim imports: their own tests, with a fake program and with real ones."""
 
 from __future__ import annotations
 

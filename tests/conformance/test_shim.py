@@ -14,16 +14,14 @@ import os
 import re
 import shutil
 import signal
-import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
 from support import image, machine, namespace, skipping
-from support.go import go
 from support.helper_process import Gone, HelperProcess
 from support.image import INITRD, INITRD_PATH, KERNEL, KERNEL_PATH
 from support.layout import Layout, chain_id, usual_layers
@@ -31,7 +29,6 @@ from support.monitor import Monitor, digest
 from support.shim import (
     DIRECTORY,
     EXAMPLE,
-    README,
     Direct,
     Example,
     Shim,
@@ -39,108 +36,28 @@ from support.shim import (
     mountpoint,
 )
 from support.stack import Dir, File, Stack
+from support.task import (
+    BOX,
+    CONTENT,
+    NAMESPACES,
+    NOBODY,
+    assert_serves,
+    daemon,
+    kill_daemon,
+    read_all,
+    rootfs,
+)
 from support.view import Finished, call, program, run, tree
 from support.waiting import SECONDS, wait_until
 
-BOX = "web-1"
 # What a block snapshotter mounts.
 BLOCK = [{"Type": "ext4", "Source": "/dev/loop7", "Target": "", "Options": ["rw"]}]
-NAMESPACES = ("default", "k8s.io")
-NOBODY = 65534
 # A caller must be back this soon after the time that it set.
 PATIENCE = 4
-
-CONTENT = {
-    KERNEL_PATH: KERNEL,
-    INITRD_PATH: INITRD,
-    "urunc.json": image.urunc_json(initrd="/" + INITRD_PATH).content,
-}
-
-
-@pytest.fixture(scope="session")
-def example(tmp_path_factory: pytest.TempPathFactory) -> Example:
-    """The example, built."""
-    directory = tmp_path_factory.mktemp("example")
-    assert go(EXAMPLE, "build", "-o", directory / "shim", "./shim") == ""
-    return Example(directory / "shim")
-
-
-@pytest.fixture(params=["direct", "example"])
-def shim(request: pytest.FixtureRequest) -> Shim:
-    return Direct() if request.param == "direct" else request.getfixturevalue("example")
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _shared_run(_own_places: None) -> Iterator[None]:
-    """What is mounted below /run reaches other mount namespaces, as on a machine with systemd."""
-    namespace.mount("none", "/run", None, namespace.MS_SHARED)
-    yield
-    namespace.mount("none", "/run", None, namespace.MS_PRIVATE)
-
-
-@pytest.fixture(autouse=True)
-def _no_mountpoint_left(_nothing_left: None) -> Iterator[None]:
-    """The directories for views stay, and nothing in them."""
-    yield
-    mounts = machine.mounts()
-    for mount in reversed(mounts):
-        namespace.unmount(mount.mountpoint)
-    mountpoints = [path for of in NAMESPACES for path in (DIRECTORY / of).glob("*")]
-    for directory in (DIRECTORY, Path("/run/containerd")):
-        shutil.rmtree(directory, ignore_errors=True)
-    assert (mounts, mountpoints) == ([], [])
-
-
-@pytest.fixture
-def bundle() -> Path:
-    """A bundle where containerd puts them, with a root for the monitor where urunc makes it."""
-    path = Path("/run/containerd/io.containerd.runtime.v2.task/default", BOX)
-    (path / "rootfs").mkdir(parents=True)
-    (path / "monRootfs").mkdir()
-    (path / "config.json").write_text('{"root": {"path": "rootfs"}}')
-    return path
-
-
-@pytest.fixture
-def mounts(place: Path) -> list[dict[str, Any]]:
-    """What a task is to be created of, when its image is the usual one."""
-    return rootfs(image.usual().build(place / "layers"))
-
-
-def rootfs(layers: list[bytes]) -> list[dict[str, Any]]:
-    """LAYERS as an active snapshot's mounts, in the words of Go's type."""
-    options = [
-        "index=off",
-        "workdir=/nowhere/work",
-        "upperdir=/nowhere/fs",
-        image.lowerdir(layers).decode(),
-    ]
-    return [{"Type": "overlay", "Source": "overlay", "Target": "", "Options": options}]
-
 
 def request_of(mounts: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """The same as Rootfs of a request to create a task."""
     return [{key.lower(): value for key, value in mount.items() if value} for mount in mounts]
-
-
-def assert_serves(view: Path) -> None:
-    assert {path: (view / path).read_bytes() for path in CONTENT} == CONTENT
-
-
-def read_all(monitor: Monitor) -> None:
-    for path, content in CONTENT.items():
-        assert monitor.digest(monitor.open(f"/{path}")) == digest(content)
-
-
-def daemon() -> machine.Process:
-    """The only one."""
-    (process,) = machine.processes()
-    return process
-
-
-def kill_daemon() -> None:
-    daemon().signal(signal.SIGKILL)
-    wait_until(lambda: not machine.processes(), "the daemon to die")
 
 
 # The whole way
@@ -309,94 +226,6 @@ def test_removing_a_bundle_fails_inside_a_view_and_spares_the_layers(
 
 
 # Crashes
-
-
-class Container:
-    """One that a shim takes from step to step; each may be its last."""
-
-    STEPS = ["make", "bind", "enter", "open", "remove", "delete"]
-
-    def __init__(self, shim: Shim, bundle: Path, mounts: Any) -> None:
-        self._shim = shim
-        self._bundle = bundle
-        self._mounts = mounts
-        self.host = HelperProcess()
-        self.monitor = Monitor(bundle / "monRootfs", NOBODY)
-
-    def make(self) -> None:
-        self.ready = self.host.call(self._shim.make, BOX, self._mounts).ready
-        assert self.ready
-        self.daemon = daemon()
-
-    def bind(self) -> None:
-        self.monitor.bind(mountpoint(BOX), CONTENT)
-
-    def enter(self) -> None:
-        self.monitor.leave()
-
-    def open(self) -> None:
-        self.kernel = self.monitor.open(f"/{KERNEL_PATH}")
-        self.initrd = self.monitor.map(self.monitor.open(f"/{INITRD_PATH}"))
-
-    def remove(self) -> None:
-        shutil.rmtree(self._bundle)
-
-    def delete(self) -> None:
-        self.host.call(self._shim.delete, BOX)
-
-    def read(self) -> None:
-        """What the monitor has open."""
-        assert self.monitor.digest(self.kernel) == digest(KERNEL)
-        assert self.monitor.digest_mapped(self.initrd) == digest(INITRD)
-
-
-def crash_daemon(container: Container) -> None:
-    container.daemon.signal(signal.SIGKILL)
-    wait_until(lambda: not machine.is_alive(container.daemon.pid), "the daemon to die")
-
-
-def crash_shim(container: Container) -> None:
-    container.host.kill()
-
-
-def crash_monitor(container: Container) -> None:
-    container.monitor.kill()
-
-
-@pytest.mark.parametrize("crash", [crash_daemon, crash_shim, crash_monitor])
-@pytest.mark.parametrize("last", Container.STEPS)
-def test_a_crash_after_any_step_leaves_what_another_shim_removes(
-    shim: Shim,
-    bundle: Path,
-    mounts: list[dict[str, Any]],
-    last: str,
-    crash: Callable[[Container], None],
-) -> None:
-    """Whatever was the last step, whoever died: the rest is removed by another shim, twice, and the
-    same container can be made again."""
-    with ExitStack() as processes:
-        container = Container(shim, bundle, mounts)
-        processes.enter_context(container.host)
-        processes.enter_context(container.monitor)
-        steps = Container.STEPS[: Container.STEPS.index(last) + 1]
-        for step in steps:
-            getattr(container, step)()
-        crash(container)
-        if "open" in steps and crash is not crash_monitor:
-            if crash is not crash_daemon or container.ready["passthrough"]:
-                container.read()
-        elif "delete" not in steps and crash is not crash_daemon:
-            assert_serves(mountpoint(BOX))
-        for _ in range(2):
-            shim.delete(BOX)
-        container.monitor.kill()
-        wait_until(lambda: not machine.processes(), "the daemon to end")
-        if bundle.exists():
-            shutil.rmtree(bundle)
-        shim.delete(BOX)
-    assert shim.make(BOX, mounts).ready
-    assert_serves(mountpoint(BOX))
-    shim.delete(BOX)
 
 
 def outlive_the_daemon(monitor: Monitor) -> tuple[int, int]:

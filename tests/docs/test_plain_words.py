@@ -26,6 +26,7 @@ DOCUMENTS = [
     "fuse/README.md",
     "layerindex/README.md",
     "packaging/containerd/README.md",
+    "packaging/containerd/URUNC.md",
     "tests/README.md",
     "packaging/static/install",
     *(

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The module that asks containerd what a container is made of, and fills the store from a View, with
-real daemons: this Debian's, whose snapshotter has directories, and a newer one's, which has disks.
+"""The module that asks containerd what a container is made of, and fills the store from a View,
+with real daemons: this Debian's, whose snapshotter has directories, and a newer one's, which has
+disks.
 """
 
 from __future__ import annotations

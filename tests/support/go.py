@@ -51,9 +51,9 @@ def go(module: Path, *words: str | Path, **env: str) -> str:
 
 
 def build_module(module: Path, package: str, program: Path) -> Path:
-    """Build the PACKAGE of a MODULE that uses others, which are downloaded once, as PROGRAM; `go vet`
-    must find nothing. Debian's compiler may be too old for them: then another one on PATH, or a newer
-    Debian's, is used."""
+    """Build the PACKAGE of a MODULE that uses others, which are downloaded once, as PROGRAM; `go
+    vet` must find nothing. Debian's compiler may be too old for them: then another one on PATH, or
+    a newer Debian's, is used."""
     compiler = _new_enough(module)
     if compiler:
         _vet_and_build(module, compiler, package, program)
@@ -88,8 +88,8 @@ def _new_enough(module: Path) -> str | None:
     (needed,) = re.findall(version, (module / "go.mod").read_text())[:1]
     for compiler in filter(None, [str(GO), shutil.which("go")]):
         with suppress(FileNotFoundError):
-            said = subprocess.run([compiler, "version"], stdout=subprocess.PIPE, text=True, check=True)
-            (found,) = re.findall(version, said.stdout)[:1]
+            said = subprocess.check_output([compiler, "version"], text=True)
+            (found,) = re.findall(version, said)[:1]
             if tuple(map(int, found)) >= tuple(map(int, needed)):
                 return compiler
     return None

@@ -34,6 +34,10 @@ class Monitor(HelperProcess):
         """Bind the artifacts at PATHS of VIEW into the root, in a mount namespace of its own."""
         self.call(_bind, self._root, view, list(paths))
 
+    def bind_directory(self, view: Path, name: str) -> None:
+        """The same with one bind, of the whole VIEW to a directory NAME."""
+        self.call(_bind_directory, self._root, view, name)
+
     def leave(self) -> None:
         """Make the root all there is, and become the container's user."""
         self.call(_leave, self._root, self._user)
@@ -58,12 +62,24 @@ def digest(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-def _bind(root: Path, view: Path, paths: list[str]) -> None:
+def _enter(root: Path) -> None:
     namespace.unshare(namespace.CLONE_NEWNS)
     namespace.mount("none", "/", None, namespace.MS_REC | namespace.MS_SLAVE)
     # The parent of what becomes the root may not be shared, and is not the monitor's to change.
     namespace.mount(str(root), str(root), None, namespace.MS_BIND | namespace.MS_REC)
     namespace.mount("none", str(root), None, namespace.MS_PRIVATE)
+
+
+def _bind_directory(root: Path, view: Path, name: str) -> None:
+    _enter(root)
+    (root / name).mkdir()
+    namespace.mount(str(view), str(root / name), None, namespace.MS_BIND)
+    flags = namespace.MS_BIND | namespace.MS_REMOUNT | BIND_FLAGS
+    namespace.mount("none", str(root / name), None, flags)
+
+
+def _bind(root: Path, view: Path, paths: list[str]) -> None:
+    _enter(root)
     for path in paths:
         target = root / path
         target.parent.mkdir(parents=True, exist_ok=True)

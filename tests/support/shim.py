@@ -54,9 +54,16 @@ class Shim(ABC):
 
     @abstractmethod
     def make(
-        self, container: str, mounts: Any, *options: str, of: str = NAMESPACE, seconds: float = 10
+        self,
+        container: str,
+        mounts: Any,
+        *options: str,
+        chain: str = "",
+        of: str = NAMESPACE,
+        seconds: float = 10,
     ) -> Made:
-        """Make the view of a container, before it is created, out of containerd's MOUNTS."""
+        """Make the view of a container, before it is created, out of containerd's MOUNTS, or of the
+        stored image with that CHAIN id where they have no directories."""
 
     @abstractmethod
     def delete(self, container: str, of: str = NAMESPACE) -> None:
@@ -67,13 +74,20 @@ class Direct(Shim):
     """By the words of the README."""
 
     def make(
-        self, container: str, mounts: Any, *options: str, of: str = NAMESPACE, seconds: float = 10
+        self,
+        container: str,
+        mounts: Any,
+        *options: str,
+        chain: str = "",
+        of: str = NAMESPACE,
+        seconds: float = 10,
     ) -> Made:
         at = mountpoint(container, of)
         at.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         with suppress(FileExistsError):
             at.mkdir(mode=0o700)
         words = [word for option in (f"timeout={seconds:.0f}", *options) for word in ("-o", option)]
+        words += [f"--chain={chain}"] if chain else []
         finished = call(
             *("--mounts=-", f"--id={container}", "--log-format=json", *words),
             *("--", "urunc-viewfs", at),
@@ -129,9 +143,15 @@ class Example(Shim):
         return stdout
 
     def make(
-        self, container: str, mounts: Any, *options: str, of: str = NAMESPACE, seconds: float = 10
+        self,
+        container: str,
+        mounts: Any,
+        *options: str,
+        chain: str = "",
+        of: str = NAMESPACE,
+        seconds: float = 10,
     ) -> Made:
-        words = [f"-timeout={seconds:f}s", "create", of, container, *options]
+        words = [f"-timeout={seconds:f}s", f"-chain={chain}", "create", of, container, *options]
         said = json.loads(self._run(*words, stdin=json.dumps(mounts).encode()))
         if said["view"] is not None:
             return Made({"ready": True, **said["view"]})
