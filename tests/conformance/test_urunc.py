@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""urunc's own order of doing things: the shim makes the view before urunc creates the container. urunc
-reads the configuration, binds the view into the monitor's root, pivots, becomes the container's user
-and executes the monitor. In the end the bundle is removed with everything in it, and then the view.
+"""urunc's own order of doing things: the shim makes the view before urunc creates the container.
+urunc reads the configuration, binds the view into the monitor's root, pivots, becomes the
+container's user and executes the monitor. In the end the bundle is removed with everything in it,
+and then the view.
 
 urunc binds in one of two ways: the view's directory at /cntrRootfs, as it does for other kinds of
 root filesystems, or each file, with bare MS_BIND. VIEWFS_PROGRAMS names a directory of installed
