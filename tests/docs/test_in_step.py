@@ -127,6 +127,11 @@ def test_the_readme_names_only_options_that_exist() -> None:
     assert set(re.findall(r"`viewfsctl (\w+)", text)) <= commands_in_help()
 
 
+def test_the_packages_have_the_version_and_the_fields_of_one_place() -> None:
+    checked = run(SOURCE / "packaging/stamp", "--check")
+    assert (checked.status, checked.stderr) == (0, "")
+
+
 def ours(text: str) -> set[str]:
     """The pages of ours that TEXT refers to."""
     links = re.findall(r"\*([\w.-]*viewfs[\w.-]*)\*\((\d)\)", text)

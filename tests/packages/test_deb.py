@@ -53,6 +53,26 @@ def build(building: Path, suite: str, place: Path) -> list[Path]:
     return sorted(place.glob(f"{NAME}*_*"))
 
 
+# A view and a stored image while the package is upgraded, removed and purged.
+LIVE = """
+image=/tmp/image view=/tmp/view chain=sha256:$(printf %064d 1)
+mkdir $image $view
+echo kernel >$image/kernel
+mount --bind $image $image && mount -o remount,bind,ro $image
+viewfsctl store add --chain=$chain --tree=$image -o binary=/kernel
+urunc-viewfs --chain=$chain -o binary=/kernel none $view
+served() { [ "$(cat $view/kernel)" = kernel ]; }
+served
+apt-get -q -y install --reinstall "$1"
+served && viewfsctl store verify && viewfsctl list | grep -F "$view" && viewfsctl gc && served
+apt-get -q -y remove urunc-viewfs
+served && [ -d /var/cache/urunc-viewfs ]
+apt-get -q -y purge urunc-viewfs
+served && [ ! -e /var/cache/urunc-viewfs ]
+umount $view $image
+"""
+
+
 def check_with_lintian(built: list[Path]) -> None:
     """Nothing to say, down to what is a matter of taste."""
     if not shutil.which("lintian"):
@@ -101,6 +121,10 @@ def test_the_package_works_on_each_release(
         assert programs == COMMANDS
         pages = {path.stem for path in (system.root / "usr/share/man").glob("man*/*viewfs*.gz")}
         assert pages == PAGES
+        documents = system.root / "usr/share/doc/urunc-viewfs"
+        assert {path.name for path in documents.glob("SECURITY.md*")}
+        assert (documents / "containerd/viewfs/viewfs.go").exists()
+        system.run("sh", "-euc", LIVE, "sh", f"/{package.name}", DEBIAN_FRONTEND="noninteractive")
     if suite == debian.release():
         unpacked = place / "unpacked"
         subprocess.run(["dpkg-deb", "-x", package, unpacked], check=True)

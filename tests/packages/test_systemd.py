@@ -144,6 +144,34 @@ def test_an_idle_view_is_unmounted_and_comes_again(system: System) -> None:
     under_systemd(system, scene)
 
 
+def test_the_service_is_contained_as_far_as_it_can_do_its_work(system: System) -> None:
+    """It removes a dead view and an object of the store that no image names; its settings are in
+    force."""
+
+    def scene(started: Systemd) -> None:
+        layer, at, store = "/tmp/layer", "/tmp/view", "/var/cache/urunc-viewfs"
+        objects = f"find {store}/objects -type f"
+        started.run(f"mkdir -p {layer} && echo kernel >{layer}/kernel && mount -o bind,ro {layer} {layer}")
+        chain = f"sha256:{'1' * 64}"
+        started.run(f"viewfsctl store add --chain={chain} --tree={layer} -o binary=/kernel")
+        started.run(f"find {store} -type f ! -path '*/objects/*' -delete")
+        assert len(started.run(objects).splitlines()) == 1
+        started.run(f"mkdir {at} && urunc-viewfs -o lowerdir={layer},binary=/kernel none {at}")
+        started.run("kill -KILL $(pidof urunc-viewfs)")
+        wait_until(lambda: not is_served(started), "the view to die")
+        started.run("systemctl start urunc-viewfs-gc.service")
+        assert not is_mounted(started)
+        assert started.run(objects) == ""
+        shown = started.run("systemctl show urunc-viewfs-gc.service")
+        for setting in ("NoNewPrivileges=yes", "MemoryDenyWriteExecute=yes", "RestrictRealtime=yes"):
+            assert f"\n{setting}\n" in shown
+        # What would give it another mount namespace stays away.
+        for setting in ("ProtectSystem=no", "ProtectHome=no", "PrivateTmp=no", "PrivateDevices=no"):
+            assert f"\n{setting}\n" in shown
+
+    under_systemd(system, scene)
+
+
 def test_the_service_removes_dead_views(system: System) -> None:
     """It runs as systemd runs it, in the mount namespace where the views are."""
     install_examples(system)
@@ -157,5 +185,6 @@ def test_the_service_removes_dead_views(system: System) -> None:
         assert is_mounted(started)
         started.run("systemctl start urunc-viewfs-gc.service")
         assert not is_mounted(started)
+        assert started.run("systemctl show --value --property=Result urunc-viewfs-gc") == "success\n"
 
     under_systemd(system, scene)

@@ -16,6 +16,9 @@ HELPERS = {"mount.urunc-viewfs", "mount.fuse.urunc-viewfs", "mount.fuse3.urunc-v
 COMMANDS = {"urunc-viewfs", "viewfsctl", *HELPERS}
 PAGES = {path.stem for path in MANUAL.glob("*.scd")} | {f"{name}.8" for name in HELPERS}
 
+PACKAGING = SOURCE / "packaging"
+KIT = [path for path in (PACKAGING / "containerd").rglob("*") if path.is_file()]
+
 FILES = {
     *(f"usr/sbin/{name}" for name in COMMANDS),
     *(f"usr/share/man/man{page[-1]}/{page}" for page in PAGES),
@@ -26,6 +29,8 @@ FILES = {
     "usr/lib/systemd/system/urunc-viewfs-gc.timer",
     "usr/lib/tmpfiles.d/urunc-viewfs.conf",
     "usr/share/doc/urunc-viewfs/README.md",
+    "usr/share/doc/urunc-viewfs/SECURITY.md",
+    *(f"usr/share/doc/urunc-viewfs/{path.relative_to(PACKAGING)}" for path in KIT),
     "usr/share/doc/urunc-viewfs/examples/srv-guest.mount",
     "usr/share/doc/urunc-viewfs/examples/srv-guest.automount",
 }
