@@ -160,6 +160,10 @@
 #define MSG_NO_PLATFORM	     CODE_ENOTAPPLICABLE, "the image has no manifest for %s (-o platform=…)"
 #define MSG_CHAIN	     CODE_EDIGEST, "the image has the chain id %s, not the one of --chain"
 
+#define MSG_PIN		CODE_EDIGEST, "%s '%s' has the digest %s, not the one of 'digest.%s'"
+#define MSG_PIN_NONE	CODE_EDIGEST, "the image has no %s, but 'digest.%s' was given"
+#define MSG_PIN_CHANGED CODE_ELAYER, "%s '%s' has changed since its digest was computed"
+
 /* The artifact store. */
 #define MSG_NOT_DONE		CODE_ESYSTEM, "not done after %u s (-o timeout=…)"
 #define MSG_FAILED_BEFORE(code) (code), "%s (it failed within the last %d minutes)"

@@ -21,6 +21,7 @@ enum option_kind {
 	OPTION_OWNER,	/* int64_t */
 	OPTION_MODE,	/* int */
 	OPTION_BYTES,	/* uint64_t */
+	OPTION_DIGEST,	/* struct digest_wish */
 	OPTION_REJECTED,
 };
 
@@ -46,6 +47,12 @@ static const struct option_rule {
 	 "overlay marks are user.overlay.*, not trusted.overlay.*"},
 	{"binary", OPTION_STRING, IN(binary), "PATH", "the unikernel, in place of the image's own"},
 	{"initrd", OPTION_STRING, IN(initrd), "PATH", "the initrd, in place of the image's own"},
+	{"digest.binary", OPTION_DIGEST, IN(pins[PIN_BINARY]), "DIGEST",
+	 "fail unless the unikernel has this digest"},
+	{"digest.initrd", OPTION_DIGEST, IN(pins[PIN_INITRD]), "DIGEST",
+	 "fail unless the initrd has this digest"},
+	{"digest.config", OPTION_DIGEST, IN(pins[PIN_CONFIG]), "DIGEST",
+	 "fail unless urunc.json has this digest"},
 	{"timeout", OPTION_SECONDS, IN(timeout), "SECONDS",
 	 "give up mounting after this time (10)"},
 	{"resolve", OPTION_WORD, IN(resolve), "lazy|ready",
@@ -183,6 +190,12 @@ static int option_set_value(struct options *options, const struct option_rule *r
 		if (parse_bytes(value, ret) < 0)
 			return option_fail_value(rule, value, "a number of bytes such as 4G",
 						 error);
+		return 0;
+	case OPTION_DIGEST:
+		if (digest_parse(value, &((struct digest_wish *)ret)->digest) < 0)
+			return option_fail_value(rule, value,
+						 "sha256: and 64 digits of 0-9 and a-f", error);
+		((struct digest_wish *)ret)->given = true;
 		return 0;
 	case OPTION_OVERLAY:
 	case OPTION_REJECTED: break;

@@ -5,6 +5,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "fuse/base/digest.h"
 #include "fuse/base/error.h"
 #include "fuse/cli/overlay-options.h"
 
@@ -34,6 +35,9 @@ enum ingest_when {
 
 enum toc_wish { TOC_AUTO, TOC_OFF };
 
+/* Artifacts that must have a digest. */
+enum pin { PIN_CONFIG, PIN_BINARY, PIN_INITRD, PINS };
+
 #define OWNER_OF_LAYER (-1) /* uid, gid, mode: the layer's own */
 
 struct options {
@@ -52,6 +56,7 @@ struct options {
 	enum passthrough_wish passthrough;
 	enum sandbox_wish sandbox;
 	enum survive_wish survive;
+	struct digest_wish pins[PINS];
 	enum ingest_when ingest;
 	enum toc_wish toc;
 	int64_t uid, gid;

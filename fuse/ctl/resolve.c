@@ -18,6 +18,7 @@
 #include "fuse/process/sandbox.h"
 #include "fuse/source/layer-path.h"
 #include "fuse/view/ingest.h"
+#include "fuse/view/pin.h"
 #include "fuse/view/view.h"
 
 static void resolve_print_help(void)
@@ -53,33 +54,22 @@ static void resolve_print_help(void)
 	puts("\nExit status: 0 the view could boot, 1 usage, 2 system, 32 it could not.");
 }
 
-/* Returns: 0, or -errno of reading. */
-static int digest_artifact(const struct artifact *artifact, char ret[static DIGEST_TEXT_SIZE])
-{
-	struct li_digest digest;
-	int r = li_digest_file(artifact->fd, (uint64_t)artifact->st.st_size, &digest);
-
-	if (r < 0)
-		return r;
-	digest_print(&digest, ret);
-	return 0;
-}
-
 /* One line of the answer. */
 struct row {
-	const struct artifact *artifact;
+	struct artifact *artifact;
 	char digest[DIGEST_TEXT_SIZE]; /* "" without --digest */
 };
 
 static int digest_rows(struct row *rows, size_t n, struct view_error *error)
 {
 	for (size_t i = 0; i < n; i++) {
-		const struct artifact *artifact = rows[i].artifact;
-		int r = digest_artifact(artifact, rows[i].digest);
+		struct artifact *artifact = rows[i].artifact;
+		int r = artifact_hash(artifact);
 
 		if (r < 0)
 			return view_fail(error, MSG_ARTIFACT_LAYER, roles_name(artifact->roles),
 					 artifact->path, strerror(-r));
+		digest_print(&artifact->digest.digest, rows[i].digest);
 	}
 	return 0;
 }
@@ -190,6 +180,8 @@ static void resolve_view(const struct options *options, struct source *source, s
 		if (prepared)
 			r = view_resolve(view, source, error);
 	} while (r == IMAGE_MISS && ingest_again(&ingest, source, view, error));
+	if (prepared && r == 0)
+		r = view_check_pins(view, options, error);
 	if (prepared && r < 0 && error->code != CODE_ENOTAPPLICABLE)
 		resolve_the_rest(view);
 }

@@ -66,6 +66,50 @@ static struct json_object *member(const struct reuse *reuse, const char *key)
 	return json_object_object_get(reuse->answer.ready, key);
 }
 
+/* Whether "config+binary" has the role "binary". */
+static bool has_role(const char *roles, const char *role)
+{
+	size_t n = strlen(role);
+
+	for (; *roles; roles += strcspn(roles, "+"), roles += *roles == '+')
+		if (strncmp(roles, role, n) == 0 && (!roles[n] || roles[n] == '+'))
+			return true;
+	return false;
+}
+
+/* Whether the view tells that its artifact of a role has this digest. */
+static bool has_digest(const struct reuse *reuse, const char *role, const struct li_digest *digest)
+{
+	struct json_object *artifacts = member(reuse, "artifacts");
+	char wanted[DIGEST_TEXT_SIZE];
+
+	digest_print(digest, wanted);
+	for (size_t i = 0; artifacts && i < json_object_array_length(artifacts); i++) {
+		struct json_object *artifact = json_object_array_get_idx(artifacts, i);
+		const char *roles = json_string(artifact, "role");
+		const char *found = json_string(artifact, "digest");
+
+		if (roles && found && has_role(roles, role))
+			return strcmp(found, wanted) == 0;
+	}
+	return false;
+}
+
+static bool has_pins(const struct reuse *reuse)
+{
+	static const char names[PINS][8] = {
+		[PIN_CONFIG] = "config",
+		[PIN_BINARY] = "binary",
+		[PIN_INITRD] = "initrd",
+	};
+	const struct digest_wish *pins = reuse->options->pins;
+
+	for (int i = 0; i < PINS; i++)
+		if (pins[i].given && !has_digest(reuse, names[i], &pins[i].digest))
+			return false;
+	return true;
+}
+
 /* Whether what the options insist on holds of the view. */
 static enum match compare_promises(const struct reuse *reuse)
 {
@@ -80,6 +124,8 @@ static enum match compare_promises(const struct reuse *reuse)
 		if (member(reuse, "missing"))
 			return IS_OTHER;
 	}
+	if (!has_pins(reuse))
+		return IS_OTHER;
 	if (passthrough && !json_object_get_boolean(member(reuse, "passthrough")))
 		return IS_OTHER;
 	if (survive && !json_object_get_boolean(member(reuse, "survives")))

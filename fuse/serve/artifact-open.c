@@ -22,6 +22,7 @@
 #include "fuse/base/log.h"
 #include "fuse/base/messages.h"
 #include "fuse/serve/passthrough.h"
+#include "fuse/view/pin.h"
 
 static bool is_elf(int fd)
 {
@@ -41,6 +42,24 @@ static void tell_once(struct artifact_opener *opener, const char *reason)
 static const char *reason(int r)
 {
 	return r == -ELOOP ? "its layer is on too many stacked filesystems" : strerror(-r);
+}
+
+/* Whether an artifact may be shown; if it is pinned and has changed, it is missing from now on. */
+static bool artifact_check_pin(struct artifact *artifact)
+{
+	if (artifact_is_as_pinned(artifact))
+		return true;
+	log_error("%s '%s' has changed since its digest was computed", roles_name(artifact->roles),
+		  artifact->path);
+	artifact->state = ARTIFACT_MISSING;
+	artifact->fd = close_keep_errno(artifact->fd);
+	return false;
+}
+
+void artifacts_check_pins(struct artifact_opener *opener)
+{
+	for (size_t i = 0; i < opener->view->artifact_count; i++)
+		artifact_check_pin(&opener->view->artifacts[i]);
 }
 
 /* Returns: 0, or why the kernel does not pass the artifact through (-errno). */
@@ -75,6 +94,8 @@ static __attribute__((noinline)) int artifact_find(struct artifact_opener *opene
 	VIEW_ERROR(error);
 
 	if (artifact_resolve(opener->view, artifact, &error) == 0) {
+		if (!artifact_check_pin(artifact))
+			return -ENOENT;
 		artifact_decide_reading(opener, artifact);
 		return 0;
 	}
@@ -120,9 +141,13 @@ int artifact_require_passthrough(struct artifact_opener *opener, const char *mou
 	opener->told = true;
 	for (size_t i = 0; i < opener->view->artifact_count; i++) {
 		struct artifact *artifact = &opener->view->artifacts[i];
-		int r = artifact->state == ARTIFACT_READY
-				? artifact_decide_reading(opener, artifact)
-				: 0;
+		int r;
+
+		if (!artifact_check_pin(artifact))
+			return view_fail(error, MSG_PIN_CHANGED, roles_name(artifact->roles),
+					 artifact->path);
+		r = artifact->state == ARTIFACT_READY ? artifact_decide_reading(opener, artifact)
+						      : 0;
 
 		if (r < 0)
 			return view_fail(error, MSG_NO_PASSTHROUGH_OF, mountpoint, artifact->path,

@@ -32,6 +32,12 @@ bool artifacts_pass_through(const struct artifact_opener *opener);
  */
 int artifact_ensure_open(struct artifact_opener *opener, struct artifact *artifact);
 
+/*
+ * Looks once more at pinned artifacts that stay open, as the last thing before the sandbox: one
+ * that has changed since it was hashed is missing.
+ */
+void artifacts_check_pins(struct artifact_opener *opener);
+
 /* Whether it is decided of each artifact how it is read, or that it is missing. */
 bool artifacts_are_settled(const struct artifact_opener *opener);
 

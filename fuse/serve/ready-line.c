@@ -54,7 +54,14 @@ static void write_artifact(struct line *line, const struct artifact *artifact, b
 		json_writer_print(&line->writer, ",\"layer\":%zu", artifact->layer);
 	json_writer_print(&line->writer, ",\"origin\":");
 	write_name(line, artifact->origin, ORIGIN_SHOWN);
-	json_writer_print(&line->writer, ",\"size\":%jd}", (intmax_t)artifact->st.st_size);
+	json_writer_print(&line->writer, ",\"size\":%jd", (intmax_t)artifact->st.st_size);
+	if (artifact->digest.given) {
+		char digest[DIGEST_TEXT_SIZE];
+
+		digest_print(&artifact->digest.digest, digest);
+		json_writer_print(&line->writer, ",\"digest\":\"%s\"", digest);
+	}
+	json_writer_print(&line->writer, "}");
 }
 
 /* Those that are ready. */

@@ -37,6 +37,7 @@
 #include "fuse/view/fingerprint.h"
 #include "fuse/view/index-policy.h"
 #include "fuse/view/ingest.h"
+#include "fuse/view/pin.h"
 #include "fuse/view/view.h"
 
 /* A view on its way to be served, and what is told of it. */
@@ -224,17 +225,20 @@ static int read_call(struct startup *startup, struct source *source, struct view
 
 /*
  * What must be known before the mount: everything, if it is asked for, if passthrough=on or
- * survive=on is promised, or if the sandbox is insisted on. Where layers are too many to be held
- * open some would have to be found by their paths again, and the mount may lie on the way: it would
- * wait for itself.
+ * survive=on is promised, if the sandbox is insisted on, or if an artifact is pinned. Where layers
+ * are too many to be held open some would have to be found by their paths again, and the mount may
+ * lie on the way: it would wait for itself.
  */
 static int resolve_first(struct view *view, const struct options *options,
 			 const struct source *source, struct view_error *error)
 {
 	if (source->resolve_ready || options->resolve == RESOLVE_READY ||
 	    options->passthrough == PASSTHROUGH_ON || options->sandbox == SANDBOX_REQUIRE ||
-	    options->survive == SURVIVE_ON)
-		return view_resolve(view, source, error);
+	    options->survive == SURVIVE_ON || view_is_pinned(options)) {
+		int r = view_resolve(view, source, error);
+
+		return r < 0 ? r : view_check_pins(view, options, error);
+	}
 	return image_can_wait(&view->image) ? 0 : view_resolve_early(view, error);
 }
 

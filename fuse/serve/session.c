@@ -374,8 +374,10 @@ unsigned session_sandbox(struct session *session, bool standby)
 {
 	const struct view *view = session->opener.view;
 	int keep[1 + ARTIFACTS_MAX];
-	size_t n = kept_fds(session, keep);
+	size_t n;
 
+	artifacts_check_pins(&session->opener);
+	n = kept_fds(session, keep);
 	for (size_t i = 0; i < view->artifact_count; i++)
 		if (view->artifacts[i].fd >= 0)
 			log_debug("'%s' stays open, to be read through this process",

@@ -189,6 +189,7 @@ static int open_object(const struct stored_image *stored, const struct li_store_
 	st.st_gid = answer->gid;
 	st.st_mtim = answer->modified;
 	ret->st = st;
+	ret->digest = (struct digest_wish){true, answer->digest};
 	ret->fd = TAKE_FD(fd);
 	return 0;
 }

@@ -57,9 +57,10 @@ DEFINE_CLEANUP(struct image, image_close)
 
 /* The file or directory at a path of an image. */
 struct image_file {
-	int fd;		/* open for reading; -EBADF: it is no regular file; owned */
-	struct stat st; /* as the image has it */
-	size_t layer;	/* which has it; 0 of a stored image */
+	int fd;			   /* open for reading; -EBADF: it is no regular file; owned */
+	struct stat st;		   /* as the image has it */
+	size_t layer;		   /* which has it; 0 of a stored image */
+	struct digest_wish digest; /* of its content; given: it is known, as of a stored image */
 	/* The file's path, without a leading slash, beneath that layer or the store's directory;
 	 * owned; NULL where there is no such file: a stored image has artifacts only. */
 	char *name;

@@ -265,6 +265,7 @@ static int artifact_adopt(struct view *view, struct artifact *artifact, struct i
 	artifact->fd = TAKE_FD(file->fd);
 	artifact->st = shown_attributes(view, &file->st);
 	artifact->layer = file->layer;
+	artifact->digest = file->digest;
 	artifact->state = ARTIFACT_READY;
 	return 0;
 }

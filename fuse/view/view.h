@@ -46,8 +46,12 @@ struct artifact {
 	enum reading reading;
 	int backing_id; /* of READ_PASSTHROUGH */
 	struct stat st; /* as it is shown, once it is ready */
-	size_t layer;	/* which has it */
-	char *origin;	/* the file's path in that layer's directory, for people; owned */
+	/* Its content's, where that is known: of a stored image, and of what is pinned (pin.h). */
+	struct digest_wish digest;
+	bool pinned;	    /* it must not change until it is the kernel's to read */
+	struct stat hashed; /* of a pinned one: the file that was hashed */
+	size_t layer;	    /* which has it */
+	char *origin;	    /* the file's path in that layer's directory, for people; owned */
 };
 
 struct node {

@@ -31,7 +31,7 @@ _viewfs_mount_options() {
 	*=*) ;;
 	*)
 		_viewfs_reply "$before" "lowerdir= lowerdir+= userxattr binary= initrd= timeout= resolve=
-			decode= passthrough= sandbox= survive= cache= store= store-size= uid= gid= mode= ingest= toc=
+			decode= passthrough= sandbox= survive= digest.binary= digest.initrd= digest.config= cache= store= store-size= uid= gid= mode= ingest= toc=
 			platform= basedir= id= uidmap= gidmap="
 		;;
 	esac

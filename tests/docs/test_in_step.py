@@ -123,7 +123,7 @@ def test_the_readme_names_only_options_that_exist() -> None:
     assert said <= options
     (table,) = re.findall(r"^\| mount option.*?\n\n", text, re.DOTALL | re.MULTILINE)
     first_column = re.findall(r"^\| (.*?) \|", table, re.MULTILINE)
-    assert set(re.findall(r"`([\w+]+)", " ".join(first_column))) <= mount_options
+    assert set(re.findall(r"`([\w+.]+)", " ".join(first_column))) <= mount_options
     assert set(re.findall(r"`viewfsctl (\w+)", text)) <= commands_in_help()
 
 

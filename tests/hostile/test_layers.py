@@ -9,6 +9,7 @@ import signal
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack, contextmanager
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -126,6 +127,26 @@ def stopped(place: Path, options: bytes, files: int = 1024, expected: Sequence[s
 def let_go(view: View) -> None:
     wait_until(lambda: is_stopped(view.daemon), "the daemon to stop")
     view.daemon.signal(signal.SIGCONT)
+
+
+@pytest.mark.parametrize("passthrough", ["auto", "off"])
+def test_a_pinned_file_that_changes_after_it_was_hashed_is_missing(
+    place: Path, passthrough: str
+) -> None:
+    """The view has been announced by then, and is not sandboxed yet."""
+    layers = image.usual().build(place / "layers")
+    pin = f",passthrough={passthrough},digest.binary=sha256:{sha256(KERNEL).hexdigest()}"
+    expected = [f"binary '/{KERNEL_PATH}' has changed since its digest was computed"]
+    with stopped(place, lowerdir(layers) + pin.encode(), expected=expected) as view:
+        wait_until(lambda: is_stopped(view.daemon), "the daemon to stop")
+        (artifact,) = (a for a in view.ready["artifacts"] if a["role"] == "binary")
+        with open(artifact["origin"], "r+b") as file:
+            file.write(b"X")
+        let_go(view)
+        view.wait_sandboxed()
+        with pytest.raises(FileNotFoundError):
+            (view.root / KERNEL_PATH).read_bytes()
+        assert (view.root / "urunc.json").exists()
 
 
 @pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES.keys())

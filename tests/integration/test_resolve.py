@@ -298,7 +298,7 @@ def test_the_version_as_json_names_every_argument_and_option() -> None:
         assert word in text
     help_text = run(program(), "--help").stdout
     assert set(re.findall(r"^ .*?--([a-z-]+)", help_text, re.MULTILINE)) == set(build["arguments"])
-    shown = set(re.findall(r"^  -o ([a-z+-]+)", help_text, re.MULTILINE))
+    shown = set(re.findall(r"^  -o ([a-z+.-]+)", help_text, re.MULTILINE))
     assert shown <= set(build["options"]) and "binary" in shown
     assert not {"remount", "user", "colour"} & set(build["options"])
     assert (kernel["dev_fuse"], kernel["openat2"]) == (True, True)

@@ -48,7 +48,7 @@ def help_of(name: str, *command: str) -> Words:
             section = line
         item = re.split(r" {2,}", line.strip())[0]
         if section == "Mount options:":
-            match = re.match(r"-o ([\w+-]+)(?:=(\S+))?$", item)
+            match = re.match(r"-o ([\w+.-]+)(?:=(\S+))?$", item)
             if match:
                 found.mount_options[match[1]] = _choices(match[2] or "")
         elif line.startswith("  ") and item.startswith("-"):

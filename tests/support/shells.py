@@ -119,7 +119,7 @@ class Zsh:
                    for line in self._specifications(*command))  # fmt: skip
         offers = []
         for line in self._told("urunc-viewfs", "_viewfs_mount_options"):
-            match = re.match(r"\*?([\w+-]+)\[.*?\](?::[^:]*(?::(.*))?)?$", line)
+            match = re.match(r"\*?([\w+.-]+)\[.*?\](?::[^:]*(?::(.*))?)?$", line)
             if match:
                 words = self._words(match[2] or "")
                 offers += [match[1], *(f"{match[1]}={word}" for word in words)]
