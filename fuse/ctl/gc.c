@@ -201,7 +201,7 @@ static int evict_stored(void *argument, struct view_error *error)
 		return 0;
 	if (r < 0)
 		return view_fail(error, MSG_STORE, directory, strerror(-r));
-	if (evicted.images + evicted.objects + evicted.temporary == 0)
+	if (evicted.images + evicted.objects + evicted.layers + evicted.temporary == 0)
 		return 0;
 	shown = text_printable(directory);
 	if (!shown)
@@ -209,6 +209,7 @@ static int evict_stored(void *argument, struct view_error *error)
 	printf("%s ", call->dry_run ? "would remove" : "removed");
 	print_some(evicted.images, "image", "images");
 	print_some(evicted.objects, "object", "objects");
+	print_some(evicted.layers, "list of names", "lists of names");
 	print_some(evicted.temporary, "temporary file", "temporary files");
 	printf("%" PRIu64 " kB from artifact store '%s'\n", evicted.bytes / 1024, shown);
 	return 0;

@@ -96,7 +96,7 @@ struct job {
 	bool hidden_current;	      /* show only what is not current */
 	struct table table;
 	struct json_object *entries; /* instead of the table; owned, or NULL */
-	size_t chains, manifests, objects, faults;
+	size_t chains, manifests, objects, layers, faults;
 	uint64_t bytes;
 	bool no_memory;
 };
@@ -155,10 +155,17 @@ static bool entry_is_manifest(const struct li_store_entry *entry)
 	return strncmp(entry->name, "images/", strlen("images/")) == 0;
 }
 
+static bool entry_is_layer(const struct li_store_entry *entry)
+{
+	return strncmp(entry->name, "layers/", strlen("layers/")) == 0;
+}
+
 static const char *entry_type(const struct li_store_entry *entry)
 {
 	if (entry->is_object)
 		return "object";
+	if (entry_is_layer(entry))
+		return "layer";
 	return entry_is_manifest(entry) ? "manifest" : "chain";
 }
 
@@ -190,6 +197,8 @@ static void job_visit(const struct li_store_entry *entry, void *context)
 
 	if (entry->is_object)
 		job->objects++;
+	else if (entry_is_layer(entry))
+		job->layers++;
 	else if (entry_is_manifest(entry))
 		job->manifests++;
 	else
@@ -211,10 +220,11 @@ static int job_print(struct job *job)
 	if (!job->call->json) {
 		if (job->table.count > 0)
 			table_print(&job->table);
-		printf("%zu %s, %zu %s, %zu %s, %" PRIu64 " kB", job->chains,
+		printf("%zu %s, %zu %s, %zu %s, %zu %s, %" PRIu64 " kB", job->chains,
 		       job->chains == 1 ? "chain" : "chains", job->manifests,
 		       job->manifests == 1 ? "manifest" : "manifests", job->objects,
-		       job->objects == 1 ? "object" : "objects", job->bytes / 1024);
+		       job->objects == 1 ? "object" : "objects", job->layers,
+		       job->layers == 1 ? "layer" : "layers", job->bytes / 1024);
 		if (job->hidden_current)
 			printf(", %zu not current", job->faults);
 		putchar('\n');

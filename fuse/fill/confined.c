@@ -19,6 +19,7 @@
 #include "layerindex/array.h"
 #include "layerindex/blob/apply.h"
 #include "layerindex/blob/stream.h"
+#include "layerindex/cleanup.h"
 
 /* What a child has. */
 struct child {
@@ -205,17 +206,17 @@ struct unpacking {
 	size_t count, room;
 };
 
-static int unpack(struct unpacking *unpacking)
+static int unpack_log(struct unpacking *unpacking)
 {
 	struct pieces pieces = {.fd = unpacking->child->from};
+	struct layer_log *log = layer_log_new(read_piece, &pieces);
 	struct apply *apply = &unpacking->apply;
-	struct tar *tar = tar_new(read_piece, &pieces);
 	struct frame_status status;
 
-	if (!tar)
+	if (!log)
 		return -ENOMEM;
-	status = status_of(apply, apply_layer(apply, tar, NULL, NULL));
-	tar_free(tar);
+	status = status_of(apply, apply_log(apply, log));
+	layer_log_free(log);
 	return answer_status(unpacking->child, &pieces, &status);
 }
 
@@ -273,17 +274,11 @@ static void set_range(const struct unpacking *unpacking, struct frame_found *fou
 		found->range = range->range;
 }
 
-/* Hands out the content of one entry, by its number. */
-static int hand_out(const struct child *child, struct tar *tar, uint64_t wanted)
+static int hand_out(const struct child *child, struct tar *tar)
 {
 	static char bytes[FRAME_BYTES_MAX];
-	struct tar_entry entry;
-	ssize_t n = 1;
+	ssize_t n;
 
-	for (uint64_t i = 0; n > 0 && i <= wanted; i++)
-		n = tar_next(tar, &entry);
-	if (n <= 0)
-		return n < 0 ? (int)n : -EBADMSG;
 	while ((n = tar_read(tar, bytes, sizeof(bytes))) > 0) {
 		int r = answer(child->to, FRAME_CONTENT, bytes, (size_t)n);
 
@@ -293,23 +288,139 @@ static int hand_out(const struct child *child, struct tar *tar, uint64_t wanted)
 	return (int)n;
 }
 
+/* Hands out the contents of entries. Returns: 0 or -errno. */
+static int hand_out_all(const struct child *child, struct tar *tar,
+			const struct frame_extract *wanted)
+{
+	struct tar_entry entry;
+	uint32_t done = 0;
+	int r = 1;
+
+	for (uint64_t i = 0; r > 0 && done < wanted->count; i++) {
+		r = tar_next(tar, &entry);
+		if (r <= 0)
+			return r < 0 ? r : -EBADMSG;
+		if (i != wanted->entries[done])
+			continue;
+		done++;
+		if (answer(child->to, FRAME_BEGIN, NULL, 0) < 0)
+			return -EPIPE;
+		r = hand_out(child, tar);
+		if (r < 0)
+			return r;
+		r = 1;
+	}
+	return 0;
+}
+
 static int extract(const struct child *child)
 {
 	struct pieces pieces = {.fd = child->from};
 	struct tar *tar = tar_new(read_piece, &pieces);
-	struct frame_extract wanted;
 	struct frame_status status;
+	struct frame_extract wanted;
 	int r = read_whole(child->from, &wanted, sizeof(wanted));
 
 	if (r < 0)
 		return r;
+	if (wanted.count == 0 || wanted.count > EXTRACT_MAX)
+		return -EIO;
 	status = (struct frame_status){
-		.result = tar ? hand_out(child, tar, wanted.entry) : -ENOMEM,
-		.entry = wanted.entry,
+		.result = tar ? hand_out_all(child, tar, &wanted) : -ENOMEM,
+		.entry = wanted.entries[0],
 		.reason = "its content changed",
 	};
 	tar_free(tar);
 	return answer_status(child, &pieces, &status);
+}
+
+/* A name log on its way. */
+struct names {
+	const struct child *child;
+	size_t size;
+	unsigned kept;
+	char bytes[FRAME_BYTES_MAX];
+};
+
+static int names_flush(struct names *names)
+{
+	size_t n = TAKE(names->size, 0);
+
+	return n > 0 ? answer(names->child->to, FRAME_NAMES, names->bytes, n) : 0;
+}
+
+static int names_put(struct names *names, const void *bytes, size_t n)
+{
+	while (n > 0) {
+		size_t room = sizeof(names->bytes) - names->size, most = n < room ? n : room;
+		int r;
+
+		memcpy(names->bytes + names->size, bytes, most);
+		names->size += most;
+		bytes = (const char *)bytes + most;
+		n -= most;
+		r = names->size == sizeof(names->bytes) ? names_flush(names) : 0;
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+/* Whether an entry is likely to be asked for next: an image's configuration is one of its last. */
+static bool is_likely(const struct names *names, const struct tar_entry *entry)
+{
+	static const char likely[] = "urunc.json";
+	size_t n = strlen(entry->name), length = sizeof(likely) - 1;
+
+	return entry->type == '0' && entry->size <= KEPT_SIZE_MAX && names->kept < KEPT_MAX &&
+	       n >= length && strcmp(entry->name + n - length, likely) == 0;
+}
+
+static int list_entry(struct names *names, struct tar *tar, const struct tar_entry *entry,
+		      uint64_t number)
+{
+	struct frame_kept kept = {number, entry->size};
+	uint8_t record[LAYER_LOG_RECORD];
+
+	layer_log_encode(entry, record);
+	if (names_put(names, record, sizeof(record)) < 0 ||
+	    names_put(names, entry->name, strlen(entry->name)) < 0 ||
+	    names_put(names, entry->link, strlen(entry->link)) < 0)
+		return -EPIPE;
+	if (!is_likely(names, entry))
+		return 0;
+	names->kept++;
+	if (answer(names->child->to, FRAME_KEPT, &kept, sizeof(kept)) < 0)
+		return -EPIPE;
+	return hand_out(names->child, tar);
+}
+
+static int list_archive(void *argument)
+{
+	static struct names names;
+	const struct child *child = argument;
+	struct pieces pieces = {.fd = child->from};
+	struct frame_status status = {.reason = "it is cut, or is no tar archive"};
+	struct tar *tar = tar_new(read_piece, &pieces);
+	struct tar_entry entry;
+	int r = 1;
+
+	names.child = child;
+	if (!tar || confine(child) < 0 || names_put(&names, layer_log_header, LAYER_LOG_HEADER) < 0)
+		return 1;
+	for (; r > 0; status.entry++) {
+		r = tar_next(tar, &entry);
+		if (r <= 0)
+			break;
+		r = list_entry(&names, tar, &entry, status.entry);
+		if (r < 0)
+			break;
+		r = 1;
+	}
+	status.result = r;
+	if (names_flush(&names) < 0)
+		return 1;
+	return answer_status(child, &pieces, &status) < 0;
 }
 
 static uint32_t mode_of(const struct tree_file *file)
@@ -357,7 +468,7 @@ static int obey(struct unpacking *unpacking)
 	if (r < 0)
 		return r;
 	switch (frame.kind) {
-	case FRAME_LAYER: return unpack(unpacking);
+	case FRAME_LOG: return unpack_log(unpacking);
 	case FRAME_TABLE: return unpack_table(unpacking);
 	case FRAME_FIND: return find(unpacking, frame.size);
 	case FRAME_EXTRACT: return extract(child);
@@ -399,5 +510,11 @@ pid_t decoder_start(int blob, int to, const struct decoder_work *work)
 pid_t unpacker_child_start(int from, int to)
 {
 	return start(unpack_layers,
+		     &(struct child){.from = from, .to = to, .seconds = CHILD_SECONDS_MAX});
+}
+
+pid_t lister_child_start(int from, int to)
+{
+	return start(list_archive,
 		     &(struct child){.from = from, .to = to, .seconds = CHILD_SECONDS_MAX});
 }

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Two kinds of children that read what an image's author wrote, each confined to its descriptors. A
- * decoder turns one blob into plain bytes. An unpacker reads plain archives, and answers what the
- * tree that they make has at a path. Neither is believed: the parent hashes what goes between them.
+ * Three kinds of children that read what an image's author wrote, each confined to its descriptors.
+ * A decoder turns one blob into plain bytes. A lister reads one plain archive and hands out its
+ * name log: another archive must not be able to change what is known of this one. An unpacker reads
+ * name logs and archives, and answers what the tree that they make has at a path. None is believed:
+ * the parent hashes what goes between them.
  *
  * The unpacker is told by frames, a header and its bytes, and answers by frames.
  */
@@ -16,6 +18,9 @@
 enum {
 	FRAME_BYTES_MAX = 256 << 10,
 	FRAME_TEXT_MAX = 4096, /* of a path, with its NUL */
+	EXTRACT_MAX = 8,       /* entries that are extracted at once */
+	KEPT_MAX = 4,	       /* files that are kept while an archive is listed */
+	KEPT_SIZE_MAX = 1 << 20,
 	CHILD_MEMORY_MAX = 1 << 30,
 	CHILD_SECONDS_MAX = 600, /* of a processor */
 	/* A decoder's, beside a second for each so many bytes of the blob. */
@@ -25,16 +30,20 @@ enum {
 
 enum frame_kind {
 	/* To the unpacker. */
-	FRAME_LAYER = 1, /* a layer to unpack follows, in pieces */
-	FRAME_PIECE,	 /* plain bytes */
-	FRAME_END,	 /* of the layer */
-	FRAME_FIND,	 /* a path, ended by a NUL: answered by one FOUND */
-	FRAME_EXTRACT,	 /* struct frame_extract: that layer follows, in pieces, once more */
-	FRAME_TABLE,	 /* struct frame_table: a layer's table of contents follows, in pieces */
+	FRAME_LOG = 1, /* a layer's name log follows, in pieces */
+	FRAME_PIECE,   /* plain bytes */
+	FRAME_END,     /* of the layer */
+	FRAME_FIND,    /* a path, ended by a NUL: answered by one FOUND */
+	FRAME_EXTRACT, /* struct frame_extract: that layer's archive follows, in pieces */
+	FRAME_TABLE,   /* struct frame_table: a layer's table of contents follows, in pieces */
 	/* From it. */
 	FRAME_STATUS,  /* struct frame_status: after END */
 	FRAME_FOUND,   /* struct frame_found */
-	FRAME_CONTENT, /* bytes of the entry to extract */
+	FRAME_BEGIN,   /* the content of the next entry to extract follows */
+	FRAME_CONTENT, /* bytes of it, or of a file that is kept */
+	/* From a lister, which is told a layer's archive, in pieces. */
+	FRAME_NAMES, /* bytes of its name log */
+	FRAME_KEPT,  /* struct frame_kept: the content of a file follows, for later */
 };
 
 struct frame {
@@ -42,7 +51,13 @@ struct frame {
 };
 
 struct frame_extract {
+	uint32_t count;
+	uint64_t entries[EXTRACT_MAX]; /* in the archive's order */
+};
+
+struct frame_kept {
 	uint64_t entry;
+	int64_t size;
 };
 
 struct frame_table {
@@ -91,3 +106,6 @@ pid_t decoder_start(int blob, int to, const struct decoder_work *work);
 
 /* Starts an unpacker that is told by *from* and answers into *to*. Returns: a pid, or -errno. */
 pid_t unpacker_child_start(int from, int to);
+
+/* Starts a lister likewise: it lists one archive, and ends. */
+pid_t lister_child_start(int from, int to);

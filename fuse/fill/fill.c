@@ -160,6 +160,11 @@ DEFINE_CLEANUP(struct additions, additions_done)
 static int find_additions(const struct image *image, const struct strings *paths,
 			  struct additions *ret, struct view_error *error)
 {
+	const struct image_finder *finder = &image->finder;
+
+	/* Where that fails finding them fails, too. */
+	if (finder->prepare && finder->prepare(finder->context, paths->items, paths->count) < 0)
+		return -ECANCELED;
 	for (size_t i = 0; i < paths->count; i++) {
 		struct li_store_addition *addition = &ret->items[i];
 		struct image_file *file = &ret->files[i];
@@ -282,7 +287,7 @@ static int fill_image(const struct fill_call *call, const struct li_store *store
 	slot = li_store_lock_slot(store, &deadline);
 	if (slot < 0)
 		return fail_lock(call, slot, directory, error);
-	if (call->open(call->context, call->options, li_store_fd(store), &image, error) < 0 ||
+	if (call->open(call, store, &image, error) < 0 ||
 	    list_paths(call, &image, &paths, error) < 0 ||
 	    find_additions(&image, &paths, &additions, error) < 0)
 		return remember(call, store, error);

@@ -21,10 +21,10 @@ struct fill_call {
 	/* Whether what failed will fail again: it is remembered by manifest. NULL: no. */
 	const bool *unusable;
 	/*
-	 * Opens the image, when the store lacks an answer. *store* is the store's directory, where
-	 * files without a name may be made. Returns: 0, with *ret*, or < 0 with *error*.
+	 * Opens the image, when *store* lacks an answer. Returns: 0, with *ret*, which uses the
+	 * store until it is closed; or < 0 with *error*.
 	 */
-	int (*open)(void *context, const struct options *options, int store, struct image *ret,
+	int (*open)(const struct fill_call *call, const struct li_store *store, struct image *ret,
 		    struct view_error *error);
 	void *context;
 

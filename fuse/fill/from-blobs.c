@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * All layers are unpacked in memory, names and attributes only, the lowest first. The layer of a
- * file that is asked for is decoded once more, for the file's content.
+ * All layers are unpacked in memory, names and attributes only, the lowest first, by their name
+ * logs. A layer whose log the store lacks is decoded for it; and once more for the contents of
+ * files that are asked for, unless they were kept then.
  *
  * Of a layer that has a table of contents, only the table and the files that are asked for are
  * read. If that turns out wrong in any way, all layers are read instead.
@@ -13,25 +14,29 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "fuse/base/clock.h"
 #include "fuse/base/messages.h"
 #include "fuse/fill/unpacker.h"
+#include "layerindex/array.h"
+#include "layerindex/blob/layer-log.h"
 #include "layerindex/descriptor.h"
-
-enum { EXTRACTED_MAX = 8 };
 
 /* An image while it is asked. */
 struct unpacked_image {
 	struct blob_source *source;
 	struct unpacker unpacker;
-	bool tables; /* layers that have one were added by their table */
-	int store;   /* where files without a name are made; borrowed */
+	bool tables;		      /* layers that have one were added by their table */
+	bool distrust;		      /* what the store knows of layers is not used */
+	bool was_told;		      /* something of that was used */
+	const struct li_store *store; /* borrowed */
+	struct timespec deadline;     /* of waiting for another process */
 	/* What was extracted: asked for again it is not decoded again. */
 	struct extracted {
 		uint32_t layer;
 		uint64_t entry;
 		int fd; /* owned */
-	} extracted[EXTRACTED_MAX];
-	size_t count;
+	} * extracted;	/* owned */
+	size_t count, room;
 	struct view_error *error; /* of a layer that turned out bad */
 };
 
@@ -46,6 +51,7 @@ static void close_unpacked(void *context)
 	struct unpacked_image *image = context;
 
 	close_extracted(image);
+	free(image->extracted);
 	unpacker_stop(&image->unpacker);
 	free(image);
 }
@@ -67,28 +73,80 @@ static bool is_by_table(const struct unpacked_image *image, size_t layer)
 	return image->tables && image->source->image.layers[layer].table.form != TOC_NONE;
 }
 
-/* Returns: a file that holds the content, at its start (owned by *image*), or < 0 with *error*. */
-static int extract(struct unpacked_image *image, const struct unpacked *what,
+static int add_extracted(struct unpacked_image *image, uint32_t layer, uint64_t entry, int fd)
+{
+	struct extracted *extracted =
+		array_grow(image->extracted, image->count, &image->room, sizeof(*extracted));
+
+	if (!extracted) {
+		close(fd);
+		return -ENOMEM;
+	}
+	image->extracted = extracted;
+	extracted[image->count++] = (struct extracted){layer, entry, fd};
+	return 0;
+}
+
+static int open_unnamed(const struct unpacked_image *image)
+{
+	int fd = openat(li_store_fd(image->store), ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+
+	return fd < 0 ? -errno : fd;
+}
+
+/* Files of one layer to extract, in the archive's order, each once. */
+struct batch {
+	size_t count;
+	const struct unpacked *items[EXTRACT_MAX];
+};
+
+static void batch_add(struct batch *batch, const struct unpacked *what)
+{
+	size_t at = batch->count;
+
+	for (size_t i = 0; i < batch->count; i++)
+		if (batch->items[i]->entry == what->entry)
+			return;
+	if (batch->count == EXTRACT_MAX)
+		return;
+	for (; at > 0 && batch->items[at - 1]->entry > what->entry; at--)
+		batch->items[at] = batch->items[at - 1];
+	batch->items[at] = what;
+	batch->count++;
+}
+
+/* Extracts files of one layer, by its table or by decoding it once. */
+static int extract(struct unpacked_image *image, const struct batch *batch,
 		   struct view_error *error)
 {
-	cleanup_close int fd = openat(image->store, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+	struct unpacker_wanted wanted[EXTRACT_MAX];
+	uint32_t layer = batch->items[0]->layer;
 	cleanup_close int blob_fd = -EBADF;
+	size_t first = image->count;
 	struct unpacker_blob blob;
 
-	if (fd < 0)
-		return view_fail(error, MSG_SYSTEM, "O_TMPFILE", strerror(errno));
-	if (what->layer >= image->source->image.count || image->count == EXTRACTED_MAX)
+	if (layer >= image->source->image.count)
 		return view_fail(error, MSG_SYSTEM, "unpacker", "an answer makes no sense");
-	blob_fd = open_layer(image->source, what->layer, &blob, error);
+	blob_fd = open_layer(image->source, layer, &blob, error);
 	if (blob_fd < 0)
 		return -ECANCELED;
-	if (is_by_table(image, what->layer)
-		    ? unpacker_extract_range(&blob, what, fd, error) < 0
-		    : unpacker_extract(&image->unpacker, &blob, what, fd, error) < 0)
-		return -ECANCELED;
-	image->extracted[image->count++] =
-		(struct extracted){what->layer, what->entry, TAKE_FD(fd)};
-	return image->extracted[image->count - 1].fd;
+	for (size_t i = 0; i < batch->count; i++) {
+		const struct unpacked *what = batch->items[i];
+		int fd = open_unnamed(image);
+
+		if (fd < 0)
+			return view_fail(error, MSG_SYSTEM, "O_TMPFILE", strerror(-fd));
+		wanted[i] = (struct unpacker_wanted){what->entry, what->st.st_size, fd};
+		if (add_extracted(image, layer, what->entry, fd) < 0)
+			return view_fail(error, MSG_NO_MEMORY);
+	}
+	if (is_by_table(image, layer)
+		    ? unpacker_extract_range(&blob, batch->items[0], wanted[0].out, error) == 0
+		    : unpacker_extract(&image->unpacker, &blob, wanted, batch->count, error) == 0)
+		return 0;
+	while (image->count > first)
+		close(image->extracted[--image->count].fd);
+	return -ECANCELED;
 }
 
 static int find_extracted(struct unpacked_image *image, const struct unpacked *what)
@@ -126,28 +184,101 @@ static int make_origin(const struct blob_source *source, const struct unpacked *
 	return 0;
 }
 
-static int unpack_layers(struct unpacked_image *image, struct view_error *error)
+/* Lists a layer into *log*, and files that under its diff id. */
+static int list_layer(struct unpacked_image *image, uint32_t i, int log, struct view_error *error)
 {
-	struct blob_source *source = image->source;
+	cleanup_with(unpacker_kept_done) struct unpacker_kept kept = {};
+	struct unpacker_blob blob;
+	cleanup_close int fd = open_layer(image->source, i, &blob, error);
+	struct stat st;
 
-	source->unusable = false;
+	if (fd < 0)
+		return -ECANCELED;
+	if (unpacker_list(&blob, log, li_store_fd(image->store), &kept, error) < 0) {
+		image->source->unusable = true;
+		return -ECANCELED;
+	}
+	while (kept.count > 0) {
+		kept.count--;
+		if (add_extracted(image, i, kept.entries[kept.count], kept.fds[kept.count]) < 0)
+			return view_fail(error, MSG_NO_MEMORY);
+	}
+	/* Where it cannot be filed the next image lists the layer again. */
+	if (fstat(log, &st) == 0 && st.st_size <= LAYER_LOG_KEPT_MAX)
+		li_store_layer_add(image->store, &blob.diff_id, log);
+	return 0;
+}
+
+/* Returns: a layer's name log, owned by the caller, or < 0 with *error*. */
+static int open_log(struct unpacked_image *image, uint32_t i, struct view_error *error)
+{
+	const struct li_digest *diff_id = &image->source->image.layers[i].diff_id;
+	cleanup_close int lock = -EBADF, log = -EBADF;
+
+	if (!image->distrust)
+		log = li_store_layer_open(image->store, diff_id);
+	if (log < 0) {
+		lock = li_store_layer_lock(image->store, diff_id, &image->deadline);
+		if (lock < 0)
+			return view_fail(error, MSG_SYSTEM, "layer", strerror(-lock));
+		/* The process that had the lock may have listed it. */
+		if (!image->distrust)
+			log = li_store_layer_open(image->store, diff_id);
+	}
+	if (log >= 0) {
+		image->was_told = true;
+		return TAKE_FD(log);
+	}
+	log = open_unnamed(image);
+	if (log < 0)
+		return view_fail(error, MSG_SYSTEM, "O_TMPFILE", strerror(-log));
+	return list_layer(image, i, log, error) < 0 ? -ECANCELED : TAKE_FD(log);
+}
+
+/* Unpacks the next layer from the bottom. */
+static int unpack_layer(struct unpacked_image *image, uint32_t i, struct view_error *error)
+{
+	const struct blob_layer *layer = &image->source->image.layers[i];
+	struct unpacker_blob blob = {-EBADF, layer->blob, layer->diff_id};
+	cleanup_close int fd = -EBADF;
+	int r;
+
+	if (is_by_table(image, i)) {
+		fd = open_layer(image->source, i, &blob, error);
+		r = fd < 0 ? fd : unpacker_add_table(&image->unpacker, &blob, &layer->table, error);
+	} else {
+		fd = open_log(image, i, error);
+		r = fd < 0 ? fd : unpacker_add_log(&image->unpacker, &blob, fd, error);
+	}
+	image->source->unusable |= r < 0 && fd >= 0;
+	return r;
+}
+
+static int unpack_all(struct unpacked_image *image, struct view_error *error)
+{
+	image->source->unusable = false;
+	image->was_told = false;
 	if (unpacker_start(&image->unpacker, error) < 0)
 		return -ECANCELED;
-	for (size_t i = 0; i < source->image.count; i++) {
-		const struct blob_table *table = &source->image.layers[i].table;
-		const struct unpacker *unpacker = &image->unpacker;
-		struct unpacker_blob blob;
-		cleanup_close int fd = open_layer(source, i, &blob, error);
-
-		if (fd < 0)
+	for (uint32_t i = 0; i < image->source->image.count; i++)
+		if (unpack_layer(image, i, error) < 0)
 			return -ECANCELED;
-		if ((is_by_table(image, i) ? unpacker_add_table(unpacker, &blob, table, error)
-					   : unpacker_add(unpacker, &blob, error)) < 0) {
-			image->source->unusable = true;
-			return -ECANCELED;
-		}
-	}
 	return 0;
+}
+
+/* Where it fails by what the store knows of layers, that may be damaged: all are read again. */
+static int unpack_layers(struct unpacked_image *image, struct view_error *error)
+{
+	VIEW_ERROR(fault);
+
+	if (unpack_all(image, &fault) == 0)
+		return 0;
+	if (!image->was_told || image->distrust)
+		return view_fail(error, fault.code, "%s", fault.message);
+	unpacker_stop(&image->unpacker);
+	close_extracted(image);
+	image->distrust = true;
+	return unpack_all(image, error);
 }
 
 /* Forgets what tables said, and reads all layers. */
@@ -172,18 +303,19 @@ static int unpack(struct unpacked_image *image, struct view_error *error)
  * wrong, and is not used any more; or -errno. */
 static int open_content(struct unpacked_image *image, const struct unpacked *what)
 {
+	const struct batch batch = {1, {what}};
 	VIEW_ERROR(fault);
 	int r = find_extracted(image, what);
 
 	if (r >= 0)
 		return reopen(r);
 	if (what->layer >= image->source->image.count || !is_by_table(image, what->layer)) {
-		r = extract(image, what, image->error);
-		return r < 0 ? r : reopen(r);
+		r = extract(image, &batch, image->error);
+		return r < 0 ? r : reopen(find_extracted(image, what));
 	}
-	r = extract(image, what, &fault);
-	if (r >= 0)
-		return reopen(r);
+	r = extract(image, &batch, &fault);
+	if (r == 0)
+		return reopen(find_extracted(image, what));
 	r = unpack_without_tables(image, image->error);
 	return r < 0 ? r : -ESTALE;
 }
@@ -215,6 +347,39 @@ static int find_unpacked(void *context, const char *path, struct image_file *ret
 	return 0;
 }
 
+/* Extracts, of each layer, all files at *found* that are not there yet. */
+static int extract_found(struct unpacked_image *image, const struct unpacked *found, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		struct batch batch = {};
+
+		for (size_t j = i; j < n; j++)
+			if (found[j].layer == found[i].layer && S_ISREG(found[j].st.st_mode) &&
+			    find_extracted(image, &found[j]) < 0)
+				batch_add(&batch, &found[j]);
+		if (batch.count > 0 && extract(image, &batch, image->error) < 0)
+			return -ECANCELED;
+	}
+	return 0;
+}
+
+/* Extracts at once what several paths lead to in one layer. What fails otherwise fails again. */
+static int prepare_files(void *context, char *const *paths, size_t n)
+{
+	struct unpacked_image *image = context;
+	cleanup_free struct unpacked *found = calloc(n, sizeof(*found));
+	size_t count = 0;
+
+	if (!found)
+		return view_fail(image->error, MSG_NO_MEMORY);
+	if (image->tables)
+		return 0;
+	for (size_t i = 0; i < n; i++)
+		if (unpacker_find(&image->unpacker, paths[i], &found[count]) == 0)
+			count++;
+	return extract_found(image, found, count);
+}
+
 static bool has_table(const struct blob_image *image)
 {
 	for (size_t i = 0; i < image->count; i++)
@@ -223,23 +388,30 @@ static bool has_table(const struct blob_image *image)
 	return false;
 }
 
-static int open_blobs(void *context, const struct options *options, int store, struct image *ret,
+static int open_blobs(const struct fill_call *call, const struct li_store *store, struct image *ret,
 		      struct view_error *error)
 {
-	struct blob_source *source = context;
+	struct blob_source *source = call->context;
 	struct unpacked_image *image = calloc(1, sizeof(*image));
 
 	if (!image)
 		return view_fail(error, MSG_NO_MEMORY);
 	*image = (struct unpacked_image){
 		.source = source,
-		.tables = options->toc == TOC_AUTO && has_table(&source->image),
+		.tables = call->options->toc == TOC_AUTO && has_table(&source->image),
 		.unpacker = UNPACKER_INIT,
 		.store = store,
+		.deadline = {.tv_sec =
+				     (time_t)(now_us() / 1000000) + (time_t)call->options->timeout},
 		.error = error,
 	};
 	ret->layers = source->image.count;
-	ret->finder = (struct image_finder){find_unpacked, close_unpacked, image};
+	ret->finder = (struct image_finder){
+		.find = find_unpacked,
+		.prepare = prepare_files,
+		.close = close_unpacked,
+		.context = image,
+	};
 	return unpack(image, error);
 }
 

@@ -9,11 +9,11 @@
 #include "fuse/fill/tree-check.h"
 #include "layerindex/descriptor.h"
 
-static int open_tree(void *context, const struct options *options, int store, struct image *ret,
+static int open_tree(const struct fill_call *call, const struct li_store *store, struct image *ret,
 		     struct view_error *error)
 {
-	const char *tree = context;
-	unsigned flags = options->overlay.userxattr ? LI_STACK_USERXATTR : 0;
+	const char *tree = call->context;
+	unsigned flags = call->options->overlay.userxattr ? LI_STACK_USERXATTR : 0;
 	cleanup_close int fd = tree_open(tree, error);
 	char path[DESCRIPTOR_PATH];
 	char *const layers[] = {path};

@@ -11,12 +11,16 @@
 #include "fuse/base/io.h"
 #include "fuse/base/messages.h"
 #include "fuse/base/text.h"
+#include "layerindex/blob/layer-log.h"
 #include "layerindex/blob/stream.h"
 #include "layerindex/hash/sha256.h"
 
 static const char too_long[] = "it unpacks to more than 64 GiB";
+static const char too_many[] = "it has too many or too large entries";
 
-int unpacker_start(struct unpacker *ret, struct view_error *error)
+/* Starts a child that is told and answers by frames. */
+static int start_child(pid_t (*child_start)(int from, int to), struct unpacker *ret,
+		       struct view_error *error)
 {
 	cleanup_close int told = -EBADF, answers = -EBADF;
 	int to[2], from[2];
@@ -32,8 +36,13 @@ int unpacker_start(struct unpacker *ret, struct view_error *error)
 	/* What is told must not make this process wait while it is being answered. */
 	if (fcntl(ret->to, F_SETFL, O_NONBLOCK) < 0)
 		return view_fail(error, MSG_SYSTEM, "pipe", strerror(errno));
-	ret->pid = unpacker_child_start(told, answers);
+	ret->pid = child_start(told, answers);
 	return ret->pid < 0 ? view_fail(error, MSG_SYSTEM, "fork", strerror(-ret->pid)) : 0;
+}
+
+int unpacker_start(struct unpacker *ret, struct view_error *error)
+{
+	return start_child(unpacker_child_start, ret, error);
 }
 
 void unpacker_stop(struct unpacker *unpacker)
@@ -74,6 +83,13 @@ struct passage {
 	struct sha256 hash;   /* of the plain bytes */
 	int out;	      /* where content goes; < 0: there is none */
 	int64_t content_left; /* so many bytes may come yet */
+	/* Of an extraction: what begins, one after another. */
+	const struct unpacker_wanted *wanted;
+	size_t wanted_left;
+	/* Of a listing. */
+	struct layer_log_writer *log; /* borrowed, or NULL */
+	struct unpacker_kept *kept;   /* what is kept for later; or NULL */
+	int directory;		      /* where files without a name are made */
 	struct frame_status status;
 	char bytes[sizeof(struct frame) + FRAME_BYTES_MAX];
 };
@@ -144,6 +160,58 @@ static int write_out(struct passage *passage, size_t n)
 	return r < 0 ? r : write_whole(passage->out, bytes, n);
 }
 
+/* Goes to the next file that content is for; the one before it must be complete. */
+static int begin_content(struct passage *passage, int out, int64_t size)
+{
+	if (passage->content_left != 0)
+		return -EIO;
+	passage->out = out;
+	passage->content_left = size;
+	return 0;
+}
+
+static int begin_wanted(struct passage *passage)
+{
+	const struct unpacker_wanted *wanted = passage->wanted;
+
+	if (passage->wanted_left == 0)
+		return -EIO;
+	passage->wanted++;
+	passage->wanted_left--;
+	return begin_content(passage, wanted->out, wanted->size);
+}
+
+static int begin_kept(struct passage *passage)
+{
+	struct unpacker_kept *kept = passage->kept;
+	struct frame_kept told;
+	int r = read_whole(passage->unpacker->from, &told, sizeof(told));
+	int fd;
+
+	if (r < 0)
+		return r;
+	if (!kept || kept->count == KEPT_MAX || told.size < 0 || told.size > KEPT_SIZE_MAX)
+		return -EIO;
+	fd = openat(passage->directory, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+	if (fd < 0)
+		return -errno;
+	kept->entries[kept->count] = told.entry;
+	kept->fds[kept->count++] = fd;
+	return begin_content(passage, fd, told.size);
+}
+
+/* Compresses a part of a name log. */
+static int take_names(struct passage *passage, size_t n)
+{
+	static char bytes[FRAME_BYTES_MAX];
+	int r;
+
+	if (n == 0 || n > sizeof(bytes) || !passage->log)
+		return -EIO;
+	r = read_whole(passage->unpacker->from, bytes, n);
+	return r < 0 ? r : layer_log_writer_add(passage->log, bytes, n);
+}
+
 /* Takes an answer. Returns: > 0: it was the last one; 0; or -errno. */
 static int take_answer(struct passage *passage)
 {
@@ -152,8 +220,14 @@ static int take_answer(struct passage *passage)
 
 	if (r < 0)
 		return r;
-	if (frame.kind == FRAME_CONTENT)
-		return write_out(passage, frame.size);
+	switch (frame.kind) {
+	case FRAME_CONTENT: return write_out(passage, frame.size);
+	case FRAME_BEGIN: return frame.size == 0 ? begin_wanted(passage) : -EIO;
+	case FRAME_KEPT:
+		return frame.size == sizeof(struct frame_kept) ? begin_kept(passage) : -EIO;
+	case FRAME_NAMES: return take_names(passage, frame.size);
+	default: break;
+	}
 	if (frame.kind != FRAME_STATUS || frame.size != sizeof(passage->status))
 		return -EIO;
 	r = read_whole(passage->unpacker->from, &passage->status, sizeof(passage->status));
@@ -216,6 +290,8 @@ static int finish_decoder(const struct passage *passage, pid_t pid, int r,
 		return view_fail(error, MSG_SYSTEM, "decoder", strerror(errno));
 	if (r == -E2BIG)
 		return fail_limit(blob, too_long, error);
+	if (r == -EFBIG)
+		return fail_limit(blob, too_many, error);
 	if (WIFSIGNALED(status) && WTERMSIG(status) == SIGXCPU)
 		return fail_limit(blob, "decoding it takes too long", error);
 	switch (WIFEXITED(status) ? WEXITSTATUS(status) : -1) {
@@ -229,18 +305,14 @@ static int finish_decoder(const struct passage *passage, pid_t pid, int r,
 	}
 }
 
-/* What came out is the layer, and the unpacker accepted it. */
-static int check_layer(struct passage *passage, const struct unpacker_blob *blob,
-		       struct view_error *error)
+/* Says what the unpacker, or the lister, did not accept. Returns: 0, or < 0 with *error*. */
+static int check_status(const struct passage *passage, const struct unpacker_blob *blob,
+			struct view_error *error)
 {
 	cleanup_free char *reason = text_printable(passage->status.reason);
-	struct li_digest found = {};
 
 	if (!reason)
 		return view_fail(error, MSG_NO_MEMORY);
-	sha256_finish(&passage->hash, found.bytes);
-	if (!li_digest_equal(&found, &blob->diff_id))
-		return fail(blob, "its plain bytes have another digest than its diff id", error);
 	switch (passage->status.result) {
 	case 0: return 0;
 	case -EBADMSG: return fail_entry(passage, blob, false, reason, error);
@@ -248,11 +320,21 @@ static int check_layer(struct passage *passage, const struct unpacker_blob *blob
 		return fail_limit(blob, "a whiteout removes a file of its own layer", error);
 	/* An unpacker may have CHILD_MEMORY_MAX bytes. */
 	case -ENOMEM:
-	case -E2BIG:
-		return fail_entry(passage, blob, true, "it has too many or too large entries",
-				  error);
+	case -E2BIG: return fail_entry(passage, blob, true, too_many, error);
 	default: return view_fail(error, MSG_SYSTEM, "unpacker", "it failed");
 	}
+}
+
+/* What came out is the layer, and was accepted. */
+static int check_layer(struct passage *passage, const struct unpacker_blob *blob,
+		       struct view_error *error)
+{
+	struct li_digest found = {};
+
+	sha256_finish(&passage->hash, found.bytes);
+	if (!li_digest_equal(&found, &blob->diff_id))
+		return fail(blob, "its plain bytes have another digest than its diff id", error);
+	return check_status(passage, blob, error);
 }
 
 /* A decoder at work. */
@@ -293,7 +375,7 @@ static int run(struct passage *passage, const struct decoder_work *work, int fd,
 	r = pass_layer(passage);
 	/* Where that went wrong the decoder may wait to be read. */
 	close(decoder.from);
-	if (r == -E2BIG)
+	if (r == -E2BIG || r == -EFBIG)
 		kill(decoder.pid, SIGKILL);
 	if (finish_decoder(passage, decoder.pid, r, blob, error) < 0)
 		return -ECANCELED;
@@ -315,17 +397,61 @@ static struct passage *passage_new(const struct unpacker *unpacker, struct view_
 	return passage;
 }
 
-int unpacker_add(const struct unpacker *unpacker, const struct unpacker_blob *blob,
-		 struct view_error *error)
+int unpacker_add_log(const struct unpacker *unpacker, const struct unpacker_blob *blob, int log,
+		     struct view_error *error)
 {
 	cleanup_free struct passage *passage = passage_new(unpacker, error);
 
 	if (!passage)
 		return -ECANCELED;
-	put_frame(passage, FRAME_LAYER, 0);
-	if (run(passage, &DECODE_ALL, blob->fd, blob, error) < 0)
+	put_frame(passage, FRAME_LOG, 0);
+	if (lseek(log, 0, SEEK_SET) < 0)
+		return view_fail(error, MSG_SYSTEM, "names", strerror(errno));
+	if (run(passage, &DECODE_ALL, log, blob, error) < 0)
 		return -ECANCELED;
-	return check_layer(passage, blob, error);
+	return check_status(passage, blob, error);
+}
+
+static void free_log_writer(struct layer_log_writer **writer)
+{
+	layer_log_writer_free(*writer);
+}
+DEFINE_CLEANUP(struct layer_log_writer *, free_log_writer)
+
+void unpacker_kept_done(struct unpacker_kept *kept)
+{
+	while (kept->count > 0)
+		close(kept->fds[--kept->count]);
+}
+
+int unpacker_list(const struct unpacker_blob *blob, int log, int directory,
+		  struct unpacker_kept *ret, struct view_error *error)
+{
+	cleanup_with(free_log_writer) struct layer_log_writer *writer = layer_log_writer_new(log);
+	cleanup_with(unpacker_kept_done) struct unpacker_kept kept = {};
+	cleanup_with(unpacker_stop) struct unpacker lister = UNPACKER_INIT;
+	cleanup_free struct passage *passage = passage_new(&lister, error);
+	int r;
+
+	if (!writer)
+		return view_fail(error, MSG_NO_MEMORY);
+	if (!passage || start_child(lister_child_start, &lister, error) < 0)
+		return -ECANCELED;
+	passage->log = writer;
+	passage->kept = &kept;
+	passage->directory = directory;
+	if (run(passage, &DECODE_ALL, blob->fd, blob, error) < 0 ||
+	    check_layer(passage, blob, error) < 0)
+		return -ECANCELED;
+	if (passage->content_left != 0)
+		return fail(blob, "a file in it is cut", error);
+	r = layer_log_writer_add(writer, NULL, 0);
+	if (r == -EFBIG)
+		return fail_limit(blob, too_many, error);
+	if (r < 0)
+		return view_fail(error, MSG_SYSTEM, "names", strerror(-r));
+	*ret = TAKE(kept, (struct unpacker_kept){});
+	return 0;
 }
 
 /* The table is what the manifest vouches for, and the unpacker accepted it. */
@@ -364,23 +490,28 @@ int unpacker_add_table(const struct unpacker *unpacker, const struct unpacker_bl
 }
 
 int unpacker_extract(const struct unpacker *unpacker, const struct unpacker_blob *blob,
-		     const struct unpacked *what, int out, struct view_error *error)
+		     const struct unpacker_wanted *wanted, size_t n, struct view_error *error)
 {
 	cleanup_free struct passage *passage = passage_new(unpacker, error);
-	struct frame_extract wanted = {what->entry};
+	struct frame_extract told = {.count = (uint32_t)n};
 
 	if (!passage)
 		return -ECANCELED;
-	if (what->st.st_size > EXTRACT_SIZE_MAX)
-		return fail_limit(blob, "an artifact is larger than 4 GiB", error);
-	memcpy(passage->bytes + sizeof(struct frame), &wanted, sizeof(wanted));
-	put_frame(passage, FRAME_EXTRACT, sizeof(wanted));
-	passage->out = out;
-	passage->content_left = what->st.st_size;
+	for (size_t i = 0; i < n; i++) {
+		if (wanted[i].size > EXTRACT_SIZE_MAX)
+			return fail_limit(blob, "an artifact is larger than 4 GiB", error);
+		told.entries[i] = wanted[i].entry;
+	}
+	memcpy(passage->bytes + sizeof(struct frame), &told, sizeof(told));
+	put_frame(passage, FRAME_EXTRACT, sizeof(told));
+	passage->wanted = wanted;
+	passage->wanted_left = n;
 	if (run(passage, &DECODE_ALL, blob->fd, blob, error) < 0 ||
 	    check_layer(passage, blob, error) < 0)
 		return -ECANCELED;
-	return passage->content_left == 0 ? 0 : fail(blob, "an artifact is cut", error);
+	if (passage->content_left != 0 || passage->wanted_left != 0)
+		return fail(blob, "an artifact is cut", error);
+	return 0;
 }
 
 /* Moves what a decoder hands out. Returns: 0, with the hash of all; -EBADMSG: it is not *size*

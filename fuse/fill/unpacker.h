@@ -36,18 +36,38 @@ struct unpacker_blob {
 	struct li_digest digest, diff_id;
 };
 
-/*
- * Unpacks the next layer from the bottom.
- * Returns: 0, or < 0 with *error*: CODE_ELAYER where the blob is damaged, is not what its diff id
- *	says, or is a layer that containerd refuses, too; CODE_ENOTAPPLICABLE where it exceeds a
- *	limit of ours.
- */
-int unpacker_add(const struct unpacker *unpacker, const struct unpacker_blob *blob,
-		 struct view_error *error);
+/* Contents of files that were met while a layer was listed. */
+struct unpacker_kept {
+	size_t count;
+	uint64_t entries[KEPT_MAX]; /* the archive's, counted from 0 */
+	int fds[KEPT_MAX];	    /* owned */
+};
+
+void unpacker_kept_done(struct unpacker_kept *kept);
+DEFINE_CLEANUP(struct unpacker_kept, unpacker_kept_done)
 
 /*
- * The same by the blob's table of contents: *blob->diff_id* does not count, for the plain bytes are
- * not seen. Returns: 0, or < 0 with *error*, also where the table is not usable.
+ * Decodes a layer, and writes its name log to *log*, which is the word of a process that has read
+ * this layer and nothing else. *ret*, owned by the caller, is what is likely to be asked for;
+ * *directory* is where such files are made, without names. Returns: 0, or < 0 with *error*:
+ * CODE_ELAYER where the blob is damaged, or is not what its diff id
+ *	says; CODE_ENOTAPPLICABLE where it exceeds a limit of ours.
+ */
+int unpacker_list(const struct unpacker_blob *blob, int log, int directory,
+		  struct unpacker_kept *ret, struct view_error *error);
+
+/*
+ * Unpacks the next layer from the bottom by its name log, which is borrowed; *blob* is for
+ * messages. Returns: 0, or < 0 with *error*: CODE_ELAYER where containerd refuses such a layer,
+ * too, or where
+ *	the log is damaged; CODE_ENOTAPPLICABLE where the layer exceeds a limit of ours.
+ */
+int unpacker_add_log(const struct unpacker *unpacker, const struct unpacker_blob *blob, int log,
+		     struct view_error *error);
+
+/*
+ * Unpacks the next layer by the blob's table of contents: *blob->diff_id* does not count, for the
+ * plain bytes are not seen. Returns: 0, or < 0 with *error*, also where the table is not usable.
  */
 int unpacker_add_table(const struct unpacker *unpacker, const struct unpacker_blob *blob,
 		       const struct blob_table *table, struct view_error *error);
@@ -64,12 +84,19 @@ struct unpacked {
 /* Returns: 0; -ENOENT, -ENOTDIR, -ELOOP, -ENAMETOOLONG: as open(2) in the image; -EIO: it broke. */
 int unpacker_find(const struct unpacker *unpacker, const char *path, struct unpacked *ret);
 
+/* A content to extract. */
+struct unpacker_wanted {
+	uint64_t entry;
+	int64_t size;
+	int out; /* where it is written; borrowed */
+};
+
 /*
- * Writes the content of an entry to *out*, decoding its layer once more.
- * Returns: 0, or < 0 with *error* as unpacker_add().
+ * Writes the contents of *n* entries, at most EXTRACT_MAX in the archive's order, decoding their
+ * layer once. Returns: 0, or < 0 with *error* as unpacker_list().
  */
 int unpacker_extract(const struct unpacker *unpacker, const struct unpacker_blob *blob,
-		     const struct unpacked *what, int out, struct view_error *error);
+		     const struct unpacker_wanted *wanted, size_t n, struct view_error *error);
 
 /*
  * Writes the content of a file of a layer that was added by its table to *out*, if it has the

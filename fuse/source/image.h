@@ -20,6 +20,8 @@ struct image_file;
 struct image_finder {
 	/* As image_find(). */
 	int (*find)(void *context, const char *path, struct image_file *ret);
+	/* Readies the files at the paths to be found, all at once. NULL: there is no need. */
+	int (*prepare)(void *context, char *const *paths, size_t n);
 	void (*close)(void *context);
 	void *context; /* owned */
 };

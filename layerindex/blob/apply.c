@@ -407,6 +407,24 @@ int apply_layer(struct apply *apply, struct tar *tar, apply_content content, voi
 	}
 }
 
+int apply_log(struct apply *apply, struct layer_log *log)
+{
+	struct tar_entry entry;
+	int r;
+
+	begin_layer(apply, "what is known of its names is unusable");
+	for (apply->entry = 0;; apply->entry++) {
+		apply->name = NULL;
+		r = layer_log_next(log, &entry);
+		if (r <= 0)
+			return r < 0 ? r : finish(apply);
+		apply->name = entry.name;
+		r = take_entry(apply, &entry);
+		if (r < 0)
+			return r;
+	}
+}
+
 int apply_table(struct apply *apply, struct toc *toc, apply_range range, void *context)
 {
 	struct toc_range at;

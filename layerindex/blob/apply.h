@@ -6,6 +6,7 @@
  */
 #pragma once
 
+#include "layerindex/blob/layer-log.h"
 #include "layerindex/blob/tar.h"
 #include "layerindex/blob/toc.h"
 #include "layerindex/blob/tree.h"
@@ -61,6 +62,9 @@ typedef int (*apply_range)(void *context, uint32_t layer, uint64_t entry,
  * Returns: as apply_layer(), or what *range* returned. That the table is unusable is -EBADMSG, too.
  */
 int apply_table(struct apply *apply, struct toc *toc, apply_range range, void *context);
+
+/* The same by the layer's name log. Returns: as apply_layer(). */
+int apply_log(struct apply *apply, struct layer_log *log);
 
 /*
  * The file that a process in the image would open at *path*: links are followed inside.

@@ -43,6 +43,12 @@ int store_object_file(const struct li_store *store, const struct li_digest *dige
 /* Opens and parses facts, whatever key they are filed under; *st* is the file's. */
 int store_facts_read(int list, const char *name, struct li_store_facts *ret, struct stat *st);
 
+/* Opens the directory of name logs. Returns: a descriptor, owned; or -errno. */
+int store_layers_open(const struct li_store *store, bool make);
+
+/* Notes that a file whose age counts is used now, at most once an hour. */
+void store_note_use(int list, const char *name, const struct stat *st);
+
 /* Opens the directory of failures. Returns: a descriptor, owned; or -errno. */
 int store_failed_open(const struct li_store *store, bool make);
 

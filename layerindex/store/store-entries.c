@@ -72,6 +72,7 @@ struct each {
 	li_store_visit *visit;
 	void *context;
 	enum li_store_by by;
+	int layers; /* the directory of name logs */
 	bool hash, repair;
 };
 
@@ -187,8 +188,31 @@ static int each_object(int directory, const char *name, void *context)
 	return 0;
 }
 
+static int each_layer(const char *name, void *context)
+{
+	const struct each *each = context;
+	struct li_store_entry entry = {.state = LI_STORE_TEMPORARY};
+	struct stat st;
+	char path[96];
+
+	if (!store_name_is_digest(name) && !new_file_is_temporary(name))
+		return 0;
+	if (fstatat(each->layers, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+		return errno == ENOENT ? 0 : -errno;
+	snprintf(path, sizeof(path), "layers/%s", name);
+	entry.name = path;
+	entry.bytes = bytes_of(&st);
+	entry.used = st.st_mtim;
+	if (store_name_is_digest(name))
+		entry.state = store_is_ours(&st, S_IFREG, FACTS_MODE) ? LI_STORE_CURRENT
+								      : LI_STORE_DAMAGED;
+	tell(each, each->layers, name, &entry);
+	return 0;
+}
+
 static int visit_all(struct each *each)
 {
+	cleanup_close int layers = store_layers_open(each->store, false);
 	int r = 0;
 
 	/* Where it is repaired the objects come first: then images that name them are seen. */
@@ -196,6 +220,9 @@ static int visit_all(struct each *each)
 		r = store_each_object(each->store, each_object, each);
 	for (each->by = LI_STORE_CHAIN; r == 0 && each->by <= LI_STORE_MANIFEST; each->by++)
 		r = store_each_name(each->store->lists[each->by], each_image, each);
+	each->layers = layers;
+	if (r == 0)
+		r = store_each_name(layers, each_layer, each);
 	return r == 0 && !each->repair ? store_each_object(each->store, each_object, each) : r;
 }
 
@@ -232,6 +259,7 @@ int li_store_clear(const struct li_store *store)
 {
 	cleanup_close int lock = store_lock_all(store, true);
 	cleanup_close int failed = store_failed_open(store, false);
+	cleanup_close int layers = store_layers_open(store, false);
 	int r = lock < 0 ? lock : 0;
 
 	for (size_t i = 0; i < 2 && r == 0; i++) {
@@ -241,5 +269,7 @@ int li_store_clear(const struct li_store *store)
 	}
 	if (r == 0)
 		r = store_each_name(failed, remove_name, &failed);
+	if (r == 0)
+		r = store_each_name(layers, remove_name, &layers);
 	return r == 0 ? store_each_object(store, remove_object, NULL) : r;
 }

@@ -26,7 +26,7 @@ struct image {
 	int list;
 	char name[SHA256_DIGITS + 1];
 	struct li_digest chain;
-	bool removed;
+	bool removed, is_layer;
 	time_t used;
 	uint64_t bytes;
 	size_t count;
@@ -36,7 +36,8 @@ struct image {
 struct eviction {
 	const struct li_store *store;
 	bool dry;
-	int list; /* that is being read */
+	int list;   /* that is being read */
+	int layers; /* the directory of name logs */
 	time_t now;
 	struct object *objects;
 	struct image *images;
@@ -198,6 +199,35 @@ static int read_failure(const char *name, void *context)
 	return remove_file(eviction, at, name, &eviction->sum.temporary, bytes_of(&st));
 }
 
+/* A name log: as an image that names no object. */
+static int read_layer(const char *name, void *context)
+{
+	struct eviction *eviction = context;
+	struct image *images;
+	struct stat st;
+
+	if (new_file_is_temporary(name))
+		return read_temporary(eviction, eviction->list, name);
+	if (!store_name_is_digest(name))
+		return 0;
+	if (fstatat(eviction->list, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+		return errno == ENOENT ? 0 : -errno;
+	images = array_grow(eviction->images, eviction->image_count, &eviction->image_room,
+			    sizeof(*images));
+	if (!images)
+		return -ENOMEM;
+	eviction->images = images;
+	images[eviction->image_count] = (struct image){
+		.list = eviction->list,
+		.is_layer = true,
+		.bytes = bytes_of(&st),
+		.used = st.st_mtim.tv_sec < eviction->now ? st.st_mtim.tv_sec : eviction->now,
+	};
+	memcpy(images[eviction->image_count++].name, name, sizeof(images->name));
+	eviction->sum.kept += bytes_of(&st);
+	return 0;
+}
+
 static int read_all(struct eviction *eviction)
 {
 	cleanup_close int failed = store_failed_open(eviction->store, false);
@@ -210,6 +240,9 @@ static int read_all(struct eviction *eviction)
 		eviction->list = eviction->store->lists[i];
 		r = store_each_name(eviction->list, read_image, eviction);
 	}
+	eviction->list = eviction->layers;
+	if (r == 0)
+		r = store_each_name(eviction->layers, read_layer, eviction);
 	eviction->list = failed;
 	return r == 0 ? store_each_name(failed, read_failure, eviction) : r;
 }
@@ -269,8 +302,8 @@ static int remove_object(struct eviction *eviction, const struct object *object)
 
 static int remove_image(struct eviction *eviction, struct image *image)
 {
-	int r = remove_file(eviction, image->list, image->name, &eviction->sum.images,
-			    image->bytes);
+	size_t *counter = image->is_layer ? &eviction->sum.layers : &eviction->sum.images;
+	int r = remove_file(eviction, image->list, image->name, counter, image->bytes);
 
 	image->removed = true;
 	for (size_t i = 0; i < image->count && r == 0; i++) {
@@ -338,8 +371,10 @@ static int evict(struct eviction *eviction, const struct li_store_limits *limits
 static int run(const struct li_store *store, const struct li_store_limits *limits, uint64_t need,
 	       bool dry, struct li_store_evicted *ret)
 {
+	cleanup_close int layers = store_layers_open(store, false);
 	cleanup_with(eviction_done) struct eviction eviction = {
 		.store = store,
+		.layers = layers,
 		.dry = dry,
 		.now = time(NULL),
 	};

@@ -89,6 +89,7 @@ enum lock_kind {
 	LOCK_IMAGE = 0, /* and the key's kind */
 	LOCK_FACTS = 2, /* and the key's kind */
 	LOCK_SLOT = 4,
+	LOCK_LAYER = 5,
 };
 
 static struct flock range_of(unsigned kind, const struct li_digest *digest)
@@ -104,17 +105,32 @@ static struct flock range_of(unsigned kind, const struct li_digest *digest)
 	};
 }
 
-int li_store_lock(const struct li_store *store, const struct li_store_key *key,
-		  const struct timespec *deadline)
+static int lock_range(const struct li_store *store, const struct flock *range,
+		      const struct timespec *deadline)
 {
-	const struct flock range = range_of(LOCK_IMAGE + key->by, &key->id);
 	cleanup_close int fd = open_lock(store);
 	int r;
 
 	if (fd < 0)
 		return fd;
-	r = deadline ? lock_until(fd, &range, deadline) : lock_for_ever(fd, &range);
+	r = deadline ? lock_until(fd, range, deadline) : lock_for_ever(fd, range);
 	return r < 0 ? r : TAKE_FD(fd);
+}
+
+int li_store_lock(const struct li_store *store, const struct li_store_key *key,
+		  const struct timespec *deadline)
+{
+	const struct flock range = range_of(LOCK_IMAGE + key->by, &key->id);
+
+	return lock_range(store, &range, deadline);
+}
+
+int li_store_layer_lock(const struct li_store *store, const struct li_digest *diff_id,
+			const struct timespec *deadline)
+{
+	const struct flock range = range_of(LOCK_LAYER, diff_id);
+
+	return lock_range(store, &range, deadline);
 }
 
 int li_store_lock_slot(const struct li_store *store, const struct timespec *deadline)

@@ -169,7 +169,7 @@ int store_facts_read(int list, const char *name, struct li_store_facts *ret, str
 }
 
 /* The age of facts is the time of their last modification; one in the future is set anew. */
-static void note_use(int list, const char *name, const struct stat *st)
+void store_note_use(int list, const char *name, const struct stat *st)
 {
 	time_t now = time(NULL);
 
@@ -192,7 +192,7 @@ int li_store_find(const struct li_store *store, const struct li_store_key *key,
 		return r;
 	if (facts.key.by != key->by || !li_digest_equal(&facts.key.id, &key->id))
 		return -EINVAL;
-	note_use(list, name, &st);
+	store_note_use(list, name, &st);
 	*ret = TAKE(facts, (struct li_store_facts){});
 	return 0;
 }

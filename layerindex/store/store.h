@@ -80,6 +80,25 @@ enum { LI_STORE_SLOTS = 2 }; /* processes that may unpack images at a time */
  */
 int li_store_lock_slot(const struct li_store *store, const struct timespec *deadline);
 
+/*
+ * The name log of a layer, by its diff id: a file whose content is the caller's business.
+ * Returns: a descriptor (O_RDONLY, owned by the caller); -ENOENT; or -errno.
+ */
+int li_store_layer_open(const struct li_store *store, const struct li_digest *diff_id);
+
+/*
+ * Files a log, in place of another one. *fd* is a file without a name (O_TMPFILE) in the store.
+ * Returns: 0 or -errno.
+ */
+int li_store_layer_add(const struct li_store *store, const struct li_digest *diff_id, int fd);
+
+/* Removes a log that is damaged. */
+void li_store_layer_forget(const struct li_store *store, const struct li_digest *diff_id);
+
+/* Takes the lock that the one process holds which reads a layer. Returns: as li_store_lock(). */
+int li_store_layer_lock(const struct li_store *store, const struct li_digest *diff_id,
+			const struct timespec *deadline);
+
 enum {
 	LI_STORE_FAILURE_TEXT = 1000, /* bytes with the NUL */
 	LI_STORE_FAILURE_SECONDS = 600,
@@ -160,9 +179,9 @@ int li_store_add(const struct li_store *store, int lock, const struct li_store_f
 
 /* The files that were removed, or would be. */
 struct li_store_evicted {
-	size_t images, objects, temporary; /* files */
-	uint64_t bytes;			   /* that they took on the disk */
-	uint64_t kept;			   /* that all that is left takes */
+	size_t images, objects, layers, temporary; /* files */
+	uint64_t bytes;				   /* that they took on the disk */
+	uint64_t kept;				   /* that all that is left takes */
 };
 
 /*

@@ -147,8 +147,9 @@ def test_a_claim_to_the_victims_diff_ids_gets_nothing_of_the_victim(
 
 # What the decoder does, and what the attacker's image can come to.
 DECODER_LIES = {
-    # The victim's bytes are what they claim to be: no decoder is needed to have them.
-    "other": {""},
+    # The victim's bytes are what they claim to be: no decoder is needed to have them. But they are
+    # no list of the layer's names, which is decoded, too.
+    "other": {"ELAYER"},
     # What unpacks is the victim's, and what is extracted is not.
     "other-once": {"ELAYER"},
     "nothing": {"ELAYER"},
@@ -211,6 +212,8 @@ UNPACKER_LIES = [
     "content-long", "layer", "entry", "size-negative", "size-huge", "size-less", "time", "mode",
     "find-result", "find-positive", "path", "path-climbs",
 ]  # fmt: skip
+LISTER_LIES = ["name", "type", "size", "garbage", "kept-many", "kept-large", "names-without-end",
+               "begin", "status", "die", "spin"]  # fmt: skip
 # Nothing can be filed then.
 BROKEN = {
     "die", "spin", "early", "no-status", "huge", "content-unasked", "content-without-end",
@@ -239,14 +242,26 @@ def test_an_unpacker_that_lies_concerns_its_own_image_only(attack: Attack, lie: 
 
 
 @pytest.mark.parametrize("lie", UNPACKER_LIES)
-def test_an_unpacker_that_lies_files_nothing_of_an_image_that_claims_the_victims_diff_ids(
+def test_no_unpacker_is_told_of_a_layer_that_is_not_what_it_claims(
     attack: Attack, lie: str
 ) -> None:
     claim(attack)
-    finished, lies = attack.lie(f"unpacker:{lie}", timeout=timeout_for(lie))
+    finished, _ = attack.lie(f"unpacker:{lie}", timeout=timeout_for(lie))
+    assert code(finished) in ("ELAYER", "ESYSTEM"), finished
+    assert not attack.store.files() and not attack.store.files("layers")
+    attack.victim_is_shown_as_it_is()
+
+
+@pytest.mark.parametrize("lie", LISTER_LIES)
+def test_a_lister_that_lies_files_nothing_of_an_image_that_claims_the_victims_diff_ids(
+    attack: Attack, lie: str
+) -> None:
+    layers = [file("etc/evil", EVIL) + evil_layer()]
+    attack.evil.list(attack.evil.image(layers, diff_ids=[digest(one_layer())]))
+    finished, lies = attack.lie(f"lister:{lie}", timeout=timeout_for(lie))
     assert lies > 0
     assert code(finished) in CODES, finished
-    assert not attack.store.files()
+    assert not attack.store.files() and not attack.store.files("layers")
     attack.victim_is_shown_as_it_is()
 
 
@@ -274,6 +289,19 @@ def test_an_unpacker_that_lies_of_a_shared_layer_harms_no_other_image(
     layers = [own, *usual_layers()] if position == "below" else [*usual_layers(), own]
     attack.evil.list(attack.evil.image(layers))
     finished, lies = attack.lie(f"unpacker:{lie}")
+    assert lies > 0
+    assert code(finished) in CODES | {""}, finished
+    attack.victim_is_shown_as_it_is()
+
+
+@pytest.mark.parametrize("lie", LISTER_LIES)
+def test_a_lister_that_lies_concerns_its_own_layer_only(place: Path, lie: str) -> None:
+    """What it says is kept for all images that have the layer, and for no other one."""
+    attack = Attack(Store(place / "store"), Layout(place / "victim"), Layout(place / "evil"), place)
+    attack.victim.list(attack.victim.image(usual_layers()))
+    own = file("etc/evil", EVIL) + END
+    attack.evil.list(attack.evil.image([*usual_layers(), own]))
+    finished, lies = attack.lie(f"lister:{lie}", timeout=timeout_for(lie))
     assert lies > 0
     assert code(finished) in CODES | {""}, finished
     attack.victim_is_shown_as_it_is()

@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.archive import END, directory, file, hard_link, header, symlink
+from support.archive import END, directory, file, hard_link, header, symlink, zstandard
 from support.control import viewfsctl
 from support.image import INITRD, INITRD_PATH, KERNEL, KERNEL_PATH, urunc_json
 from support.layout import CODINGS, INDEX, MANIFEST, Layout, chain_id, digest, usual_layers
+from support.opened import Opened
 from support.stored import Store, arguments
 from support.view import Finished, View, refused
 
@@ -100,7 +101,7 @@ def test_an_image_is_filed_by_chain_and_by_manifest(store: Store, layout: Layout
     told = added(store, f"--oci={layout.directory}")
     named = [f"chains/{told['chain'][7:]}", f"images/{manifest['digest'][7:]}"]
     listed = json.loads(viewfsctl("store", "list", "--json", "-o", store.option).stdout)["entries"]
-    assert [entry["name"] for entry in listed if not entry["object"]] == named
+    assert [entry["name"] for entry in listed if not entry["object"]][:2] == named
     assert listed[0]["answers"] == listed[1]["answers"]
     blobs = [layout.blob(blob) for blob in layout.layers]
     for blob in blobs:
@@ -112,11 +113,65 @@ def test_an_image_is_filed_by_chain_and_by_manifest(store: Store, layout: Layout
     assert not added(store, f"--oci={layout.directory}")["added"]
     # What is known of a chain does not serve a manifest, for any may claim it.
     (store.directory / named[1]).unlink()
-    fails(add(store, f"--oci={layout.directory}"), "ELAYER", layout.layers[0]["digest"])
+    fails(add(store, f"--oci={layout.directory}"), "ELAYER", layout.layers[-1]["digest"])
     for blob in blobs:
         blob.with_suffix(".away").rename(blob)
     assert added(store, f"--oci={layout.directory}")["added"]
     assert (store.directory / named[1]).exists()
+
+
+def test_a_layer_is_decoded_twice_at_most(store: Store, layout: Layout) -> None:
+    """Once for its names, and once for the contents of all artifacts in it."""
+    config = urunc_json(initrd="/" + INITRD_PATH).content
+    whole = file("urunc.json", config) + file(KERNEL_PATH, KERNEL) + file(INITRD_PATH, INITRD) + END
+    layout.list(layout.image([file("etc/below", b"x") + END, whole, file("etc/above", b"x") + END]))
+    blobs = list(map(layout.blob, layout.layers))
+    counter = Opened(blobs)
+    told = added(store, f"--oci={layout.directory}")
+    assert set(kinds(told).values()) == {"artifact"}
+    counts = counter.counts()
+    assert [counts[blob] for blob in blobs] == [1, 2, 1]
+    counter.close()
+
+
+def test_a_second_image_decodes_its_own_layers_only(store: Store, layout: Layout) -> None:
+    """The names of layers that are shared are known, and no content of theirs is asked for."""
+    shared = [file("etc/hostname", b"a") + symlink("boot", "unikernel") + END,
+              directory("usr") + file("usr/x", b"x") + END]  # fmt: skip
+    own = file("urunc.json", urunc_json().content) + file(KERNEL_PATH, KERNEL) + END
+    layout.list(layout.image([*shared, own]), "first")
+    added(store, f"--oci={layout.directory}:first")
+    layout.list(layout.image([*shared, file("etc/second", b"x") + END, own]), "second")
+    for blob in layout.layers[:2]:
+        layout.blob(blob).unlink()
+    told = added(store, f"--oci={layout.directory}:second", options="binary=/boot/kernel")
+    assert kinds(told) == {"/urunc.json": "artifact", "/boot/kernel": "artifact"}
+    second = layout.layers[2]
+    layout.list(layout.image([*shared, own, file("etc/second", b"x") + END]), "third")
+    layout.blob(second).unlink()
+    third = add(store, f"--oci={layout.directory}:third", options="binary=/etc/hostname/none")
+    assert kinds(json.loads(third.stdout.splitlines()[-1]))["/etc/hostname/none"] == "absent"
+
+
+@pytest.mark.parametrize("damage", [b"", b"x" * 100, "cut", "other"])
+def test_a_damaged_list_of_names_is_made_again(
+    store: Store, layout: Layout, damage: bytes | str
+) -> None:
+    layers = [*usual_layers(), file("etc/own", b"x") + END]
+    layout.list(layout.image(layers), "first")
+    added(store, f"--oci={layout.directory}:first")
+    logs = store.files("layers")
+    assert len(logs) == len(layers)
+    whole = {log: log.read_bytes() for log in logs}
+    for log in logs:
+        if isinstance(damage, bytes):
+            log.write_bytes(damage)
+        else:
+            log.write_bytes(whole[log][:-6] if damage == "cut" else zstandard(whole[log]))
+    layout.list(layout.image([*layers, file("etc/second", b"x") + END]), "second")
+    told = added(store, f"--oci={layout.directory}:second")
+    assert set(kinds(told).values()) == {"artifact"}
+    assert {log: log.read_bytes() for log in logs} == whole
 
 
 def test_an_image_that_is_stored_opens_no_layer(store: Store, layout: Layout) -> None:

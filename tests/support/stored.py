@@ -195,10 +195,10 @@ class Store:
         return json.loads(finished.stdout.splitlines()[-1])
 
     def files(self, below: str = ".") -> list[Path]:
-        """All but the lock, and, if not asked for, what failed."""
+        """All but the lock, and, if not asked for, what failed and what is known of layers."""
         return [path for path in map(self.directory.joinpath, all_files(self.directory))
                 if path.is_relative_to(self.directory / below)
-                and (below == "failed" or path.parent.name != "failed")]  # fmt: skip
+                and (below != "." or path.parent.name not in ("failed", "layers"))]  # fmt: skip
 
     def object_of(self, content: bytes) -> Path:
         """The object that holds CONTENT."""

@@ -3,13 +3,14 @@
  * Linked to viewfsctl's own objects: its decoder and its unpacker as if a blob had taken them over.
  * LIAR says what they do:
  *
- *	decoder:LIE, unpacker:LIE		see the tables below
+ *	decoder:LIE, lister:LIE, unpacker:LIE	see the tables below
  *	decoder:attempt:NAME, unpacker:attempt:NAME	see attempt.h
  *
  * ATTEMPT_RESULT counts the lies. LIAR_BYTES names a file whose content a decoder may hand out.
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -26,22 +27,22 @@ ssize_t real_stream_read(struct stream *stream, void *buffer,
 			 size_t n) __asm__("__real_stream_read");
 ssize_t lie_stream_read(struct stream *stream, void *buffer,
 			size_t n) __asm__("__wrap_stream_read");
-int real_apply_layer(struct apply *apply, struct tar *tar, apply_content content,
-		     void *context) __asm__("__real_apply_layer");
-int lie_apply_layer(struct apply *apply, struct tar *tar, apply_content content,
-		    void *context) __asm__("__wrap_apply_layer");
+int real_apply_log(struct apply *apply, struct layer_log *log) __asm__("__real_apply_log");
+int lie_apply_log(struct apply *apply, struct layer_log *log) __asm__("__wrap_apply_log");
 int real_apply_table(struct apply *apply, struct toc *toc, apply_range range,
 		     void *context) __asm__("__real_apply_table");
 int lie_apply_table(struct apply *apply, struct toc *toc, apply_range range,
 		    void *context) __asm__("__wrap_apply_table");
 ssize_t real_tar_read(struct tar *tar, void *buffer, size_t n) __asm__("__real_tar_read");
 ssize_t lie_tar_read(struct tar *tar, void *buffer, size_t n) __asm__("__wrap_tar_read");
+int real_tar_next(struct tar *tar, struct tar_entry *ret) __asm__("__real_tar_next");
+int lie_tar_next(struct tar *tar, struct tar_entry *ret) __asm__("__wrap_tar_next");
 ssize_t real_writev(int fd, const struct iovec *parts, int n) __asm__("__real_writev");
 ssize_t lie_writev(int fd, const struct iovec *parts, int n) __asm__("__wrap_writev");
 
 enum { BYTES_MAX = 1 << 20 };
 
-static const char *decoder_lie = "", *unpacker_lie = "";
+static const char *decoder_lie = "", *lister_lie = "", *unpacker_lie = "";
 static char bytes[BYTES_MAX];
 static size_t bytes_size, bytes_at;
 
@@ -56,6 +57,8 @@ __attribute__((constructor)) static void read_environment(void)
 	bytes_size = n > 0 ? (size_t)n : 0;
 	if (lie && strncmp(lie, "decoder:", 8) == 0)
 		decoder_lie = lie + 8;
+	else if (lie && strncmp(lie, "lister:", 7) == 0)
+		lister_lie = lie + 7;
 	else if (lie && strncmp(lie, "unpacker:", 9) == 0)
 		unpacker_lie = lie + 9;
 	else
@@ -172,11 +175,11 @@ static int lie_about_layer(void)
 	return strcmp(unpacker_lie, "result") == 0 ? -12345 : 1;
 }
 
-int lie_apply_layer(struct apply *apply, struct tar *tar, apply_content content, void *context)
+int lie_apply_log(struct apply *apply, struct layer_log *log)
 {
 	int r = *unpacker_lie ? lie_about_layer() : 1;
 
-	return r > 0 ? real_apply_layer(apply, tar, content, context) : r;
+	return r > 0 ? real_apply_log(apply, log) : r;
 }
 
 int lie_apply_table(struct apply *apply, struct toc *toc, apply_range range, void *context)
@@ -186,10 +189,46 @@ int lie_apply_table(struct apply *apply, struct toc *toc, apply_range range, voi
 	return r > 0 ? real_apply_table(apply, toc, range, context) : r;
 }
 
+/* The lister, by an archive that has an entry of the attacker's: that one alone takes it over. */
+int lie_tar_next(struct tar *tar, struct tar_entry *ret)
+{
+	static bool taken;
+	int r = real_tar_next(tar, ret);
+
+	taken |= r > 0 && strcmp(ret->name, "etc/evil") == 0;
+	if (r <= 0 || !taken || !*lister_lie)
+		return r;
+	misbehave(lister_lie);
+	if (strcmp(lister_lie, "name") == 0)
+		ret->name = "unikernel/kernel";
+	if (strcmp(lister_lie, "type") == 0)
+		ret->type = 'Z';
+	if (strcmp(lister_lie, "size") == 0)
+		ret->size = INT64_MIN;
+	if (strcmp(lister_lie, "garbage") == 0)
+		answer(FRAME_NAMES, "garbage", 7, 7);
+	if (strcmp(lister_lie, "kept-many") == 0)
+		for (int i = 0; i < 100; i++)
+			answer(FRAME_KEPT, &(struct frame_kept){0, 1}, sizeof(struct frame_kept),
+			       sizeof(struct frame_kept));
+	if (strcmp(lister_lie, "kept-large") == 0)
+		answer(FRAME_KEPT, &(struct frame_kept){0, INT64_MAX}, sizeof(struct frame_kept),
+		       sizeof(struct frame_kept));
+	if (strcmp(lister_lie, "names-without-end") == 0)
+		answer_without_end(FRAME_NAMES);
+	if (strcmp(lister_lie, "begin") == 0)
+		answer(FRAME_BEGIN, "", 0, 0);
+	if (strcmp(lister_lie, "status") == 0)
+		answer_status(0);
+	return r;
+}
+
 ssize_t lie_tar_read(struct tar *tar, void *buffer, size_t n)
 {
 	ssize_t r = real_tar_read(tar, buffer, n);
 
+	if (strncmp(unpacker_lie, "content-", 8) == 0)
+		attempt_count();
 	if (strcmp(unpacker_lie, "content-other") == 0 && r > 0)
 		memset(buffer, 'x', (size_t)r);
 	if (strcmp(unpacker_lie, "content-short") == 0)
@@ -239,6 +278,7 @@ ssize_t lie_writev(int fd, const struct iovec *parts, int n)
 		struct frame_status *status = parts->iov_base;
 
 		if (strcmp(unpacker_lie, "reason") == 0) {
+			attempt_count();
 			status->result = -EBADMSG;
 			memset(status->reason, '\33', sizeof(status->reason));
 		}
