@@ -162,12 +162,13 @@ static int choose(struct json_object *manifests, const char *given, struct li_di
 		  struct view_error *error)
 {
 	size_t count = json_object_array_length(manifests);
-	char platform[PLATFORM_SIZE];
+	const char *platform = given;
+	char host[PLATFORM_SIZE];
 
-	if (given)
-		snprintf(platform, sizeof(platform), "%s", given);
-	else
-		host_platform(platform, sizeof(platform));
+	if (!given) {
+		host_platform(host, sizeof(host));
+		platform = host;
+	}
 	for (size_t i = 0; i < count; i++) {
 		struct json_object *descriptor = json_object_array_get_idx(manifests, i);
 

@@ -116,7 +116,7 @@ static int add_blobs(struct strings *words, const struct source *source)
 static int make_command(const char *program, const struct source *source,
 			const struct options *options, bool wait, struct strings *ret)
 {
-	static const char *const fixed[] = {"store", "add", "--syslog", "--json"};
+	static const char fixed[][12] = {"store", "add", "--syslog", "--json"};
 	int r = add_word(ret, "%s", program);
 
 	for (size_t i = 0; r == 0 && i < sizeof(fixed) / sizeof(*fixed); i++)

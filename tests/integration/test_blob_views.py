@@ -7,7 +7,9 @@ import concurrent.futures
 import fcntl
 import json
 import os
+import re
 import shutil
+import socket
 import struct
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -471,6 +473,18 @@ def test_the_process_is_on_its_own(
     filler.open()
     wait_filled(store)
     mounted(content(layout, store), place / "view")
+
+
+def test_the_process_logs_to_syslog(layout: Layout, store: Store, place: Path) -> None:
+    layout.blob(layout.layers[0]).write_bytes(b"x")
+    datagrams = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    with machine.private_dev("fuse", "null") as dev, datagrams as log:
+        log.bind(str(dev / "log"))
+        log.settimeout(20)
+        assert call(*content(layout, store), "label", place).code == "ENOTAPPLICABLE"
+        line = log.recv(4096).decode()
+        wait_until(lambda: not machine.processes(), "the process to end")
+    assert re.match(r"<27>.*viewfsctl\[\d+\]: blob " + layout.layers[0]["digest"], line), line
 
 
 def test_a_fill_outlives_the_time_of_its_caller(
