@@ -27,6 +27,7 @@ import pytest
 from support import machine, stored
 from support.helper_process import HelperProcess
 from support.image import INITRD, INITRD_PATH, KERNEL, KERNEL_PATH
+from support.layout import Layout, chain_id, usual_layers
 from support.monitor import Monitor, digest
 from support.shim import Direct, Example, Shim, mountpoint
 from support.stack import File
@@ -67,7 +68,7 @@ class Container:
     STEPS = ["make", "create", "bind", "enter", "open", "remove", "delete"]
 
     def __init__(
-        self, shim: Shim, bundle: Path, way: Way, mounts: Any, *options: str, **how: str
+        self, shim: Shim, bundle: Path, way: Way, mounts: Any, *options: str, **how: Any
     ) -> None:
         self._shim = shim
         self._bundle = bundle
@@ -132,7 +133,7 @@ def configured(view: Path) -> dict[str, str]:
 
 
 @contextmanager
-def container(*arguments: Any, **how: str) -> Iterator[Container]:
+def container(*arguments: Any, **how: Any) -> Iterator[Container]:
     """One of a Container's arguments."""
     made = Container(*arguments, **how)
     with made.host, made.urunc, made.monitor:
@@ -239,6 +240,11 @@ def store(place: Path) -> stored.Store:
     return store
 
 
+def named(number: int) -> list[str]:
+    """An image of the store, as a shim names it."""
+    return [f"chain={stored.chain(number)}"]
+
+
 SOURCES = ["directories", "store"]
 
 
@@ -252,7 +258,7 @@ def test_a_second_start_of_a_container_boots_what_the_first_one_booted(
     way: Way,
 ) -> None:
     """Its configuration and its kernel are where they were: nothing was moved."""
-    how = {"directories": {}, "store": {"chain": stored.chain()}}[source]
+    how = {"directories": {}, "store": {"stored": named(1)}}[source]
     for _ in range(2):
         with container(
             shim, bundle, way, DISK if how else mounts, store.option, **how
@@ -270,7 +276,7 @@ def test_a_second_start_before_the_deletion_finds_the_view(
 ) -> None:
     """The first one's deletion was skipped, because the shim died, say."""
     first, second = (
-        shim.make(BOX, DISK, store.option, chain=stored.chain()).ready for _ in range(2)
+        shim.make(BOX, DISK, store.option, stored=named(1)).ready for _ in range(2)
     )
     assert first and first == second
     shim.delete(BOX)
@@ -281,12 +287,12 @@ def test_a_container_of_the_same_name_and_a_new_image_gets_a_new_view(
     example: Example, mounts: list[dict[str, Any]], store: stored.Store, before: str
 ) -> None:
     """The old one's deletion was skipped."""
-    old = {"directories": {}, "store": {"chain": stored.chain(1)}}[before]
+    old = {"directories": {}, "store": {"stored": named(1)}}[before]
     assert example.make(BOX, mounts if not old else DISK, store.option, **old).ready
     process = daemon()
-    refused = Direct().make(BOX, DISK, store.option, chain=stored.chain(2))
+    refused = Direct().make(BOX, DISK, store.option, stored=named(2))
     assert (refused.ready, refused.code) == (None, "EMOUNT")
-    assert example.make(BOX, DISK, store.option, chain=stored.chain(2)).ready
+    assert example.make(BOX, DISK, store.option, stored=named(2)).ready
     assert (mountpoint(BOX) / KERNEL_PATH).read_bytes() == b"another"
     wait_until(lambda: not machine.is_alive(process.pid), "the old daemon to end")
     example.delete(BOX)
@@ -295,6 +301,25 @@ def test_a_container_of_the_same_name_and_a_new_image_gets_a_new_view(
 def test_an_image_that_is_not_stored_leaves_the_container_to_a_copy(
     shim: Shim, store: stored.Store
 ) -> None:
-    made = shim.make(BOX, DISK, store.option, chain=stored.chain(3))
+    made = shim.make(BOX, DISK, store.option, stored=named(3))
     assert (made.ready, made.code) == (None, "ENOTAPPLICABLE")
     assert not mountpoint(BOX).exists()
+
+
+def test_an_image_of_the_content_store_is_stored_for_its_next_container(
+    shim: Shim, place: Path
+) -> None:
+    content = Layout(place / "content")
+    manifest = content.image(usual_layers())["digest"]
+    image = [
+        f"chain={chain_id(usual_layers())}",
+        f"content={content.directory}",
+        f"manifest={manifest}",
+    ]
+    option = f"store={place / 'store'}"
+    made = shim.make(BOX, DISK, option, stored=image)
+    assert (made.ready, made.code) == (None, "ENOTAPPLICABLE")
+    wait_until(lambda: shim.make(BOX, DISK, option, stored=image).ready, "the image to be stored")
+    assert_serves(mountpoint(BOX))
+    shim.delete(BOX)
+    wait_until(lambda: not machine.processes(["viewfsctl"]), "the process that stored it to end")

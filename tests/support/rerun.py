@@ -13,6 +13,9 @@ from .build import SOURCE
 
 SECONDS = 600
 
+# Cases that look at source files, whichever programs are under test.
+OF_SOURCE = ["vet_gofmt", "fuzzing", "imports_the_standard_library"]
+
 
 def passes(files: Sequence[str], *, leaving_out: Sequence[str] = (), **env: str) -> None:
     """Assert that all cases of FILES, in tests/, pass with ENV, but those whose names have a part in

@@ -58,12 +58,13 @@ class Shim(ABC):
         container: str,
         mounts: Any,
         *options: str,
-        chain: str = "",
+        stored: Sequence[str] = (),
         of: str = NAMESPACE,
         seconds: float = 10,
     ) -> Made:
-        """Make the view of a container, before it is created, out of containerd's MOUNTS, or of the
-        stored image with that CHAIN id where they have no directories."""
+        """Make the view of a container, before it is created, out of containerd's MOUNTS. Where
+        they have no directories STORED says which image it is: "chain=…", "content=…" and
+        "manifest=…"."""
 
     @abstractmethod
     def delete(self, container: str, of: str = NAMESPACE) -> None:
@@ -78,7 +79,7 @@ class Direct(Shim):
         container: str,
         mounts: Any,
         *options: str,
-        chain: str = "",
+        stored: Sequence[str] = (),
         of: str = NAMESPACE,
         seconds: float = 10,
     ) -> Made:
@@ -87,7 +88,7 @@ class Direct(Shim):
         with suppress(FileExistsError):
             at.mkdir(mode=0o700)
         words = [word for option in (f"timeout={seconds:.0f}", *options) for word in ("-o", option)]
-        words += [f"--chain={chain}"] if chain else []
+        words += [f"--{name}" for name in stored]
         finished = call(
             *("--mounts=-", f"--id={container}", "--log-format=json", *words),
             *("--", "urunc-viewfs", at),
@@ -147,11 +148,12 @@ class Example(Shim):
         container: str,
         mounts: Any,
         *options: str,
-        chain: str = "",
+        stored: Sequence[str] = (),
         of: str = NAMESPACE,
         seconds: float = 10,
     ) -> Made:
-        words = [f"-timeout={seconds:f}s", f"-chain={chain}", "create", of, container, *options]
+        flags = [f"-timeout={seconds:f}s", *(f"-{name}" for name in stored)]
+        words = [*flags, "create", of, container, *options]
         said = json.loads(self._run(*words, stdin=json.dumps(mounts).encode()))
         if said["view"] is not None:
             return Made({"ready": True, **said["view"]})

@@ -18,6 +18,7 @@ type View struct {
 	Connection  uint32     `json:"connection"`          // in /sys/fs/fuse/connections
 	Artifacts   []Artifact `json:"artifacts,omitempty"` // of a stored image, and with resolve=ready
 	Missing     []string   `json:"missing,omitempty"`   // paths, where the artifacts are told
+	Survives    bool       `json:"survives,omitempty"`  // its process: see the option survive=
 }
 
 // Image is what a view is made of: one of these.

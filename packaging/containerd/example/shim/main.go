@@ -2,7 +2,8 @@
 
 // Command shim does what a shim would around `urunc create` and `urunc delete`, and nothing else:
 //
-//	shim [-timeout=DURATION] [-chain=ID] create NAMESPACE ID [OPTION...] <MOUNTS
+//	shim [-timeout=DURATION] [-chain=ID] [-content=STORE -manifest=DIGEST] \
+//		create NAMESPACE ID [OPTION...] <MOUNTS
 //	shim delete NAMESPACE ID
 //
 // MOUNTS are containerd's, as JSON. "create" says in a line of JSON what the container would boot
@@ -62,9 +63,9 @@ func reap() {
 	}
 }
 
-func run(timeout time.Duration, chain string, args []string) error {
+func run(timeout time.Duration, request viewfs.Request, args []string) error {
 	if len(args) < 3 || args[0] != "create" && args[0] != "delete" {
-		return errors.New("usage: shim [-timeout=DURATION] [-chain=ID] create|delete NAMESPACE ID [OPTION]")
+		return errors.New("usage: shim [FLAG...] create|delete NAMESPACE ID [OPTION]")
 	}
 	client := &viewfs.Client{}
 	ctx, cancel := context.WithTimeout(context.Background(), timeout)
@@ -76,18 +77,20 @@ func run(timeout time.Duration, chain string, args []string) error {
 	if err != nil {
 		return err
 	}
-	made := create(ctx, client, viewfs.Request{
-		Namespace: args[1], ID: args[2], Mounts: json.RawMessage(mounts), Chain: chain, Options: args[3:],
-	})
-	return json.NewEncoder(os.Stdout).Encode(made)
+	request.Namespace, request.ID, request.Options = args[1], args[2], args[3:]
+	request.Mounts = json.RawMessage(mounts)
+	return json.NewEncoder(os.Stdout).Encode(create(ctx, client, request))
 }
 
 func main() {
+	var request viewfs.Request
 	timeout := flag.Duration("timeout", 15*time.Second, "give up after that long")
-	chain := flag.String("chain", "", "the image's chain id")
+	flag.StringVar(&request.Chain, "chain", "", "the image's chain id")
+	flag.StringVar(&request.Content, "content", "", "the `directory` of containerd's content store")
+	flag.StringVar(&request.Manifest, "manifest", "", "the digest of the image's manifest")
 	flag.Parse()
 	go reap()
-	if err := run(*timeout, *chain, flag.Args()); err != nil {
+	if err := run(*timeout, request, flag.Args()); err != nil {
 		fmt.Fprintln(os.Stderr, "shim:", err)
 		os.Exit(1)
 	}
