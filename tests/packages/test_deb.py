@@ -70,6 +70,7 @@ served && [ -d /var/cache/urunc-viewfs ]
 apt-get -q -y purge urunc-viewfs
 served && [ ! -e /var/cache/urunc-viewfs ]
 umount $view $image
+apt-get -q -y install "$1"
 """
 
 
