@@ -480,6 +480,30 @@ def test_a_view_that_is_asked_is_not_busy(place: Path, option: bytes) -> None:
         assert process.wait(SECONDS) == 0
 
 
+def test_umount_keeps_few_capabilities(place: Path) -> None:
+    """While the way to a place does not answer."""
+    with machine.silent_fuse(place / "silent") as silent:
+        with subprocess.Popen(
+            [program("viewfsctl"), "umount", silent / "view"], stderr=subprocess.DEVNULL
+        ) as process:
+            children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+            pids = [process.pid, *map(int, wait_until(children.read_text, "a child").split())]
+            for pid in pids:
+                text = Path(f"/proc/{pid}/status").read_text()
+                assert int(re.search(r"^CapPrm:\t(\w+)$", text, re.M)[1], 16) == ENDING
+            assert process.wait(SECONDS) == 32
+
+
+def test_lists_beside_a_hung_view_leave_one_process(place: Path, option: bytes) -> None:
+    """Where a request waits already, no other one is added."""
+    with View(place / "view", "-o", option) as view:
+        view.wait_sandboxed()
+        with stopped(view):
+            for _ in range(3):
+                assert listed_at(view.root)["state"] == "not answering"
+                assert len(machine.processes({"viewfsctl"})) <= 1
+
+
 USER = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--"]
 STRANGER = """
 import ctypes, os, subprocess, sys
