@@ -33,7 +33,7 @@
 enum {
 	ANSWER_MS = 2000, /* for one view to answer */
 	SLICE_MS = 50,	  /* until the others are asked by another child */
-	END_MS = 50,	  /* for a child that was killed to end */
+	END_MS = 500,	  /* for a child that was killed to end, on a busy machine */
 	ASKERS_MAX = 64,  /* children that wait at once */
 	BEGUN = 1,	  /* the result in a record that announces a question */
 };
