@@ -107,6 +107,19 @@ def test_a_quick_run_has_every_table(tmp_path: Path) -> None:
         ElementTree.parse(drawn / f"{chart}.svg")
 
 
+def test_the_name_of_a_build_may_hold_any_character(tmp_path: Path) -> None:
+    """A static build's has a comma, which in a mount option separates."""
+    for name in ("of,one", "of two"):
+        (tmp_path / name).symlink_to(os.environ["VIEWFS_BUILD"])
+    command = [HERE / "run", "--quick", "--only", "stored", "--layers", "20", "--json"]
+    command += [tmp_path / "json", "--builds", tmp_path / "of,one", tmp_path / "of two"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT)
+    assert done.returncode == 0, done.stdout + done.stderr
+    stored = json.loads((tmp_path / "json").read_text())["results"]["stored"]
+    rows = [row for build in stored.values() for row in build.values() if isinstance(row, dict)]
+    assert len(stored) == 2 and [row for row in rows if row.get("failures")] == []
+
+
 def check_memory(memory: Mapping[str, Any], said: str) -> None:
     """All that a view takes is more than its process's own pages."""
     if not memory:

@@ -94,7 +94,7 @@ class Bench:
     image: Path | None
     left_out: list[str] = field(default_factory=list)
     """Sentences: which contender is missing, and why."""
-    _usable: dict[tuple[str, str], bool] = field(default_factory=dict)
+    _usable: dict[tuple[str, str, Path], bool] = field(default_factory=dict)
 
     @property
     def reference(self) -> Stack:
@@ -120,7 +120,8 @@ class Bench:
 
     def usable(self, contender: Contender, stack: Stack) -> bool:
         """Whether it is there, and shows the stack's artifacts as they are; else it is left out."""
-        key = contender.name, str(stack.directory)
+        build = contender.build.name if contender.build else ""
+        key = contender.name, build, stack.directory
         if key not in self._usable:
             reason = contender.absent or self._unfit(contender, stack)
             self._usable[key] = reason is None

@@ -121,7 +121,8 @@ def _fill(filler: Path, place: Place, store: Path) -> list[str | Path]:
 
 def _ways(bench: Bench, build: Build, filler: Path, place: Place) -> Iterator[Contender]:
     """The measure of the others first."""
-    index = bench.tmpfs / f"stored-index-{build.name}"
+    # A comma, as in a build's name, would end the option.
+    index = bench.tmpfs / f"stored-index-{bench.builds.index(build)}"
     index.mkdir(mode=0o700)
     yield view(build, ["-o", f"cache={index}"], STORED_WARM)
 
