@@ -77,7 +77,7 @@ int main(int argc, char **argv)
 	int r;
 
 	inherited_settle();
-	memory_populate_program();
+	memory_populate_heap();
 	if (fds_fill_stdio() < 0)
 		return view_code_exit(CODE_ESYSTEM);
 	sandbox_early(true);

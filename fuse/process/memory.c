@@ -7,8 +7,11 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#ifdef VIEWFS_ARENA
+#include "fuse/process/arena.h"
+#endif
+
 /* Linux 5.14; not in musl's headers. */
-#define POPULATE_READ  22
 #define POPULATE_WRITE 23
 
 enum {
@@ -18,18 +21,16 @@ enum {
 	HEAP_USED = 28 << 10, /* by a start with the usual arguments */
 };
 
-/* From the linker: the program as it is mapped, from its header to the end of its code. */
-/* NOLINTNEXTLINE(bugprone-reserved-identifier, cert-dcl37-c, cert-dcl51-cpp) */
-extern char __executable_start[], etext[];
-
 void memory_populate_below(void *end, size_t size)
 {
 	madvise((char *)end - size, size, POPULATE_WRITE);
 }
 
-static void populate_heap(void)
+void memory_populate_heap(void)
 {
-#ifdef __GLIBC__
+#if defined(VIEWFS_ARENA)
+	memory_populate_below(arena_start() + HEAP_USED, HEAP_USED);
+#elif defined(__GLIBC__)
 	char *begin = sbrk(0);
 
 	/* The first block has the heap made. A sanitizer's lies elsewhere. */
@@ -37,14 +38,6 @@ static void populate_heap(void)
 	if ((char *)sbrk(0) - begin > HEAP_USED)
 		memory_populate_below(begin + HEAP_USED, HEAP_USED);
 #endif
-}
-
-void memory_populate_program(void)
-{
-	uintptr_t begin = (uintptr_t)__executable_start & ~(uintptr_t)(PAGE - 1);
-
-	madvise((void *)begin, (uintptr_t)etext - begin, POPULATE_READ);
-	populate_heap();
 }
 
 void memory_release_below(const void *address)
@@ -62,8 +55,9 @@ __attribute__((noinline)) void memory_release_stack(void)
 
 void memory_release_heap(void)
 {
-	/* musl has no such call: its allocator decides which free pages it returns. */
-#ifdef __GLIBC__
+#if defined(VIEWFS_ARENA)
+	arena_trim();
+#elif defined(__GLIBC__)
 	malloc_trim(0);
 #endif
 }

@@ -10,8 +10,8 @@
  */
 void memory_populate_below(void *end, size_t size);
 
-/* Does the same for the first pages of the heap, and maps the program's own code. */
-void memory_populate_program(void);
+/* Does the same for the first pages of the heap. */
+void memory_populate_heap(void);
 
 /*
  * Drops the pages below *address* on its stack, up to 128 KiB. No frame there may be in use except
