@@ -297,7 +297,7 @@ static int prepare(struct launch *launch, struct view_error *error)
 	/* Its end would end all other processes of the namespace. */
 	if (getpid() == 1 && !launch->call->foreground)
 		return view_fail(error, MSG_PROCESS_1);
-	start->server.progress = progress_new();
+	start->server.progress = progress_new(launch->shares);
 	if (!start->server.progress)
 		return view_fail(error, MSG_NO_MEMORY);
 	launch->signals = signals_open(true, false);

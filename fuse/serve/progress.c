@@ -9,12 +9,25 @@
 #include "fuse/mount/mountpoint.h"
 #include "layerindex/cleanup.h"
 
-struct progress *progress_new(void)
-{
-	void *memory = mmap(NULL, sizeof(struct progress), PROT_READ | PROT_WRITE,
-			    MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+/* Among initialized data, in a page that every view has of its own anyway. */
+static struct progress common __attribute__((section(".data")));
 
+enum { SHARED_SIZE = sizeof(struct progress) + PATH_MAX };
+
+struct progress *progress_new(bool in_one_memory)
+{
+	void *memory;
+
+	if (in_one_memory)
+		return &common;
+	memory = mmap(NULL, SHARED_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	return memory == MAP_FAILED ? NULL : memory;
+}
+
+void progress_release(struct progress *progress)
+{
+	if (progress != &common)
+		munmap(progress, SHARED_SIZE);
 }
 
 void progress_undo(const struct progress *progress, const char *path, bool alone)

@@ -16,13 +16,18 @@ struct progress {
 	bool mounting;		     /* fusermount3 may have mounted before that was known */
 	bool found;	 /* the view is another call's, and stays where this one fails */
 	pid_t served_by; /* that call's server, or 0 */
-	/* Absolute, without symlinks; empty where no supervisor needs it. Its page is touched only
-	 * then. */
-	char mountpoint[PATH_MAX];
+	/* Absolute, without symlinks, PATH_MAX bytes; only where a supervisor needs it. */
+	char mountpoint[];
 };
 
-/* Returns: shared memory that is not released, or NULL without memory. */
-struct progress *progress_new(void);
+/*
+ * *in_one_memory*: the processes have all memory in common, and there is no supervisor. Returns:
+ * what progress_release() takes, or NULL without memory.
+ */
+struct progress *progress_new(bool in_one_memory);
+
+/* Other processes that it is shared with keep it. */
+void progress_release(struct progress *progress);
 
 /*
  * Takes the view's mount away, if there is one at *path* or wherever it was moved, after its server

@@ -10,7 +10,6 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
@@ -466,7 +465,7 @@ static int serve(struct startup *startup)
 	close(call->report_fd);
 	/* The launcher has gone, or has a mapping of its own; not if the mount went first. */
 	if (r > 0)
-		munmap(call->progress, sizeof(*call->progress));
+		progress_release(call->progress);
 	log_ready(&startup->facts);
 	if (r > 0)
 		r = session_serve_first(startup->session);
