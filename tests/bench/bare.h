@@ -8,7 +8,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mount.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
@@ -45,24 +44,19 @@ static void answer(int connection, int error, const void *body, size_t size)
 		fail("answer");
 }
 
-/* Mounts there, and answers the kernel. Returns: the connection. */
-static int mount_and_answer(const char *path, unsigned long flags)
+/* Answers the kernel's first request, which is there when a mount is made. */
+static void answer_init(int connection)
 {
 	const struct fuse_init_out init = {
 		.major = FUSE_KERNEL_VERSION,
 		.minor = FUSE_KERNEL_MINOR_VERSION,
 		.max_write = REQUEST_SIZE / 2,
 	};
-	int connection = must(open("/dev/fuse", O_RDWR | O_CLOEXEC), "/dev/fuse");
-	char options[64];
 
-	snprintf(options, sizeof(options), "fd=%d,rootmode=40000,user_id=0,group_id=0", connection);
-	must(mount(program_invocation_short_name, path, "fuse", flags, options), path);
 	if (must(read(connection, request, sizeof(request)), "INIT") <
 	    (int)sizeof(struct fuse_in_header))
 		fail("INIT");
 	answer(connection, 0, &init, sizeof(init));
-	return connection;
 }
 
 /* Until the mount is gone. */

@@ -3,13 +3,15 @@
  * duties open|identify LAYERS TARGET: what a view's start owes by its contract, as bare calls.
  *
  * floor.c is the least that any program must do; this adds, in the order in which a view does them,
- * the calls that its promises take, and still parses nothing, decides nothing and links nothing
- * that it could use. What a view takes beyond this is its own code, json-c's and libfuse's.
+ * the calls that its promises require. It parses nothing, decides nothing, and links nothing but
+ * the C library. What a view takes beyond this is its own code, json-c's and libfuse's. The promise
+ * stands at each function; calls that a view makes for libfuse or for itself are not here.
  *
  * "open" opens each layer, as where there is no index; "identify" looks at each beneath the
  * directory that all lie in, as where the index knows them, and opens the first only.
  */
 #include <linux/capability.h>
+#include <linux/mount.h>
 #include <linux/openat2.h>
 #include <poll.h>
 #include <sched.h>
@@ -27,21 +29,38 @@
 #include <sys/syscall.h>
 #include <sys/vfs.h>
 #include <sys/xattr.h>
+#include <time.h>
 
 #include "bare.h"
 
 enum { STACK_SIZE = 512 << 10, GUARD_SIZE = 64 << 10 };
 
-#define MNT_ID_UNIQUE 0x4000U
-#define BACKING_OPEN  _IOW(229, 1, uint64_t[2])
+#define MNT_ID_UNIQUE	0x4000U
+#define BACKING_OPEN	_IOW(229, 1, uint64_t[2])
+#define STATMOUNT	457
+#define STATMOUNT_BASIC 2
 
 extern char __executable_start[], _etext[], _edata[], _end[];
 
 static bool identify;
 static char *layers, *target;
-static bool *mounting;
 static int report[2];
 static cpu_set_t allowed;
+
+/* When the call began: it ends within its timeout, and the ready line has elapsed_us. */
+static struct timespec now(void)
+{
+	struct timespec now;
+
+	must(syscall(SYS_clock_gettime, CLOCK_MONOTONIC, &now), "clock");
+	return now;
+}
+
+/* musl's open(2) would set O_CLOEXEC once more. */
+static int open_file(const char *path, int flags)
+{
+	return must(openat(AT_FDCWD, path, flags | O_CLOEXEC), path);
+}
 
 /* Nothing is held that is not needed, not for a moment. */
 static void drop_capabilities(void)
@@ -67,17 +86,22 @@ static void check_namespace(void)
 	must(syscall(SYS_capget, &header, data), "capget");
 }
 
-/* The same call is to find its view again, and a layer that is opened anew to be the same. */
+/*
+ * The same call is to find its view again: by device, inode, birth and change of each layer. By
+ * these a layer that is opened anew is the same, too.
+ */
 static int open_layers(void)
 {
 	struct statfs fs;
 	int first = -1;
 
 	for (char *layer; (layer = strsep(&layers, ":"));) {
-		int fd = must(open(layer, O_PATH | O_DIRECTORY | O_CLOEXEC), layer);
-		struct stat st;
+		int fd = open_file(layer, O_PATH | O_DIRECTORY);
+		struct statx stx;
 
-		must(fstat(fd, &st), layer);
+		must(statx(fd, "", AT_EMPTY_PATH,
+			   STATX_TYPE | STATX_INO | STATX_BTIME | STATX_CTIME, &stx),
+		     layer);
 		if (first < 0)
 			must(fstatfs(first = fd, &fs), layer);
 	}
@@ -87,7 +111,7 @@ static int open_layers(void)
 /* By names from two directories up: as where they are …/snapshots/N/fs. */
 static int identify_layers(void)
 {
-	int first = must(open(strsep(&layers, ":"), O_PATH | O_DIRECTORY | O_CLOEXEC), "layer");
+	int first = open_file(strsep(&layers, ":"), O_PATH | O_DIRECTORY);
 	char parent[4096];
 	int base = -1;
 
@@ -99,7 +123,7 @@ static int identify_layers(void)
 			snprintf(parent, sizeof(parent), "%s", layer);
 			for (int i = 0; i < 2; i++)
 				*strrchr(parent, '/') = '\0';
-			base = must(open(parent, O_PATH | O_DIRECTORY | O_CLOEXEC), parent);
+			base = open_file(parent, O_PATH | O_DIRECTORY);
 		}
 		length = strlen(parent) + 1;
 		must(statx(base, layer + length, AT_STATX_DONT_SYNC,
@@ -109,7 +133,10 @@ static int identify_layers(void)
 	return first;
 }
 
-/* Beneath the layer, through no link, and nothing but a file: before it is opened to be read. */
+/*
+ * Beneath the layer, through no link, and nothing but a file: before it is opened to be read. Its
+ * access is never shown wider than an access ACL allows.
+ */
 static void read_config(int layer)
 {
 	struct open_how how = {
@@ -125,37 +152,116 @@ static void read_config(int layer)
 	must(fstat(found, &st), "config");
 	snprintf(link, sizeof(link), "/proc/self/fd/%d", found);
 	getxattr(link, "trusted.overlay.metacopy", NULL, 0);
-	fd = must(open(link, O_RDONLY | O_NONBLOCK | O_NOATIME | O_CLOEXEC), "config");
+	fd = open_file(link, O_RDONLY | O_NONBLOCK | O_NOATIME);
 	must(fstat(fd, &st), "config");
+	fgetxattr(fd, "system.posix_acl_access", bytes, sizeof(bytes));
 	must(read(fd, bytes, sizeof(bytes)), "config");
 	close(found);
 }
 
-/* What is mounted there already is another's; of two callers one has to wait. */
-static void claim(const char *path)
+/*
+ * What is mounted there already is another's; of two callers one has to wait. A dead mount is not
+ * opened. Returns: the descriptor of the mountpoint, which is looked up once.
+ */
+static int claim(const char *path)
 {
+	int place = open_file(path, O_PATH | O_NOFOLLOW | O_DIRECTORY);
 	struct statx stx;
-	int fd;
 
+	must(statx(place, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, 0, &stx), path);
+	must(flock(must(openat(place, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC), path),
+		   LOCK_EX | LOCK_NB),
+	     path);
 	must(statx(AT_FDCWD, path, AT_STATX_DONT_SYNC, 0, &stx), path);
-	fd = must(open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC), path);
-	must(flock(fd, LOCK_EX | LOCK_NB), path);
-	must(statx(AT_FDCWD, path, AT_STATX_DONT_SYNC, 0, &stx), path);
+	return place;
 }
 
-static int mount_target(const char *path)
+static void configure(int context, const char *name, const char *value)
 {
-	const unsigned long flags = MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC;
-	int connection = mount_and_answer(path, flags);
+	int command = value ? FSCONFIG_SET_STRING : FSCONFIG_SET_FLAG;
+
+	must(syscall(SYS_fsconfig, context, command, name, value, 0), name);
+}
+
+/*
+ * A mount that is in no namespace before it can answer. Of the options the kernel insists on four;
+ * mountinfo shows the label and the type, and other users have access by their permissions, to read
+ * alone.
+ */
+static int make_mount(int connection)
+{
+	int context = must(syscall(SYS_fsopen, "fuse", FSOPEN_CLOEXEC), "fsopen");
+	char fd[16];
+	int made;
+
+	snprintf(fd, sizeof(fd), "%d", connection);
+	configure(context, "fd", fd);
+	configure(context, "rootmode", "40000");
+	configure(context, "user_id", "0");
+	configure(context, "group_id", "0");
+	configure(context, "source", "duties");
+	configure(context, "subtype", "duties");
+	configure(context, "default_permissions", NULL);
+	configure(context, "allow_other", NULL);
+	configure(context, "ro", NULL);
+	must(syscall(SYS_fsconfig, context, FSCONFIG_CMD_CREATE, NULL, NULL, 0), "create");
+	made = must(syscall(SYS_fsmount, context, FSMOUNT_CLOEXEC,
+			    MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV |
+				    MOUNT_ATTR_NOEXEC),
+		    "fsmount");
+	close(context);
+	return made;
+}
+
+/* By which the mount is found again, and no other is taken for it. */
+static uint64_t identify_mount(int fd)
+{
+	struct statx stx;
+
+	must(statx(fd, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_MNT_ID | MNT_ID_UNIQUE, &stx),
+	     "mount");
+	return stx.stx_mnt_id;
+}
+
+/* Onto the place that was claimed, on no other's mount, and where the path leads still. */
+static void attach(int mount, uint64_t id, int place, const char *path)
+{
+	const struct {
+		uint32_t size, spare;
+		uint64_t id, mask;
+	} request = {sizeof(request), 0, id, STATMOUNT_BASIC};
+	char found[512];
+	int fd;
+
+	must(syscall(SYS_move_mount, mount, "", place, "",
+		     MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH),
+	     path);
+	identify_mount(place);
+	must(syscall(STATMOUNT, &request, found, sizeof(found), 0), "statmount");
+	fd = open_file(path, O_PATH);
+	identify_mount(fd);
+	close(fd);
+	close(mount);
+}
+
+static int mount_target(const char *path, int place)
+{
+	int connection = open_file("/dev/fuse", O_RDWR);
+	int mount = make_mount(connection);
+	uint64_t id = identify_mount(mount);
 	uint64_t nothing[2] = {UINT32_MAX};
 
+	answer_init(connection);
 	/* Whether files may be passed through. */
 	ioctl(connection, BACKING_OPEN, nothing);
+	/* With the caller gone, the process has a mount to take away. */
+	prctl(PR_SET_PDEATHSIG, 0);
+	attach(mount, id, place, path);
 	return connection;
 }
 
 /* Whoever looks for the view finds it by its process. */
-static void set_title(const char *path)
+static void set_title(void)
 {
 	uintptr_t end = (uintptr_t)_end, heap = (uintptr_t)sbrk(0);
 	struct prctl_mm_map map = {
@@ -169,9 +275,7 @@ static void set_title(const char *path)
 		.exe_fd = (uint32_t)-1,
 	};
 	char *text = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	struct statx stx;
 
-	must(statx(AT_FDCWD, path, AT_STATX_DONT_SYNC, 0, &stx), path);
 	prctl(PR_SET_NAME, "duties");
 	*text = 'd';
 	map.arg_start = (uintptr_t)text;
@@ -179,14 +283,15 @@ static void set_title(const char *path)
 	must(prctl(PR_SET_MM, PR_SET_MM_MAP, &map, sizeof(map), 0), "title");
 }
 
-/* Nothing of the caller's is left. */
+/* Nothing of the caller's is left, its process group the last: autofs lets it pass. */
 static void detach(void)
 {
-	int null = must(open("/dev/null", O_RDWR | O_CLOEXEC), "/dev/null");
+	int null = open_file("/dev/null", O_RDWR);
 
 	for (int fd = 0; fd <= 2; fd++)
 		dup2(null, fd);
 	must(chdir("/"), "/");
+	setsid();
 	close(null);
 }
 
@@ -195,13 +300,12 @@ static int serve(void *argument)
 	struct rlimit limit;
 	char path[4096];
 	sigset_t none;
-	int connection;
+	int connection, place;
 
 	(void)argument;
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
-	setsid();
 	if (!realpath(target, path))
 		fail(target);
 	close_range(3, (unsigned)report[1] - 1, 0);
@@ -209,11 +313,10 @@ static int serve(void *argument)
 	check_namespace();
 	getrlimit(RLIMIT_NOFILE, &limit);
 	read_config(identify ? identify_layers() : open_layers());
-	claim(path);
-	*mounting = true;
-	prctl(PR_SET_PDEATHSIG, 0);
-	connection = mount_target(path);
-	set_title(path);
+	place = claim(path);
+	connection = mount_target(path, place);
+	now();
+	set_title();
 	detach();
 	must(write(report[1], "r", 1), "report");
 	sched_yield();
@@ -232,7 +335,6 @@ static void launch(void)
 	sigset_t set;
 	char word;
 
-	mounting = mmap(NULL, 1, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	signal(SIGPIPE, SIG_IGN);
 	sigemptyset(&set);
 	sigaddset(&set, SIGTERM);
@@ -261,6 +363,7 @@ int main(int argc, char **argv)
 	identify = strcmp(argv[1], "identify") == 0;
 	layers = argv[2];
 	target = argv[3];
+	now();
 	drop_capabilities();
 	launch();
 }

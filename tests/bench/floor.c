@@ -11,6 +11,7 @@
  */
 #include <sched.h>
 #include <signal.h>
+#include <sys/mount.h>
 
 #include "bare.h"
 
@@ -34,6 +35,18 @@ static void read_layers(char *layers)
 		fail("urunc.json");
 }
 
+/* Mounts there, and answers the kernel. Returns: the connection. */
+static int mount_and_answer(const char *path)
+{
+	int connection = must(open("/dev/fuse", O_RDWR | O_CLOEXEC), "/dev/fuse");
+	char options[64];
+
+	snprintf(options, sizeof(options), "fd=%d,rootmode=40000,user_id=0,group_id=0", connection);
+	must(mount(program_invocation_short_name, path, "fuse", MS_RDONLY, options), path);
+	answer_init(connection);
+	return connection;
+}
+
 static int stay(void *connection)
 {
 	refuse_requests(*(int *)connection);
@@ -50,7 +63,7 @@ int main(int argc, char **argv)
 		return 2;
 	}
 	read_layers(argv[1]);
-	connection = mount_and_answer(argv[2], MS_RDONLY);
+	connection = mount_and_answer(argv[2]);
 	must(clone(stay, stack + STACK_SIZE, CLONE_VM | SIGCHLD, &connection), "clone");
 	_exit(0);
 }
