@@ -71,7 +71,10 @@ def _compiler(directory: Path) -> Sequence[str]:
     if targets is None:
         return Build.compiler
     built = (target for target in targets if target["name"] == PROGRAM)
-    return next(built)["target_sources"][0]["compiler"]
+    options = _introspect(directory, "buildoptions") or []
+    words = next((option["value"] for option in options if option["name"] == "c_args"), [])
+    # A static build's arguments name the headers that musl lacks.
+    return [*next(built)["target_sources"][0]["compiler"], *words]
 
 
 def find(directories: Sequence[Path]) -> list[Build]:
