@@ -15,6 +15,10 @@
 #include "layerindex/blob/stream.h"
 #include "layerindex/hash/sha256.h"
 
+/* What two processes may be apart: with the 64 KiB that a pipe has by itself a gzip layer took 15 %
+ * more of the processors. */
+enum { PIPE_BYTES = 1 << 20 };
+
 static const char too_long[] = "it unpacks to more than 64 GiB";
 static const char too_many[] = "it has too many or too large entries";
 
@@ -28,6 +32,7 @@ static int start_child(pid_t (*child_start)(int from, int to), struct unpacker *
 	if (pipe2(to, O_CLOEXEC) < 0)
 		return view_fail(error, MSG_SYSTEM, "pipe", strerror(errno));
 	told = to[0];
+	fcntl(told, F_SETPIPE_SZ, PIPE_BYTES);
 	ret->to = to[1];
 	if (pipe2(from, O_CLOEXEC) < 0)
 		return view_fail(error, MSG_SYSTEM, "pipe", strerror(errno));
@@ -350,6 +355,7 @@ static int start_decoder(const struct decoder_work *work, int blob, struct decod
 
 	if (pipe2(ends, O_CLOEXEC) < 0)
 		return view_fail(error, MSG_SYSTEM, "pipe", strerror(errno));
+	fcntl(ends[1], F_SETPIPE_SZ, PIPE_BYTES);
 	*ret = (struct decoder){.pid = decoder_start(blob, ends[1], work), .from = ends[0]};
 	close(ends[1]);
 	if (ret->pid >= 0)

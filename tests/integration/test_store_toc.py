@@ -289,7 +289,9 @@ def lying(coding: str, layer: bytes, change: Callable[[list[Descriptor]], None])
 def with_table(coding: str, made: toc.Blob, table: bytes) -> toc.Blob:
     """The blob with another table."""
     if coding == "estargz":
-        return toc.with_estargz_table(made.content[: int(made.content[-35:-19], 16)], table)
+        last = file("stargz.index.json", made.table, mode=0, mtime=0) + END
+        before = made.content[: int(made.content[-35:-19], 16)]
+        return toc.with_estargz_table(before, made.plain[: -len(last)], table)
     at = int(made.annotations[toc.CHUNKED + "manifest-position"].split(":")[0])
     return toc.with_chunked_table(made.content[: at - 8], made.plain, table)
 

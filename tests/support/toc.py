@@ -200,7 +200,7 @@ def with_chunked_table(blob: bytes, plain: bytes, table: bytes) -> Blob:
 
 def estargz(archive: bytes, level: int = 1, piece_size: int = PIECE) -> Blob:
     """An eStargz, compressed by LEVEL."""
-    blob, listed, pending = bytearray(), [], b""
+    blob, plain, listed, pending = bytearray(), bytearray(), [], b""
     for entry in entries(archive):
         pending += entry.head
         seconds, nanoseconds = entry.fields["time"]
@@ -210,7 +210,8 @@ def estargz(archive: bytes, level: int = 1, piece_size: int = PIECE) -> Blob:
         if item["type"] == "reg":
             item["digest"] = digest(entry.content)
         for at in range(0, len(entry.content), piece_size):
-            blob += gzip.compress(pending, level) if pending else b""
+            blob += gzip.compress(pending, level)
+            plain += pending
             pending = entry.content[at : at + piece_size]
             if at > 0:
                 item = {"type": "chunk", "name": item["name"], "chunkOffset": at}
@@ -219,17 +220,18 @@ def estargz(archive: bytes, level: int = 1, piece_size: int = PIECE) -> Blob:
         pending += b"\0" * (-len(entry.content) % BLOCK)
     blob += gzip.compress(pending, level)
     table = json.dumps({"version": 1, "entries": listed}, indent="\t").encode()
-    return with_estargz_table(bytes(blob), table)
+    return with_estargz_table(bytes(blob), bytes(plain + pending), table)
 
 
-def with_estargz_table(blob: bytes, table: bytes) -> Blob:
+def with_estargz_table(blob: bytes, plain: bytes, table: bytes) -> Blob:
+    """PLAIN is what BLOB decodes to, which is all but the table."""
     at = len(blob)
-    blob += gzip.compress(file("stargz.index.json", table, mode=0, mtime=0) + END, 1)
-    plain = gzip.decompress(blob)
+    last = file("stargz.index.json", table, mode=0, mtime=0) + END
+    blob += gzip.compress(last, 1)
     extra = b"SG" + struct.pack("<H", 22) + b"%016xSTARGZ" % at
     head = b"\x1f\x8b\x08\x04\0\0\0\0\0\xff" + struct.pack("<H", len(extra)) + extra
     blob += head + b"\x01\0\0\xff\xff" + struct.pack("<II", zlib.crc32(b""), 0)
-    return Blob(blob, {ESTARGZ: digest(table)}, plain, table)
+    return Blob(blob, {ESTARGZ: digest(table)}, plain + last, table)
 
 
 MAKERS = {"zstd:chunked": chunked, "estargz": estargz}
