@@ -49,6 +49,7 @@ TABLES = (
     "The index of layers, in short: view",
     "A stored image: view",
     "A stored image, 5 at once: view",
+    "First container by kind of blob",
     "System calls until a view is ready",
     "Requests while all artifacts are read",
     "Reading a file of 1 MiB",

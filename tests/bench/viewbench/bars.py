@@ -21,6 +21,9 @@ GROWTH = 1.5
 LAYER_US = 1.5
 INDEX_LAYERS = 32
 STORED = 1.0
+FILLING_RAW = 1.25
+FILLING_CONTAINERD = 0.35
+FILLING_TABLE = 0.25
 READS = {
     "read hot 1": ("read(), hot", 0.95),
     "read cold 1": ("read(), cold", 0.9),
@@ -73,6 +76,7 @@ def judge(builds: Sequence[Build], results: Data, reference: int) -> list[Verdic
             _growing,
             _indexing,
             _storing,
+            _filling,
             _counting,
             _reading,
             _sharing,
@@ -164,6 +168,21 @@ def _storing(build: Build, results: Data, _reference: int) -> Iterator[Verdict]:
     yield _at_most(what, build, STORED, _median(get(found, STORED_HIT, "ready_ratio")), " x")
     read = _median(get(found, STORED_HIT, "read_ratio"))
     yield _at_most("  and to its first bytes", build, STORED, read, " x")
+
+
+def _filling(build: Build, results: Data, _reference: int) -> Iterator[Verdict]:
+    found = get(results, "blobs", build.name)
+    if not found:
+        return
+    what = "first extraction of a gzip layer, CPU, in decoding and hashing it"
+    raw = _median(get(found, "gzip", "raw_ratio"))
+    yield _at_most(what, build, FILLING_RAW, raw, " x")
+    other = _median(get(found, "gzip", "containerd_ratio"))
+    yield _at_most("  in containerd's unpacking", build, FILLING_CONTAINERD, other, " x")
+    for kind, streamed in (("zstd:chunked", "zstd"), ("eStargz", "gzip")):
+        mine, whole = (_median(get(found, one, "cpu_s")) for one in (kind, streamed))
+        part = None if mine is None or not whole else mine / whole
+        yield _at_most(f"  {kind} by its table, in {streamed}", build, FILLING_TABLE, part, " x")
 
 
 def _counting(build: Build, results: Data, reference: int) -> Iterator[Verdict]:
