@@ -15,7 +15,6 @@ import random
 import resource
 import struct
 import threading
-import time
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -35,6 +34,9 @@ from support.waiting import wait_until
 
 
 TAR, GZIP, ZSTD = (OCI + "layer.v1.tar" + end for end in ("", "+gzip", "+zstd"))
+ENTRIES = int(os.environ.get("VIEWFS_ENTRIES", 200_000))
+"""Of a layer of very many; beyond a million it may be refused."""
+BOMB_MIB = int(os.environ.get("VIEWFS_BOMB_MIB", 256))
 MEMORY_MAX = 48 << 20
 """Bytes of each process, but for a window of zstd."""
 
@@ -131,16 +133,20 @@ def plain_digest(size: int) -> str:
     return "sha256:" + hashed.hexdigest()
 
 
+@pytest.mark.takes_up_to(600)
 @pytest.mark.parametrize("coding", ["gzip", "zstd"])
 def test_a_bomb_takes_little_memory(store: Store, layout: Layout, coding: str) -> None:
-    """256 MiB of zeros are a layer as any other; nothing is kept of them."""
-    content, size = bomb(256 << 20, coding)
+    """Zeros are a layer as any other up to 64 GiB; nothing is kept of them."""
+    content, size = bomb(BOMB_MIB << 20, coding)
     ids = [digest(layer) for layer in usual_layers()] + [plain_digest(size)]
     layers = [Blob(layer, {}, layer, b"") for layer in usual_layers()]
     layout.list(layout.image_of([*layers, Blob(content, {}, b"", b"")], GZIP, ids))
     with watched() as most:
-        finished = add(store, layout)
-    assert finished.status == 0, finished
+        finished = add(store, layout, 60 + BOMB_MIB // 10)
+    if BOMB_MIB < 64 << 10:
+        assert finished.status == 0, finished
+    else:
+        fails(finished, "ENOTAPPLICABLE", "more than 64 GiB")
     assert 0 < most[0] < MEMORY_MAX
 
 
@@ -174,15 +180,17 @@ def many(count: int) -> bytes:
     return b"".join([*parts, packer.compress(END), packer.flush()])
 
 
+@pytest.mark.takes_up_to(600)
 def test_many_entries_take_bounded_memory_and_time(store: Store, layout: Layout) -> None:
-    content = many(200_000)
+    content = many(ENTRIES)
     with_blob(layout, content, GZIP, gzip.decompress(content))
-    began = time.monotonic()
     with watched() as most:
-        finished = add(store, layout)
-    assert finished.status == 0, finished
-    assert 0 < most[0] < 200_000 * 400 + MEMORY_MAX
-    assert time.monotonic() - began < 40
+        finished = add(store, layout, 60 + ENTRIES // 10_000)
+    if finished.status and ENTRIES > 1_000_000:
+        fails(finished, "ENOTAPPLICABLE", "too many or too large entries")
+    else:
+        assert finished.status == 0, finished
+    assert 0 < most[0] < min(ENTRIES * 400 + MEMORY_MAX, 1 << 30)
 
 
 @pytest.mark.parametrize("log", [29, 31])

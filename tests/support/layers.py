@@ -13,6 +13,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+from . import toc
 from .archive import END, directory, file, gnu_name, hard_link, header, pax, symlink
 from .go import CONTAINERD, build_tool
 from .resolver import build_directory
@@ -98,6 +99,24 @@ def unpacked(blobs: Sequence[Path]) -> Tree | None:
         path, *what = line.split(" ")
         tree[path] = what[:4] if what[0] == "d" else what
     return _renumbered(tree)
+
+
+def table_agrees(
+    image: Sequence[bytes], top: toc.Blob, form: str, directory: Path
+) -> bool:
+    """Asserts that the table of the TOP blob, which is in the place of the image's last layer, says
+    what the blob unpacks to, or nothing. Returns whether it says it."""
+    paths = written([*image[:-1], top.content], directory)
+    table = directory / "table"
+    table.write_bytes(top.table)
+    streamed = unpacked(paths)
+    told = unpacked([*paths[:-1], Path(f"{toc.FORMS[form]}:{table}")])
+    if told is None:
+        return False
+    # An eStargz's table is a file of the archive, too, and cannot say of itself what it is.
+    itself = b"stargz.index.json".hex()
+    assert {**(streamed or {}), itself: None} == {**told, itself: None}
+    return True
 
 
 # Layers at random

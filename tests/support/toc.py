@@ -3,7 +3,7 @@
 
 As github.com/containers/storage and github.com/containerd/stargz-snapshotter make them, but for the
 compression, which is weak, and the order of an eStargz, which stays. `tests/oracle/long --tables`
-has theirs.
+uses theirs (Maker).
 """
 
 from __future__ import annotations
@@ -12,13 +12,18 @@ import base64
 import gzip
 import hashlib
 import json
+import os
+import shutil
 import struct
+import subprocess
 import zlib
 from collections.abc import Callable, Iterator
 from datetime import datetime, timezone
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from .archive import BLOCK, END, file, skippable
+from .build import SOURCE
 
 CHUNKED = "io.github.containers.zstd-chunked."
 ESTARGZ = "containerd.io/snapshot/stargz/toc.digest"
@@ -237,3 +242,40 @@ def with_estargz_table(blob: bytes, plain: bytes, table: bytes) -> Blob:
 MAKERS = {"zstd:chunked": chunked, "estargz": estargz}
 FORMS = {"zstd:chunked": "chunked", "estargz": "estargz"}
 """As unpack-layers names them."""
+
+
+class Maker:
+    """Those programs' own code, built in DIRECTORY by the Go on PATH, which fetches it."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.program = directory / "table-maker"
+        subprocess.run(
+            [shutil.which("go") or "go", "build", "-buildvcs=false", "-o", self.program, "."],
+            cwd=SOURCE / "tests/tools/table-maker",
+            env={**os.environ, "CGO_ENABLED": "0"},
+            check=True,
+        )
+
+    def make(self, form: str, archive: bytes) -> Blob:
+        """Its plain bytes are not said."""
+        plain, out = self.directory / "archive", self.directory / "blob"
+        plain.write_bytes(archive)
+        done = subprocess.run([self.program, form, plain, out], capture_output=True, check=False)
+        if done.returncode:
+            raise Unmakeable(done.stderr.decode(errors="replace"))
+        content = out.read_bytes()
+        return Blob(content, json.loads(done.stdout), b"", _table(form, content))
+
+
+def _table(form: str, content: bytes) -> bytes:
+    """As the blob's own footer says where it is."""
+    if form == "estargz":
+        at = int(content[-35:-19], 16)
+        plain = zlib.decompressobj(31).decompress(content[at:])
+        return plain[BLOCK : BLOCK + _number(plain[124:136])]
+    if content[-8:] != b"GNUlInUx":
+        raise Unmakeable("no footer")
+    at, size, _ = struct.unpack("<3Q", content[-64:-40])
+    packed = content[at : at + size]
+    return subprocess.run(["zstd", "-dcq"], input=packed, capture_output=True, check=True).stdout
