@@ -4,7 +4,6 @@
  * "@N", N a digit, it has the digest of blob N, counted from 1, of those behind it.
  */
 #include <fcntl.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,24 +23,25 @@ struct text {
 };
 
 static char directory[] = "/tmp/fuzz-manifest-XXXXXX";
+static int layout = -1;
 
 static void leave(void)
 {
-	require(rmdir("blobs/sha256") == 0 && rmdir("blobs") == 0 && rmdir(directory) == 0,
+	require(unlinkat(layout, "blobs/sha256", AT_REMOVEDIR) == 0 &&
+			unlinkat(layout, "blobs", AT_REMOVEDIR) == 0 && rmdir(directory) == 0,
 		"nothing is left");
 }
 
-/* Makes an empty layout, once, and enters it. */
-static void enter(void)
+/* Makes an empty layout, once. */
+static void make_layout(void)
 {
-	static bool entered;
-
-	if (entered)
+	if (layout >= 0)
 		return;
-	require(mkdtemp(directory) && chdir(directory) == 0 && mkdir("blobs", 0700) == 0 &&
-			mkdir("blobs/sha256", 0700) == 0 && atexit(leave) == 0,
-		"there is a place for a layout");
-	entered = true;
+	require(mkdtemp(directory) != NULL, "there is a place for a layout");
+	layout = open(directory, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	require(mkdirat(layout, "blobs", 0700) == 0 && mkdirat(layout, "blobs/sha256", 0700) == 0 &&
+			atexit(leave) == 0,
+		"a layout is made");
 }
 
 /* Puts in the digests of the blobs behind. Returns: the size. */
@@ -66,7 +66,7 @@ static size_t expand(const struct text *texts, size_t at, size_t count, char ret
 
 static void write_file(const char *path, const char *bytes, size_t n)
 {
-	cleanup_close int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+	cleanup_close int fd = openat(layout, path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
 
 	require(fd >= 0 && write(fd, bytes, n) == (ssize_t)n, "a file is written");
 }
@@ -104,14 +104,14 @@ static void check_image(const struct blob_image *image)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	const struct blob_place place = {.oci = ".", .platform = "linux/amd64"};
+	const struct blob_place place = {.oci = directory, .platform = "linux/amd64"};
 	cleanup_with(blob_image_done) struct blob_image image = BLOB_IMAGE_INIT;
 	struct text texts[TEXTS_MAX] = {};
 	VIEW_ERROR(error);
 	size_t count = 0;
 	int r;
 
-	enter();
+	make_layout();
 	for (size_t at = 0; at < size && count < TEXTS_MAX; count++) {
 		texts[count].bytes = (const char *)data + at;
 		texts[count].size = strnlen((const char *)data + at, size - at);
@@ -127,8 +127,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		char path[sizeof("blobs/sha256/") + SHA256_DIGITS];
 
 		snprintf(path, sizeof(path), "blobs/%s", texts[i].name);
-		unlink(path);
+		unlinkat(layout, path, 0);
 	}
-	unlink("index.json");
+	unlinkat(layout, "index.json", 0);
 	return 0;
 }
