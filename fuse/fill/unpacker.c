@@ -15,7 +15,7 @@
 #include "layerindex/blob/stream.h"
 #include "layerindex/hash/sha256.h"
 
-/* What two processes may be apart: with the 64 KiB that a pipe has by itself a gzip layer took 15 %
+/* What two processes may be apart: with the usual 64 KiB of a pipe a gzip layer took 15 %
  * more of the processors. */
 enum { PIPE_BYTES = 1 << 20 };
 
