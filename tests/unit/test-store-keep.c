@@ -3,6 +3,7 @@
 #include "layerindex/store/store.h"
 
 #include <signal.h>
+#include <sys/prctl.h>
 #include <sys/random.h>
 #include <sys/statvfs.h>
 #include <time.h>
@@ -354,6 +355,8 @@ static void write_for_ever(bool no_tmpfile)
 {
 	struct li_store *store = open_store("store");
 
+	/* Not longer than the test, if that fails meanwhile. */
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	store->no_tmpfile = no_tmpfile;
 	for (uint8_t i = 0;; i++) {
 		struct li_store_evicted evicted;
