@@ -37,7 +37,8 @@ class Live:
     """A view, and what can end it."""
 
     at: Path
-    daemon: machine.Process
+    daemon: machine.Process  # where it survives, the process that stands by
+    survives: bool = False
     lifeline: int | None = None
     foreground: subprocess.Popen[bytes] | None = None
     stopped: bool = False
@@ -93,7 +94,9 @@ class Soak:
     def step(self) -> None:
         """One action, drawn at random: more views begin while there are few."""
         begin: list[Callable[[], None]] = [self.mount, self.mount, self.mount_scarce, self.fail]
-        use: list[Callable[[], None]] = [self.read, self.read, self.trouble_index]
+        use: list[Callable[[], None]] = [
+            self.read, self.read, self.trouble_index, self.replace_server,
+        ]  # fmt: skip
         end: list[Callable[[], None]] = [
             self.unmount, self.detach, self.umount_command, self.kill, self.terminate, self.freeze,
             self.cut,
@@ -115,11 +118,12 @@ class Soak:
 
     # Beginnings.
 
-    def _options(self) -> bytes:
+    def _options(self, survives: bool = False) -> bytes:
         words = [lowerdir(self.source.choice(self.images))]
         words += [b"resolve=ready"] if self.source.random() < 0.3 else []
         words += [b"passthrough=off"] if self.source.random() < 0.3 else []
         words += [b"cache=none"] if self.source.random() < 0.2 else []
+        words += [b"survive=on"] if survives else []
         return b",".join(words)
 
     def _new_place(self) -> Path:
@@ -130,33 +134,45 @@ class Soak:
 
     def mount(self) -> None:
         at = self._new_place()
-        command = [program(), f"--id=soak-{self.made}", "-o", self._options(), "none", at]
+        survives = self.source.random() < 0.3
+        options = self._options(survives)
+        command = [program(), f"--id=soak-{self.made}", "-o", options, "none", at]
         kind = self.source.choice(["background", "background", "foreground", "lifeline"])
         if kind == "foreground":
             command.insert(1, "-f")
             process = subprocess.Popen(list(map(os.fsencode, command)))
             wait_until(lambda: machine.mounts_at(at), "a view in the foreground", CALL_SECONDS)
-            self._keep(at, foreground=process)
+            self._keep(at, survives, foreground=process)
         elif kind == "lifeline":
             reader, writer = os.pipe()
             command.insert(1, f"--lifeline={reader}")
             finished = run(*command, pass_fds=[reader], seconds=CALL_SECONDS)
             os.close(reader)
             assert finished.status == 0, finished
-            self._keep(at, lifeline=writer)
+            self._keep(at, survives, lifeline=writer)
         else:
             finished = run(*command, seconds=CALL_SECONDS)
             assert finished.status == 0, finished
-            self._keep(at)
+            self._keep(at, survives)
 
-    def _keep(self, at: Path, **how: object) -> None:
-        name = os.fsencode(at)
+    def _keep(self, at: Path, survives: bool, **how: object) -> None:
         # Its command line is about to become its title.
-        (daemon,) = wait_until(
-            lambda: [p for p in machine.processes() if self._serves(p, name)],
-            "the daemon to show", CALL_SECONDS,
-        )  # fmt: skip
-        self.views.append(Live(at, daemon, **how))  # type: ignore[arg-type]
+        name = f"standby of soak-{self.made}".encode() if survives else os.fsencode(at)
+        # A child has its parent's title at first.
+        def find() -> list[machine.Process]:
+            found = [p for p in machine.processes() if self._serves(p, name)]
+            return found if len(found) == 1 else []
+
+        (daemon,) = wait_until(find, "the daemon to show", CALL_SECONDS)
+        self.views.append(Live(at, daemon, survives, **how))  # type: ignore[arg-type]
+
+    @staticmethod
+    def _server(view: Live) -> int:
+        """The process that serves it."""
+        if not view.survives:
+            return view.daemon.pid
+        children = view.daemon.proc / f"task/{view.daemon.pid}/children"
+        return int(wait_until(lambda: children.read_text().split(), "a server", CALL_SECONDS)[0])
 
     @staticmethod
     def _serves(process: machine.Process, at: bytes) -> bool:
@@ -217,6 +233,18 @@ class Soak:
         assert (view.at / KERNEL_PATH).read_bytes() == KERNEL
         assert (view.at / INITRD_PATH).read_bytes() == INITRD
         assert json.loads((view.at / "urunc.json").read_bytes())
+
+    def replace_server(self) -> None:
+        """No reader sees that the process which serves a view is killed."""
+        survivors = [view for view in self.views if view.survives]
+        if not survivors:
+            return
+        view = self.source.choice(survivors)
+        with open(view.at / KERNEL_PATH, "rb") as file:
+            os.kill(self._server(view), signal.SIGKILL)
+            assert (view.at / INITRD_PATH).read_bytes() == INITRD
+            assert file.read() == KERNEL
+        self.done["  servers replaced"] += 1
 
     def trouble_index(self) -> None:
         """Damage it, lose it, or fill its disk."""
@@ -284,7 +312,14 @@ class Soak:
     def _end_by(self, number: signal.Signals) -> None:
         """What it leaves is dead, and collected."""
         view = self._pop()
-        view.daemon.signal(number)
+        if view.survives and number == signal.SIGKILL:
+            server = self._server(view)
+            view.daemon.signal(number)
+            # A supervised one may have ended with it.
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(server, number)
+        else:
+            os.kill(self._server(view), number)
         wait_until(lambda: not machine.is_alive(view.daemon.pid), "a daemon to die", CALL_SECONDS)
         machine.bury()
         self._gc()
@@ -297,11 +332,12 @@ class Soak:
     def freeze(self) -> None:
         """A stopped daemon holds nobody up who unmounts it."""
         view = self._pop()
-        view.daemon.signal(signal.SIGSTOP)
+        server = self._server(view)
+        os.kill(server, signal.SIGSTOP)
         finished = run(program("viewfsctl"), "umount", view.at, seconds=CALL_SECONDS)
         assert finished.status == 0, finished
         with contextlib.suppress(ProcessLookupError):
-            view.daemon.signal(signal.SIGCONT)
+            os.kill(server, signal.SIGCONT)
         self._gone(view)
 
     def cut(self) -> None:
