@@ -33,6 +33,7 @@ enum {
 	ROUNDS_MAX = 1000, /* views at one place */
 	GONE_ROUNDS = 8,   /* in which what is there goes away, or is in no table */
 	ANSWER_MS = 1000,  /* for a view that is asked */
+	GRACE_MS = 200,	   /* for a process to end by itself */
 };
 
 /* A place that is open. */
@@ -323,6 +324,20 @@ static struct place *find_ended(struct batch *batch, dev_t device)
 	return NULL;
 }
 
+/*
+ * Waits for a process whose view was ended. One that is stopped, or that was just about to stop
+ * when it was looked at, does not see that. Returns: as process_wait_end().
+ */
+static int wait_for_process(int pidfd, bool stopped, uint64_t deadline_us)
+{
+	uint64_t grace_us = now_us() + GRACE_MS * UINT64_C(1000);
+
+	if (!stopped && process_wait_end(pidfd, grace_us) == 0)
+		return 0;
+	process_terminate(pidfd);
+	return process_wait_end(pidfd, deadline_us);
+}
+
 /* Waits for the processes of the views that were ended: of those the kernel tells. */
 static void wait_for_processes(struct batch *batch)
 {
@@ -341,9 +356,7 @@ static void wait_for_processes(struct batch *batch)
 
 		if (pidfd < 0)
 			continue;
-		if (processes.items[i].stopped)
-			process_terminate(pidfd);
-		r = process_wait_end(pidfd, deadline_us);
+		r = wait_for_process(pidfd, processes.items[i].stopped, deadline_us);
 		if (r < 0) {
 			view_fail(&error, MSG_GOES_ON, batch->endings[place->item].path,
 				  processes.items[i].pid, strerror(-r));
