@@ -33,7 +33,7 @@ enum {
 	ROUNDS_MAX = 1000, /* views at one place */
 	GONE_ROUNDS = 8,   /* in which what is there goes away, or is in no table */
 	ANSWER_MS = 1000,  /* for a view that is asked */
-	GRACE_MS = 200,	   /* for a process to end by itself */
+	GRACE_MS = 200,	   /* before a process is told to end */
 };
 
 /* A place that is open. */
