@@ -40,11 +40,18 @@ struct li_index;
 enum { LI_INDEX_BYTES_MAX = 16 << 20 }; /* of all files; those not used for longest go first */
 
 /*
- * Opens an index, and makes the directory if *make* and it is missing.
+ * Opens an index. Its directory may be missing, and the *make* - 1 above it too, if the caller may
+ * write where the first of them will be made: such an index is empty until li_index_make().
  * Returns: 0, with the index in *ret*, owned by the caller; -EPERM: the directory is another
  *	user's, or others may write in it; or what opening it failed with.
  */
-int li_index_open(const char *path, bool make, struct li_index **ret);
+int li_index_open(const char *path, unsigned make, struct li_index **ret);
+
+/*
+ * Makes the directories that were missing, if any: the index's of mode 0700, those above of 0755.
+ * Returns: 0, or -errno as li_index_open().
+ */
+int li_index_make(struct li_index *index);
 
 /* NULL is allowed. */
 void li_index_close(struct li_index *index);

@@ -72,7 +72,7 @@ int index_entries_read(const char *directory, struct index_entries *ret, struct 
 {
 	cleanup_with(index_entries_done) struct index_entries entries = {};
 	struct reader reader = {&entries, 0};
-	int r = li_index_open(directory, false, &entries.index);
+	int r = li_index_open(directory, 0, &entries.index);
 
 	if (r == 0)
 		r = li_index_each(entries.index, entries_take, &reader);
@@ -108,7 +108,7 @@ int index_entries_remove(const char *directory, size_t *ret, struct view_error *
 {
 	cleanup_with(index_entries_done) struct index_entries entries = {};
 	struct remover remover = {.directory = directory, .error = error};
-	int r = li_index_open(directory, false, &entries.index);
+	int r = li_index_open(directory, 0, &entries.index);
 
 	remover.index = entries.index;
 	if (r == 0)

@@ -469,7 +469,7 @@ static int serve(struct startup *startup)
 	log_ready(&startup->facts);
 	if (r > 0)
 		r = session_serve_first(startup->session);
-	index_policy_publish(startup->view.image.stack);
+	index_policy_publish(startup->view.image.index, startup->view.image.stack);
 	view_release_layers(&startup->view);
 	if (r <= 0)
 		return r < 0 ? view_code_exit(CODE_ESYSTEM) : 0;

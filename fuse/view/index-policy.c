@@ -62,7 +62,7 @@ static bool are_snapshots(const struct strings *layers)
 
 static int open_named(const char *path, bool make, struct li_index **ret, struct view_error *error)
 {
-	int r = li_index_open(path, make, ret);
+	int r = li_index_open(path, make ? 1 : 0, ret);
 
 	/* Only looked for: the next view will make it. */
 	if (r == -ENOENT && !make)
@@ -78,16 +78,9 @@ static int open_named(const char *path, bool make, struct li_index **ret, struct
 static void open_default(bool make, struct li_index **ret)
 {
 	cleanup_free char *path = index_default_directory();
-	int r = path ? li_index_open(path, false, ret) : -ENOENT;
+	/* The program's own directory may be missing too. */
+	int r = path ? li_index_open(path, make ? 2 : 0, ret) : -ENOENT;
 
-	/* Made once in the time between two boots: the others need not try. */
-	if (r == -ENOENT && path && make) {
-		cleanup_free char *parent = runtime_directory();
-
-		if (parent)
-			mkdir(parent, 0755);
-		r = li_index_open(path, true, ret);
-	}
 	if (r == -EPERM)
 		log_warn("layer index '%s' is not used: it belongs to another user, or other "
 			 "users may write to it",
@@ -117,10 +110,12 @@ void index_policy_report(const struct li_stack *stack)
 		log_warn("layer index: entry %s is damaged and will be replaced", entry);
 }
 
-void index_policy_publish(struct li_stack *stack)
+void index_policy_publish(struct li_index *index, struct li_stack *stack)
 {
-	int r = stack ? li_stack_publish(stack) : 0;
+	int r = index ? li_index_make(index) : 0;
 
+	if (r == 0 && stack)
+		r = li_stack_publish(stack);
 	if (r < 0)
 		log_warn("layer index: no entry was written: %s", strerror(-r));
 }

@@ -23,7 +23,8 @@ char *index_default_directory(void);
 /*
  * Opens the index for the layers of *source*: the one that cache= names; without it this user's
  * own, if all of them are directories that containerd's snapshotter keeps (…/snapshots/N/fs) and
- * they are not too few for it to pay. It is made where it is missing, if *make*.
+ * they are not too few for it to pay. If *make*, it may be missing, and is made later:
+ * index_policy_publish().
  * Returns: 0, with an index, owned by the caller, or NULL in *ret; < 0 with *error*: the one that
  *	was named cannot be used.
  */
@@ -33,5 +34,8 @@ int index_policy_open(const struct options *options, const struct source *source
 /* Warns of what a stack found in its index that it could not use. */
 void index_policy_report(const struct li_stack *stack);
 
-/* Files what was learned; says so where that fails. */
-void index_policy_publish(struct li_stack *stack);
+/*
+ * Files what was learned in an index, which is made where it is missing: not before the view is
+ * mounted, so that a failed mount leaves no directory. Says so where that fails.
+ */
+void index_policy_publish(struct li_index *index, struct li_stack *stack);

@@ -55,31 +55,80 @@ static int read_boot(uint8_t ret[static 16])
 	return digits == 32 ? 0 : -EINVAL;
 }
 
-static int check(struct li_index *index)
+/* Whether an index in the filesystem of *fd* outlives the boot, and if so which one it is. */
+static int identify_boot(struct li_index *index, int fd)
 {
 	struct statfs fs;
-	struct stat st;
 
-	if (fstat(index->fd, &st) < 0 || fstatfs(index->fd, &fs) < 0)
+	if (fstatfs(fd, &fs) < 0)
 		return -errno;
-	if (!is_ours(&st))
-		return -EPERM;
-	/* Memory is gone with the boot that it belongs to. */
 	return fs.f_type == TMPFS_MAGIC ? 0 : read_boot(index->boot);
 }
 
-int li_index_open(const char *path, bool make, struct li_index **ret)
+/* Takes *fd* over if it is what an index must be. */
+static int take_directory(struct li_index *index, int fd)
 {
-	struct li_index *index;
+	cleanup_close int owned = fd;
+	struct stat st;
 	int r;
 
-	if (make && mkdir(path, 0700) < 0 && errno != EEXIST)
+	if (fd < 0 || fstat(fd, &st) < 0)
 		return -errno;
-	index = calloc(1, sizeof(*index));
+	r = is_ours(&st) ? identify_boot(index, fd) : -EPERM;
+	if (r == 0)
+		index->fd = TAKE_FD(owned);
+	return r;
+}
+
+/* Opens the directory above the last *n* names of a path, or of fewer, if those are there. */
+static int open_above(const char *path, unsigned n, size_t *ret_length)
+{
+	size_t length = strlen(path);
+	int fd = -1;
+
+	errno = ENOENT;
+	for (; n > 0 && fd < 0 && errno == ENOENT; n--) {
+		cleanup_free char *above = NULL;
+
+		while (length > 1 && path[length - 1] == '/')
+			length--;
+		while (length > 0 && path[length - 1] != '/')
+			length--;
+		above = length > 0 ? strndup(path, length) : strdup(".");
+		fd = above ? open(above, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
+	}
+	*ret_length = length;
+	return fd < 0 ? -errno : fd;
+}
+
+/* Remembers where an index is to be made, if it can be made there. */
+static int plan(struct li_index *index, const char *path, unsigned make)
+{
+	size_t length;
+	struct stat st;
+
+	index->above = open_above(path, make, &length);
+	if (index->above < 0)
+		return index->above;
+	if (fstatat(index->above, path + length, &st, AT_SYMLINK_NOFOLLOW) == 0)
+		return -ENOENT; /* a link that leads nowhere */
+	if (faccessat(index->above, ".", W_OK | X_OK, AT_EACCESS) < 0)
+		return -errno;
+	index->name = strdup(path + length);
+	return index->name ? identify_boot(index, index->above) : -ENOMEM;
+}
+
+int li_index_open(const char *path, unsigned make, struct li_index **ret)
+{
+	struct li_index *index = calloc(1, sizeof(*index));
+	int r;
+
 	if (!index)
 		return -ENOMEM;
-	index->fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	r = index->fd < 0 ? -errno : check(index);
+	index->fd = index->above = -EBADF;
+	r = take_directory(index, open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+	if (r == -ENOENT && make > 0)
+		r = plan(index, path, make);
 	if (r < 0) {
 		li_index_close(index);
 		return r;
@@ -88,11 +137,28 @@ int li_index_open(const char *path, bool make, struct li_index **ret)
 	return 0;
 }
 
+int li_index_make(struct li_index *index)
+{
+	if (index->fd >= 0)
+		return 0;
+	for (char *slash = index->name; (slash = strchr(slash, '/')) && slash[1]; slash++) {
+		*slash = '\0';
+		mkdirat(index->above, index->name, 0755);
+		*slash = '/';
+	}
+	if (mkdirat(index->above, index->name, 0700) < 0 && errno != EEXIST)
+		return -errno;
+	return take_directory(index, openat(index->above, index->name,
+					    O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+}
+
 void li_index_close(struct li_index *index)
 {
 	if (!index)
 		return;
 	close_keep_errno(index->fd);
+	close_keep_errno(index->above);
+	free(index->name);
 	free(index);
 }
 
@@ -106,8 +172,11 @@ static void note_use(int fd, const struct stat *st)
 /* Opens a file that only this user can have written; *st* is what it is. */
 static int open_entry(const struct li_index *index, const char *name, struct stat *st)
 {
-	cleanup_close int fd = openat(index->fd, name, READ_FLAGS);
+	cleanup_close int fd = -EBADF;
 
+	if (index->fd < 0)
+		return -ENOENT;
+	fd = openat(index->fd, name, READ_FLAGS);
 	if (fd < 0)
 		return errno == ELOOP ? -EINVAL : -errno;
 	if (fstat(fd, st) < 0)

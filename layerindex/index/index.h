@@ -8,7 +8,9 @@
 #include "layerindex/layerindex.h"
 
 struct li_index {
-	int fd;
+	int fd;		  /* -EBADF: it is not made yet */
+	int above;	  /* the directory in which it will be made; owned, or -EBADF */
+	char *name;	  /* its path there; owned, or NULL */
 	uint8_t boot[16]; /* of the machine's, or zeros where the directory does not outlive it */
 };
 

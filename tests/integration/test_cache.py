@@ -49,7 +49,7 @@ def learn(place: Path, index: Path, name: str = "layers") -> list[bytes]:
     before = len(os.listdir(index)) if index.exists() else 0
     options = lowerdir(layers) + b",cache=" + os.fsencode(index)
     with View(place / "view", "-o", options):
-        wait_until(lambda: len(os.listdir(index)) >= before + 3, "the layers to be filed")
+        wait_until(lambda: index.exists() and len(os.listdir(index)) >= before + 3, "the layers to be filed")
     return layers
 
 

@@ -7,14 +7,17 @@ import errno
 import json
 import os
 import re
+import stat
 import subprocess
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 from support import image, machine, namespace, overlay
 from support.calls import Calls, traced
 from support.image import INITRD, INITRD_PATH, KERNEL, KERNEL_PATH, lowerdir
+from support.lease import Lease
 from support.stack import File, build_layer
 from support.view import View, call, program, refused, run
 from support.waiting import SECONDS, wait_until
@@ -210,6 +213,28 @@ def test_a_named_cache_that_cannot_be_opened_is_a_usage_error(
 
 
 # What becomes of it
+
+
+@pytest.mark.parametrize("fault", ["binary=/gone", "timeout=1"])
+@pytest.mark.parametrize("named", [True, False], ids=["named", "own"])
+def test_a_failed_mount_makes_no_index(place: Path, index: Path, named: bool, fault: str) -> None:
+    """Nor the directory above it, whether the server says so or is killed."""
+    (place / "view").mkdir()
+    index = place / "other" if named else index
+    layers = snapshots(place)
+    options = lowerdir(layers) + (b",cache=%s" % bytes(index) if named else b"")
+    with ExitStack() as stack:
+        if fault == "timeout=1":
+            stack.enter_context(Lease(Path(os.fsdecode(layers[0]), "urunc.json")))
+        finished = call("-o", options + f",resolve=ready,{fault}".encode(), "none", place / "view")
+    assert finished.status == 32, finished
+    assert not index.exists()
+    assert named or not index.parent.exists()
+    # The next one makes it, once the view can be used.
+    with View(place / "view", "-o", options) as view:
+        view.wait_sandboxed()
+        assert stat.S_IMODE(index.stat().st_mode) == 0o700
+        assert entries(index)
 
 
 def test_damaged_entries_are_replaced_with_one_warning(place: Path, index: Path) -> None:

@@ -102,8 +102,10 @@ static int take_options(char **argv, bool *ret_userxattr, struct li_index **ret_
 
 	for (; argv[n] && strncmp(argv[n], "--", 2) == 0; n++) {
 		const char *directory = strncmp(argv[n], "--index=", 8) == 0 ? argv[n] + 8 : NULL;
-		int r = directory ? li_index_open(directory, true, ret_index) : 0;
+		int r = directory ? li_index_open(directory, 1, ret_index) : 0;
 
+		if (r == 0 && directory)
+			r = li_index_make(*ret_index);
 		if (r < 0) {
 			fprintf(stderr, "li-resolve: %s: %s\n", directory, strerror(-r));
 			return r;

@@ -20,7 +20,8 @@ static struct li_index *open_index(void)
 {
 	struct li_index *index = NULL;
 
-	assert_int_equal(li_index_open("index", true, &index), 0);
+	assert_int_equal(li_index_open("index", 1, &index), 0);
+	assert_int_equal(li_index_make(index), 0);
 	return index;
 }
 
@@ -121,11 +122,20 @@ static void test_an_index_is_opened_or_made(void **state)
 	make_file("file", "");
 	make_link("index", "link");
 	make_link("nowhere", "dangling");
-	assert_int_equal(li_index_open("index", false, &index), -ENOENT);
-	assert_int_equal(li_index_open("no/index", true, &index), -ENOENT);
-	assert_int_equal(li_index_open("file", true, &index), -ENOTDIR);
-	assert_int_equal(li_index_open("dangling", true, &index), -ENOENT);
+	assert_int_equal(li_index_open("index", 0, &index), -ENOENT);
+	assert_int_equal(li_index_open("no/index", 1, &index), -ENOENT);
+	assert_int_equal(li_index_open("file", 1, &index), -ENOTDIR);
+	assert_int_equal(li_index_open("dangling", 1, &index), -ENOENT);
 	assert_null(index);
+	/* Planned, and nothing is there yet, not even the directory above. */
+	assert_int_equal(li_index_open("no/index/", 2, &index), 0);
+	assert_int_equal(stat("no", &st), -1);
+	assert_int_equal(li_index_make(index), 0);
+	assert_int_equal(li_index_make(index), 0);
+	assert_return_code(stat("no/index", &st), errno);
+	assert_int_equal(st.st_mode & 07777, 0700);
+	assert_return_code(stat("no", &st), errno);
+	assert_int_equal(st.st_mode & 07777, 0755);
 	li_index_close(index);
 	index = open_index();
 	assert_return_code(stat("index", &st), errno);
@@ -133,7 +143,7 @@ static void test_an_index_is_opened_or_made(void **state)
 	li_index_close(index);
 	/* It is there already, and a link to it is as good. */
 	li_index_close(open_index());
-	assert_int_equal(li_index_open("link", false, &index), 0);
+	assert_int_equal(li_index_open("link", 0, &index), 0);
 	li_index_close(index);
 }
 
@@ -158,7 +168,7 @@ static void test_an_index_must_be_this_users_alone(void **state)
 		make_dir("index");
 		assert_return_code(chown("index", rows[i].uid, 0), errno);
 		assert_return_code(chmod("index", rows[i].mode), errno);
-		same_int(rows[i].name, li_index_open("index", true, &index), rows[i].r);
+		same_int(rows[i].name, li_index_open("index", 1, &index), rows[i].r);
 		li_index_close(index);
 	}
 }

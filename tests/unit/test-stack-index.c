@@ -10,7 +10,8 @@ static struct li_index *open_index(void)
 
 	require_root();
 	require_identities();
-	assert_int_equal(li_index_open("index", true, &index), 0);
+	assert_int_equal(li_index_open("index", 1, &index), 0);
+	assert_int_equal(li_index_make(index), 0);
 	return index;
 }
 
