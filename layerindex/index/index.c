@@ -101,7 +101,7 @@ static int open_above(const char *path, unsigned n, size_t *ret_length)
 	return fd < 0 ? -errno : fd;
 }
 
-/* Remembers where an index is to be made, if it can be made there. */
+/* Remembers where to make an index, if it can be made there. */
 static int plan(struct li_index *index, const char *path, unsigned make)
 {
 	size_t length;
