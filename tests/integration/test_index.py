@@ -18,7 +18,7 @@ from support import image, machine, namespace, overlay
 from support.calls import Calls, traced
 from support.image import INITRD, INITRD_PATH, KERNEL, KERNEL_PATH, lowerdir
 from support.lease import Lease
-from support.stack import File, build_layer
+from support.stack import File, build_layer, settle
 from support.view import View, call, program, refused, run
 from support.waiting import SECONDS, wait_until
 
@@ -154,6 +154,7 @@ def test_a_layer_that_is_one_directory_is_found_from_anywhere(place: Path, index
     (place / "mnt").mkdir()
     with namespace.tmpfs("/mnt"):
         build_layer(image.with_file(File(b"kernel")).layers[0], b"/mnt")
+        settle()
         named = place / "named"
         options = lowerdir([b"/mnt"]) + b",cache=" + os.fsencode(named)
         for _ in range(3):
