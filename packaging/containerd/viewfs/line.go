@@ -11,8 +11,9 @@ import (
 // View holds the ready line of a view.
 type View struct {
 	ID          string     `json:"id"`
-	Mountpoint  string     `json:"mountpoint"`
-	Passthrough bool       `json:"passthrough"` // the kernel reads the layers' files directly
+	Mountpoint  string     `json:"mountpoint"`         // "" of a detached view
+	Detached    bool       `json:"detached,omitempty"` // it is mounted nowhere: see MakeDetached
+	Passthrough bool       `json:"passthrough"`        // the kernel reads the layers' files directly
 	ElapsedUS   int64      `json:"elapsed_us"`
 	Image       Image      `json:"image"`
 	Connection  uint32     `json:"connection"`          // in /sys/fs/fuse/connections
@@ -35,6 +36,7 @@ type Artifact struct {
 	Layer  *int   `json:"layer,omitempty"` // 0 is the topmost; nil of a stored image
 	Origin string `json:"origin"`
 	Size   int64  `json:"size"`
+	Digest string `json:"digest,omitempty"` // "sha256:HEX": of a stored image, and of what is pinned
 }
 
 // Code says what kind of failure an Error is: errors.Is(err, viewfs.ErrNotApplicable). A newer

@@ -39,8 +39,15 @@ type call struct {
 	args     []string
 	input    []byte
 	stdout   bool
-	isolated bool        // what it mounts, and what it starts, ends with it
-	log      func(Entry) // receives what it writes to stderr
+	socket   *mountSocket // is descriptor 3; nil: a pipe is
+	isolated bool         // what it mounts, and what it starts, ends with it
+	log      func(Entry)  // receives what it writes to stderr
+}
+
+// answerReader is where an answer comes from.
+type answerReader interface {
+	io.Reader
+	SetReadDeadline(time.Time) error
 }
 
 // signal asks the program to end. Without a handler the first process of a PID namespace, which an
@@ -70,9 +77,14 @@ func (c *Client) run(ctx context.Context, call call) ([]byte, error) {
 	input, answer, log := &files[0], &files[1], &files[2]
 	cmd := exec.Command(call.program, call.args...)
 	cmd.Stdin, cmd.Stderr = input.reader, log.writer
-	if call.stdout {
+	reader := answerReader(answer.reader)
+	switch {
+	case call.stdout:
 		cmd.Stdout = answer.writer
-	} else {
+	case call.socket != nil:
+		reader = call.socket
+		cmd.ExtraFiles = []*os.File{call.socket.theirs}
+	default:
 		cmd.ExtraFiles = []*os.File{answer.writer} // descriptor 3
 	}
 	// A shim that is killed during the call must leave no view. The signal comes when the thread ends
@@ -89,6 +101,9 @@ func (c *Client) run(ctx context.Context, call call) ([]byte, error) {
 	}
 	input.reader.Close()
 	answer.writer.Close()
+	if call.socket != nil {
+		call.socket.theirs.Close()
+	}
 	log.writer.Close()
 	go feed(input.writer, call.input)
 	logged := make(chan struct{})
@@ -97,7 +112,7 @@ func (c *Client) run(ctx context.Context, call call) ([]byte, error) {
 		close(logged)
 	}()
 
-	text, err := readAnswer(ctx, answer.reader, cmd, &call)
+	text, err := readAnswer(ctx, reader, cmd, &call)
 	_ = log.reader.SetReadDeadline(time.Now().Add(lastWait))
 	<-logged
 	return text, err
@@ -128,7 +143,7 @@ func feed(writer *os.File, input []byte) {
 // readAnswer waits for the answer, and for the end of the process, which ends once it has answered.
 // When ctx ends first it asks the process to give up, and kills it after a while. A process that a
 // broken filesystem keeps from ending is left behind, killed.
-func readAnswer(ctx context.Context, reader *os.File, cmd *exec.Cmd, call *call) ([]byte, error) {
+func readAnswer(ctx context.Context, reader answerReader, cmd *exec.Cmd, call *call) ([]byte, error) {
 	ended := make(chan struct{})
 	go func() {
 		_ = cmd.Wait()
@@ -153,7 +168,7 @@ func readAnswer(ctx context.Context, reader *os.File, cmd *exec.Cmd, call *call)
 }
 
 // stop ends the process and the reading when ctx ends, unless that is over before.
-func stop(ctx context.Context, over <-chan struct{}, process *os.Process, signal os.Signal, reader *os.File) {
+func stop(ctx context.Context, over <-chan struct{}, process *os.Process, signal os.Signal, reader answerReader) {
 	select {
 	case <-over:
 		return

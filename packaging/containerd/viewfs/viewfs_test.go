@@ -22,6 +22,13 @@ import (
 
 // The test program is the fake, too: $VIEWFS_FAKE says what it does.
 func TestMain(m *testing.M) {
+	if dir := os.Getenv("VIEWFS_ATTACH"); dir != "" {
+		if err := attachAndRead(dir); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
 	if what := os.Getenv("VIEWFS_FAKE"); what != "" {
 		os.Exit(fake(what))
 	}
@@ -338,7 +345,7 @@ func TestAnnotationsAreAllOrNothing(t *testing.T) {
 // What a newer program may add: keys of any type anywhere, roles, and codes.
 func TestAnOlderClientUnderstandsANewerLine(t *testing.T) {
 	line := `{"ready":true,"id":"a","mountpoint":"/m","passthrough":true,"elapsed_us":1,"image":{"chain":"sha256:0",` +
-		`"signed":{"by":["x"]}},"survives":true,"sandbox":["seccomp"],"detached":{"fd":null},"connection":7,` +
+		`"signed":{"by":["x"]}},"survives":true,"sandbox":["seccomp"],"handed":{"fd":null},"connection":7,` +
 		`"artifacts":[{"role":"device_tree","path":"/k","origin":"/o","size":3,"verity":{"digest":"x"}}]}`
 	view, err := ParseLine([]byte(line + "\n"))
 	if err != nil || view.Mountpoint != "/m" || view.Image.Chain != "sha256:0" || view.Connection != 7 ||
