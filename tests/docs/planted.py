@@ -46,7 +46,7 @@ FAULTS = [
     Fault(VIEW, "In text without --ready-fd= it is printed at every level",
           "fuse/serve/launcher.c", "code == CODE_ENOTAPPLICABLE && quiet", "code == CODE_ENOTAPPLICABLE"),
     Fault(VIEW, "the permission bits grant no process more than the ACL",
-          "fuse/source/acl.c", "case TAG_MASK: grants->mask &= permissions; return 0;", "case TAG_MASK: return 0;"),
+          "fuse/source/acl.c", "case TAG_GROUP_OWNER: grants->group &= permissions; return 0;", "case TAG_GROUP_OWNER: return 0;"),
     Fault(VIEW, "until 64 requests were served or 60 seconds have passed; then it is missing",
           "fuse/base/retry.c", "\tcase -EMFILE:\n", ""),
     Fault(HELPER, "Check the mount options, but do not mount",
