@@ -100,7 +100,10 @@ def _parse(arguments: Sequence[str]) -> Words:
         help="build directories to measure, each with fuse/urunc-viewfs"
         " (default: $VIEWFS_BUILD, else `build`, which is made)",
     )  # fmt: skip
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write every figure to FILE too")
+    parser.add_argument(
+        "--json", type=Path, metavar="FILE",
+        help="write every figure to FILE too, after each measurement",
+    )  # fmt: skip
     parser.add_argument(
         "--charts", type=Path, metavar="DIR",
         help="draw charts into DIR, and write the figures that they show to DIR/result.json;"
@@ -152,6 +155,8 @@ def _inside(directory: Path, words: Words) -> int:
         results[name] = section.data
         for table in section.tables:
             print(f"\n{table}", end="", flush=True)
+        if words.json:
+            words.json.write_text(document.dumps({"environment": environment, "results": results}))
     verdicts = bars.judge(bench.builds, results, bench.scale.reference)
     print(f"\n{bars.table(verdicts, words.quick)}")
     for line in bench.left_out:
