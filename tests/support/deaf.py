@@ -21,9 +21,11 @@ _INIT = struct.pack("=4I2H2I2H32x", 7, 31, 0, 0, 0, 0, 4096, 1, 0, 0)
 
 
 def _serve(connection: int, end: int) -> None:
+    select.select([connection], [], [])
     (unique,) = struct.unpack_from("=8xQ", os.read(connection, _REQUEST_SIZE))
     os.write(connection, _HEADER.pack(_HEADER.size + len(_INIT), 0, unique) + _INIT)
     while end not in select.select([connection, end], [], [])[0]:
+        # A request that was there may be gone, with the process that asked.
         with suppress(OSError):
             os.read(connection, _REQUEST_SIZE)
 
@@ -32,7 +34,7 @@ def _serve(connection: int, end: int) -> None:
 def deaf_fuse(directory: Path, fstype: str = "fuse") -> Iterator[Path]:
     """One at DIRECTORY, of which a test must ask nothing. What waits for it goes on when the block
     ends."""
-    connection = os.open("/dev/fuse", os.O_RDWR | os.O_CLOEXEC)
+    connection = os.open("/dev/fuse", os.O_RDWR | os.O_CLOEXEC | os.O_NONBLOCK)
     directory.mkdir(parents=True, exist_ok=True)
     reader, writer = os.pipe()
     options = f"fd={connection},rootmode=40000,user_id=0,group_id=0"
