@@ -6,7 +6,6 @@
 #include "fuse/serve/server.h"
 
 #include <errno.h>
-#include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -18,23 +17,19 @@
 #include "fuse/base/log.h"
 #include "fuse/base/messages.h"
 #include "fuse/live/claim.h"
-#include "fuse/live/proctitle.h"
 #include "fuse/live/reuse.h"
-#include "fuse/live/view-answer.h"
 #include "fuse/mount/mountpoint.h"
 #include "fuse/mount/view-mount.h"
 #include "fuse/process/daemonize.h"
 #include "fuse/process/fds.h"
 #include "fuse/process/inherited.h"
-#include "fuse/process/memory.h"
 #include "fuse/process/pass-fd.h"
 #include "fuse/process/sandbox.h"
-#include "fuse/process/spawn.h"
 #include "fuse/serve/ready-line.h"
+#include "fuse/serve/serve-view.h"
 #include "fuse/serve/session.h"
 #include "fuse/source/source.h"
 #include "fuse/view/fingerprint.h"
-#include "fuse/view/index-policy.h"
 #include "fuse/view/ingest.h"
 #include "fuse/view/pin.h"
 #include "fuse/view/view.h"
@@ -291,20 +286,6 @@ static void collect_facts(struct startup *startup)
 	session_tell(startup->session, facts);
 }
 
-/* Shows the ready line in the title, where names may be cut. */
-static void show_title(const struct view_facts *facts, const char *ready)
-{
-	cleanup_free char *answer = NULL;
-
-	if (strlen(ready) < VIEW_ANSWER_MAX) {
-		proctitle_set(ready);
-		return;
-	}
-	answer = report_answer(facts);
-	if (answer)
-		proctitle_set(answer);
-}
-
 /*
  * Describes the view to its caller (*ret_ready*, owned), and in the title to all other processes:
  * a process that waits for the claim finds the title.
@@ -315,7 +296,7 @@ static int publish(struct startup *startup, char **ret_ready, struct view_error 
 	*ret_ready = report_ready_line(&startup->facts);
 	if (!*ret_ready)
 		return view_fail(error, MSG_NO_MEMORY);
-	show_title(&startup->facts, *ret_ready);
+	served_show_title(&startup->facts, *ret_ready);
 	claim_done(&startup->claim);
 	return 0;
 }
@@ -368,122 +349,6 @@ static int notify_ready(struct startup *startup, struct view_error *error)
 	return r < 0 ? view_fail(error, MSG_SYSTEM, "launcher", strerror(-r)) : 0;
 }
 
-/* Now that it is known what the view holds, and how that is read. */
-static void update_title(struct startup *startup)
-{
-	cleanup_free char *ready = NULL;
-
-	session_tell(startup->session, &startup->facts);
-	ready = report_ready_line(&startup->facts);
-	if (ready)
-		show_title(&startup->facts, ready);
-}
-
-/* Now that no caller waits for it. */
-static void log_ready(const struct view_facts *facts)
-{
-	log_info("view ready on '%s' after %" PRIu64 " us, %s passthrough",
-		 facts->mountpoint ? facts->mountpoint : "-", facts->elapsed_us,
-		 facts->passthrough ? "with" : "without");
-}
-
-/* What the process that stands by shows, for people. */
-static void show_standby(const struct startup *startup)
-{
-	const char *id = startup->facts.id;
-	char title[ID_MAX + sizeof("standby of ")];
-
-	snprintf(title, sizeof(title), "standby of %s", id ? id : startup->mountpoint);
-	proctitle_replace(title);
-}
-
-/* Shows the ready line again. */
-static void show_child(const struct startup *startup)
-{
-	cleanup_free char *ready = report_ready_line(&startup->facts);
-
-	if (ready)
-		proctitle_replace(ready);
-}
-
-/*
- * Stands by, and serves in a child (standby.h). Returns: true in each child, and where there can be
- * none in this process; false at the end in the process that stood by, with its exit status.
- */
-static bool stand_by(struct startup *startup, struct standby *standby, int *ret)
-{
-	struct view_facts *facts = &startup->facts;
-
-	show_standby(startup);
-	switch (standby_start(standby, ret)) {
-	case STANDBY_OVER: return false;
-	case STANDBY_ALONE: facts->survives = false; break;
-	case STANDBY_CHILD: facts->standby = standby; facts->pid = standby->pid;
-	}
-	show_child(startup);
-	return true;
-}
-
-/*
- * Sandboxes the session, and serves it to its end. *insist*: only if every measure is in force.
- * Returns: the exit status.
- */
-static int serve_sandboxed(struct startup *startup, struct standby *standby, bool insist)
-{
-	struct view_facts *facts = &startup->facts;
-	bool prepared = facts->survives;
-	int status;
-
-	facts->sandboxed = session_sandbox(startup->session, prepared);
-	/* What could be had could not be done: no memory, say. */
-	if (facts->sandboxed != SANDBOX_ALL) {
-		facts->survives = false;
-		if (insist)
-			return view_code_exit(CODE_ESYSTEM);
-	}
-	if (facts->survives && !stand_by(startup, standby, &status))
-		return status;
-	if (prepared && session_continue(startup->session, standby) < 0)
-		return view_code_exit(CODE_ESYSTEM);
-	return session_serve(startup->session) < 0 ? view_code_exit(CODE_ESYSTEM) : 0;
-}
-
-/*
- * Serves; what the start took and serving does not need is given back as soon as it can be.
- * Returns: the exit status.
- */
-static int serve(struct startup *startup)
-{
-	const struct server_call *call = startup->call;
-	bool insist = call->view.options->sandbox == SANDBOX_REQUIRE;
-	struct view_facts *facts = &startup->facts;
-	struct standby standby = {};
-	int r;
-
-	spawn_yield();
-	r = session_serve_startup(startup->session, call->report_fd);
-	close(call->report_fd);
-	/* The launcher has gone, or has a mapping of its own; not if the mount went first. */
-	if (r > 0)
-		progress_release(call->progress);
-	log_ready(&startup->facts);
-	if (r > 0)
-		r = session_serve_first(startup->session);
-	index_policy_publish(startup->view.image.index, startup->view.image.stack);
-	view_release_layers(&startup->view);
-	if (r <= 0)
-		return r < 0 ? view_code_exit(CODE_ESYSTEM) : 0;
-	update_title(startup);
-	if (facts->survives)
-		facts->survives = standby_prepare(&standby, call->view.supervised) == 0;
-	/* The call itself lies there. */
-	if (call->argv_top)
-		memory_release_below(call->argv_top);
-	memory_release_heap();
-	memory_release_stack();
-	return serve_sandboxed(startup, &standby, insist);
-}
-
 static int server_run(const struct server_call *call)
 {
 	cleanup_with(startup_done) struct startup startup = {
@@ -511,7 +376,7 @@ static int server_run(const struct server_call *call)
 		report_send(call->report_fd, &error, NULL);
 		return view_code_exit(error.code);
 	}
-	return serve(&startup);
+	return serve_view(&(struct served){startup.session, &startup.view, &startup.facts}, call);
 }
 
 /*
