@@ -319,6 +319,8 @@ static int prepare(struct launch *launch, struct view_error *error)
 	}
 	if (start->server.view.supervised && prepare_supervision(launch) < 0)
 		return view_fail(error, MSG_NOT_WATCHED, strerror(errno));
+	if (start->lifeline >= 0 && lifeline_is_closed(start->lifeline))
+		return view_fail(error, MSG_RELEASED, launch->call->lifeline);
 	return 0;
 }
 

@@ -2,8 +2,8 @@
 /* The life of a view from the moment when its caller was told of it. */
 #pragma once
 
+#include "fuse/serve/call.h"
 #include "fuse/serve/ready-line.h"
-#include "fuse/serve/server.h"
 #include "fuse/serve/session.h"
 #include "fuse/view/view.h"
 

@@ -21,7 +21,10 @@
 #include "fuse/serve/ready-line.h"
 #include "layerindex/cleanup.h"
 
-enum { END_MS = 1000 }; /* for a server to end that was killed */
+enum {
+	END_MS = 1000,	     /* for a server to end that was killed */
+	LIFELINE_READS = 16, /* of what is written into a lifeline, at a time */
+};
 
 struct watch {
 	const struct supervision *supervision;
@@ -67,12 +70,21 @@ static enum event on_signal(struct watch *watch)
 	return server_ended(watch);
 }
 
-/* What is written into a lifeline is of no interest. */
-static enum event on_lifeline(struct watch *watch, short events)
+bool lifeline_is_closed(int fd)
 {
+	struct pollfd line = {.fd = fd, .events = POLLIN};
 	char bytes[256];
 
-	if (events & POLLIN && read(watch->supervision->lifeline, bytes, sizeof(bytes)) > 0)
+	/* A process that writes without end does not keep the others waiting. */
+	for (int i = 0; i < LIFELINE_READS && poll(&line, 1, 0) > 0; i++)
+		if (!(line.revents & POLLIN) || read(fd, bytes, sizeof(bytes)) <= 0)
+			return true;
+	return false;
+}
+
+static enum event on_lifeline(struct watch *watch)
+{
+	if (!lifeline_is_closed(watch->supervision->lifeline))
 		return NOTHING;
 	watch->why = "the lifeline closed";
 	return END_VIEW;
@@ -112,7 +124,7 @@ static enum event wait_event(struct watch *watch)
 		return VIEW_ENDED;
 	if (fds[2].revents)
 		return on_caller(watch);
-	return fds[1].revents ? on_lifeline(watch, fds[1].revents) : NOTHING;
+	return fds[1].revents ? on_lifeline(watch) : NOTHING;
 }
 
 /* Ends the server at once: what hangs cannot keep it. It may not even die. */

@@ -6,6 +6,7 @@
  */
 #pragma once
 
+#include <stdbool.h>
 #include <sys/types.h>
 
 #include "fuse/serve/server.h"
@@ -31,6 +32,9 @@ struct supervision {
  * Returns: the exit status.
  */
 int supervise(const struct supervision *supervision, pid_t server);
+
+/* Whether a lifeline is closed now. What is written into it is read, and of no interest. */
+bool lifeline_is_closed(int fd);
 
 struct supervisor_call {
 	struct server_call server; /* its parent is set here */
