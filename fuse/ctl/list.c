@@ -48,8 +48,8 @@ static void list_print_help(void)
 	list_columns_help();
 	puts("      --json     one JSON object; an unknown value is null:\n"
 	     "                 {\"views\":[{\"mountpoint\", \"root\" (the part of the view that\n"
-	     "                 stands there, \"/\" for all), \"label\", \"device\", \"state\", "
-	     "\"pid\",\n"
+	     "                 stands there, \"/\" for all), \"label\", \"device\", \"state\",\n"
+	     "                 \"detached\" (made without a mountpoint), \"pid\",\n"
 	     "                 \"id\", \"passthrough\", \"layers\" (their number), \"image\", "
 	     "\"artifacts\"\n"
 	     "                 (objects as in the ready line), \"missing\" (paths),\n"

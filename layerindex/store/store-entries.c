@@ -112,7 +112,7 @@ static int each_image(const char *name, void *context)
 	int list = each->store->lists[each->by];
 	struct li_store_entry entry = {.state = LI_STORE_TEMPORARY};
 	struct stat st;
-	char path[96];
+	char path[sizeof("layers/") + NAME_MAX];
 	int r = 0;
 
 	if (!store_name_is_digest(name) && !new_file_is_temporary(name))
@@ -163,7 +163,7 @@ static int each_object(int directory, const char *name, void *context)
 	struct li_store_entry entry = {.state = LI_STORE_TEMPORARY, .is_object = true};
 	cleanup_close int fd = -EBADF;
 	struct stat st;
-	char path[96];
+	char path[sizeof("layers/") + NAME_MAX];
 
 	if (fstatat(directory, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
 		return errno == ENOENT ? 0 : -errno;
@@ -194,7 +194,7 @@ static int each_layer(const char *name, void *context)
 	const struct each *each = context;
 	struct li_store_entry entry = {.state = LI_STORE_TEMPORARY};
 	struct stat st;
-	char path[96];
+	char path[sizeof("layers/") + NAME_MAX];
 
 	if (!store_name_is_digest(name) && !new_file_is_temporary(name))
 		return 0;

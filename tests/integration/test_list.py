@@ -65,6 +65,7 @@ def test_json_describes_a_view(place: Path, option: bytes) -> None:
             "label": "label",
             "device": view.mount.device,
             "state": "alive",
+            "detached": False,
             "pid": view.daemon.pid,
             "id": "web-1",
             "passthrough": view.ready["passthrough"],

@@ -137,7 +137,8 @@ def test_little_more_than_the_table_and_the_files_is_read(
     layout.list(layout.image_of(made, TABLES[coding][0]))
     log = place / "log"
     finished = run(
-        "strace", "-f", "-qq", "-y", "-e", "trace=read,pread64", "-o", log,
+        "env", "LSAN_OPTIONS=detect_leaks=0",
+        *["strace", "-f", "-qq", "-y", "-e", "trace=read,pread64", "-o", log],
         *[viewfsctl_program(), "store", "add", f"--oci={layout.directory}", "-o", store.option],
         seconds=60,
     )  # fmt: skip
