@@ -305,7 +305,7 @@ static int prepare(struct launch *launch, struct view_error *error)
 		return view_fail(error, MSG_SYSTEM, "pipe", strerror(errno));
 	launch->report = ends[0];
 	start->server.report_fd = ends[1];
-	if (pipe2(log, O_CLOEXEC) < 0 || fcntl(log[0], F_SETFL, O_NONBLOCK) < 0)
+	if (pipe2(log, O_CLOEXEC | O_NONBLOCK) < 0)
 		return view_fail(error, MSG_SYSTEM, "pipe", strerror(errno));
 	launch->log = log[0];
 	start->server.log_fd = log[1];
