@@ -8,7 +8,15 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from .builds import Build
-from .contenders import COPY, DUTIES_WARM, FUSE_OVERLAYFS, FUSE_OVERLAYFS_2, OVERLAY, STORED_HIT
+from .contenders import (
+    COPY,
+    DUTIES_WARM,
+    FUSE_OVERLAYFS,
+    FUSE_OVERLAYFS_2,
+    OVERLAY,
+    STORED_HIT,
+    SURVIVES,
+)
 from .figures import Figure
 from .index_pays import pays_from
 from .material import MIB
@@ -38,6 +46,7 @@ CROWD = "1000"
 LIST_MS = 1.0
 # What a change should not add to without a reason.
 PRIVATE_DIRTY_LIMIT_KB = {"dynamic": 150, "static": 80}
+SURVIVING = 1.6
 CALLS = {"dynamic": 200, "static": 160}
 CALLS_PER_LAYER = 3
 COPY_RATIO = {"dynamic": 30, "static": 60}
@@ -224,6 +233,9 @@ def _resting(build: Build, results: Data, _reference: int) -> Iterator[Verdict]:
     found = get(results, "memory", build.name, "all")
     bar = MEMORY_KB[build.linkage]
     yield _at_most("  and all of its memory, the kernel's too", build, bar, found, " kB")
+    both = get(results, "memory", f"{build.name}, {SURVIVES}", "all")
+    ratio = both / found if both and found else None
+    yield _at_most("  times that with survive=on", build, SURVIVING, ratio, " x")
 
 
 def _crowding(build: Build, results: Data, _reference: int) -> Iterator[Verdict]:

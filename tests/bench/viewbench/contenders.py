@@ -64,6 +64,7 @@ DUTIES_WARM = {linkage: f"{name}, index warm" for linkage, name in DUTIES.items(
 """The same where the layers are known already."""
 OVERLAY = "mount -t overlay"
 FUSE_OVERLAYFS = "fuse-overlayfs"
+SURVIVES = "survive=on"
 """The machine's, in C."""
 FUSE_OVERLAYFS_2 = "fuse-overlayfs 2"
 """In Rust, with passthrough: the peer to beat."""
@@ -87,6 +88,11 @@ def view(build: Build, extra: Sequence[str] = (), name: str | None = None) -> Co
         return Start(argv, target, [target])
 
     return Contender(name or build.name, start, build)
+
+
+def surviving(build: Build) -> Contender:
+    """The same with a process that stands by."""
+    return view(build, ["-o", "survive=on"], f"{build.name}, {SURVIVES}")
 
 
 def _noop(programs: Path) -> Contender:

@@ -9,7 +9,7 @@ from contextlib import ExitStack
 
 from .. import cgroup
 from ..bench import Bench, Section
-from ..contenders import COPY, FALLBACK, Contender
+from ..contenders import COPY, FALLBACK, Contender, surviving
 from ..material import ARTIFACTS, Stack
 from ..mounting import children, mounted
 from ..report import Table
@@ -32,7 +32,7 @@ def measure(bench: Bench) -> Section:
     columns = ["", "all, kB", *(f"{key}, kB" for key in KEYS)]
     table = Table(f"All memory of an idle view: {stack}", columns, notes)
     section = Section()
-    for contender in bench.readers():
+    for contender in [*bench.readers(), *map(surviving, bench.builds)]:
         # The one keeps no process, and the other is a view.
         if contender.name in (COPY, FALLBACK) or not bench.usable(contender, stack):
             continue
