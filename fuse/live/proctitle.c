@@ -73,27 +73,29 @@ static int set_command_line(const char *text, size_t n)
 
 /* Not zero: it lies among data then, in a page that every view has of its own anyway. */
 static struct {
-	char *memory;
-	size_t size;
+	char *memory; /* the command line, and a copy behind it */
+	size_t size;  /* of each */
 } shown = {.memory = MAP_FAILED};
 
 void proctitle_set(const char *ready)
 {
-	size_t size = sizeof(PROCTITLE_PREFIX) + strlen(ready);
+	size_t size = sizeof(PROCTITLE_PREFIX) + strlen(ready), room = 2 * size;
 	/* Of its own: any user may read a command line, and nothing else must lie there. */
-	char *memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	char *memory = mmap(NULL, room, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
 	/* As it was executed through a descriptor, it would have that descriptor's name. */
 	prctl(PR_SET_NAME, PROGRAM_NAME);
 	if (memory == MAP_FAILED)
 		return;
 	stpcpy(stpcpy(memory, PROCTITLE_PREFIX), ready);
+	/* What proctitle_restore() needs, in most cases in the same page. */
+	memcpy(memory + size, memory, size);
 	if (set_command_line(memory, size) < 0) {
-		munmap(memory, size);
+		munmap(memory, room);
 		return;
 	}
 	if (shown.memory != MAP_FAILED)
-		munmap(shown.memory, shown.size);
+		munmap(shown.memory, 2 * shown.size);
 	shown.memory = memory;
 	shown.size = size;
 }
@@ -111,6 +113,12 @@ void proctitle_replace(const char *text)
 	/* Where the last byte is not 0 the command line ends at the first 0 (fs/proc/base.c). */
 	if (n + 1 < room)
 		at[room] = ' ';
+}
+
+void proctitle_restore(void)
+{
+	if (shown.memory != MAP_FAILED)
+		memcpy(shown.memory, shown.memory + shown.size, shown.size);
 }
 
 const char *proctitle_text(const char *text, size_t *n)

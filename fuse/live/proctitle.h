@@ -23,6 +23,9 @@ void proctitle_set(const char *ready);
  */
 void proctitle_replace(const char *text);
 
+/* Shows the ready line of the last proctitle_set() again, without a system call. */
+void proctitle_restore(void);
+
 /*
  * Finds the ready line in a command line of *n* bytes. Returns: its beginning, with its length in
  * *n*; NULL: it is no title.

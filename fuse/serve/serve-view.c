@@ -62,15 +62,6 @@ static void show_standby(const struct served *served)
 	proctitle_replace(title);
 }
 
-/* Shows the ready line again. */
-static void show_child(const struct served *served)
-{
-	cleanup_free char *ready = report_ready_line(served->facts);
-
-	if (ready)
-		proctitle_replace(ready);
-}
-
 /*
  * Stands by, and serves in a child (standby.h). Returns: true in each child, and where there can be
  * none in this process; false at the end in the process that stood by, with its exit status.
@@ -85,7 +76,7 @@ static bool stand_by(const struct served *served, struct standby *standby, int *
 	case STANDBY_ALONE: facts->survives = false; break;
 	case STANDBY_CHILD: facts->standby = standby; facts->pid = standby->pid;
 	}
-	show_child(served);
+	proctitle_restore();
 	return true;
 }
 
