@@ -238,6 +238,19 @@ static int leave_caller(const struct supervisor_call *call, int signals)
 	return r;
 }
 
+/*
+ * Neither this process nor the server keeps what the caller reads to its end, not even until it
+ * comes to close the rest. Stdio's numbers are replaced later.
+ */
+static void close_told_fds(struct server_call *call)
+{
+	for (int i = 0; i < TOLD_FDS; i++) {
+		if (call->told_fds[i] > STDERR_FILENO)
+			close(call->told_fds[i]);
+		call->told_fds[i] = -1;
+	}
+}
+
 static int fail(const struct supervisor_call *call, int r)
 {
 	VIEW_ERROR(error);
@@ -263,6 +276,7 @@ int supervisor_run(struct supervisor_call *call)
 	if (supervision.signals < 0)
 		return fail(call, supervision.signals);
 	call->server.parent = getpid();
+	close_told_fds(&call->server);
 	server = spawn(server_start, &call->server, false);
 	sandbox_early(false);
 	if (server < 0)
