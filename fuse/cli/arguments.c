@@ -268,12 +268,12 @@ static int arguments_check_add(const struct arguments *arguments, struct view_er
 /* A view that is handed over is mounted nowhere. */
 static int arguments_check_pass(const struct arguments *arguments, struct view_error *error)
 {
-	int r = pass_fd_check(arguments->pass_mount);
+	const char *mountpoint = arguments->mountpoint ? arguments->mountpoint : "";
 
-	if (r < 0)
+	if (pass_fd_check(arguments->pass_mount) < 0)
 		return view_fail(error, MSG_PASS_SOCKET, arguments->pass_mount);
-	if (strcmp(arguments->mountpoint, "-") != 0)
-		return view_fail(error, MSG_PASS_MOUNTPOINT, arguments->mountpoint);
+	if (strcmp(mountpoint, "-") != 0)
+		return view_fail(error, MSG_PASS_MOUNTPOINT, mountpoint);
 	return 0;
 }
 

@@ -11,7 +11,6 @@
 #include "fuse/base/text.h"
 #include "fuse/ctl/ctl.h"
 #include "fuse/ctl/index-entries.h"
-#include "fuse/ctl/store.h"
 #include "fuse/ctl/timed.h"
 #include "fuse/live/end.h"
 #include "fuse/live/views.h"

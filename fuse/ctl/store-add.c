@@ -279,11 +279,11 @@ int store_add(int argc, char **argv, struct view_error *error)
 		/* The work's own stderr is a pipe. */
 		.terminal = isatty(STDERR_FILENO),
 		.start_us = now_us(),
-		.blobs.image = BLOB_IMAGE_INIT,
 	};
 	bool printed;
 	int tree, r;
 
+	job.blobs.image = BLOB_IMAGE_INIT;
 	sandbox_early(false);
 	if (arguments_parse(&arguments, argc, argv, FOR_ADD, error) < 0)
 		return -ECANCELED;

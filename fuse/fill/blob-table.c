@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -30,9 +31,8 @@ static int parse_position(const char *text, struct blob_table *ret)
 	uint64_t numbers[POSITION_NUMBERS];
 	char copy[POSITION_SIZE], *rest = copy;
 
-	if (strlen(text) >= sizeof(copy))
+	if ((size_t)snprintf(copy, sizeof(copy), "%s", text) >= sizeof(copy))
 		return -EINVAL;
-	strcpy(copy, text);
 	for (int i = 0; i < POSITION_NUMBERS; i++) {
 		char *number = strsep(&rest, ":");
 

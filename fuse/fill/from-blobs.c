@@ -367,13 +367,14 @@ static int extract_found(struct unpacked_image *image, const struct unpacked *fo
 static int prepare_files(void *context, char *const *paths, size_t n)
 {
 	struct unpacked_image *image = context;
-	cleanup_free struct unpacked *found = calloc(n, sizeof(*found));
+	cleanup_free struct unpacked *found = NULL;
 	size_t count = 0;
 
-	if (!found)
-		return view_fail(image->error, MSG_NO_MEMORY);
 	if (image->tables)
 		return 0;
+	found = calloc(n, sizeof(*found));
+	if (!found)
+		return view_fail(image->error, MSG_NO_MEMORY);
 	for (size_t i = 0; i < n; i++)
 		if (unpacker_find(&image->unpacker, paths[i], &found[count]) == 0)
 			count++;

@@ -371,7 +371,7 @@ static int start_decoder(const struct decoder_work *work, int blob, struct decod
 static int run(struct passage *passage, const struct decoder_work *work, int fd,
 	       const struct unpacker_blob *blob, struct view_error *error)
 {
-	struct decoder decoder;
+	struct decoder decoder = {.pid = -1, .from = -EBADF};
 	int r;
 
 	if (start_decoder(work, fd, &decoder, error) < 0)
@@ -556,7 +556,7 @@ int unpacker_extract_range(const struct unpacker_blob *blob, const struct unpack
 		.length = what->st.st_size,
 	};
 	struct li_digest found;
-	struct decoder decoder;
+	struct decoder decoder = {.pid = -1, .from = -EBADF};
 	int r;
 
 	if (range->offset <= 0 || range->skip < 0 || work.size <= 0 ||

@@ -24,6 +24,7 @@ enum {
 /* What of a file tells another one that is at the same path. */
 static int look(int at, const char *path, int flags, struct statx *ret)
 {
+	*ret = (struct statx){};
 	/* With an empty mask nothing is asked of the filesystem, and everything above is told. */
 	if (statx(at, path, flags | AT_NO_AUTOMOUNT | AT_STATX_DONT_SYNC, 0, ret) < 0)
 		return -errno;

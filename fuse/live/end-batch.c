@@ -156,7 +156,7 @@ static void sort_places(struct batch *batch, comparison *compare)
 	for (size_t i = 0; i < batch->count; i++)
 		if (batch->places[i].fd >= 0)
 			batch->sorted[batch->sorted_count++] = &batch->places[i];
-	qsort(batch->sorted, batch->sorted_count, sizeof(*batch->sorted), compare);
+	qsort(batch->sorted, batch->sorted_count, sizeof(struct place *), compare);
 }
 
 /*
@@ -167,7 +167,7 @@ static struct place **find_places(struct batch *batch, const struct place *key, 
 				  size_t *ret_n)
 {
 	struct place **first =
-		bsearch(&key, batch->sorted, batch->sorted_count, sizeof(*batch->sorted), compare);
+		bsearch(&key, batch->sorted, batch->sorted_count, sizeof(struct place *), compare);
 	struct place **end = batch->sorted + batch->sorted_count, **last = first;
 
 	while (first && first > batch->sorted && compare(first - 1, &key) == 0)

@@ -47,7 +47,7 @@ static void *arena_take(size_t size)
 	size_t units = size == 0 ? 1 : (size + UNIT - 1) / UNIT;
 	uint16_t at;
 
-	if (size > UNITS_MAX * UNIT)
+	if (size > (size_t)UNITS_MAX * UNIT)
 		return NULL;
 	at = free_blocks[units];
 	if (at != 0) {

@@ -21,7 +21,7 @@ static int read_option(int fd, int name, int *ret)
 
 int pass_fd_check(int fd)
 {
-	int domain, type;
+	int domain = 0, type = 0;
 	int r = read_option(fd, SO_DOMAIN, &domain);
 
 	if (r == 0)

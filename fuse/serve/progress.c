@@ -2,6 +2,7 @@
 #include "fuse/serve/progress.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stddef.h>
 #include <sys/mman.h>
 

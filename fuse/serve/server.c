@@ -6,6 +6,7 @@
 #include "fuse/serve/server.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>

@@ -8,7 +8,6 @@
 #include <unistd.h>
 #include <zstd.h>
 
-#include "layerindex/cleanup.h"
 #include "layerindex/file/little-endian.h"
 
 enum {

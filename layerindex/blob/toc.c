@@ -174,7 +174,7 @@ static int take_zone(const char *text, time_t *ret)
 	text++;
 	if (take_number(&text, 2, "", &minutes) < 0)
 		return -EBADMSG;
-	*ret = (west ? -60 : 60) * (hours * 60 + minutes);
+	*ret = (time_t)(west ? -60 : 60) * (hours * 60 + minutes);
 	return 0;
 }
 
@@ -215,7 +215,7 @@ static int parse_time(const char *text, struct timespec *ret)
 		return -EBADMSG;
 	*ret = (struct timespec){
 		.tv_sec = days_until(numbers[0], numbers[1], numbers[2]) * 86400 +
-			  numbers[3] * 3600 + numbers[4] * 60 + numbers[5] - zone,
+			  (time_t)numbers[3] * 3600 + (time_t)numbers[4] * 60 + numbers[5] - zone,
 		.tv_nsec = nanoseconds,
 	};
 	return 0;

@@ -6,8 +6,6 @@
  */
 #pragma once
 
-#include <stdbool.h>
-
 #include "layerindex/blob/tar.h"
 #include "layerindex/hash/digest.h"
 

@@ -141,8 +141,8 @@ int li_store_lock_slot(const struct li_store *store, const struct timespec *dead
 
 	if (fd < 0)
 		return fd;
-	for (uint8_t i = 0; i < LI_STORE_SLOTS; i++)
-		ranges[i] = range_of(LOCK_SLOT, &(struct li_digest){{[7] = i}});
+	for (int i = 0; i < LI_STORE_SLOTS; i++)
+		ranges[i] = range_of(LOCK_SLOT, &(struct li_digest){{[7] = (uint8_t)i}});
 	r = lock_any_until(fd, ranges, LI_STORE_SLOTS, deadline);
 	return r < 0 ? r : TAKE_FD(fd);
 }
