@@ -24,7 +24,6 @@ enum {
 /* What of a file tells another one that is at the same path. */
 static int look(int at, const char *path, int flags, struct statx *ret)
 {
-	*ret = (struct statx){};
 	/* With an empty mask nothing is asked of the filesystem, and everything above is told. */
 	if (statx(at, path, flags | AT_NO_AUTOMOUNT | AT_STATX_DONT_SYNC, 0, ret) < 0)
 		return -errno;
@@ -108,7 +107,7 @@ static int open_place(const char *path, const struct statx *alive, int *ret_fd, 
 void claim_prepare(const char *path, struct claim *ret)
 {
 	cleanup_close int fd = -EBADF;
-	struct statx opened;
+	struct statx opened = {};
 
 	if (open_place(path, &ret->alive, &fd, &opened) == LIVE_VIEW)
 		ret->alive = opened;
@@ -137,7 +136,7 @@ static int lock_place(int place)
 /* Whether *path* still leads to what was opened there. */
 static bool is_same(const char *path, const struct statx *opened)
 {
-	struct statx now;
+	struct statx now = {};
 
 	return look(AT_FDCWD, path, AT_SYMLINK_NOFOLLOW, &now) == 0 && is_same_file(&now, opened);
 }
