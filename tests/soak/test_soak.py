@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-SECONDS = int(os.environ.get("VIEWFS_SOAK_SECONDS") or 120)
+SECONDS = int(os.environ.get("VIEWFS_SOAK_SECONDS") or 60)
 SEED = os.environ.get("VIEWFS_ORACLE_SEED") or "7"
 
 
