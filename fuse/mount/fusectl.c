@@ -34,13 +34,25 @@ static int open_fusectl(void)
 	return mount_fusectl();
 }
 
+/*
+ * The same, opened once: a mount of the caller's own has a directory for each connection of the
+ * host made anew. It stays open to the process's end. Returns: a descriptor (borrowed) or -errno.
+ */
+static int fusectl_directory(void)
+{
+	static int fd = -EBADF;
+
+	if (fd < 0)
+		fd = open_fusectl();
+	return fd;
+}
+
 /* Opens a file of the connection of *fd*. Returns: a descriptor or -errno. */
 static int open_file(int fd, const char *name, int flags)
 {
-	cleanup_close int fusectl = -EBADF;
 	struct statx stx;
 	char path[64];
-	int r;
+	int fusectl, r;
 
 	/* Without a bit in the mask FUSE itself answers, to any user, and sends no request. */
 	if (statx(fd, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, 0, &stx) < 0)
@@ -48,7 +60,7 @@ static int open_file(int fd, const char *name, int flags)
 	/* The devices of filesystems without a disk have major 0, and fusectl shows the minor. */
 	if (stx.stx_dev_major != 0)
 		return -ENOENT;
-	fusectl = open_fusectl();
+	fusectl = fusectl_directory();
 	if (fusectl < 0)
 		return fusectl;
 	snprintf(path, sizeof(path), "%u/%s", stx.stx_dev_minor, name);

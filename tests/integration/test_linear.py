@@ -29,7 +29,7 @@ FEW, MANY = 50, 200
 GROWTH = 1.15
 AT_ONCE = 8
 LIST_MS, UMOUNT_MS = 1.0, 2.0
-TIMED = int(os.environ.get("VIEWFS_TIMED_VIEWS") or 0)
+TIMED = int(os.environ.get("VIEWFS_TIMED_VIEWS") or 100)
 
 
 @contextmanager
@@ -86,6 +86,18 @@ def test_a_view_costs_the_same_among_few_and_many(place: Path) -> None:
         assert many <= few * MANY / FEW * GROWTH, words
 
 
+def test_fusectl_is_mounted_once_for_all_views(place: Path) -> None:
+    """Where the namespace has none: each mount of it has a directory for every connection."""
+    if machine.is_sanitized(program()):
+        pytest.skip("a sanitizer does not work below strace")
+    log = place / "mounts"
+    with views(place, 8) as roots, namespace.tmpfs("/sys/fs/fuse/connections"):
+        for words in ["list"], ["umount", *roots]:
+            command = ["strace", "-f", "-qq", "-o", log, "-e", "trace=fsmount", "--"]
+            assert run(*command, program("viewfsctl"), *words).status == 0
+            assert log.read_text().count("fsmount(") <= 2, words
+
+
 @dataclass(frozen=True)
 class Cost:
     """Of a command and its children, in milliseconds."""
@@ -103,7 +115,6 @@ def cost_of(*command: Argument) -> Cost:
 
 
 @pytest.mark.takes_up_to(300)
-@pytest.mark.skipif(not TIMED, reason="the long form: VIEWFS_TIMED_VIEWS=1000")
 def test_list_and_umount_of_many_views_take_little_time(
     place: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
