@@ -117,10 +117,15 @@ def _stored(found: Figures) -> Iterator[Sequence[str]]:
 def _missed(found: Figures) -> Iterator[Sequence[str]]:
     yield from _head("target that is missed", "program", "target", "found")
     programs = {"view": "dynamic", "view, static": "static"}
+    parent = ""
     for bar in found["bars"]:
+        what, build = bar["what"], bar["build"]
+        # An indented one says more of the one above it.
+        if not what.startswith(" "):
+            parent = what
         if bar["met"] is False:
-            what, build = bar["what"].strip(), bar["build"]
-            yield [what, programs.get(build, build), bar["bar"], bar["found"]]
+            shown = what if what == parent else f"{parent}: {what.strip()}"
+            yield [shown, programs.get(build, build), bar["bar"], bar["found"]]
 
 
 TABLES = {"index": _index, "cost": _cost, "stored": _stored, "missed": _missed}
