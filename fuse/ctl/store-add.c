@@ -78,17 +78,22 @@ struct json_object *store_describe_answer(const struct li_store_answer *answer)
 
 enum { PROGRESS_US = 200000 }; /* between two reports */
 
+/* When the work began, and when there was a report last: there is one work in a process. */
+static uint64_t progress_start_us, progress_last_us;
+
+static void progress_start(void)
+{
+	progress_start_us = progress_last_us = now_us();
+}
+
 /* Whether it is time for another report. */
 static bool progress_is_due(void)
 {
-	static uint64_t last_us;
 	uint64_t now = now_us();
 
-	if (last_us == 0)
-		last_us = now;
-	if (now - last_us < PROGRESS_US)
+	if (now - progress_last_us < PROGRESS_US)
 		return false;
-	last_us = now;
+	progress_last_us = now;
 	return true;
 }
 
@@ -104,18 +109,15 @@ static void progress_tell_json(uint64_t done, uint64_t all)
 /* One line on a terminal, which the next one replaces, and the end. */
 static void progress_tell_terminal(uint64_t done, uint64_t all)
 {
-	static uint64_t start_us;
 	static bool told;
 	uint64_t elapsed_us;
 
-	if (start_us == 0)
-		start_us = now_us();
 	if (done == all && told)
 		fputs("\r\033[K", stderr);
 	if (done == all || !progress_is_due())
 		return;
 	told = true;
-	elapsed_us = now_us() - start_us;
+	elapsed_us = now_us() - progress_start_us;
 	fprintf(stderr, "\r%" PRIu64 " of %" PRIu64 " MB, %" PRIu64 " MB/s\033[K", done >> 20,
 		all >> 20, elapsed_us > 0 ? done / elapsed_us * 1000000 >> 20 : 0);
 }
@@ -198,6 +200,7 @@ static int add_image(struct job *job, struct view_error *error)
 		call.progress = progress_tell_json;
 	else if (job->terminal)
 		call.progress = progress_tell_terminal;
+	progress_start();
 	add_make_parent(job);
 	if (fill_store(&call, job->directory, &job->result, error) < 0)
 		return -ECANCELED;
