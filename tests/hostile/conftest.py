@@ -3,6 +3,7 @@
 
 import pytest
 from support import machine, skipping
+from support.blob_places import layout, store  # noqa: F401
 from support.installed import option  # noqa: F401
 from support.nothing_left import _nothing_left, _own_places, place  # noqa: F401
 from support.view import program

@@ -41,16 +41,6 @@ MEMORY_MAX = 48 << 20
 """Bytes of each process, but for a window of zstd."""
 
 
-@pytest.fixture
-def store(place: Path) -> Store:
-    return Store(place / "store")
-
-
-@pytest.fixture
-def layout(place: Path) -> Layout:
-    return Layout(place / "layout")
-
-
 def add(store: Store, layout: Layout, seconds: int = 60) -> Finished:
     options = f"{store.option},timeout={seconds}"
     words = "store", "add", "--json", f"--oci={layout.directory}", "-o", options

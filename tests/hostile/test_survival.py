@@ -121,19 +121,31 @@ def read_all_the_time(root: Path) -> Iterator[None]:
     assert [process.exitcode for process in processes] == [0] * len(READERS)
 
 
+def kill_while_read(view: View, kills: int, pause: Callable[[], None]) -> None:
+    """Kill so many servers, each a PAUSE after it was there: the generation proves it."""
+    server = server_of(view)
+    with read_all_the_time(view.root):
+        for _ in range(kills):
+            os.kill(server, signal.SIGKILL)
+            server = server_of(view, after=server)
+            pause()
+    assert listed_at(view.root)["generation"] == kills + 1
+
+
+def wait_a_moment() -> None:
+    """Shorter than any sleep."""
+    until = time.perf_counter() + random.uniform(0, 0.0004)
+    while time.perf_counter() < until:
+        pass
+
+
 @pytest.mark.parametrize("passthrough", ["on", "off"])
 def test_no_reader_sees_an_error_when_the_process_is_killed(
     place: Path, layers: list[bytes], passthrough: str
 ) -> None:
     with surviving(place, layers, f",passthrough={passthrough}") as view:
         view.wait_sandboxed()
-        server = server_of(view)
-        with read_all_the_time(view.root):
-            for _ in range(KILLS):
-                os.kill(server, signal.SIGKILL)
-                server = server_of(view, after=server)
-                time.sleep(0.05)
-        assert listed_at(view.root)["generation"] == KILLS + 1
+        kill_while_read(view, KILLS, lambda: time.sleep(0.05))
         assert listed_at(view.root)["survives"] is True
 
 
@@ -143,15 +155,7 @@ def test_no_reader_sees_an_error_when_a_process_is_killed_at_its_birth(
 ) -> None:
     with surviving(place, layers, f",passthrough={passthrough}") as view:
         view.wait_sandboxed()
-        server = server_of(view)
-        with read_all_the_time(view.root):
-            for _ in range(10 * KILLS):
-                os.kill(server, signal.SIGKILL)
-                server = server_of(view, after=server)
-                until = time.perf_counter() + random.uniform(0, 0.0004)
-                while time.perf_counter() < until:
-                    pass
-        assert listed_at(view.root)["generation"] == 10 * KILLS + 1
+        kill_while_read(view, 10 * KILLS, wait_a_moment)
 
 
 def test_a_listing_shows_one_view_that_survives(place: Path, layers: list[bytes]) -> None:

@@ -23,16 +23,6 @@ LAYER = {"mediaType": CODINGS["gzip"][0], "digest": digest(b"layer"), "size": 5}
 PLATFORM = {"os": "linux", "architecture": "amd64"}
 
 
-@pytest.fixture
-def store(place: Path) -> Store:
-    return Store(place / "store")
-
-
-@pytest.fixture
-def layout(place: Path) -> Layout:
-    return Layout(place / "layout")
-
-
 def add(store: Store, *words: str, options: str = "") -> Finished:
     listed = ",".join(filter(None, [store.option, options]))
     return viewfsctl("store", "add", "--json", *words, "-o", listed)

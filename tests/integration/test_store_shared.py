@@ -24,16 +24,6 @@ REMEMBERED_SECONDS = 600
 
 
 @pytest.fixture
-def store(place: Path) -> Store:
-    return Store(place / "store")
-
-
-@pytest.fixture
-def layout(place: Path) -> Layout:
-    return Layout(place / "layout")
-
-
-@pytest.fixture
 def damaged(layout: Layout) -> Path:
     """The blob of an image's topmost layer, which is cut."""
     layout.list(layout.image(usual_layers()))

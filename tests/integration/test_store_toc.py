@@ -23,16 +23,6 @@ TABLE_MAX = 64 << 10
 """How much more than a file's range may be read."""
 
 
-@pytest.fixture
-def store(place: Path) -> Store:
-    return Store(place / "store")
-
-
-@pytest.fixture
-def layout(place: Path) -> Layout:
-    return Layout(place / "layout")
-
-
 def add(store: Store, layout: Layout, *options: str) -> Finished:
     words = ",".join([store.option, *options])
     return viewfsctl("store", "add", "--json", f"--oci={layout.directory}", "-o", words)
