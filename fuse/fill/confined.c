@@ -10,7 +10,6 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
-#include <sys/uio.h>
 #include <unistd.h>
 
 #include "fuse/base/io.h"
@@ -45,23 +44,6 @@ static int confine(const struct child *child)
 	mallopt(M_MMAP_MAX, 0);
 #endif
 	sandbox_child(keep, 2, CHILD_MEMORY_MAX);
-	return 0;
-}
-
-/* The sandbox knows writev(2), not write(2). */
-static int write_whole(int fd, const void *bytes, size_t n)
-{
-	while (n > 0) {
-		struct iovec piece = {(void *)(uintptr_t)bytes, n};
-		ssize_t r = writev(fd, &piece, 1);
-
-		if (r < 0 && errno == EINTR)
-			continue;
-		if (r <= 0)
-			return r < 0 ? -errno : -EIO;
-		bytes = (const char *)bytes + r;
-		n -= (size_t)r;
-	}
 	return 0;
 }
 

@@ -140,19 +140,6 @@ static int pass_on(struct passage *passage)
 	return 0;
 }
 
-static int write_whole(int fd, const char *bytes, size_t n)
-{
-	while (n > 0) {
-		ssize_t written = write(fd, bytes, n);
-
-		if (written < 0 && errno != EINTR)
-			return -errno;
-		bytes += written > 0 ? written : 0;
-		n -= written > 0 ? (size_t)written : 0;
-	}
-	return 0;
-}
-
 static int write_out(struct passage *passage, size_t n)
 {
 	static char bytes[FRAME_BYTES_MAX];

@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "fuse/base/clock.h"
+#include "fuse/base/io.h"
 #include "fuse/process/pass-fd.h"
 #include "layerindex/cleanup.h"
 
@@ -85,22 +86,6 @@ static int write_stream(int fd, bool is_socket, char *text, size_t n, int passed
 	return 0;
 }
 
-/* The child's. Returns: 0 or an errno. */
-static int write_waiting(int fd, char *text, size_t n)
-{
-	while (n > 0) {
-		ssize_t written = write(fd, text, n);
-
-		if (written < 0 && errno == EINTR)
-			continue;
-		if (written <= 0)
-			return written < 0 ? errno : EIO;
-		text += written;
-		n -= (size_t)written;
-	}
-	return 0;
-}
-
 static int write_by_child(int fd, char *text, size_t n, int interrupt, uint64_t deadline_us)
 {
 	/* Without the C library's preparations, which a shared heap may not bear. */
@@ -109,7 +94,7 @@ static int write_by_child(int fd, char *text, size_t n, int interrupt, uint64_t 
 	int status, r;
 
 	if (pid == 0)
-		_exit(write_waiting(fd, text, n));
+		_exit(-write_whole(fd, text, n));
 	if (pid < 0)
 		return -errno;
 	end = pidfd_open(pid, 0);

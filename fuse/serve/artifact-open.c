@@ -44,22 +44,14 @@ static const char *reason(int r)
 	return r == -ELOOP ? "its layer is on too many stacked filesystems" : strerror(-r);
 }
 
-/* Whether an artifact may be shown; if it is pinned and has changed, it is missing from now on. */
-static bool artifact_check_pin(struct artifact *artifact)
+/* A pinned artifact that has changed is missing from now on. Returns: 0, or < 0 with *error*. */
+static int artifact_check_pin(struct artifact *artifact, struct view_error *error)
 {
 	if (artifact_is_as_pinned(artifact))
-		return true;
-	log_error("%s '%s' has changed since its digest was computed", roles_name(artifact->roles),
-		  artifact->path);
+		return 0;
 	artifact->state = ARTIFACT_MISSING;
 	artifact->fd = close_keep_errno(artifact->fd);
-	return false;
-}
-
-void artifacts_check_pins(struct artifact_opener *opener)
-{
-	for (size_t i = 0; i < opener->view->artifact_count; i++)
-		artifact_check_pin(&opener->view->artifacts[i]);
+	return view_fail(error, MSG_PIN_CHANGED, roles_name(artifact->roles), artifact->path);
 }
 
 /* Returns: 0, or why the kernel does not pass the artifact through (-errno). */
@@ -93,14 +85,29 @@ static __attribute__((noinline)) int artifact_find(struct artifact_opener *opene
 {
 	VIEW_ERROR(error);
 
-	if (artifact_resolve(opener->view, artifact, &error) == 0) {
-		if (!artifact_check_pin(artifact))
-			return -ENOENT;
+	if (artifact_resolve(opener->view, artifact, &error) == 0 &&
+	    artifact_check_pin(artifact, &error) == 0) {
 		artifact_decide_reading(opener, artifact);
 		return 0;
 	}
 	artifact_report(artifact, &error);
 	return artifact->state == ARTIFACT_MISSING ? -ENOENT : -EIO;
+}
+
+/* Apart, as artifact_find(). */
+static __attribute__((noinline)) void artifact_check_again(struct artifact *artifact)
+{
+	VIEW_ERROR(error);
+
+	if (artifact_check_pin(artifact, &error) < 0)
+		artifact_report(artifact, &error);
+}
+
+void artifacts_check_pins(struct artifact_opener *opener)
+{
+	for (size_t i = 0; i < opener->view->artifact_count; i++)
+		if (opener->view->artifacts[i].pinned)
+			artifact_check_again(&opener->view->artifacts[i]);
 }
 
 int artifact_ensure_open(struct artifact_opener *opener, struct artifact *artifact)
@@ -143,9 +150,8 @@ int artifact_require_passthrough(struct artifact_opener *opener, const char *mou
 		struct artifact *artifact = &opener->view->artifacts[i];
 		int r;
 
-		if (!artifact_check_pin(artifact))
-			return view_fail(error, MSG_PIN_CHANGED, roles_name(artifact->roles),
-					 artifact->path);
+		if (artifact_check_pin(artifact, error) < 0)
+			return -ECANCELED;
 		r = artifact->state == ARTIFACT_READY ? artifact_decide_reading(opener, artifact)
 						      : 0;
 
