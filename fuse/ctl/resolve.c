@@ -166,11 +166,11 @@ static void resolve_the_rest(struct view *view)
 }
 
 /* Makes the view of what is there, or of what is added to the store first. */
-static void resolve_view(const struct options *options, struct source *source, struct view *view,
-			 struct view_error *error)
+static void resolve_view(const struct options *options, bool terminal, struct source *source,
+			 struct view *view, struct view_error *error)
 {
 	uint64_t start_us = now_us();
-	cleanup_with(ingest_done) struct ingest ingest = INGEST_OF(options, start_us);
+	cleanup_with(ingest_done) struct ingest ingest = INGEST_OF(options, start_us, terminal);
 	bool prepared;
 	int r;
 
@@ -186,10 +186,16 @@ static void resolve_view(const struct options *options, struct source *source, s
 		resolve_the_rest(view);
 }
 
+struct resolve_work {
+	struct arguments *arguments;
+	bool terminal; /* stderr is one; the work's own is a pipe */
+};
+
 /* Resolves what can be, and shows that; the first that cannot is the error. */
 static int resolve(void *argument, struct view_error *error)
 {
-	struct arguments *arguments = argument;
+	struct resolve_work *work = argument;
+	struct arguments *arguments = work->arguments;
 	struct options *options = &arguments->options;
 	cleanup_with(source_done) struct source source = SOURCE_INIT;
 	cleanup_with(view_done) struct view view = {};
@@ -197,7 +203,7 @@ static int resolve(void *argument, struct view_error *error)
 	size_t n = 0;
 
 	if (source_find(&arguments->from, &options->overlay, options->basedir, &source, error) == 0)
-		resolve_view(options, &source, &view, error);
+		resolve_view(options, work->terminal, &source, &view, error);
 	/* Where nothing is applicable the layers are not the image's. */
 	for (size_t i = 0; i < view.artifact_count && error->code != CODE_ENOTAPPLICABLE; i++)
 		if (view.artifacts[i].state == ARTIFACT_READY)
@@ -232,6 +238,7 @@ static int list_descriptors(const struct arguments *arguments, int **ret, size_t
 
 static int resolve_in_time(struct arguments *arguments, struct view_error *error)
 {
+	struct resolve_work work = {arguments, isatty(STDERR_FILENO)};
 	bool printed;
 	cleanup_free int *keep = NULL;
 	size_t n = 0;
@@ -239,7 +246,7 @@ static int resolve_in_time(struct arguments *arguments, struct view_error *error
 
 	if (list_descriptors(arguments, &keep, &n) < 0)
 		return view_fail(error, MSG_NO_MEMORY);
-	r = ctl_run_timed(resolve, arguments, keep, n, arguments->options.timeout, &printed, error);
+	r = ctl_run_timed(resolve, &work, keep, n, arguments->options.timeout, &printed, error);
 
 	if (!printed && arguments->json)
 		resolve_print_json(NULL, 0, &(struct view){}, error);

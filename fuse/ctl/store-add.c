@@ -12,6 +12,7 @@
 #include "fuse/base/messages.h"
 #include "fuse/cli/arguments.h"
 #include "fuse/cli/version.h"
+#include "fuse/ctl/store-progress.h"
 #include "fuse/ctl/store.h"
 #include "fuse/ctl/table.h"
 #include "fuse/ctl/timed.h"
@@ -76,52 +77,6 @@ struct json_object *store_describe_answer(const struct li_store_answer *answer)
 	return TAKE_PTR(object);
 }
 
-enum { PROGRESS_US = 200000 }; /* between two reports */
-
-/* When the work began, and when there was a report last: there is one work in a process. */
-static uint64_t progress_start_us, progress_last_us;
-
-static void progress_start(void)
-{
-	progress_start_us = progress_last_us = now_us();
-}
-
-/* Whether it is time for another report. */
-static bool progress_is_due(void)
-{
-	uint64_t now = now_us();
-
-	if (now - progress_last_us < PROGRESS_US)
-		return false;
-	progress_last_us = now;
-	return true;
-}
-
-/* A line of --json. */
-static void progress_tell_json(uint64_t done, uint64_t all)
-{
-	if (!progress_is_due())
-		return;
-	printf("{\"progress\":{\"bytes\":%" PRIu64 ",\"of\":%" PRIu64 "}}\n", done, all);
-	fflush(stdout);
-}
-
-/* One line on a terminal, which the next one replaces, and the end. */
-static void progress_tell_terminal(uint64_t done, uint64_t all)
-{
-	static bool told;
-	uint64_t elapsed_us;
-
-	if (done == all && told)
-		fputs("\r\033[K", stderr);
-	if (done == all || !progress_is_due())
-		return;
-	told = true;
-	elapsed_us = now_us() - progress_start_us;
-	fprintf(stderr, "\r%" PRIu64 " of %" PRIu64 " MB, %" PRIu64 " MB/s\033[K", done >> 20,
-		all >> 20, elapsed_us > 0 ? done / elapsed_us * 1000000 >> 20 : 0);
-}
-
 /* What a view of the stored image would fail with. */
 static int add_check_view(struct job *job, struct view_error *error)
 {
@@ -182,6 +137,7 @@ static int add_image(struct job *job, struct view_error *error)
 {
 	const struct arguments *arguments = job->arguments;
 	struct fill_call call;
+	int r;
 
 	if (add_identify(job, &call, error) < 0)
 		return -ECANCELED;
@@ -196,15 +152,13 @@ static int add_image(struct job *job, struct view_error *error)
 	    bundle_config_read(arguments->from.bundle, &job->bundle, error) < 0)
 		return -ECANCELED;
 	call.annotations = job->bundle.annotations;
-	if (arguments->json)
-		call.progress = progress_tell_json;
-	else if (job->terminal)
-		call.progress = progress_tell_terminal;
-	progress_start();
+	if (arguments->json || job->terminal)
+		call.progress = store_progress_tell;
+	store_progress_start(job->start_us, arguments->json);
 	add_make_parent(job);
-	if (fill_store(&call, job->directory, &job->result, error) < 0)
-		return -ECANCELED;
-	return add_check_view(job, error);
+	r = fill_store(&call, job->directory, &job->result, error);
+	store_progress_end();
+	return r < 0 ? -ECANCELED : add_check_view(job, error);
 }
 
 /* The last line of --json. */
@@ -303,6 +257,9 @@ int store_add(int argc, char **argv, struct view_error *error)
 	tree = arguments.tree ? descriptor_of_path(arguments.tree) : -1;
 	r = ctl_run_timed(add_run, &job, &tree, tree > STDERR_FILENO, arguments.options.timeout,
 			  &printed, error);
+	/* The work was ended in the middle of its line. */
+	if (r < 0 && job.terminal && now_us() - job.start_us > FILL_PROGRESS_FIRST_US)
+		fill_progress_clear();
 	/* What the work could not say itself. */
 	if (r < 0 && arguments.json)
 		add_print_json(&job, error);

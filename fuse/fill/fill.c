@@ -206,7 +206,7 @@ static void meter_tell(uint64_t done, void *context)
 {
 	const struct meter *meter = context;
 
-	meter->call->progress(done / 2, meter->all);
+	meter->call->progress(&(struct fill_progress){.bytes = done / 2, .of = meter->all});
 }
 
 /* Files what was found, if anything, beside what is filed under the image's keys already. */

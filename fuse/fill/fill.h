@@ -6,6 +6,7 @@
 
 #include "fuse/base/digest.h"
 #include "fuse/base/error.h"
+#include "fuse/cli/fill-progress.h"
 #include "fuse/cli/options.h"
 #include "fuse/source/image.h"
 #include "layerindex/store/store.h"
@@ -33,8 +34,8 @@ struct fill_call {
 	struct json_object *annotations; /* an object, or NULL */
 	/* Of waiting for another process that adds the image (now_us()); 0: not at all. */
 	uint64_t deadline_us;
-	/* Is told of bytes that were copied, of all; NULL: it is not. */
-	void (*progress)(uint64_t done, uint64_t all);
+	/* Is told of each step, but for the rate; NULL: it is not. */
+	void (*progress)(const struct fill_progress *progress);
 };
 
 struct fill_result {

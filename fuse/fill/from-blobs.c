@@ -37,7 +37,9 @@ struct unpacked_image {
 		int fd; /* owned */
 	} * extracted;	/* owned */
 	size_t count, room;
-	struct view_error *error; /* of a layer that turned out bad */
+	struct view_error *error;				/* of a layer that turned out bad */
+	void (*progress)(const struct fill_progress *progress); /* or NULL */
+	struct fill_progress at;
 };
 
 static void close_extracted(struct unpacked_image *image)
@@ -56,14 +58,30 @@ static void close_unpacked(void *context)
 	free(image);
 }
 
+static void tell_progress(void *context, uint64_t bytes)
+{
+	struct unpacked_image *image = context;
+
+	image->at.bytes = bytes;
+	image->progress(&image->at);
+}
+
 /* Opens a layer's blob at its start. */
-static int open_layer(const struct blob_source *source, size_t i, struct unpacker_blob *ret,
+static int open_layer(struct unpacked_image *image, uint32_t i, struct unpacker_blob *ret,
 		      struct view_error *error)
 {
-	const struct blob_layer *layer = &source->image.layers[i];
-	int fd = blob_open(&source->image.blobs, &layer->blob, error);
+	const struct blob_image *blobs = &image->source->image;
+	const struct blob_layer *layer = &blobs->layers[i];
+	int fd = blob_open(&blobs->blobs, &layer->blob, error);
+	struct stat st;
 
-	*ret = (struct unpacker_blob){fd, layer->blob, layer->diff_id};
+	*ret = (struct unpacker_blob){.fd = fd, .digest = layer->blob, .diff_id = layer->diff_id};
+	if (fd >= 0 && image->progress && fstat(fd, &st) == 0) {
+		image->at = (struct fill_progress){i + 1, (uint32_t)blobs->count, 0,
+						   (uint64_t)st.st_size, 0};
+		ret->tell = tell_progress;
+		ret->context = image;
+	}
 	return fd;
 }
 
@@ -127,7 +145,7 @@ static int extract(struct unpacked_image *image, const struct batch *batch,
 
 	if (layer >= image->source->image.count)
 		return view_fail(error, MSG_SYSTEM, "unpacker", "an answer makes no sense");
-	blob_fd = open_layer(image->source, layer, &blob, error);
+	blob_fd = open_layer(image, layer, &blob, error);
 	if (blob_fd < 0)
 		return -ECANCELED;
 	for (size_t i = 0; i < batch->count; i++) {
@@ -189,7 +207,7 @@ static int list_layer(struct unpacked_image *image, uint32_t i, int log, struct 
 {
 	cleanup_with(unpacker_kept_done) struct unpacker_kept kept = {};
 	struct unpacker_blob blob;
-	cleanup_close int fd = open_layer(image->source, i, &blob, error);
+	cleanup_close int fd = open_layer(image, i, &blob, error);
 	struct stat st;
 
 	if (fd < 0)
@@ -239,12 +257,13 @@ static int open_log(struct unpacked_image *image, uint32_t i, struct view_error 
 static int unpack_layer(struct unpacked_image *image, uint32_t i, struct view_error *error)
 {
 	const struct blob_layer *layer = &image->source->image.layers[i];
-	struct unpacker_blob blob = {-EBADF, layer->blob, layer->diff_id};
+	struct unpacker_blob blob = {
+		.fd = -EBADF, .digest = layer->blob, .diff_id = layer->diff_id};
 	cleanup_close int fd = -EBADF;
 	int r;
 
 	if (is_by_table(image, i)) {
-		fd = open_layer(image->source, i, &blob, error);
+		fd = open_layer(image, i, &blob, error);
 		r = fd < 0 ? fd : unpacker_add_table(&image->unpacker, &blob, &layer->table, error);
 	} else {
 		fd = open_log(image, i, error);
@@ -405,6 +424,7 @@ static int open_blobs(const struct fill_call *call, const struct li_store *store
 		.deadline = {.tv_sec =
 				     (time_t)(now_us() / 1000000) + (time_t)call->options->timeout},
 		.error = error,
+		.progress = call->progress,
 	};
 	ret->layers = source->image.count;
 	ret->finder = (struct image_finder){

@@ -81,13 +81,14 @@ static int fail_limit(const struct unpacker_blob *blob, const char *reason,
 /* Bytes on their way from the decoder to the unpacker, as frames. */
 struct passage {
 	const struct unpacker *unpacker;
-	int decoder;	      /* the end that is read */
-	bool ended;	      /* the decoder's bytes, with FRAME_END */
-	size_t at, size;      /* what of *bytes* is not written yet */
-	int64_t plain_left;   /* so many plain bytes may come yet */
-	struct sha256 hash;   /* of the plain bytes */
-	int out;	      /* where content goes; < 0: there is none */
-	int64_t content_left; /* so many bytes may come yet */
+	int decoder;			     /* the end that is read */
+	const struct unpacker_blob *metered; /* what is decoded, if its progress is told; or NULL */
+	bool ended;			     /* the decoder's bytes, with FRAME_END */
+	size_t at, size;		     /* what of *bytes* is not written yet */
+	int64_t plain_left;		     /* so many plain bytes may come yet */
+	struct sha256 hash;		     /* of the plain bytes */
+	int out;			     /* where content goes; < 0: there is none */
+	int64_t content_left;		     /* so many bytes may come yet */
 	/* Of an extraction: what begins, one after another. */
 	const struct unpacker_wanted *wanted;
 	size_t wanted_left;
@@ -109,6 +110,15 @@ static void put_frame(struct passage *passage, enum frame_kind kind, size_t n)
 	passage->size = sizeof(frame) + n;
 }
 
+/* The decoder reads by the same description: it is known how far it is. */
+static void tell_progress(const struct unpacker_blob *blob)
+{
+	off_t at = blob->tell ? lseek(blob->fd, 0, SEEK_CUR) : -1;
+
+	if (at >= 0)
+		blob->tell(blob->context, (uint64_t)at);
+}
+
 static int take_plain(struct passage *passage)
 {
 	char *bytes = passage->bytes + sizeof(struct frame);
@@ -126,6 +136,8 @@ static int take_plain(struct passage *passage)
 	if (n > 0)
 		sha256_add(&passage->hash, bytes, (size_t)n);
 	put_frame(passage, n > 0 ? FRAME_PIECE : FRAME_END, (size_t)n);
+	if (passage->metered)
+		tell_progress(passage->metered);
 	return 0;
 }
 
@@ -433,6 +445,7 @@ int unpacker_list(const struct unpacker_blob *blob, int log, int directory,
 	passage->log = writer;
 	passage->kept = &kept;
 	passage->directory = directory;
+	passage->metered = blob;
 	if (run(passage, &DECODE_ALL, blob->fd, blob, error) < 0 ||
 	    check_layer(passage, blob, error) < 0)
 		return -ECANCELED;
@@ -499,6 +512,7 @@ int unpacker_extract(const struct unpacker *unpacker, const struct unpacker_blob
 	put_frame(passage, FRAME_EXTRACT, sizeof(told));
 	passage->wanted = wanted;
 	passage->wanted_left = n;
+	passage->metered = blob;
 	if (run(passage, &DECODE_ALL, blob->fd, blob, error) < 0 ||
 	    check_layer(passage, blob, error) < 0)
 		return -ECANCELED;
@@ -507,9 +521,10 @@ int unpacker_extract(const struct unpacker *unpacker, const struct unpacker_blob
 	return 0;
 }
 
-/* Moves what a decoder hands out. Returns: 0, with the hash of all; -EBADMSG: it is not *size*
- * bytes; or -errno. */
-static int copy_range(int from, int out, int64_t size, struct li_digest *ret)
+/* Moves what a decoder of *blob* hands out. Returns: 0, with the hash of all; -EBADMSG: it is not
+ * *size* bytes; or -errno. */
+static int copy_range(const struct unpacker_blob *blob, int from, int out, int64_t size,
+		      struct li_digest *ret)
 {
 	static char bytes[FRAME_BYTES_MAX];
 	struct sha256 hash;
@@ -525,6 +540,7 @@ static int copy_range(int from, int out, int64_t size, struct li_digest *ret)
 		if (n < 0 || size < 0)
 			return n < 0 ? -errno : -EBADMSG;
 		sha256_add(&hash, bytes, (size_t)n);
+		tell_progress(blob);
 		r = write_whole(out, bytes, (size_t)n);
 		if (r < 0)
 			return r;
@@ -553,7 +569,7 @@ int unpacker_extract_range(const struct unpacker_blob *blob, const struct unpack
 		return fail_limit(blob, "an artifact is larger than 4 GiB", error);
 	if (start_decoder(&work, blob->fd, &decoder, error) < 0)
 		return -ECANCELED;
-	r = copy_range(decoder.from, out, what->st.st_size, &found);
+	r = copy_range(blob, decoder.from, out, what->st.st_size, &found);
 	close(decoder.from);
 	kill(decoder.pid, SIGKILL);
 	waitpid(decoder.pid, NULL, 0);

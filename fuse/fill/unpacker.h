@@ -34,6 +34,9 @@ DEFINE_CLEANUP(struct unpacker, unpacker_stop)
 struct unpacker_blob {
 	int fd; /* at its start; borrowed */
 	struct li_digest digest, diff_id;
+	/* Is told while it is decoded how many bytes of it were read; NULL: it is not. */
+	void (*tell)(void *context, uint64_t bytes);
+	void *context;
 };
 
 /* Contents of files that were met while a layer was listed. */

@@ -17,6 +17,7 @@ struct view_call {
 	const char *mountpoint;
 	bool detached;	   /* mounted nowhere: *mountpoint* is "-" */
 	bool supervised;   /* its parent stays, and its death ends the view */
+	bool terminal;	   /* stderr is one, and the image is one of blobs, which takes long */
 	bool keep_stderr;  /* logs go there as long as the view is there; else to syslog */
 	uint64_t start_us; /* when the call began, for the ready line */
 };

@@ -399,6 +399,8 @@ int launch(const struct launch_call *call, struct view_error *error)
 	launch.start.server.view.keep_stderr = call->foreground &&
 					       call->ready_fd != STDERR_FILENO &&
 					       call->pass_mount != STDERR_FILENO;
+	launch.start.server.view.terminal =
+		(call->view.from->oci || call->view.from->content) && isatty(STDERR_FILENO);
 	if (prepare(&launch, error) < 0 || start_child(&launch, error) < 0)
 		return launch_failed(call, launch.deadline_us, error);
 	/* From here on the server may be using this process's memory: see spawn(). */

@@ -241,7 +241,8 @@ static int resolve_first(struct view *view, const struct options *options,
 static int prepare_view(struct startup *startup, struct source *source, struct view_error *error)
 {
 	const struct view_call *call = &startup->call->view;
-	cleanup_with(ingest_done) struct ingest ingest = INGEST_OF(call->options, call->start_us);
+	cleanup_with(ingest_done) struct ingest ingest =
+		INGEST_OF(call->options, call->start_us, call->terminal);
 	int r;
 
 	do {

@@ -19,8 +19,10 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "fuse/base/clock.h"
 #include "fuse/base/json.h"
 #include "fuse/base/messages.h"
+#include "fuse/cli/fill-progress.h"
 #include "fuse/process/fds.h"
 #include "fuse/process/inherited.h"
 #include "fuse/process/run-with-timeout.h"
@@ -188,27 +190,6 @@ static int fail_late(const struct ingest *ingest, struct view_error *error)
 	return view_fail(error, MSG_INGEST_TIMEOUT, ingest->options->timeout);
 }
 
-/* Starts the process and waits for its end. Returns: 0, or < 0 with *error*. */
-static int add_now(struct ingest *ingest, const struct source *source, struct view_error *error)
-{
-	int status, r;
-	pid_t pid;
-
-	ingest->outcome = memfd_create("outcome", MFD_CLOEXEC);
-	if (ingest->outcome < 0)
-		return view_fail(error, MSG_SYSTEM, "memfd_create", strerror(errno));
-	pid = start_program(ingest->options, source, ingest->outcome, error);
-	if (pid < 0)
-		return -ECANCELED;
-	r = wait_child_end(pid, until_us(ingest));
-	if (r < 0)
-		return view_fail(error, MSG_SYSTEM, PROGRAM, strerror(-r));
-	if (r == 0)
-		return fail_late(ingest, error);
-	waitpid(pid, &status, 0);
-	return 0;
-}
-
 /* The last line of what the process wrote; owned, or NULL. */
 static char *read_outcome(int fd)
 {
@@ -230,16 +211,87 @@ static char *read_outcome(int fd)
 	return strdup(line ? line + 1 : text);
 }
 
+/* The same, parsed. */
+static struct json_object *parse_outcome(int fd)
+{
+	cleanup_free char *line = read_outcome(fd);
+	struct json_object *told = NULL;
+	struct json_fault syntax;
+
+	return line && json_parse(line, strlen(line), &told, &syntax) == 0 ? told : NULL;
+}
+
+static uint64_t number_at(struct json_object *object, const char *key)
+{
+	return json_object_get_uint64(json_member(object, key, json_type_int));
+}
+
+/* Shows how far the process is, if it has said that. Returns: whether it has. */
+static bool show_progress(const struct ingest *ingest)
+{
+	cleanup_with(json_done) struct json_object *told = parse_outcome(ingest->outcome);
+	struct json_object *progress = json_member(told, "progress", json_type_object);
+
+	if (!progress)
+		return false;
+	fill_progress_show(&(struct fill_progress){
+		.layer = (uint32_t)number_at(progress, "layer"),
+		.layers = (uint32_t)number_at(progress, "layers"),
+		.bytes = number_at(progress, "bytes"),
+		.of = number_at(progress, "of"),
+		.rate = number_at(progress, "rate"),
+	});
+	return true;
+}
+
+/* Waits for the process, as wait_child_end(). */
+static int wait_program(const struct ingest *ingest, pid_t pid)
+{
+	uint64_t until = until_us(ingest);
+	bool shown = false;
+	int r = 0;
+
+	while (r == 0 && now_us() < until) {
+		uint64_t next = ingest->terminal ? now_us() + FILL_PROGRESS_US : until;
+
+		r = wait_child_end(pid, next < until ? next : until);
+		if (r == 0 && ingest->terminal && show_progress(ingest))
+			shown = true;
+	}
+	if (shown)
+		fill_progress_clear();
+	return r;
+}
+
+/* Starts the process and waits for its end. Returns: 0, or < 0 with *error*. */
+static int add_now(struct ingest *ingest, const struct source *source, struct view_error *error)
+{
+	int status, r;
+	pid_t pid;
+
+	ingest->outcome = memfd_create("outcome", MFD_CLOEXEC);
+	if (ingest->outcome < 0)
+		return view_fail(error, MSG_SYSTEM, "memfd_create", strerror(errno));
+	pid = start_program(ingest->options, source, ingest->outcome, error);
+	if (pid < 0)
+		return -ECANCELED;
+	r = wait_program(ingest, pid);
+	if (r < 0)
+		return view_fail(error, MSG_SYSTEM, PROGRAM, strerror(-r));
+	if (r == 0)
+		return fail_late(ingest, error);
+	waitpid(pid, &status, 0);
+	return 0;
+}
+
 /* That the image was not added is said as the process said it. */
 static int fail_as_told(const struct ingest *ingest, struct view_error *error)
 {
-	cleanup_with(json_done) struct json_object *told = NULL;
-	cleanup_free char *line = read_outcome(ingest->outcome);
+	cleanup_with(json_done) struct json_object *told = parse_outcome(ingest->outcome);
 	struct json_object *fault;
-	struct json_fault syntax;
 	const char *code, *message;
 
-	if (!line || json_parse(line, strlen(line), &told, &syntax) < 0)
+	if (!told)
 		/* cppcheck-suppress memleak ; cleanup_with() frees it */
 		return view_fail(error, MSG_INGEST_FAILED);
 	fault = json_member(told, "error", json_type_object);

@@ -15,10 +15,12 @@
 struct ingest {
 	const struct options *options;
 	uint64_t start_us; /* when the call began (now_us()) */
-	int outcome;	   /* the last words of a process that has ended; owned; or -EBADF */
+	bool terminal;	   /* a person waits at stderr, and is shown how far the process is */
+	int outcome;	   /* what a process says, and said last; owned; or -EBADF */
 };
 
-#define INGEST_OF(options, start_us) ((struct ingest){options, start_us, -EBADF})
+#define INGEST_OF(options, start_us, terminal) \
+	((struct ingest){options, start_us, terminal, -EBADF})
 
 void ingest_done(struct ingest *ingest);
 DEFINE_CLEANUP(struct ingest, ingest_done)

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import json
 import os
-import pty
 import subprocess
 import time
 from collections.abc import Iterator
@@ -236,7 +235,7 @@ def test_a_block_snapshotters_disk_is_added_from_a_read_only_mount(
         assert (view.root / KERNEL_PATH).read_bytes() == KERNEL
 
 
-# Size, time, and what is told meanwhile.
+# Size and time.
 
 
 def test_no_room_is_an_error_and_leaves_nothing(store: Store, place: Path, unpacked: Path) -> None:
@@ -319,38 +318,6 @@ def test_a_store_that_hangs_is_given_up_in_time(place: Path, words: list[str]) -
             assert time.monotonic() - begun < 10
         finally:
             view.daemon.signal(18)
-
-
-def test_progress_is_told_in_lines_of_json_and_on_a_terminal(store: Store, place: Path) -> None:
-    with tree(place / "tree", kernel_of(noise(1 << 20) * 640)) as unpacked:
-        finished = store.add(unpacked, "--json")
-        *lines, last = map(json.loads, finished.stdout.splitlines())
-        assert lines, "640 MiB are not copied and hashed in an instant"
-        for line in lines:
-            assert 0 < line["progress"]["bytes"] <= line["progress"]["of"]
-        assert line["progress"]["of"] == last["bytes"]
-        text = on_a_terminal(store, unpacked, chain(2))
-    assert " MB/s" in text
-    assert "\x1b[K" in text[text.rindex(" MB/s") :]
-
-
-def on_a_terminal(store: Store, unpacked: Path, image: str) -> str:
-    """What a call writes on stderr, if that is a terminal."""
-    ours, theirs = pty.openpty()
-    words = ["store", "add", f"--chain={image}", f"--tree={unpacked}", "-o", store.option]
-    process = subprocess.Popen(
-        [program("viewfsctl"), *words], stdout=subprocess.DEVNULL, stderr=theirs
-    )
-    os.close(theirs)
-    text = b""
-    try:
-        while chunk := os.read(ours, 4096):
-            text += chunk
-    except OSError:  # EIO: the other side is closed
-        pass
-    os.close(ours)
-    assert process.wait(SECONDS) == 0
-    return text.decode()
 
 
 # ------------------------------------------------------------------------------ list, verify, clear
