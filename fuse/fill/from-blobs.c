@@ -67,7 +67,7 @@ static void tell_progress(void *context, uint64_t bytes)
 }
 
 /* Opens a layer's blob at its start. */
-static int open_layer(struct unpacked_image *image, uint32_t i, struct unpacker_blob *ret,
+static int open_layer(struct unpacked_image *image, uint32_t i, struct opened_blob *ret,
 		      struct view_error *error)
 {
 	const struct blob_image *blobs = &image->source->image;
@@ -75,7 +75,7 @@ static int open_layer(struct unpacked_image *image, uint32_t i, struct unpacker_
 	int fd = blob_open(&blobs->blobs, &layer->blob, error);
 	struct stat st;
 
-	*ret = (struct unpacker_blob){.fd = fd, .digest = layer->blob, .diff_id = layer->diff_id};
+	*ret = (struct opened_blob){.fd = fd, .digest = layer->blob, .diff_id = layer->diff_id};
 	if (fd >= 0 && image->progress && fstat(fd, &st) == 0) {
 		image->at = (struct fill_progress){i + 1, (uint32_t)blobs->count, 0,
 						   (uint64_t)st.st_size, 0};
@@ -137,11 +137,11 @@ static void batch_add(struct batch *batch, const struct unpacked *what)
 static int extract(struct unpacked_image *image, const struct batch *batch,
 		   struct view_error *error)
 {
-	struct unpacker_wanted wanted[EXTRACT_MAX];
+	struct wanted_content wanted[EXTRACT_MAX];
 	uint32_t layer = batch->items[0]->layer;
 	cleanup_close int blob_fd = -EBADF;
 	size_t first = image->count;
-	struct unpacker_blob blob;
+	struct opened_blob blob;
 
 	if (layer >= image->source->image.count)
 		return view_fail(error, MSG_SYSTEM, "unpacker", "an answer makes no sense");
@@ -154,7 +154,7 @@ static int extract(struct unpacked_image *image, const struct batch *batch,
 
 		if (fd < 0)
 			return view_fail(error, MSG_SYSTEM, "O_TMPFILE", strerror(-fd));
-		wanted[i] = (struct unpacker_wanted){what->entry, what->st.st_size, fd};
+		wanted[i] = (struct wanted_content){what->entry, what->st.st_size, fd};
 		if (add_extracted(image, layer, what->entry, fd) < 0)
 			return view_fail(error, MSG_NO_MEMORY);
 	}
@@ -205,8 +205,8 @@ static int make_origin(const struct blob_source *source, const struct unpacked *
 /* Lists a layer into *log*, and files that under its diff id. */
 static int list_layer(struct unpacked_image *image, uint32_t i, int log, struct view_error *error)
 {
-	cleanup_with(unpacker_kept_done) struct unpacker_kept kept = {};
-	struct unpacker_blob blob;
+	cleanup_with(kept_files_done) struct kept_files kept = {};
+	struct opened_blob blob;
 	cleanup_close int fd = open_layer(image, i, &blob, error);
 	struct stat st;
 
@@ -257,8 +257,7 @@ static int open_log(struct unpacked_image *image, uint32_t i, struct view_error 
 static int unpack_layer(struct unpacked_image *image, uint32_t i, struct view_error *error)
 {
 	const struct blob_layer *layer = &image->source->image.layers[i];
-	struct unpacker_blob blob = {
-		.fd = -EBADF, .digest = layer->blob, .diff_id = layer->diff_id};
+	struct opened_blob blob = {.fd = -EBADF, .digest = layer->blob, .diff_id = layer->diff_id};
 	cleanup_close int fd = -EBADF;
 	int r;
 

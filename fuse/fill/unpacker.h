@@ -9,7 +9,7 @@
 
 #include "fuse/base/error.h"
 #include "fuse/fill/blob-table.h"
-#include "fuse/fill/confined.h"
+#include "fuse/fill/passage.h"
 #include "layerindex/cleanup.h"
 #include "layerindex/hash/digest.h"
 
@@ -30,25 +30,6 @@ int unpacker_start(struct unpacker *ret, struct view_error *error);
 void unpacker_stop(struct unpacker *unpacker);
 DEFINE_CLEANUP(struct unpacker, unpacker_stop)
 
-/* One layer's blob, for messages too. */
-struct unpacker_blob {
-	int fd; /* at its start; borrowed */
-	struct li_digest digest, diff_id;
-	/* Is told while it is decoded how many bytes of it were read; NULL: it is not. */
-	void (*tell)(void *context, uint64_t bytes);
-	void *context;
-};
-
-/* Contents of files that were met while a layer was listed. */
-struct unpacker_kept {
-	size_t count;
-	uint64_t entries[KEPT_MAX]; /* the archive's, counted from 0 */
-	int fds[KEPT_MAX];	    /* owned */
-};
-
-void unpacker_kept_done(struct unpacker_kept *kept);
-DEFINE_CLEANUP(struct unpacker_kept, unpacker_kept_done)
-
 /*
  * Decodes a layer, and writes its name log to *log*, which is the word of a process that has read
  * this layer and nothing else. *ret*, owned by the caller, is what is likely to be asked for;
@@ -56,8 +37,8 @@ DEFINE_CLEANUP(struct unpacker_kept, unpacker_kept_done)
  * CODE_ELAYER where the blob is damaged, or is not what its diff id
  *	says; CODE_ENOTAPPLICABLE where it exceeds a limit of ours.
  */
-int unpacker_list(const struct unpacker_blob *blob, int log, int directory,
-		  struct unpacker_kept *ret, struct view_error *error);
+int unpacker_list(const struct opened_blob *blob, int log, int directory, struct kept_files *ret,
+		  struct view_error *error);
 
 /*
  * Unpacks the next layer from the bottom by its name log, which is borrowed; *blob* is for
@@ -65,14 +46,14 @@ int unpacker_list(const struct unpacker_blob *blob, int log, int directory,
  * too, or where
  *	the log is damaged; CODE_ENOTAPPLICABLE where the layer exceeds a limit of ours.
  */
-int unpacker_add_log(const struct unpacker *unpacker, const struct unpacker_blob *blob, int log,
+int unpacker_add_log(const struct unpacker *unpacker, const struct opened_blob *blob, int log,
 		     struct view_error *error);
 
 /*
  * Unpacks the next layer by the blob's table of contents: *blob->diff_id* does not count, for the
  * plain bytes are not seen. Returns: 0, or < 0 with *error*, also where the table is not usable.
  */
-int unpacker_add_table(const struct unpacker *unpacker, const struct unpacker_blob *blob,
+int unpacker_add_table(const struct unpacker *unpacker, const struct opened_blob *blob,
 		       const struct blob_table *table, struct view_error *error);
 
 /* What a path leads to. */
@@ -87,23 +68,16 @@ struct unpacked {
 /* Returns: 0; -ENOENT, -ENOTDIR, -ELOOP, -ENAMETOOLONG: as open(2) in the image; -EIO: it broke. */
 int unpacker_find(const struct unpacker *unpacker, const char *path, struct unpacked *ret);
 
-/* A content to extract. */
-struct unpacker_wanted {
-	uint64_t entry;
-	int64_t size;
-	int out; /* where it is written; borrowed */
-};
-
 /*
  * Writes the contents of *n* entries, at most EXTRACT_MAX in the archive's order, decoding their
  * layer once. Returns: 0, or < 0 with *error* as unpacker_list().
  */
-int unpacker_extract(const struct unpacker *unpacker, const struct unpacker_blob *blob,
-		     const struct unpacker_wanted *wanted, size_t n, struct view_error *error);
+int unpacker_extract(const struct unpacker *unpacker, const struct opened_blob *blob,
+		     const struct wanted_content *wanted, size_t n, struct view_error *error);
 
 /*
  * Writes the content of a file of a layer that was added by its table to *out*, if it has the
  * digest of *what->range*; only that range of the blob is read. Returns: 0, or < 0 with *error*.
  */
-int unpacker_extract_range(const struct unpacker_blob *blob, const struct unpacked *what, int out,
+int unpacker_extract_range(const struct opened_blob *blob, const struct unpacked *what, int out,
 			   struct view_error *error);

@@ -17,7 +17,7 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-#include "fuse/fill/confined.h"
+#include "fuse/fill/frames.h"
 #include "layerindex/blob/apply.h"
 #include "layerindex/blob/stream.h"
 #include "tests/tools/attempt.h"

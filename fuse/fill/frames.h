@@ -1,17 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Three kinds of children that read what an image's author wrote, each confined to its descriptors.
- * A decoder turns one blob into plain bytes. A lister reads one plain archive and hands out its
- * name log: another archive must not be able to change what is known of this one. An unpacker reads
- * name logs and archives, and answers what the tree that they make has at a path. None is believed:
- * the parent hashes what goes between them.
- *
- * The unpacker is told by frames, a header and its bytes, and answers by frames.
+ * What a process that fills the store and its confined children tell each other: a header, and its
+ * bytes.
  */
 #pragma once
 
 #include <stdint.h>
-#include <sys/types.h>
 
 #include "layerindex/blob/toc.h"
 
@@ -21,11 +15,6 @@ enum {
 	EXTRACT_MAX = 8,       /* entries that are extracted at once */
 	KEPT_MAX = 4,	       /* files that are kept while an archive is listed */
 	KEPT_SIZE_MAX = 1 << 20,
-	CHILD_MEMORY_MAX = 1 << 30,
-	CHILD_SECONDS_MAX = 600, /* of a processor */
-	/* A decoder's, beside a second for each so many bytes of the blob. */
-	DECODER_SECONDS = 30,
-	DECODER_BYTES_A_SECOND = 4 << 20,
 };
 
 enum frame_kind {
@@ -81,31 +70,3 @@ struct frame_found {
 	struct toc_range range;	   /* of a layer that is known by its table; else zeros */
 	char path[FRAME_TEXT_MAX]; /* without a leading slash, links followed; ended by a NUL */
 };
-
-/* How a decoder ends. */
-enum decoder_status {
-	DECODER_DONE,
-	DECODER_DAMAGED,
-	DECODER_PLAIN_LIMIT,
-	DECODER_WINDOW_LIMIT,
-	DECODER_SYSTEM,
-};
-
-/* What a decoder is to decode, of the blob from the place of its descriptor on. */
-struct decoder_work {
-	int64_t size;	      /* of it: STREAM_TO_END, or fewer bytes */
-	int64_t skip, length; /* the plain bytes to hand out, if there are as many */
-	bool table;	      /* not those, but the table of an eStargz that is in them */
-};
-
-/* The whole blob. */
-#define DECODE_ALL ((struct decoder_work){INT64_MAX, 0, INT64_MAX, false})
-
-/* Starts a decoder of the blob at *blob* that writes into *to*. Returns: a pid, or -errno. */
-pid_t decoder_start(int blob, int to, const struct decoder_work *work);
-
-/* Starts an unpacker that is told by *from* and answers into *to*. Returns: a pid, or -errno. */
-pid_t unpacker_child_start(int from, int to);
-
-/* Starts a lister likewise: it lists one archive, and ends. */
-pid_t lister_child_start(int from, int to);

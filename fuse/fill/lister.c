@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "fuse/fill/lister.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "fuse/fill/child.h"
+#include "layerindex/blob/layer-log.h"
+#include "layerindex/cleanup.h"
+
+/* A name log on its way. */
+struct names {
+	const struct child *child;
+	size_t size;
+	unsigned kept;
+	char bytes[FRAME_BYTES_MAX];
+};
+
+static int names_flush(struct names *names)
+{
+	size_t n = TAKE(names->size, 0);
+
+	return n > 0 ? child_answer(names->child, FRAME_NAMES, names->bytes, n) : 0;
+}
+
+static int names_put(struct names *names, const void *bytes, size_t n)
+{
+	while (n > 0) {
+		size_t room = sizeof(names->bytes) - names->size, most = n < room ? n : room;
+		int r;
+
+		memcpy(names->bytes + names->size, bytes, most);
+		names->size += most;
+		bytes = (const char *)bytes + most;
+		n -= most;
+		r = names->size == sizeof(names->bytes) ? names_flush(names) : 0;
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+/* Whether an entry is likely to be asked for next: an image's configuration is one of its last. */
+static bool is_likely(const struct names *names, const struct tar_entry *entry)
+{
+	static const char likely[] = "urunc.json";
+	size_t n = strlen(entry->name), length = sizeof(likely) - 1;
+
+	return entry->type == '0' && entry->size <= KEPT_SIZE_MAX && names->kept < KEPT_MAX &&
+	       n >= length && strcmp(entry->name + n - length, likely) == 0;
+}
+
+static int list_entry(struct names *names, struct tar *tar, const struct tar_entry *entry,
+		      uint64_t number)
+{
+	struct frame_kept kept = {number, entry->size};
+	uint8_t record[LAYER_LOG_RECORD];
+
+	layer_log_encode(entry, record);
+	if (names_put(names, record, sizeof(record)) < 0 ||
+	    names_put(names, entry->name, strlen(entry->name)) < 0 ||
+	    names_put(names, entry->link, strlen(entry->link)) < 0)
+		return -EPIPE;
+	if (!is_likely(names, entry))
+		return 0;
+	names->kept++;
+	if (child_answer(names->child, FRAME_KEPT, &kept, sizeof(kept)) < 0)
+		return -EPIPE;
+	return child_hand_out(names->child, tar);
+}
+
+static int list_archive(void *argument)
+{
+	static struct names names;
+	const struct child *child = argument;
+	struct pieces pieces = {.fd = child->from};
+	struct frame_status status = {.reason = "it is cut, or is no tar archive"};
+	struct tar *tar = tar_new(pieces_source, &pieces);
+	struct tar_entry entry;
+	int r = 1;
+
+	names.child = child;
+	if (!tar || child_confine(child) < 0 ||
+	    names_put(&names, layer_log_header, LAYER_LOG_HEADER) < 0)
+		return 1;
+	for (; r > 0; status.entry++) {
+		r = tar_next(tar, &entry);
+		if (r <= 0)
+			break;
+		r = list_entry(&names, tar, &entry, status.entry);
+		if (r < 0)
+			break;
+		r = 1;
+	}
+	status.result = r;
+	if (names_flush(&names) < 0)
+		return 1;
+	return child_answer_status(child, &pieces, &status) < 0;
+}
+
+pid_t lister_start(int from, int to)
+{
+	return child_start(list_archive,
+			   &(struct child){.from = from, .to = to, .seconds = CHILD_SECONDS_MAX});
+}

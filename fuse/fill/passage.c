@@ -1,0 +1,178 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "fuse/fill/passage.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <string.h>
+
+#include "fuse/base/io.h"
+
+void kept_files_done(struct kept_files *kept)
+{
+	while (kept->count > 0)
+		close(kept->fds[--kept->count]);
+}
+
+void passage_put_frame(struct passage *passage, enum frame_kind kind, size_t n)
+{
+	struct frame frame = {kind, (uint32_t)n};
+
+	memcpy(passage->bytes, &frame, sizeof(frame));
+	passage->at = 0;
+	passage->size = sizeof(frame) + n;
+}
+
+void blob_tell(const struct opened_blob *blob)
+{
+	off_t at = blob->tell ? lseek(blob->fd, 0, SEEK_CUR) : -1;
+
+	if (at >= 0)
+		blob->tell(blob->context, (uint64_t)at);
+}
+
+static int take_plain(struct passage *passage)
+{
+	char *bytes = passage->bytes + sizeof(struct frame);
+	ssize_t n;
+
+	do
+		n = read(passage->decoder, bytes, FRAME_BYTES_MAX);
+	while (n < 0 && errno == EINTR);
+	if (n < 0)
+		return -errno;
+	passage->ended = n == 0;
+	passage->plain_left -= n;
+	if (passage->plain_left < 0)
+		return -E2BIG;
+	if (n > 0)
+		sha256_add(&passage->hash, bytes, (size_t)n);
+	passage_put_frame(passage, n > 0 ? FRAME_PIECE : FRAME_END, (size_t)n);
+	if (passage->metered)
+		blob_tell(passage->metered);
+	return 0;
+}
+
+static int pass_on(struct passage *passage)
+{
+	ssize_t n = write(passage->to, passage->bytes + passage->at, passage->size - passage->at);
+
+	if (n < 0)
+		return errno == EINTR || errno == EAGAIN ? 0 : -errno;
+	passage->at += (size_t)n;
+	return 0;
+}
+
+static int write_out(struct passage *passage, size_t n)
+{
+	static char bytes[FRAME_BYTES_MAX];
+	int r;
+
+	if (n > sizeof(bytes) || passage->out < 0 || (int64_t)n > passage->content_left)
+		return -EIO;
+	r = read_whole(passage->from, bytes, n);
+	passage->content_left -= (int64_t)n;
+	return r < 0 ? r : write_whole(passage->out, bytes, n);
+}
+
+/* Goes to the next file that content is for; the one before it must be complete. */
+static int begin_content(struct passage *passage, int out, int64_t size)
+{
+	if (passage->content_left != 0)
+		return -EIO;
+	passage->out = out;
+	passage->content_left = size;
+	return 0;
+}
+
+static int begin_wanted(struct passage *passage)
+{
+	const struct wanted_content *wanted = passage->wanted;
+
+	if (passage->wanted_left == 0)
+		return -EIO;
+	passage->wanted++;
+	passage->wanted_left--;
+	return begin_content(passage, wanted->out, wanted->size);
+}
+
+static int begin_kept(struct passage *passage)
+{
+	struct kept_files *kept = passage->kept;
+	struct frame_kept told;
+	int r = read_whole(passage->from, &told, sizeof(told));
+	int fd;
+
+	if (r < 0)
+		return r;
+	if (!kept || kept->count == KEPT_MAX || told.size < 0 || told.size > KEPT_SIZE_MAX)
+		return -EIO;
+	fd = openat(passage->directory, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+	if (fd < 0)
+		return -errno;
+	kept->entries[kept->count] = told.entry;
+	kept->fds[kept->count++] = fd;
+	return begin_content(passage, fd, told.size);
+}
+
+/* Compresses a part of a name log. */
+static int take_names(struct passage *passage, size_t n)
+{
+	static char bytes[FRAME_BYTES_MAX];
+	int r;
+
+	if (n == 0 || n > sizeof(bytes) || !passage->log)
+		return -EIO;
+	r = read_whole(passage->from, bytes, n);
+	return r < 0 ? r : layer_log_writer_add(passage->log, bytes, n);
+}
+
+/* Takes an answer. Returns: > 0: it was the last one; 0; or -errno. */
+static int take_answer(struct passage *passage)
+{
+	struct frame frame;
+	int r = read_whole(passage->from, &frame, sizeof(frame));
+
+	if (r < 0)
+		return r;
+	switch (frame.kind) {
+	case FRAME_CONTENT: return write_out(passage, frame.size);
+	case FRAME_BEGIN: return frame.size == 0 ? begin_wanted(passage) : -EIO;
+	case FRAME_KEPT:
+		return frame.size == sizeof(struct frame_kept) ? begin_kept(passage) : -EIO;
+	case FRAME_NAMES: return take_names(passage, frame.size);
+	default: break;
+	}
+	if (frame.kind != FRAME_STATUS || frame.size != sizeof(passage->status))
+		return -EIO;
+	r = read_whole(passage->from, &passage->status, sizeof(passage->status));
+	passage->status.reason[sizeof(passage->status.reason) - 1] = '\0';
+	passage->status.name[sizeof(passage->status.name) - 1] = '\0';
+	return r < 0 ? r : 1;
+}
+
+int passage_run(struct passage *passage)
+{
+	int r = 0;
+
+	while (r == 0) {
+		bool empty = passage->at == passage->size;
+		struct pollfd fds[] = {
+			{.fd = passage->from, .events = POLLIN},
+			{.fd = empty ? -1 : passage->to, .events = POLLOUT},
+			{.fd = empty && !passage->ended ? passage->decoder : -1, .events = POLLIN},
+		};
+
+		if (poll(fds, 3, -1) < 0) {
+			r = errno == EINTR ? 0 : -errno;
+			continue;
+		}
+		if (fds[0].revents)
+			r = take_answer(passage);
+		else if (fds[1].revents)
+			r = pass_on(passage);
+		else if (fds[2].revents)
+			r = take_plain(passage);
+	}
+	/* An answer before the layer's end is none. */
+	return r > 0 && passage->ended ? 0 : r < 0 ? r : -EIO;
+}

@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The way of a layer's plain bytes from its decoder to the child that reads them, and of what that
+ * child answers meanwhile. All bytes are hashed, and what either says is bounded.
+ */
+#pragma once
+
+#include "fuse/fill/frames.h"
+#include "layerindex/blob/layer-log.h"
+#include "layerindex/cleanup.h"
+#include "layerindex/hash/sha256.h"
+
+/* One layer's blob, for messages too. */
+struct opened_blob {
+	int fd; /* at its start; borrowed */
+	struct li_digest digest, diff_id;
+	/* Is told while it is decoded how many bytes of it were read; NULL: it is not. */
+	void (*tell)(void *context, uint64_t bytes);
+	void *context;
+};
+
+/* Tells how much of a blob its decoder has read: it reads by the same description. */
+void blob_tell(const struct opened_blob *blob);
+
+/* A content to extract. */
+struct wanted_content {
+	uint64_t entry;
+	int64_t size;
+	int out; /* where it is written; borrowed */
+};
+
+/* Contents of files that were met while a layer was listed. */
+struct kept_files {
+	size_t count;
+	uint64_t entries[KEPT_MAX]; /* the archive's, counted from 0 */
+	int fds[KEPT_MAX];	    /* owned */
+};
+
+void kept_files_done(struct kept_files *kept);
+DEFINE_CLEANUP(struct kept_files, kept_files_done)
+
+/* Bytes on their way from the decoder to the unpacker, as frames. */
+struct passage {
+	int decoder, from, to;		   /* the ends that are read, and the one that is written */
+	const struct opened_blob *metered; /* what is decoded, if its progress is told; or NULL */
+	bool ended;			   /* the decoder's bytes, with FRAME_END */
+	size_t at, size;		   /* what of *bytes* is not written yet */
+	int64_t plain_left;		   /* so many plain bytes may come yet */
+	struct sha256 hash;		   /* of the plain bytes */
+	int out;			   /* where content goes; < 0: there is none */
+	int64_t content_left;		   /* so many bytes may come yet */
+	/* Of an extraction: what begins, one after another. */
+	const struct wanted_content *wanted;
+	size_t wanted_left;
+	/* Of a listing. */
+	struct layer_log_writer *log; /* borrowed, or NULL */
+	struct kept_files *kept;      /* what is kept for later; or NULL */
+	int directory;		      /* where files without a name are made */
+	struct frame_status status;
+	char bytes[sizeof(struct frame) + FRAME_BYTES_MAX];
+};
+
+/* Puts a frame into the empty passage, whose *n* bytes are there already. */
+void passage_put_frame(struct passage *passage, enum frame_kind kind, size_t n);
+
+/*
+ * Moves all plain bytes of a layer.
+ * Returns: 0, with the child's status; -E2BIG: there are more than *plain_left*; -EFBIG: its name
+ *	log is too large; -EIO: the child broke the rules; or -errno.
+ */
+int passage_run(struct passage *passage);
