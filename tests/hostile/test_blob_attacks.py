@@ -65,7 +65,7 @@ class Attack(NamedTuple):
         words = "store", "add", "--json", f"--oci={self.victim.directory}"
         finished = viewfsctl(*words, "-o", self.store.option)
         assert (finished.status, finished.stderr) == (0, ""), finished
-        chain = json.loads(finished.stdout.splitlines()[-1])["chain"]
+        chain = finished.told["chain"]
         assert wrong_objects(self.store.directory) == []
         with View(self.place / "view", *arguments(self.store, image=chain)) as view:
             assert (view.root / KERNEL_PATH).read_bytes() == KERNEL
@@ -82,7 +82,7 @@ def config() -> bytes:
 def code(finished: Finished) -> str:
     """The error's; "" where there is none."""
     assert finished.status in (0, 2, 32), finished
-    return json.loads(finished.stdout.splitlines()[-1]).get("error", {}).get("code", "")
+    return finished.told.get("error", {}).get("code", "")
 
 
 def one_layer(kernel: bytes = KERNEL) -> bytes:
@@ -130,7 +130,7 @@ def test_a_claim_to_the_victims_diff_ids_gets_nothing_of_the_victim(
     finished = viewfsctl(*words, "-o", attack.store.option)
     if coding in TABLES:
         assert code(finished) == ""
-        told = json.loads(finished.stdout.splitlines()[-1])
+        told = finished.told
         digests = {answer["path"]: answer.get("digest") for answer in told["answers"]}
         assert digests["/" + KERNEL_PATH] == digest(b"\xff" * len(KERNEL))
         finished = viewfsctl(*words, "-o", attack.store.option + ",toc=off")

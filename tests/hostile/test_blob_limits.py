@@ -48,7 +48,7 @@ def add(store: Store, layout: Layout, seconds: int = 60) -> Finished:
 
 
 def fails(finished: Finished, code: str, *naming: str) -> None:
-    told = json.loads(finished.stdout.splitlines()[-1])["error"]
+    told = finished.told["error"]
     assert told["code"] == code, told
     for words in naming:
         assert words in told["message"], told
@@ -350,7 +350,7 @@ def test_a_damaged_blob_is_elayer_or_what_it_was(
         ))  # fmt: skip
         store = Store(place / f"store-{number}")
         finished = add(store, made)
-        told = json.loads(finished.stdout.splitlines()[-1])
+        told = finished.told
         if finished.status == 0:
             kernel = next(a for a in told["answers"] if a["path"] == "/" + KERNEL_PATH)
             assert kernel["digest"] == digest(KERNEL)

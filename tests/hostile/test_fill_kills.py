@@ -49,16 +49,6 @@ def made(place: Path) -> Layout:
     return layout
 
 
-def processes(root: int) -> list[int]:
-    """It and all below it, the oldest first."""
-    found = [root]
-    for pid in found:
-        with suppress(OSError):
-            children = Path(f"/proc/{pid}/task/{pid}/children").read_text()
-            found += map(int, children.split())
-    return found
-
-
 def stage(pids: list[int]) -> str:
     """How many there are says how far they are: the call, its worker, an unpacker, a decoder."""
     return ("starting", "working", "unpacking", "decoding")[min(len(pids), 4) - 1]
@@ -68,7 +58,7 @@ def kill(call: subprocess.Popen[bytes], source: random.Random) -> str | None:
     """One process of it; None: it had ended."""
     with suppress(ProcessLookupError):
         os.kill(call.pid, signal.SIGSTOP)
-    pids = processes(call.pid)
+    pids = machine.family(call.pid)
     at = stage(pids)
     with suppress(ProcessLookupError):
         os.kill(source.choice(pids), signal.SIGKILL)

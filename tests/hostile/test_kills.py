@@ -27,18 +27,11 @@ KILLS = int(os.environ.get("VIEWFS_CALL_KILLS", "200"))
 PARTS = [min(200, KILLS - n) for n in range(0, KILLS, 200)]
 
 
-def children(pid: int) -> list[int]:
-    try:
-        return [int(n) for n in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
-    except (FileNotFoundError, ProcessLookupError):
-        return []
-
-
 def family() -> list[int]:
     """The processes of the one call that this process has made, each after its parent."""
-    found = [pid for pid in children(os.getpid()) if machine.is_alive(pid)]
+    found = [pid for pid in machine.children(os.getpid()) if machine.is_alive(pid)]
     for pid in found:
-        found += [child for child in children(pid) if machine.is_alive(child)]
+        found += [child for child in machine.children(pid) if machine.is_alive(child)]
     return found
 
 

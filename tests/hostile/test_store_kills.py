@@ -94,23 +94,16 @@ class Writer:
             start_new_session=True,
         )  # fmt: skip
 
-    def processes(self) -> list[int]:
-        """It, and its children."""
-        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
-        with suppress(OSError):
-            return [self.process.pid, *map(int, children.read_text().split())]
-        return [self.process.pid]
-
     def wait_publishing(self) -> None:
         """Until that is seen, which lasts a moment, or it has ended."""
-        while self.process.poll() is None and stage(self.processes(), self._root) != STAGES[-1]:
+        while self.process.poll() is None and stage(machine.family(self.process.pid), self._root) != STAGES[-1]:
             pass
 
     def kill(self, source: random.Random) -> str | None:
         """All of it or one process, at a moment that is then known; None: it had ended."""
         with suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGSTOP)
-        pids = self.processes()
+        pids = machine.family(self.process.pid)
         at = stage(pids, self._root)
         with suppress(ProcessLookupError):
             if source.random() < 0.5:

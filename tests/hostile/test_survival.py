@@ -38,18 +38,11 @@ def layers(place: Path) -> list[bytes]:
     return image.usual().build(place / "layers")
 
 
-def children(pid: int) -> list[int]:
-    try:
-        return [int(n) for n in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
-    except (FileNotFoundError, ProcessLookupError):
-        return []
-
-
 def server_of(view: View, after: int = 0) -> int:
     """The process that serves, once it is another one than AFTER. The daemon stands by."""
     deadline = time.monotonic() + SECONDS
     while time.monotonic() < deadline:
-        for pid in children(view.daemon_pid):
+        for pid in machine.children(view.daemon_pid):
             if pid != after:
                 return pid
     raise AssertionError("no process serves")
@@ -306,7 +299,7 @@ def test_what_holds_a_view_ends_both_processes(
         (supervisor,) = (
             p for p in view.processes if "/dev/fuse" not in p.descriptors().values()
         )
-        wait_until(lambda: children(view.daemon_pid), "a child")
+        wait_until(lambda: machine.children(view.daemon_pid), "a child")
         server = server_of(view)
         os.kill(server, signal.SIGKILL)
         server = server_of(view, after=server)
@@ -357,7 +350,7 @@ def test_no_process_stands_by_a_view_that_cannot_be_sandboxed_whole(
         assert view.ready["survives"] is False
         daemon = view.wait_sandboxed()
         read_whole(view.root)
-        assert children(daemon.pid) == []
+        assert machine.children(daemon.pid) == []
         assert listed_at(view.root)["survives"] is False
         finished = call("-o", lowerdir(layers) + b",survive=on", "none", view.root)
         assert (finished.status, finished.code) == (32, "EMOUNT")

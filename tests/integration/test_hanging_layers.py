@@ -12,7 +12,7 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -155,13 +155,13 @@ def test_an_index_that_does_not_answer_is_a_timeout(
 
 
 def held(process: subprocess.Popen[bytes]) -> list[int]:
-    """The capabilities of a command's processes."""
-    pids = [process.pid]
-    for pid in pids:
-        children = Path(f"/proc/{pid}/task/{pid}/children")
-        pids += map(int, children.read_text().split()) if children.exists() else []
-    texts = [Path(f"/proc/{pid}/status").read_text() for pid in pids]
-    return [int(found[1], 16) for text in texts if (found := re.search(r"^CapPrm:\t(\w+)$", text, re.M))]
+    """The capabilities of a command's processes that are there."""
+    found = []
+    for pid in machine.family(process.pid):
+        with suppress(OSError):
+            text = Path(f"/proc/{pid}/status").read_text()
+            found += [int(held, 16) for held in re.findall(r"^CapPrm:\t(\w+)$", text, re.M)]
+    return found
 
 
 INDEX = [["index", "list"], ["index", "verify"], ["index", "clear", "{silent}"]]

@@ -487,9 +487,8 @@ def test_umount_keeps_few_capabilities(place: Path) -> None:
         with subprocess.Popen(
             [program("viewfsctl"), "umount", silent / "view"], stderr=subprocess.DEVNULL
         ) as process:
-            children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
-            pids = [process.pid, *map(int, wait_until(children.read_text, "a child").split())]
-            for pid in pids:
+            wait_until(lambda: machine.children(process.pid), "a child")
+            for pid in machine.family(process.pid):
                 text = Path(f"/proc/{pid}/status").read_text()
                 assert int(re.search(r"^CapPrm:\t(\w+)$", text, re.M)[1], 16) == ENDING
             assert process.wait(SECONDS) == 32

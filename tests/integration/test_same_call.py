@@ -77,6 +77,23 @@ sys.stdin.read()
 """
 USER = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--"]
 TOGETHER = 4
+# A lock delays a call by a fifth of a second. What is above this is the machine's.
+DELAY_MAX = 2
+
+
+def calls_together(at: Path, option: bytes) -> float:
+    """The seconds that some calls take for one view, which is removed again."""
+    start = time.monotonic()
+    with ThreadPoolExecutor(TOGETHER) as pool:
+        calls = list(pool.map(lambda _: call("--id=a", "-o", option, "none", at), range(TOGETHER)))
+    elapsed = time.monotonic() - start
+    assert [finished.status for finished in calls] == [0] * TOGETHER, calls
+    assert len(machine.mounts_at(at)) == 1
+    wait_until(lambda: len(machine.processes()) == 1, "the other calls' servers to end")
+    namespace.unmount(str(at), 0)
+    wait_until(lambda: not machine.processes(), "the daemon to end")
+    machine.bury()
+    return elapsed
 
 
 @pytest.mark.parametrize("lock", ["LOCK_EX", "LOCK_SH"])
@@ -84,28 +101,17 @@ def test_a_strangers_lock_neither_delays_calls_nor_stacks_views(
     place: Path, option: bytes, lock: str
 ) -> None:
     """Any user who may read the mountpoint may lock it: the lock of calls only saves work."""
-    at = place / "view"
+    free, at = place / "free", place / "view"
+    free.mkdir(mode=0o755)
     at.mkdir(mode=0o755)
     with subprocess.Popen(
         [*USER, sys.executable, "-c", STRANGER, at, lock], stdin=subprocess.PIPE, stdout=subprocess.PIPE
     ) as stranger:
         assert stranger.stdin and stranger.stdout and stranger.stdout.readline() == b"locked\n"
-        elapsed = []
-        for _ in range(5):
-            words = ("--id=a", "-o", option, "none", at)
-            start = time.monotonic()
-            with ThreadPoolExecutor(TOGETHER) as pool:
-                calls = list(pool.map(lambda _: call(*words), range(TOGETHER)))
-            elapsed.append(time.monotonic() - start)
-            assert [finished.status for finished in calls] == [0] * TOGETHER, calls
-            assert len(machine.mounts_at(at)) == 1
-            wait_until(lambda: len(machine.processes()) == 1, "the other calls' servers to end")
-            namespace.unmount(str(at), 0)
-            wait_until(lambda: not machine.processes(), "the daemon to end")
-            machine.bury()
+        elapsed = [(calls_together(free, option), calls_together(at, option)) for _ in range(5)]
         stranger.stdin.close()
-    # The others were delayed by what else the machine does.
-    assert min(elapsed) < 1
+    quick, delayed = map(min, zip(*elapsed))
+    assert delayed - quick < DELAY_MAX
 
 
 def test_names_of_any_length_are_told_and_told_again(place: Path, option: bytes) -> None:

@@ -31,12 +31,12 @@ def add(store: Store, *words: str, options: str = "") -> Finished:
 def added(store: Store, *words: str, options: str = "") -> dict[str, Any]:
     finished = add(store, *words, options=options)
     assert (finished.status, finished.stderr) == (0, ""), finished
-    return json.loads(finished.stdout.splitlines()[-1])
+    return finished.told
 
 
 def fails(finished: Finished, code: str, naming: str) -> None:
     """With a code, and files nothing."""
-    told = json.loads(finished.stdout.splitlines()[-1])["error"]
+    told = finished.told["error"]
     assert told["code"] == code, told
     assert naming in told["message"], told
 
@@ -140,7 +140,7 @@ def test_a_second_image_decodes_its_own_layers_only(store: Store, layout: Layout
     layout.list(layout.image([*shared, own, file("etc/second", b"x") + END]), "third")
     layout.blob(second).unlink()
     third = add(store, f"--oci={layout.directory}:third", options="binary=/etc/hostname/none")
-    assert kinds(json.loads(third.stdout.splitlines()[-1]))["/etc/hostname/none"] == "absent"
+    assert kinds(third.told)["/etc/hostname/none"] == "absent"
 
 
 @pytest.mark.parametrize("damage", [b"", b"x" * 100, "cut", "other"])
@@ -264,7 +264,7 @@ def test_links_and_whiteouts_are_as_in_a_container(store: Store, layout: Layout,
     ]  # fmt: skip
     layout.list(layout.image(layers))
     finished = add(store, f"--oci={layout.directory}", options="binary=/unikernel/kernel")
-    told = json.loads(finished.stdout.splitlines()[-1])
+    told = finished.told
     assert told["error"]["code"] == "ENOARTIFACT"
     assert kinds(told) == {
         "/urunc.json": "artifact",

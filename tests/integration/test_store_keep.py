@@ -272,7 +272,7 @@ def test_a_waiter_gives_up_in_time(store: Store, place: Path, unpacked: Path) ->
             begun = time.monotonic()
             failed = store.add(unpacked, "--json", "-o", "timeout=1")
             assert failed.status == 2 and "after 1 s" in failed.stderr, failed
-            assert json.loads(failed.stdout)["error"]["code"] == "ESYSTEM"
+            assert failed.told["error"]["code"] == "ESYSTEM"
             assert time.monotonic() - begun < 5
         finally:
             os.killpg(writer.pid, 9)
@@ -300,7 +300,7 @@ def test_a_tree_that_hangs_is_given_up_in_time(store: Store, place: Path) -> Non
             begun = time.monotonic()
             failed = store.add(view.root, "--json", "-o", "timeout=1")
             assert (failed.status, "after 1 s" in failed.stderr) == (2, True), failed
-            assert json.loads(failed.stdout)["error"]["code"] == "ESYSTEM"
+            assert failed.told["error"]["code"] == "ESYSTEM"
             assert time.monotonic() - begun < 5
         finally:
             view.daemon.signal(18)

@@ -31,7 +31,7 @@ def add(store: Store, layout: Layout, *options: str) -> Finished:
 def added(store: Store, layout: Layout, *options: str) -> dict[str, Any]:
     finished = add(store, layout, *options)
     assert (finished.status, finished.stderr) == (0, ""), finished
-    return json.loads(finished.stdout.splitlines()[-1])
+    return finished.told
 
 
 def contents(told: dict[str, Any]) -> dict[str, str]:
@@ -363,7 +363,7 @@ def test_what_the_table_of_an_estargz_says_not_of_itself_is_read_from_the_blob(
 ) -> None:
     layout.list(layout.image(usual_layers(), coding))
     finished = add(store, layout, "initrd=/stargz.index.json")
-    told = json.loads(finished.stdout.splitlines()[-1])
+    told = finished.told
     kinds = {answer["path"]: answer["kind"] for answer in told["answers"]}
     assert kinds["/stargz.index.json"] == ("artifact" if coding == "estargz" else "absent")
     assert contents_are_right(told)

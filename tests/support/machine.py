@@ -130,6 +130,22 @@ def is_alive(pid: int) -> bool:
     return state not in "ZX"
 
 
+def children(pid: int) -> list[int]:
+    """Of a process, which may be gone meanwhile."""
+    try:
+        return [int(n) for n in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    except (FileNotFoundError, ProcessLookupError):
+        return []
+
+
+def family(pid: int) -> list[int]:
+    """A process and all below it, the oldest first."""
+    found = [pid]
+    for member in found:
+        found += children(member)
+    return found
+
+
 def mount_namespace(pid: int) -> str:
     """Which one a process is in."""
     return os.readlink(f"/proc/{pid}/ns/mnt")

@@ -192,7 +192,7 @@ class Store:
         """The last line of its --json."""
         finished = self.add(tree, "--json", *arguments, **how)
         assert (finished.status, finished.stderr) == (0, ""), finished
-        return json.loads(finished.stdout.splitlines()[-1])
+        return finished.told
 
     def files(self, below: str = ".") -> list[Path]:
         """All but the lock, and, if not asked for, what failed and what is known of layers."""

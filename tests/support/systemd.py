@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from . import namespace, skipping
+from . import machine, namespace, skipping
 from .waiting import SECONDS, wait_until
 
 PROGRAM = Path("/lib/systemd/systemd")
@@ -92,9 +92,8 @@ def systemd() -> Iterator[Systemd]:
         command = ["sh", "-c", join, "sh", *unshare, "sh", "-c", BEGIN]
         with subprocess.Popen(command, stdin=subprocess.DEVNULL) as process:
             try:
-                children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
-                wait_until(lambda: children.read_text().split(), "unshare to fork")
-                systemd = Systemd(int(children.read_text().split()[0]))
+                (pid, *_) = wait_until(lambda: machine.children(process.pid), "unshare to fork")
+                systemd = Systemd(pid)
                 is_running = "systemctl is-system-running"
                 wait_until(lambda: systemd.attempt(is_running)[0] == 0, "systemd to run")
                 yield systemd

@@ -44,6 +44,12 @@ class Finished:
         return json.loads(self.ready_text)
 
     @property
+    def told(self) -> dict[str, Any]:
+        """The answer of a command with --json: the last line. Where it took a while, lines of
+        progress come before it."""
+        return json.loads(self.stdout.splitlines()[-1])
+
+    @property
     def code(self) -> str:
         """Of a call that failed."""
         assert self.ready["ready"] is False
