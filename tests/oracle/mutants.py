@@ -1,20 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Single rules of the merge and of the walk, each got wrong in one way.
-
-A mutant is a copy of layerindex with texts replaced; each text must be there exactly once, so that
-a mutant that the sources have outgrown fails loudly, and is not taken for one that was caught.
-"""
+"""Single rules of the merge and of the walk, each got wrong in one way. Those of compressed layers
+are in layer_mutants.py."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
-
-@dataclass(frozen=True)
-class Mutant:
-    name: str
-    edits: tuple[tuple[str, str, str], ...]  # file of layerindex, old text, new text
-
+from support.mutation import Mutant
 
 MUTANTS: list[Mutant] = []
 

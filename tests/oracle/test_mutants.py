@@ -6,30 +6,26 @@
 
 from __future__ import annotations
 
-import os
-import shlex
 import shutil
-import subprocess
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 from cases import CASES
-from mutants import INDEX_MUTANTS, MUTANTS, Mutant
+from mutants import INDEX_MUTANTS, MUTANTS
 from regressions import KEPT
 from support import comparison, histories, resolver, scratch, search, skipping
+from support.mutation import SOURCES, Mutant, Workshop
 from support.resolver import Question
 from support.result import Result
 from support.stack import Stack
 
-SOURCES = Path(__file__).resolve().parents[2]
-MODULES = {
-    path.name: path
+MODULES = [
+    path
     for path in sorted((SOURCES / "layerindex").rglob("*.c"))
     if path.parent.name != "blob"  # a library of its own, which li-resolve does not link
-}
-FLAGS = ["-std=gnu17", "-O1", "-D_GNU_SOURCE", "-D_FILE_OFFSET_BITS=64", f"-I{SOURCES}"]
+]
 
 SEED = 1
 RANDOM_STACKS = 100
@@ -91,47 +87,8 @@ def drawn(directory: Path) -> list[Known]:
 
 
 @pytest.fixture(scope="module")
-def compiler() -> list[str]:
-    command = shlex.split(os.environ.get("CC", "cc"))
-    if shutil.which(command[0]) is None:
-        skipping.skip(f"no compiler: {command[0]}")
-    return command
-
-
-@pytest.fixture(scope="module")
-def objects(compiler: list[str], tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """Each module of the library, and li-resolve, compiled as they are."""
-    directory = tmp_path_factory.mktemp("objects")
-    sources = [*MODULES.values(), SOURCES / "tests/tools/li-resolve.c"]
-    made = {source.name: directory / (source.stem + ".o") for source in sources}
-    for source in sources:
-        subprocess.run([*compiler, *FLAGS, "-c", source, "-o", made[source.name]], check=True)
-    return made
-
-
-def mutated(mutant: Mutant) -> dict[str, str]:
-    """The new texts of the files that MUTANT changes."""
-    texts: dict[str, str] = {}
-    for name, old, new in mutant.edits:
-        text = texts.get(name) or MODULES[name].read_text()
-        count = text.count(old)
-        assert count == 1, f"{mutant.name}: {count} times in {name}, not once: {old!r}"
-        texts[name] = text.replace(old, new)
-    return texts
-
-
-def build(
-    mutant: Mutant, compiler: list[str], objects: dict[str, Path], directory: Path
-) -> Path:
-    parts = dict(objects)
-    for name, text in mutated(mutant).items():
-        source = directory / name
-        source.write_text(text)
-        parts[name] = source.with_suffix(".o")
-        subprocess.run([*compiler, *FLAGS, "-c", source, "-o", parts[name]], check=True)
-    program = directory / "li-resolve"
-    subprocess.run([*compiler, "-o", program, *parts.values()], check=True)
-    return program
+def workshop(tmp_path_factory: pytest.TempPathFactory) -> Workshop:
+    return Workshop(tmp_path_factory.mktemp("objects"), "li-resolve", MODULES)
 
 
 def caught(program: Path, stacks: list[Known]) -> str:
@@ -152,11 +109,10 @@ def caught(program: Path, stacks: list[Known]) -> str:
 def test_nothing_is_caught_without_a_mutant(
     table: list[Known],
     drawn: list[Known],
-    compiler: list[str],
-    objects: dict[str, Path],
+    workshop: Workshop,
     tmp_path: Path,
 ) -> None:
-    program = build(Mutant("none", ()), compiler, objects, tmp_path)
+    program = workshop.build(Mutant("none", ()), tmp_path)
     assert caught(program, table + drawn) == ""
 
 
@@ -165,11 +121,10 @@ def test_each_mutant_is_caught(
     mutant: Mutant,
     table: list[Known],
     drawn: list[Known],
-    compiler: list[str],
-    objects: dict[str, Path],
+    workshop: Workshop,
     tmp_path: Path,
 ) -> None:
-    program = build(mutant, compiler, objects, tmp_path)
+    program = workshop.build(mutant, tmp_path)
     difference = caught(program, table + drawn)
     print(f"\n{mutant.name}: {difference}")
     assert difference, "this rule could be got wrong, and no test would notice"
@@ -182,11 +137,10 @@ HISTORIES = 100
 def test_each_mutant_of_the_index_is_caught(
     mutant: Mutant,
     directory: Path,
-    compiler: list[str],
-    objects: dict[str, Path],
+    workshop: Workshop,
     tmp_path: Path,
 ) -> None:
-    program = build(mutant, compiler, objects, tmp_path)
+    program = workshop.build(mutant, tmp_path)
     place = directory / mutant.name
     place.mkdir()
     with pytest.raises(histories.WrongAnswer):
@@ -194,8 +148,8 @@ def test_each_mutant_of_the_index_is_caught(
     shutil.rmtree(place)
 
 
-def test_an_outgrown_mutant_fails() -> None:
+def test_an_outgrown_mutant_fails(workshop: Workshop) -> None:
     for old in ("no such text", "return"):
         outgrown = Mutant("outgrown", (("whiteout.c", old, "x"),))
         with pytest.raises(AssertionError, match=r"outgrown: \d+ times in whiteout.c, not once"):
-            mutated(outgrown)
+            workshop.mutated(outgrown)

@@ -12,7 +12,9 @@ END = b"\0" * 2 * BLOCK
 
 
 def field(value: int, size: int) -> bytes:
-    """A number as a header has it: octal, or base 256 where it is too large for that."""
+    """A number as a header has it: octal, or base 256 where that cannot say it."""
+    if value < 0:
+        return value.to_bytes(size, "big", signed=True)
     if value < 8 ** (size - 1):
         return b"%0*o\0" % (size - 1, value)
     return b"\x80" + value.to_bytes(size - 1, "big")

@@ -83,12 +83,12 @@ class Disputed(Exception):
     """containerd does not unpack a layer as the OCI specification says."""
 
 
-def unpacked(blobs: Sequence[Path]) -> Tree | None:
-    """By our own library; None: a layer is refused."""
+def unpacked(blobs: Sequence[Path], program: Path | None = None) -> Tree | None:
+    """By our own library, or by another PROGRAM; None: a layer is refused."""
+    program = program or build_directory() / "tests" / "unpack-layers"
     done = subprocess.run(
-        [build_directory() / "tests" / "unpack-layers", *blobs], stdout=subprocess.PIPE, text=True,
-        timeout=SECONDS, check=False,
-    )  # fmt: skip
+        [program, *blobs], stdout=subprocess.PIPE, text=True, timeout=SECONDS, check=False
+    )
     if done.returncode == 1:
         return None
     if done.returncode == 3:

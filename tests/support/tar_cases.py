@@ -66,6 +66,7 @@ case('w23', 'a file below a deleted directory, same layer, d/ first', B, directo
 case('w24', 'three layers: T adds d/z, M deletes d, B has d/x', B, file('.wh.d', ''), file('d/z', 'T'))
 case('w25', 'a, .wh.a, a again', B, file('a', '1') + file('.wh.a', '') + file('a', '2'))
 case('w26', 'd/e/k without entries, then d/.wh.e', B, file('d/e/k', 'T') + file('d/.wh.e', ''))
+case('w27', 'a directory becomes a file of the layer, is removed, and comes back', B, directory('d/') + file('d/z', 'T') + file('d', '1') + file('.wh.d', '') + file('d', '2'))
 # --- opaque
 case('o01', 'opaque first', B, directory('d/') + file('d/.wh..wh..opq', '') + file('d/z', 'T'))
 case('o02', 'opaque last', B, directory('d/') + file('d/z', 'T') + file('d/.wh..wh..opq', ''))
@@ -84,6 +85,7 @@ case('o13', 'opaque below a whiteout name: d deleted and opaque', B, file('.wh.d
 case('o14', 'opaque last, the layer has d/e/k without a d/e/ entry', B, directory('d/') + file('d/e/k', 'T') + file('d/.wh..wh..opq', ''))
 case('o15', 'the same with a d/e/ entry', B, directory('d/') + directory('d/e/') + file('d/e/k', 'T') + file('d/.wh..wh..opq', ''))
 case('o16', 'opaque twice, with a file between', B, directory('d/') + file('d/.wh..wh..opq', '') + file('d/z', 'T') + file('d/.wh..wh..opq', ''))
+case('o17', 'opaque last, the layer has a d/e/ entry, and d/e is below, too', B + directory('d/e/') + file('d/e/k', 'B'), directory('d/') + directory('d/e/') + file('d/.wh..wh..opq', ''))
 # --- hard links
 case('h01', 'link in one layer', file('a', 'B') + hard_link('b', 'a'))
 case('h02', 'link to a file of the lower layer', B, hard_link('k', 'd/x'))
@@ -142,6 +144,7 @@ case('n17', 'old V7 header, bytes where ustar has its prefix', file('a', 'B', ma
 case('n18', 'GNU magic, times where ustar has its prefix', file('a', 'B', magic=b'ustar  \0', tail=b'14567012345\00014567012345\0') + file('z', 'Z'))
 case('n19', 'header name with bytes behind its NUL', header(b'a\0junk', b'0', 1) + padded(b'B'))
 case('n20', 'only /, ./ and nothing else', directory('/') + directory('./'))
+case('n21', 'names of dots only: .., ../.., and a file named so', directory('..') + directory('../../') + file('..', 'T') + file('z', 'Z'))
 # --- types and extended headers
 case('t01', 'global PAX header with path and size', pax(('path', 'gpath'), ('comment', 'c'), typ=b'g') + file('a', 'B') + file('b', 'B'))
 case('t01b', 'global PAX header with uid', pax(('uid', '77'), typ=b'g') + file('a', 'B'))
@@ -159,6 +162,7 @@ case('t11', 'directory with a size and data', header('q/', b'5', 5, 0o755) + pad
 case('t12', 'long name as the last thing in the archive', file('a', 'B') + gnu_name('dangling'))
 case('t13', 'PAX header as the last thing in the archive', file('a', 'B') + pax(('path', 'dangling')))
 case('t14', 'L applied to a global header', gnu_name('nn') + pax(('comment', 'c'), typ=b'g') + file('a', 'B'))
+case('t15', 'symlink to nothing', symlink('s', '') + file('z', 'Z'))
 # sparse
 def sparse_gnu(name, exts, real, data, more=()):
     h = bytearray(header(name, b'S', len(data), magic=b'ustar  \0'))
@@ -179,6 +183,7 @@ case('s05', 'PAX sparse 1.0', pax(('GNU.sparse.major', '1'), ('GNU.sparse.minor'
 case('s06', 'GNU sparse, extents overlap', sparse_gnu('a', [(0, 1024), (512, 512)], 16384, b'D' * 1536) + file('z', 'Z'))
 case('s07', 'GNU sparse, extent beyond the real size', sparse_gnu('a', [(16384, 512)], 8192, b'D' * 512) + file('z', 'Z'))
 case('s08', 'PAX sparse 1.0, real size 8 GiB, no data', pax(('GNU.sparse.major', '1'), ('GNU.sparse.minor', '0'), ('GNU.sparse.name', 'real'), ('GNU.sparse.realsize', str(1 << 33))) + file('GNUSparseFile.0/a', padded(b'1\n8589934592\n0\n')) + file('z', 'Z'))
+case('s09', 'PAX sparse 0.1, fewer regions than it says', pax(('GNU.sparse.name', 'real'), ('GNU.sparse.size', '16384'), ('GNU.sparse.numblocks', '3'), ('GNU.sparse.map', '4096,512,16384,0')) + file('GNUSparseFile.0/a', b'D' * 512) + file('z', 'Z'))
 # --- sizes, sums
 case('z01', 'PAX size over a header size of 0', pax(('size', '5')) + header('a', b'0', 0) + padded(b'hello') + file('z', 'Z'))
 case('z02', 'base-256 size', header('a', b'0', rawsize=b'\x80' + (5).to_bytes(11, 'big')) + padded(b'hello') + file('z', 'Z'))
@@ -191,6 +196,9 @@ case('z08', 'PAX size on a hard link', file('a', 'B') + pax(('size', '5')) + har
 case('z09', 'PAX size negative', pax(('size', '-5')) + header('a', b'0', 0) + file('z', 'Z'))
 case('z10', 'wrong checksum', file('a', 'B') + header('b', b'0', 1, badsum=1) + padded(b'B') + file('z', 'Z'))
 case('z11', 'checksum over signed bytes', file(b'\xe9', 'B', signed=1) + file('z', 'Z'))
+case('z12', 'negative base-256 size of a whole block', header('a', b'0', rawsize=field(-512, 12)) + file('z', 'Z'))
+case('z13', 'negative base-256 owner, group and time', file('a', 'B', uid=-1, gid=-1, mtime=-1) + file('b', 'B', uid=-2, gid=-3) + file('z', 'Z'))
+case('z14', 'size with a digit 8 on a directory', header('d/', b'5', rawsize=b'00000000008\0') + file('z', 'Z'))
 # --- ends
 case('e01', 'no end-of-archive', raw(file('a', 'B')))
 case('e02', 'one zero block at the end', (file('a', 'B'), b'\0' * 512))
@@ -258,6 +266,9 @@ case('p17', 'a symlink to a file as parent', file('a', 'B') + symlink('ln', 'a')
 case('p18', 'symlink two levels up as parent, and ..: ln -> d/e; ln/../z', directory('d/') + directory('d/e/') + symlink('ln', 'd/e') + file('ln/../z', 'T'))
 case('p19', 'a lower symlink to a file, replaced by a file', B + symlink('s', 'a'), file('s', 'T'))
 case('p20', 'symlink of an upper layer as parent of a lower file: T d -> e', B, symlink('q', 'd') + file('q/z', 'T'))
+case('p21', 'a symlink through a symlink and .., as parent', directory('d/') + directory('d/e/') + symlink('ln', 'd/e') + symlink('s', 'ln/../q') + file('s/f', 'T'))
+case('p22', 'a chain of 200 symlinks as parent', directory('d/') + b''.join(symlink(f'l{n}', f'l{n + 1}' if n < 199 else 'd') for n in range(200)) + file('l0/f', 'T'))
+case('p23', 'a chain of 300 symlinks as parent', directory('d/') + b''.join(symlink(f'l{n}', f'l{n + 1}' if n < 299 else 'd') for n in range(300)) + file('l0/f', 'T'))
 # --- xattrs, PAX oddities
 case('x01', 'SCHILY.xattr.user.foo', pax(('SCHILY.xattr.user.foo', 'bar')) + file('a', 'B'))
 case('x02', 'SCHILY.xattr.trusted.overlay.opaque=y on a directory', B, pax(('SCHILY.xattr.trusted.overlay.opaque', 'y')) + directory('d/') + file('d/z', 'T'))

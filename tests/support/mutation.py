@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Copies of layerindex in which a rule is wrong, as programs."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+import subprocess
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from . import skipping
+
+SOURCES = Path(__file__).resolve().parents[2]
+FLAGS = ["-std=gnu17", "-w", "-D_GNU_SOURCE", "-D_FILE_OFFSET_BITS=64", f"-I{SOURCES}"]
+
+
+@dataclass(frozen=True)
+class Mutant:
+    name: str
+    edits: tuple[tuple[str, str, str], ...]  # file of layerindex, old text, new text
+
+
+def compiler() -> list[str]:
+    command = shlex.split(os.environ.get("CC", "cc"))
+    if shutil.which(command[0]) is None:
+        skipping.skip(f"no compiler: {command[0]}")
+    return command
+
+
+class Workshop:
+    """Compiles TOOL, a program of tests/tools, with MODULES of layerindex once as they are, and then
+    again what a mutant changes."""
+
+    def __init__(
+        self, directory: Path, tool: str, modules: Sequence[Path], *,
+        optimise: int = 1, libraries: Sequence[str] = (),
+    ) -> None:  # fmt: skip
+        self._compiler = [*compiler(), f"-O{optimise}"]
+        self._tool, self._libraries = tool, libraries
+        self._modules = {path.name: path for path in modules}
+        sources = [*modules, SOURCES / "tests/tools" / f"{tool}.c"]
+        self._objects = {path.name: directory / f"{path.stem}.o" for path in sources}
+        for path in sources:
+            self._compile(path, self._objects[path.name])
+
+    def mutated(self, mutant: Mutant) -> dict[str, str]:
+        """The new texts of the files that MUTANT changes. Each old text must be there exactly once, so
+        that a mutant that the sources have outgrown fails, and is not taken for one that was caught."""
+        texts: dict[str, str] = {}
+        for name, old, new in mutant.edits:
+            text = texts.get(name) or self._modules[name].read_text()
+            count = text.count(old)
+            assert count == 1, f"{mutant.name}: {count} times in {name}, not once: {old!r}"
+            texts[name] = text.replace(old, new)
+        return texts
+
+    def build(self, mutant: Mutant, directory: Path) -> Path:
+        """The program, in DIRECTORY."""
+        parts = dict(self._objects)
+        for name, text in self.mutated(mutant).items():
+            source = directory / name
+            source.write_text(text)
+            parts[name] = source.with_suffix(".o")
+            self._compile(source, parts[name])
+        program = directory / self._tool
+        command = [*self._compiler, "-o", program, *parts.values(), *self._libraries]
+        subprocess.run(command, check=True)
+        return program
+
+    def _compile(self, source: Path, made: Path) -> None:
+        subprocess.run([*self._compiler, *FLAGS, "-c", source, "-o", made], check=True)
