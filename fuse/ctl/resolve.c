@@ -180,6 +180,9 @@ static void resolve_view(const struct options *options, bool terminal, struct so
 		if (prepared)
 			r = view_resolve(view, source, error);
 	} while (r == IMAGE_MISS && ingest_again(&ingest, source, view, error));
+	/* What the store lacks an answer for is not shown as its image. */
+	if (r == IMAGE_MISS)
+		image_close(&view->image);
 	if (prepared && r == 0)
 		r = view_check_pins(view, options, error);
 	if (prepared && r < 0 && error->code != CODE_ENOTAPPLICABLE)

@@ -469,6 +469,7 @@ int view_prepare(const struct options *options, struct source *source, bool make
 		compare_config(source, &image, error);
 		if (error->code == CODE_ENOTAPPLICABLE && !source->from_mount)
 			hint_at_form(&image, error);
+		ret->image = TAKE(image, (struct image){});
 		return r;
 	}
 	if (view_init(ret, options, source, &image, &boot, error) < 0)

@@ -89,7 +89,7 @@ DEFINE_CLEANUP(struct view, view_done)
  * tried again, later too (view->image.retry), until nine tenths of the time limit have passed since
  * *start_us* (now_us()).
  * Returns: 0, or < 0 with *error*: IMAGE_MISS: the artifact store lacks the image, or an answer;
- *	view_done() in both cases.
+ *	view_done() in both cases. Where the image could be opened, *ret* has it in both cases.
  */
 int view_prepare(const struct options *options, struct source *source, bool make_index,
 		 uint64_t start_us, struct view *ret, struct view_error *error);

@@ -344,6 +344,24 @@ def test_list_and_resolve_tell_a_stored_image(filled: Store, place: Path) -> Non
     assert (missing.status, "lacks image" in missing.stderr) == (32, True)
 
 
+def test_resolve_tells_what_the_store_lacks_from_what_cannot_boot(
+    store: Store, place: Path
+) -> None:
+    """Of an image that it knows not to be a unikernel it names the image, and of no other."""
+
+    def named(*options: str) -> object:
+        finished = viewfsctl("resolve", "--json", *arguments(store, *options))
+        told = json.loads(finished.stdout)
+        assert (finished.status, told["error"]["code"]) == (32, "ENOTAPPLICABLE"), finished
+        return told.get("image")
+
+    assert named() is None
+    with tree(place / "tree", {b"etc/hostname": File(b"a\n")}) as unpacked:
+        assert store.add(unpacked).status == 32
+    assert named() == {"chain": chain()}
+    assert named("binary=/kernel") is None
+
+
 # -------------------------------------------------------------------------------- stores in trouble
 
 

@@ -74,10 +74,11 @@ func (c *Client) Fill(ctx context.Context, request FillRequest) error {
 		return err
 	}
 	defer lock.Close()
-	_, err = c.Resolve(ctx, Request{
+	answer, err := c.resolve(ctx, Request{
 		Chain: request.Chain, Annotations: request.Annotations, Options: request.Options,
 	})
-	if !errors.Is(err, ErrNotApplicable) {
+	// The store may know already that the image is no unikernel.
+	if !errors.Is(err, ErrNotApplicable) || answer.Image.Chain != "" {
 		return err
 	}
 	view, remove, err := request.View(ctx)

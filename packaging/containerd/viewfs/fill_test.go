@@ -163,7 +163,17 @@ func TestAFilledImageHasAViewByItsChain(t *testing.T) {
 		t.Error(err)
 	}
 	fill.Chain, fill.Annotations = "sha256:"+strings.Repeat("0b", 32), nil
-	if err := c.Fill(ctx, fill); !errors.Is(err, ErrNotApplicable) {
-		t.Error(err) // no urunc.json
+	for n := 0; n < 2; n++ { // no urunc.json, which the store remembers
+		if err := c.Fill(ctx, fill); !errors.Is(err, ErrNotApplicable) {
+			t.Error(err)
+		}
+		if from.asked.Load() != 2 || from.there.Load() != 0 {
+			t.Error(n, from)
+		}
+	}
+	// What the store was not asked for is no answer.
+	fill.Annotations = annotations
+	if err := c.Fill(ctx, fill); err != nil || from.asked.Load() != 3 {
+		t.Error(err, from)
 	}
 }

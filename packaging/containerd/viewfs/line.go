@@ -97,20 +97,25 @@ func ParseLine(line []byte) (*View, error) {
 	return nil, answer.Error
 }
 
-func parseResolved(text []byte) ([]Artifact, error) {
-	var answer struct {
-		Bootable  bool       `json:"bootable"`
-		Artifacts []Artifact `json:"artifacts"`
-		Error     *Error     `json:"error"`
-	}
-	if err := json.Unmarshal(text, &answer); err != nil {
+// resolved is the answer of "viewfsctl resolve".
+type resolved struct {
+	Bootable  bool       `json:"bootable"`
+	Image     Image      `json:"image"` // of the store, if it has all answers; else empty
+	Artifacts []Artifact `json:"artifacts"`
+	Error     *Error     `json:"error"`
+}
+
+// parseResolved returns the reason why an image could not boot as an error, beside the answer.
+func parseResolved(text []byte) (*resolved, error) {
+	answer := &resolved{}
+	if err := json.Unmarshal(text, answer); err != nil {
 		return nil, fmt.Errorf("viewfsctl resolve: %w", err)
 	}
 	if answer.Error != nil {
-		return answer.Artifacts, answer.Error
+		return answer, answer.Error
 	}
 	if !answer.Bootable {
 		return nil, fmt.Errorf("viewfsctl resolve: %q", text)
 	}
-	return answer.Artifacts, nil
+	return answer, nil
 }

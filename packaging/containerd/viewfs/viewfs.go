@@ -97,6 +97,14 @@ func (c *Client) Remove(ctx context.Context, namespace, id string) error {
 
 // Resolve says what a view would hold, and mounts nothing. An image that could not boot is an error.
 func (c *Client) Resolve(ctx context.Context, request Request) ([]Artifact, error) {
+	answer, err := c.resolve(ctx, request)
+	if answer == nil {
+		return nil, err
+	}
+	return answer.Artifacts, err
+}
+
+func (c *Client) resolve(ctx context.Context, request Request) (*resolved, error) {
 	args, input, err := c.arguments(ctx, request)
 	if err != nil {
 		return nil, err

@@ -370,9 +370,9 @@ func TestAnOlderClientUnderstandsANewerLine(t *testing.T) {
 		t.Errorf("%+v %v", features, err)
 	}
 	line = `{"bootable":true,"image":{},"artifacts":[{"role":"binary","path":"/k","size":3,"new":1}],"new":{}}`
-	artifacts, err := parseResolved([]byte(line))
-	if err != nil || artifacts[0].Path != "/k" {
-		t.Errorf("%+v %v", artifacts, err)
+	answer, err := parseResolved([]byte(line))
+	if err != nil || answer.Artifacts[0].Path != "/k" {
+		t.Errorf("%+v %v", answer, err)
 	}
 }
 
