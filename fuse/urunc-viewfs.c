@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* urunc-viewfs [options] SOURCE MOUNTPOINT: make one view and serve it. */
 #include <stdio.h>
+#include <string.h>
+#include <unistd.h>
 
 #include "fuse/base/clock.h"
 #include "fuse/base/log.h"
@@ -12,6 +14,7 @@
 #include "fuse/process/memory.h"
 #include "fuse/process/sandbox.h"
 #include "fuse/serve/launcher.h"
+#include "fuse/serve/takeover.h"
 
 static void print_help(void)
 {
@@ -80,6 +83,9 @@ int main(int argc, char **argv)
 	memory_populate_heap();
 	if (fds_fill_stdio() < 0)
 		return view_code_exit(CODE_ESYSTEM);
+	/* For viewfsctl upgrade, not for people. */
+	if (argc == 2 && strncmp(argv[1], TAKEOVER_ARGUMENT, strlen(TAKEOVER_ARGUMENT)) == 0)
+		_exit(takeover_run(argv[1] + strlen(TAKEOVER_ARGUMENT)));
 	sandbox_early(true);
 	r = arguments_parse(&arguments, argc, argv, FOR_VIEW, &error);
 	log_setup("urunc-viewfs", &arguments.log);

@@ -12,7 +12,8 @@
 #include "fuse/process/fds.h"
 
 static const struct ctl_command *const commands[] = {
-	&ctl_list, &ctl_resolve, &ctl_umount, &ctl_gc, &ctl_index, &ctl_store, &ctl_doctor, NULL,
+	&ctl_list,  &ctl_resolve, &ctl_umount, &ctl_upgrade, &ctl_gc,
+	&ctl_index, &ctl_store,	  &ctl_doctor, NULL,
 };
 
 static void print_help(void)

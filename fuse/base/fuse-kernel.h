@@ -21,6 +21,9 @@ enum { OPCODE_TMPFILE = 51 };
 enum { NOTIFY_RESEND = 7 };
 #define UNIQUE_RESEND (UINT64_C(1) << 63)
 
+/* The number of no request: the kernel counts from 0. */
+#define UNIQUE_NONE (UINT64_C(1) << 62)
+
 #define INIT_EXT (1U << 30)
 
 struct init_in {

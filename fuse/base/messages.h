@@ -203,6 +203,21 @@
 #define MSG_NO_PASSTHROUGH_OF \
 	CODE_EMOUNT, "mount on '%s': passthrough=on, but '%s' cannot be passed through: %s"
 
+/* Upgrading a view. */
+#define MSG_UPGRADE	 CODE_EMOUNT, "upgrade '%s': %s"
+#define MSG_UPGRADE_NONE CODE_EMOUNT, "upgrade '%s': no view has that id"
+#define MSG_PROGRAM	 CODE_ESYSTEM, "--binary=%s: %s"
+#define MSG_NOT_UPGRADED CODE_EMOUNT, "not upgraded: %s"
+#define MSG_STATE_NONE	 CODE_EMOUNT, "the view's state is damaged"
+#define MSG_STATE_VERSION                                                                       \
+	CODE_EMOUNT, "the view's state has version %llu, and the program knows versions %d to " \
+		     "%d: mount the view again to upgrade it"
+#define MSG_STATE_DIFFERS CODE_EMOUNT, "the view's state is that of another connection"
+#define MSG_NO_RESEND                                                                          \
+	CODE_EMOUNT, "this kernel cannot send requests again that a process left unanswered: " \
+		     "Linux 6.9 can"
+#define MSG_TAKEOVER CODE_EMOUNT, "taking over: %s: %s"
+
 /* Of any input, with the code that goes with it. */
 #define MSG_NOT_JSON "%s is not JSON: %s at byte %zu"
 

@@ -22,7 +22,8 @@ enum {
 	OPT_ID,
 	OPT_CONTAINER,
 	OPT_STATE_DIR,
-	OPTIONS_MAX = 11,
+	OPT_BINARY,
+	OPTIONS_MAX = 12,
 	/* Of an id of 64 digits, as containerd's are, so many are enough: as on a terminal. */
 	ID_DIGITS = 64,
 	ID_DIGITS_MIN = 12,
@@ -48,6 +49,8 @@ static void command_options(const struct ctl_command *command,
 		*ret++ = (struct option){"container", required_argument, NULL, OPT_CONTAINER};
 		*ret++ = (struct option){"state-dir", required_argument, NULL, OPT_STATE_DIR};
 	}
+	if (command->binary)
+		*ret++ = (struct option){"binary", required_argument, NULL, OPT_BINARY};
 	*ret++ = (struct option){"help", no_argument, NULL, 'h'};
 	*ret++ = (struct option){"version", no_argument, NULL, 'V'};
 	*ret = (struct option){};
@@ -67,11 +70,13 @@ static int check_operands(const struct ctl_command *command, struct ctl_call *ca
 	call->operands = call->argv + optind;
 	if (call->id && !*call->id)
 		return view_fail(error, MSG_EMPTY, "--id");
+	if (call->binary && !*call->binary)
+		return view_fail(error, MSG_EMPTY, "--binary");
 	if (call->container.container && !*call->container.container)
 		return view_fail(error, MSG_EMPTY, "--container");
 	if (call->container.state_dir && !call->container.container)
 		return view_fail(error, MSG_NO_OPERAND, "--container");
-	if (command->operands && optind == call->argc && !call->id)
+	if (command->operands && optind == call->argc && !call->id && !call->all)
 		return view_fail(error, MSG_NO_OPERAND, command->operands);
 	if (!command->operands && optind < call->argc)
 		return view_fail(error, MSG_TOO_MANY, call->argv[optind]);
@@ -100,6 +105,7 @@ static int command_parse(const struct ctl_command *command, struct ctl_call *cal
 		case OPT_PROMETHEUS: call->prometheus = true; break;
 		case OPT_ID: call->id = optarg; break;
 		case OPT_CONTAINER: call->container.container = optarg; break;
+		case OPT_BINARY: call->binary = optarg; break;
 		case OPT_STATE_DIR: call->container.state_dir = optarg; break;
 		case 'o':
 			call->columns = optarg;

@@ -17,7 +17,7 @@ struct ctl_call {
 	int argc; /* with the command's name as argv[0] */
 	char **argv;
 	bool json, dry_run, repair, all, prometheus;
-	const char *id, *columns; /* NULL: not given */
+	const char *id, *columns, *binary; /* NULL: not given */
 	struct container_wish container;
 	struct options options; /* where the command knows -o; owned by ctl_run() */
 	char **operands;	/* of argv, ended by NULL */
@@ -47,8 +47,8 @@ struct ctl_command {
 	/* Returns: the exit status, or < 0 with *error*. */
 	int (*run)(const struct ctl_call *call, struct view_error *error);
 	/* Which of them the command knows; options and columns: -o. */
-	bool json, dry_run, repair, all, prometheus, id, container, options, columns;
-	/* What operands are called, where the command requires one, or an id; or NULL. */
+	bool json, dry_run, repair, all, prometheus, id, container, binary, options, columns;
+	/* What operands are called, where the command requires one, an id or --all; or NULL. */
 	const char *operands;
 	bool parses; /* all of argv, --help too: ctl_run() does not */
 	/* Those that it needs (capabilities_keep()); 0: it gives some up itself. The others are
@@ -63,6 +63,7 @@ extern const struct ctl_command ctl_list;
 extern const struct ctl_command ctl_resolve;
 extern const struct ctl_command ctl_store;
 extern const struct ctl_command ctl_umount;
+extern const struct ctl_command ctl_upgrade;
 
 /* Parses the command's arguments and runs it. Returns: the exit status, or < 0 with *error*. */
 int ctl_run(const struct ctl_command *command, int argc, char **argv, struct view_error *error);

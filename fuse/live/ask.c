@@ -90,16 +90,18 @@ static int open_place(const struct question *question)
 
 /*
  * Waits until no request waits in the view, where the kernel tells that: one more process would
- * wait as long. Returns: 0 or -ETIMEDOUT.
+ * wait as long. There are fewer than before where the view answers, however many readers it has.
+ * Returns: 0 or -ETIMEDOUT.
  */
 static int wait_for_others(int place)
 {
 	uint64_t deadline_us = now_us() + ANSWER_MS / 2 * UINT64_C(1000);
-	uint64_t waiting;
+	uint64_t waiting, before = 0;
 
-	while (fusectl_waiting(place, &waiting) == 0 && waiting > 0) {
+	while (fusectl_waiting(place, &waiting) == 0 && waiting > 0 && waiting >= before) {
 		if (now_us() > deadline_us)
 			return -ETIMEDOUT;
+		before = waiting;
 		poll(NULL, 0, 1);
 	}
 	return 0;

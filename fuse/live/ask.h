@@ -3,7 +3,7 @@
  * Asking views what they are (view-answer.h). A view whose process is stopped or hangs keeps every
  * process waiting that asks it, where not even SIGKILL reaches it. So a child asks, and is left
  * alone when it takes too long; one child for all views that answer, and another one only when one
- * has to wait. Where a request waits in a view already, no other one is added.
+ * has to wait. Where requests wait in a view and none is answered, no other one is added.
  */
 #pragma once
 

@@ -77,9 +77,10 @@ static struct {
 	size_t size;  /* of each */
 } shown = {.memory = MAP_FAILED};
 
-void proctitle_set(const char *ready)
+/* Shows a text, for which, and for a later one, there is room of *length* bytes. */
+static void show(const char *ready, size_t length)
 {
-	size_t size = sizeof(PROCTITLE_PREFIX) + strlen(ready), room = 2 * size;
+	size_t size = sizeof(PROCTITLE_PREFIX) + length, room = 2 * size;
 	/* Of its own: any user may read a command line, and nothing else must lie there. */
 	char *memory = mmap(NULL, room, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
@@ -98,6 +99,24 @@ void proctitle_set(const char *ready)
 		munmap(shown.memory, 2 * shown.size);
 	shown.memory = memory;
 	shown.size = size;
+}
+
+void proctitle_set(const char *ready)
+{
+	show(ready, strlen(ready));
+}
+
+void proctitle_reserve(size_t length)
+{
+	show("", length);
+}
+
+void proctitle_fill(const char *ready)
+{
+	if (shown.memory == MAP_FAILED)
+		return;
+	proctitle_replace(ready);
+	memcpy(shown.memory + shown.size, shown.memory, shown.size);
 }
 
 void proctitle_replace(const char *text)

@@ -18,6 +18,13 @@
 void proctitle_set(const char *ready);
 
 /*
+ * As proctitle_set(), before the ready line is known: makes room for one of *length* bytes, which
+ * proctitle_fill() writes, without a system call: cut where it is longer.
+ */
+void proctitle_reserve(size_t length);
+void proctitle_fill(const char *ready);
+
+/*
  * Writes another text over the ready line, without a system call: cut where it is longer. Where
  * there is no such command line nothing happens.
  */

@@ -13,7 +13,7 @@
  *	pid          of its process, in that process's pid namespace
  *	fingerprint  view_fingerprint()
  *	standby      the process that goes on where that one is killed; its namespace is the same
- *	generation   how many processes have served the view, with a standby
+ *	generation   how many processes have served the view, where that can be more than one
  *	cut          true, where names were too long for all of it and end in an ellipsis
  *
  * Names are shown as everywhere (name_printable()). Root and the mount's owner are answered; others

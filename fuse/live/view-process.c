@@ -35,8 +35,7 @@ enum {
 	TITLE_MAX = VIEW_ANSWER_MAX + sizeof(PROCTITLE_PREFIX),
 };
 
-/* Reads the beginning of a small file of a process. Returns: its length or -errno. */
-static ssize_t read_file(int proc, const char *name, char *ret, size_t size)
+ssize_t process_read(int proc, const char *name, char *ret, size_t size)
 {
 	cleanup_close int fd = openat(proc, name, O_RDONLY | O_CLOEXEC);
 	ssize_t n = fd < 0 ? -1 : read(fd, ret, size - 1);
@@ -52,34 +51,40 @@ static bool has_our_name(int proc, bool standby)
 {
 	char name[32];
 
-	return read_file(proc, "comm", name, sizeof(name)) >= 0 &&
+	return process_read(proc, "comm", name, sizeof(name)) >= 0 &&
 	       (strcmp(name, PROGRAM_NAME "\n") == 0 ||
 		(standby && strcmp(name, STANDBY_NAME "\n") == 0));
 }
 
-/* The letter of proc_pid_stat(5), or 0. */
-static char read_state(int proc)
+char process_state(int proc, pid_t *ret_parent)
 {
 	char text[1024];
 	const char *end;
+	uint64_t parent;
 
-	if (read_file(proc, "stat", text, sizeof(text)) < 0)
+	if (process_read(proc, "stat", text, sizeof(text)) < 0)
 		return 0;
 	end = strrchr(text, ')');
-	if (!end || end[1] != ' ')
+	if (!end || end[1] != ' ' || !end[2])
 		return '\0';
+	if (ret_parent) {
+		char *number = text + (end - text) + sizeof(") S");
+
+		number[strcspn(number, " ")] = '\0';
+		*ret_parent = parse_uint(number, 10, INT_MAX, &parent) < 0 ? 0 : (pid_t)parent;
+	}
 	return end[2];
 }
 
-/* Whether it is root's or the caller's, by all of its user ids. */
-static bool is_ours(int proc)
+/* Whether it is root's or *owner*'s, by all of its user ids. */
+static bool is_of(int proc, uid_t owner)
 {
 	static const char key[] = "\nUid:";
 	char text[4096];
 	char *line, *end;
 	unsigned long first;
 
-	if (read_file(proc, "status", text, sizeof(text)) < 0)
+	if (process_read(proc, "status", text, sizeof(text)) < 0)
 		return false;
 	line = strstr(text, key);
 	if (!line)
@@ -92,7 +97,7 @@ static bool is_ours(int proc)
 		if (strtoul(line, &end, 10) != first)
 			return false;
 	}
-	return end > line && (first == 0 || first == geteuid());
+	return end > line && (first == 0 || first == owner);
 }
 
 /*
@@ -118,8 +123,7 @@ static int check_fuse_fd(int fds, const char *number)
 	       stx.stx_rdev_minor == FUSE_MINOR;
 }
 
-/* The kernel's word for the connection that a descriptor is; 0: it does not tell. */
-static dev_t read_connection(int proc, const char *number)
+dev_t process_connection(int proc, const char *number)
 {
 	static const char key[] = "\nfuse_connection:\t";
 	char path[64], text[1024];
@@ -127,7 +131,7 @@ static dev_t read_connection(int proc, const char *number)
 	char *value;
 
 	snprintf(path, sizeof(path), "fdinfo/%.32s", number);
-	if (read_file(proc, path, text, sizeof(text)) < 0)
+	if (process_read(proc, path, text, sizeof(text)) < 0)
 		return 0;
 	value = strstr(text, key);
 	if (!value)
@@ -161,19 +165,20 @@ static bool holds_connection(int proc, dev_t *ret)
 		if (fuse <= 0)
 			continue;
 		found = true;
-		*ret = read_connection(proc, entry->d_name);
+		*ret = process_connection(proc, entry->d_name);
 	}
 	return found;
 }
 
 /* Looks at a process. Returns: whether it is one that serves a view, or may stand by. */
-static bool look_at(int proc, bool standby, struct view_process *ret)
+static bool look_at(int proc, bool standby, uid_t owner, struct view_process *ret)
 {
 	char state;
 
-	if (!has_our_name(proc, standby) || !is_ours(proc) || !holds_connection(proc, &ret->device))
+	if (!has_our_name(proc, standby) || !is_of(proc, owner) ||
+	    !holds_connection(proc, &ret->device))
 		return false;
-	state = read_state(proc);
+	state = process_state(proc, NULL);
 	ret->stopped = state == 'T' || state == 't';
 	return state && state != 'Z' && state != 'X';
 }
@@ -206,7 +211,7 @@ static int read_titles(void *argument)
 		if (writev(reader->pipe, parts, 1) < 0)
 			return 1;
 		snprintf(path, sizeof(path), "/proc/%d/cmdline", reader->processes->items[i].pid);
-		n = read_file(AT_FDCWD, path, text, sizeof(text));
+		n = process_read(AT_FDCWD, path, text, sizeof(text));
 		record.length = n > 0 ? (size_t)n : 0;
 		parts[1].iov_len = record.length;
 		if (record.length > 0 && writev(reader->pipe, parts, 2) < 0)
@@ -301,7 +306,7 @@ int view_processes_find(bool titles, struct view_processes *ret)
 			continue;
 		fd = openat(dirfd(proc), entry->d_name, O_PATH | O_DIRECTORY | O_CLOEXEC);
 		process.pid = (pid_t)pid;
-		if (fd >= 0 && look_at(fd, false, &process) &&
+		if (fd >= 0 && look_at(fd, false, geteuid(), &process) &&
 		    view_processes_add(&processes, &process) < 0)
 			return -ENOMEM;
 		processes.partial = now_us() > deadline_us;
@@ -320,7 +325,7 @@ void view_processes_done(struct view_processes *processes)
 	*processes = (struct view_processes){};
 }
 
-int view_process_open(pid_t pid, dev_t device)
+int view_process_open_of(pid_t pid, dev_t device, uid_t owner)
 {
 	struct view_process process = {};
 	/* First: if the number is another process's by the time it is looked at, this one is dead.
@@ -333,8 +338,13 @@ int view_process_open(pid_t pid, dev_t device)
 		return -errno;
 	snprintf(path, sizeof(path), "/proc/%d", pid);
 	proc = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
-	if (proc < 0 || !look_at(proc, true, &process) ||
+	if (proc < 0 || !look_at(proc, true, owner, &process) ||
 	    (process.device && process.device != device))
 		return -ESRCH;
 	return TAKE_FD(pidfd);
+}
+
+int view_process_open(pid_t pid, dev_t device)
+{
+	return view_process_open_of(pid, device, geteuid());
 }

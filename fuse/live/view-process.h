@@ -46,3 +46,17 @@ DEFINE_CLEANUP(struct view_processes, view_processes_done)
  * Returns: a pidfd, owned by the caller; -ESRCH: it is another one, or gone; or -errno.
  */
 int view_process_open(pid_t pid, dev_t device);
+
+/* The same for a process that may also be *owner*'s, in place of the caller's. */
+int view_process_open_of(pid_t pid, dev_t device, uid_t owner);
+
+/* A process by *proc*, its directory in /proc. */
+
+/* Reads the beginning of a small file of it, and adds a NUL. Returns: its length or -errno. */
+ssize_t process_read(int proc, const char *name, char *ret, size_t size);
+
+/* Returns: the letter of its state (proc_pid_stat(5)), or 0. *ret_parent*: where it is not NULL. */
+char process_state(int proc, pid_t *ret_parent);
+
+/* The kernel's word for the device of the connection that a descriptor is; 0: it does not tell. */
+dev_t process_connection(int proc, const char *number);

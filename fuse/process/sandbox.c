@@ -3,6 +3,7 @@
  * What a sandboxed process keeps, and why. All the rest is gone.
  *
  *   /dev/fuse             requests are read from it, and answers written to it
+ *   the view's state      sealed: another program's process goes on from it (viewfsctl upgrade)
  *   artifacts, to read    only those that the kernel does not pass through (opener.c): what they
  *                         hold is visible in the view anyway
  *   the system calls      in the table `kept` below
@@ -60,13 +61,11 @@ const char sandbox_names[SANDBOX_COUNT][16] = {
 };
 
 /* Whom the sandbox is for. */
-enum role { WORKER, STANDBY, SUCCESSOR };
+enum role { WORKER, STANDBY, SUCCESSOR, TAKEOVER };
 
 struct keep_fds {
-	const int *fds;
-	size_t count;
+	struct sandbox_fds fds;
 	size_t memory; /* the address space that is enough */
-	bool reading;  /* whether some are files that are read with pread(2) */
 	enum role role;
 };
 
@@ -82,7 +81,7 @@ static int take_privileges(const struct keep_fds *held)
 
 static int take_descriptors(const struct keep_fds *held)
 {
-	return fds_close(STDIN_FILENO, held->fds, held->count);
+	return fds_close(STDIN_FILENO, held->fds.fds, held->fds.count);
 }
 
 /* Landlock: <linux/landlock.h> of Debian 12 has the first two versions only. */
@@ -179,7 +178,7 @@ static int take_limits(const struct keep_fds *held)
 		struct rlimit limit;
 
 		/* It counts all processes of a user; who may start one is seccomp's matter then. */
-		if (limits[i].kind == RLIMIT_NPROC && held->role == STANDBY)
+		if (limits[i].kind == RLIMIT_NPROC && held->role != WORKER)
 			continue;
 		if (getrlimit(limits[i].kind, &limit) < 0)
 			return -errno;
@@ -239,8 +238,9 @@ static int take_capabilities(const struct keep_fds *held)
 
 /* Which processes have a call. */
 enum {
-	ALL = 1 << WORKER | 1 << STANDBY | 1 << SUCCESSOR,
-	SURVIVING = 1 << STANDBY | 1 << SUCCESSOR,
+	STARTING = 1 << STANDBY | 1 << TAKEOVER,
+	SURVIVING = STARTING | 1 << SUCCESSOR,
+	ALL = SURVIVING | 1 << WORKER,
 };
 #define ANY UINT32_MAX
 
@@ -256,17 +256,19 @@ static const struct kept_call {
 	/* The content of the artifacts, and closing them at the end. */
 	{SYS_pread64, ANY, ALL, true},
 	{SYS_close, ANY, ALL, true},
+	/* The socket to the upgrade, when it has done its part. */
+	{SYS_close, ANY, 1 << TAKEOVER, false},
 	/* malloc(3)'s. With mmap(2), but for memory that can be executed. */
 	{SYS_brk, ANY, ALL, false},
 	{SYS_munmap, ANY, ALL, false},
 	/* Whether the process that stands by is there. */
 	{SYS_getppid, ANY, SURVIVING, false},
 	/* A child, its end, and what it does before it is one of two. */
-	{SYS_clone, STANDBY_CLONE_FLAGS, 1 << STANDBY, false},
-	{SYS_wait4, ANY, 1 << STANDBY, false},
-	{SYS_prctl, PR_SET_PDEATHSIG, 1 << STANDBY, false},
-	{SYS_prctl, PR_SET_NAME, 1 << STANDBY, false},
-	{SYS_seccomp, SECCOMP_SET_MODE_FILTER, 1 << STANDBY, false},
+	{SYS_clone, STANDBY_CLONE_FLAGS, STARTING, false},
+	{SYS_wait4, ANY, STARTING, false},
+	{SYS_prctl, PR_SET_PDEATHSIG, STARTING, false},
+	{SYS_prctl, PR_SET_NAME, STARTING, false},
+	{SYS_seccomp, SECCOMP_SET_MODE_FILTER, STARTING, false},
 	/* The end; of a process that was started by clone(2) the first. */
 	{SYS_exit, ANY, ALL, false},
 	{SYS_exit_group, ANY, ALL, false},
@@ -331,7 +333,7 @@ static int take_seccomp(const struct keep_fds *held)
 		   BPF_STMT(BPF_RET | BPF_K, REFUSED),
 		   BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)));
 	for (size_t i = 0; i < sizeof(kept) / sizeof(*kept); i++)
-		if (kept[i].roles & 1U << held->role && (!kept[i].reading || held->reading))
+		if (kept[i].roles & 1U << held->role && (!kept[i].reading || held->fds.reading))
 			filter_allow(&filter, &kept[i]);
 	FILTER_ADD(&filter, BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_mmap, 1, 0),
 		   BPF_STMT(BPF_RET | BPF_K, REFUSED),
@@ -392,22 +394,37 @@ static unsigned take_all(const struct keep_fds *held)
 	return in_force;
 }
 
-unsigned sandbox(const int *keep, size_t n)
+unsigned sandbox(const struct sandbox_fds *keep)
 {
-	return take_all(&(struct keep_fds){keep, n, MEMORY_MAX, n > 1, WORKER});
+	return take_all(&(struct keep_fds){*keep, MEMORY_MAX, WORKER});
 }
 
 unsigned sandbox_child(const int *keep, size_t n, size_t memory)
 {
-	return take_all(&(struct keep_fds){keep, n, memory, false, WORKER});
+	return take_all(&(struct keep_fds){{keep, n, false}, memory, WORKER});
 }
 
-unsigned sandbox_standby(const int *keep, size_t n)
+unsigned sandbox_standby(const struct sandbox_fds *keep)
 {
-	return take_all(&(struct keep_fds){keep, n, MEMORY_MAX, n > 1, STANDBY});
+	return take_all(&(struct keep_fds){*keep, MEMORY_MAX, STANDBY});
 }
 
-int sandbox_successor(size_t n)
+unsigned sandbox_takeover(const struct sandbox_fds *keep)
 {
-	return take_seccomp(&(struct keep_fds){.reading = n > 1, .role = SUCCESSOR});
+	return take_all(&(struct keep_fds){*keep, MEMORY_MAX, TAKEOVER});
+}
+
+int sandbox_narrow_to_successor(bool reading)
+{
+	return take_seccomp(&(struct keep_fds){.fds.reading = reading, .role = SUCCESSOR});
+}
+
+int sandbox_narrow_to_worker(bool reading)
+{
+	return take_seccomp(&(struct keep_fds){.fds.reading = reading, .role = WORKER});
+}
+
+int sandbox_narrow_to_standby(bool reading)
+{
+	return take_seccomp(&(struct keep_fds){.fds.reading = reading, .role = STANDBY});
 }

@@ -51,12 +51,18 @@ const char *sandbox_lack(enum sandbox_measure measure);
 /* The version of Landlock that this kernel has; 0: none. */
 int sandbox_landlock_abi(void);
 
+/* What a view's process keeps. */
+struct sandbox_fds {
+	const int *fds;
+	size_t count;
+	bool reading; /* some of them are files that are read with pread(2) */
+};
+
 /*
- * Takes every available measure; none can be undone. It leaves the *n* descriptors in *keep* open:
- * the connection, and, if there are more, files that are read with pread(2).
+ * Takes every available measure; none can be undone. It leaves the descriptors in *keep* open.
  * Returns: the measures that are in force.
  */
-unsigned sandbox(const int *keep, size_t n);
+unsigned sandbox(const struct sandbox_fds *keep);
 
 /*
  * The same for a process that is no view's: it needs *memory* bytes of address space, and reads
@@ -71,10 +77,20 @@ unsigned sandbox_child(const int *keep, size_t n, size_t memory);
  * As sandbox(), for a process that stands by (standby.h). It may also start children, wait for
  * them, and take further system calls away.
  */
-unsigned sandbox_standby(const int *keep, size_t n);
+unsigned sandbox_standby(const struct sandbox_fds *keep);
 
 /*
- * Takes what sandbox_standby() left for it away from a child, or from a process that has none after
- * all. *n* as it was there. Returns: 0 or -errno.
+ * As sandbox_standby(), for a process that will take a view over (serve/takeover.h), which may also
+ * close descriptors.
  */
-int sandbox_successor(size_t n);
+unsigned sandbox_takeover(const struct sandbox_fds *keep);
+
+/*
+ * Each takes further calls away from a process that is sandboxed: those that standing by takes,
+ * from a child or from a process that has none after all; and those that taking over takes, so that
+ * the process may do as much as after sandbox(), or sandbox_standby(). *reading* as it was there.
+ * Returns: 0 or -errno.
+ */
+int sandbox_narrow_to_successor(bool reading);
+int sandbox_narrow_to_worker(bool reading);
+int sandbox_narrow_to_standby(bool reading);

@@ -167,8 +167,11 @@ static char *make_answer(const struct view_facts *facts, size_t name_max)
 	write_ready(&line, facts);
 	write_sandbox(&line.writer, facts->sandboxed);
 	if (facts->standby)
-		json_writer_print(&line.writer, ",\"standby\":%d,\"generation\":%u",
-				  facts->standby->parent, facts->standby->generation);
+		json_writer_print(&line.writer, ",\"standby\":%d", facts->standby->parent);
+	if (facts->standby || facts->generation > 0)
+		json_writer_print(&line.writer, ",\"generation\":%u",
+				  facts->generation +
+					  (facts->standby ? facts->standby->generation : 1));
 	json_writer_print(&line.writer, ",\"version\":\"%s\",\"pid\":%d,\"fingerprint\":\"%s\"%s}",
 			  facts->version, facts->pid, facts->fingerprint,
 			  line.cut ? ",\"cut\":true" : "");

@@ -26,6 +26,7 @@ struct view_facts {
 	uid_t owner;		       /* of the mount; may ask, as root may */
 	unsigned sandboxed;	       /* the measures in force (sandbox.h); 0: not yet */
 	const struct standby *standby; /* NULL: no process stands by, or not yet */
+	unsigned generation;	       /* how many processes served before those of this program */
 	char fingerprint[FINGERPRINT_SIZE];
 };
 

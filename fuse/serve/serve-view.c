@@ -13,6 +13,7 @@
 #include "fuse/process/sandbox.h"
 #include "fuse/process/spawn.h"
 #include "fuse/process/standby.h"
+#include "fuse/serve/state.h"
 #include "fuse/view/index-policy.h"
 
 void served_show_title(const struct view_facts *facts, const char *ready)
@@ -80,6 +81,17 @@ static bool stand_by(const struct served *served, struct standby *standby, int *
 	return true;
 }
 
+int served_run(const struct served *served, struct standby *standby, bool prepared)
+{
+	int status;
+
+	if (served->facts->survives && !stand_by(served, standby, &status))
+		return status;
+	if (prepared && session_continue(served->session, standby) < 0)
+		return view_code_exit(CODE_ESYSTEM);
+	return session_serve(served->session) < 0 ? view_code_exit(CODE_ESYSTEM) : 0;
+}
+
 /*
  * Sandboxes the session, and serves it to its end. *insist*: only if every measure is in force.
  * Returns: the exit status.
@@ -88,7 +100,6 @@ static int serve_sandboxed(const struct served *served, struct standby *standby,
 {
 	struct view_facts *facts = served->facts;
 	bool prepared = facts->survives;
-	int status;
 
 	facts->sandboxed = session_sandbox(served->session, prepared);
 	/* What could be had could not be done: no memory, say. */
@@ -97,11 +108,20 @@ static int serve_sandboxed(const struct served *served, struct standby *standby,
 		if (insist)
 			return view_code_exit(CODE_ESYSTEM);
 	}
-	if (facts->survives && !stand_by(served, standby, &status))
-		return status;
-	if (prepared && session_continue(served->session, standby) < 0)
-		return view_code_exit(CODE_ESYSTEM);
-	return session_serve(served->session) < 0 ? view_code_exit(CODE_ESYSTEM) : 0;
+	return served_run(served, standby, prepared);
+}
+
+/* What another program needs to take the view over; without it the view is as good. */
+static void keep_state(const struct served *served, const struct view_call *call)
+{
+	struct view_state state = {
+		.supervised = call->supervised,
+		.insist = call->options->sandbox == SANDBOX_REQUIRE,
+		.view = served->view,
+		.facts = served->facts,
+	};
+
+	session_keep_state(served->session, &state);
 }
 
 int serve_view(const struct served *served, const struct server_call *call)
@@ -125,6 +145,7 @@ int serve_view(const struct served *served, const struct server_call *call)
 	if (r <= 0)
 		return r < 0 ? view_code_exit(CODE_ESYSTEM) : 0;
 	update_title(served);
+	keep_state(served, &call->view);
 	if (facts->survives)
 		facts->survives = standby_prepare(&standby, call->view.supervised) == 0;
 	/* The call itself lies there. */

@@ -18,6 +18,12 @@ struct served {
 void served_show_title(const struct view_facts *facts, const char *ready);
 
 /*
+ * Serves to the end in a process that is sandboxed: as one that stands by if *prepared*, and it
+ * does stand by where facts->survives. Returns: the exit status.
+ */
+int served_run(const struct served *served, struct standby *standby, bool prepared);
+
+/*
  * Serves to the end; what the start took and serving does not need is given back as soon as it can
  * be. *call* is valid only until the launcher's memory is given back. Returns: the exit status.
  */

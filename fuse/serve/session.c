@@ -26,6 +26,7 @@
 #include "fuse/serve/artifact-open.h"
 #include "fuse/serve/operations.h"
 #include "fuse/serve/passthrough.h"
+#include "fuse/serve/state.h"
 
 enum {
 	INIT_SIZE_MAX = 512, /* the header and struct fuse_init_in: 104 bytes, and growing */
@@ -48,6 +49,8 @@ struct session {
 	struct artifact_opener opener;
 	struct fuse_session *fuse;
 	bool resend;		       /* the kernel can send requests again */
+	int state;		       /* for another program; owned; -EBADF: there is none */
+	struct init_in init;	       /* of the kernel's first request */
 	const struct standby *standby; /* NULL: no process stands by */
 	union {
 		struct fuse_in_header header;
@@ -173,6 +176,8 @@ static int answer_init(struct session *session, int connection, int answers,
 	memcpy(&header, reply, sizeof(header));
 	if (header.error < 0)
 		return header.error;
+	memcpy(&session->init, session->request + sizeof(struct fuse_in_header),
+	       sizeof(session->init));
 	negotiated =
 		passthrough_negotiate(session->request, (size_t)size, reply, (size_t)n, wishes);
 	if (write(connection, reply, (size_t)n) != n)
@@ -246,6 +251,7 @@ int session_start(struct view *view, const struct options *options, struct view_
 	if (!session)
 		return view_fail(error, MSG_NO_MEMORY);
 	session->opener.view = view;
+	session->state = -EBADF;
 	r = connect_fuse(session, connection, &wishes);
 	if (r < 0) {
 		session_end(session);
@@ -356,13 +362,71 @@ bool session_can_survive(const struct session *session)
 	return session->resend;
 }
 
+void session_keep_state(struct session *session, struct view_state *state)
+{
+	state->init = session->init;
+	state->passthrough = session->opener.passthrough;
+	state->resend = session->resend;
+	session->state = state_keep(state);
+}
+
+struct session *session_adopt(struct view *view, int connection, int state)
+{
+	struct session *session = calloc(1, sizeof(*session));
+
+	if (!session)
+		return NULL;
+	session->opener.view = view;
+	session->opener.connection = connection;
+	session->state = state;
+	session->fuse = new_fuse(&session->opener, connection);
+	if (!session->fuse)
+		free(TAKE_PTR(session));
+	return session;
+}
+
+void session_resume(struct session *session, const struct view_state *state)
+{
+	const size_t size = sizeof(session->header) + sizeof(struct fuse_init_in);
+
+	session->init = state->init;
+	session->resend = state->resend;
+	session->opener.passthrough = state->passthrough;
+	memset(session->request, 0, INIT_SIZE_MAX);
+	/* The answer goes to a request that never was, and the kernel has no use for it. */
+	session->header = (struct fuse_in_header){
+		.len = (uint32_t)size,
+		.opcode = FUSE_INIT,
+		.unique = UNIQUE_NONE,
+	};
+	memcpy(session->request + sizeof(session->header), &state->init, sizeof(state->init));
+	process(session, (ssize_t)size);
+}
+
+int session_resend(const struct session *session)
+{
+	return reply_header(session, 0, NOTIFY_RESEND);
+}
+
+bool session_reads(const struct session *session)
+{
+	const struct view *view = session->opener.view;
+
+	for (size_t i = 0; i < view->artifact_count; i++)
+		if (view->artifacts[i].fd >= 0)
+			return true;
+	return false;
+}
+
 /* The descriptors that serving takes. Returns: their number. */
-static size_t kept_fds(const struct session *session, int ret[static 1 + ARTIFACTS_MAX])
+static size_t kept_fds(const struct session *session, int ret[static SESSION_FDS_MAX])
 {
 	const struct view *view = session->opener.view;
 	size_t n = 0;
 
 	ret[n++] = session->opener.connection;
+	if (session->state >= 0)
+		ret[n++] = session->state;
 	for (size_t i = 0; i < view->artifact_count; i++)
 		if (view->artifacts[i].fd >= 0)
 			ret[n++] = view->artifacts[i].fd;
@@ -372,17 +436,18 @@ static size_t kept_fds(const struct session *session, int ret[static 1 + ARTIFAC
 unsigned session_sandbox(struct session *session, bool standby)
 {
 	const struct view *view = session->opener.view;
-	int keep[1 + ARTIFACTS_MAX];
-	size_t n;
+	int fds[SESSION_FDS_MAX];
+	struct sandbox_fds keep = {.fds = fds};
 
 	artifacts_check_pins(&session->opener);
-	n = kept_fds(session, keep);
+	keep.count = kept_fds(session, fds);
+	keep.reading = session_reads(session);
 	for (size_t i = 0; i < view->artifact_count; i++)
 		if (view->artifacts[i].fd >= 0)
 			log_debug("'%s' stays open, to be read through this process",
 				  view->artifacts[i].path);
 	log_end();
-	return standby ? sandbox_standby(keep, n) : sandbox(keep, n);
+	return standby ? sandbox_standby(&keep) : sandbox(&keep);
 }
 
 /*
@@ -398,14 +463,13 @@ static void touch_request(struct session *session)
 
 int session_continue(struct session *session, const struct standby *standby)
 {
-	int keep[1 + ARTIFACTS_MAX];
 	int r = 0;
 
 	touch_request(session);
 	session->standby = standby;
 	if (standby->generation > 1)
-		r = reply_header(session, 0, NOTIFY_RESEND);
-	return r < 0 ? r : sandbox_successor(kept_fds(session, keep));
+		r = session_resend(session);
+	return r < 0 ? r : sandbox_narrow_to_successor(session_reads(session));
 }
 
 int session_serve(struct session *session)

@@ -9,6 +9,7 @@
 #include "fuse/view/view.h"
 
 struct session;
+struct view_state;
 
 /*
  * Takes over the connection of *mount*, on failure too, and answers the kernel's first request,
@@ -43,6 +44,24 @@ int session_serve_startup(struct session *session, int launcher);
  */
 int session_serve_first(struct session *session);
 
+/*
+ * Keeps what another program needs to take the view over, in a descriptor of the session; *state*
+ * has all but what the session knows. Without memory, say, there is no such descriptor.
+ */
+void session_keep_state(struct session *session, struct view_state *state);
+
+/*
+ * A session on a connection that another process serves, with that one's state in the descriptor
+ * *state*; both are the session's from now on. *view* is borrowed. Returns: NULL without memory.
+ */
+struct session *session_adopt(struct view *view, int connection, int state);
+
+/* What session_start() does by the kernel's first request, by what was kept of it. */
+void session_resume(struct session *session, const struct view_state *state);
+
+/* Has the kernel send all requests again that were not answered. Returns: 0 or -errno. */
+int session_resend(const struct session *session);
+
 /* Whether this kernel lets another process answer what a killed one has left. */
 bool session_can_survive(const struct session *session);
 
@@ -51,6 +70,10 @@ bool session_can_survive(const struct session *session);
  * is logged any more. Returns: the measures that are in force (fuse/process/sandbox.h).
  */
 unsigned session_sandbox(struct session *session, bool standby);
+
+/* What serving reads with pread(2), and which descriptors it takes at most. */
+enum { SESSION_FDS_MAX = 2 + ARTIFACTS_MAX };
+bool session_reads(const struct session *session);
 
 /*
  * For a child of the process that stands by, or for that one itself where it has none: gives up

@@ -111,7 +111,7 @@ static void add_nodes(struct view *view, struct artifact *artifact)
 	}
 }
 
-static int build_nodes(struct view *view, struct view_error *error)
+int view_build(struct view *view, struct view_error *error)
 {
 	size_t count = VIEW_ROOT + 1;
 
@@ -152,7 +152,7 @@ int view_init(struct view *view, const struct options *options, struct source *s
 		return -ECANCELED;
 	if (boot->initrd && add_artifact(view, ROLE_INITRD, boot->initrd, error) < 0)
 		return -ECANCELED;
-	return build_nodes(view, error);
+	return view_build(view, error);
 }
 
 void view_done(struct view *view)

@@ -79,6 +79,13 @@ struct view {
  */
 int view_init(struct view *view, const struct options *options, struct source *source,
 	      struct image *image, const struct urunc_config *boot, struct view_error *error);
+/*
+ * Makes the nodes of a view whose artifacts are named. The same names in the same order give the
+ * same node ids in every version: a view that another program takes over keeps them.
+ * Returns: 0, or < 0 with *error*.
+ */
+int view_build(struct view *view, struct view_error *error);
+
 void view_done(struct view *view);
 DEFINE_CLEANUP(struct view, view_done)
 

@@ -80,7 +80,7 @@ _viewfsctl() {
 	local cur prev words cword split
 	_init_completion -s -n =: || return
 	if ((cword == 1)); then
-		COMPREPLY=($(compgen -W "resolve list umount gc index store doctor -h --help -V --version" -- "$cur"))
+		COMPREPLY=($(compgen -W "resolve list umount upgrade gc index store doctor -h --help -V --version" -- "$cur"))
 		return
 	fi
 	[[ ${words[1]} == list && $prev == -o ]] || ! _viewfs_value || return
@@ -103,6 +103,7 @@ _viewfsctl() {
 			COMPREPLY=($(compgen -W "$(findmnt -rno TARGET -t fuse.urunc-viewfs)" -- "$cur"))
 		fi
 		;;
+	upgrade) _viewfs_words "--all --binary= --json -o -h --help -V --version" ;;
 	gc) _viewfs_words "--dry-run -o -h --help -V --version" ;;
 	index | cache)
 		if [[ $cur == -* ]] || ((cword > 2)); then

@@ -79,7 +79,7 @@ for command in mount.urunc-viewfs mount.fuse.urunc-viewfs mount.fuse3.urunc-view
     complete -c $command -x -s t -a 'urunc-viewfs fuse.urunc-viewfs fuse3.urunc-viewfs' -d Accepted
 end
 
-set -l commands resolve list umount gc index store doctor
+set -l commands resolve list umount upgrade gc index store doctor
 set -l first "not __fish_seen_subcommand_from $commands"
 complete -c viewfsctl -f
 complete -c viewfsctl -s h -l help -d 'Print a summary'
@@ -87,6 +87,7 @@ complete -c viewfsctl -s V -l version -d 'Print the version'
 complete -c viewfsctl -n "$first" -a resolve -d 'What a view of a source would hold'
 complete -c viewfsctl -n "$first" -a list -d 'The views that are mounted here'
 complete -c viewfsctl -n "$first" -a umount -d 'Unmount views, dead or alive'
+complete -c viewfsctl -n "$first" -a upgrade -d 'Let the installed program take over views'
 complete -c viewfsctl -n "$first" -a gc -d 'Remove dead views and useless index entries'
 complete -c viewfsctl -n "$first" -a index -d 'The shared layer index'
 complete -c viewfsctl -n "$first" -a store -d 'The artifact store'
@@ -111,7 +112,7 @@ complete -c viewfsctl -n $resolve -x -l content -a '(__fish_complete_directories
 complete -c viewfsctl -n $resolve -x -l manifest -d 'The manifest in the content store'
 complete -c viewfsctl -n $resolve -a '(__fish_complete_directories)'
 
-complete -c viewfsctl -n '__fish_seen_subcommand_from list index cache doctor' -l json \
+complete -c viewfsctl -n '__fish_seen_subcommand_from list upgrade index cache doctor' -l json \
     -d 'One JSON object instead of a table'
 set -l list '__fish_seen_subcommand_from list'
 set -l columns MOUNTPOINT ID PID STATE PASSTHROUGH LAYERS MEMORY SANDBOX SURVIVES MISSING ARTIFACTS \
@@ -121,8 +122,10 @@ complete -c viewfsctl -n $list -l all -d 'Also views that no mount of this names
 complete -c viewfsctl -n $list -x -s o -d Columns -a "(__fish_append , $columns)"
 complete -c viewfsctl -n '__fish_seen_subcommand_from list umount' -x -l id -d 'Views of this id'
 complete -c viewfsctl -n '__fish_seen_subcommand_from umount' -a '(__viewfs_mountpoints)'
-complete -c viewfsctl -n '__fish_seen_subcommand_from gc index cache' -x -s o -d 'Mount options' \
+complete -c viewfsctl -n '__fish_seen_subcommand_from upgrade gc index cache' -x -s o -d 'Mount options' \
     -a '(__fish_append , (__viewfs_mount_options))'
+complete -c viewfsctl -n '__fish_seen_subcommand_from upgrade' -l all -d 'All views'
+complete -c viewfsctl -n '__fish_seen_subcommand_from upgrade' -r -F -l binary -d 'Another program'
 complete -c viewfsctl -n '__fish_seen_subcommand_from gc' -l dry-run \
     -d 'Only say what would be removed'
 complete -c viewfsctl -n '__fish_seen_subcommand_from index cache' -a 'list verify clear'

@@ -206,7 +206,7 @@ def test_a_daemon_keeps_nothing_of_its_shims(
 
 def is_its_own(process: machine.Process, layers: Path) -> bool:
     """Whether all that a daemon has open is a view's."""
-    mine = ("/dev/null", "/dev/fuse", str(layers))
+    mine = ("/dev/null", *machine.SERVING, str(layers))
     return all(what.startswith(mine) for what in process.descriptors().values())
 
 

@@ -17,7 +17,7 @@ from support.build import SOURCE
 from support.view import program, run
 
 PROGRAMS = ["urunc-viewfs", "mount.urunc-viewfs", "viewfsctl"]
-COMMANDS = ["resolve", "list", "umount", "gc", "index", "store", "doctor"]
+COMMANDS = ["resolve", "list", "umount", "upgrade", "gc", "index", "store", "doctor"]
 DOCUMENTS = [
     "README.md",
     "SECURITY.md",

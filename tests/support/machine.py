@@ -21,6 +21,10 @@ PROGRAMS = (
     "urunc-viewfs", "mount.urunc-viewfs", "viewfsctl", "urunc-viewfs-attempts", "viewfsctl-liar",
 )  # fmt: skip
 
+# What a view keeps for viewfsctl upgrade, and no process can change.
+STATE = "/memfd:urunc-viewfs-state (deleted)"
+SERVING = {"/dev/fuse", STATE}
+
 # The kernel writes no request to a smaller buffer.
 FUSE_READ_MIN = 8192
 

@@ -1,0 +1,183 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "fuse/serve/upgrade.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "fuse/base/clock.h"
+#include "fuse/base/messages.h"
+#include "fuse/process/pass-fd.h"
+#include "fuse/process/self-exe.h"
+#include "fuse/serve/ready-line.h"
+#include "fuse/serve/takeover.h"
+#include "fuse/serve/upgrade-place.h"
+#include "fuse/serve/upgrade-target.h"
+
+enum {
+	SUCCESSORS_MAX = 3, /* that are tried once the old process has ended */
+	SERVES_MS = 5000,   /* for one of them to serve */
+	END_US = 100000,    /* for one that failed to end */
+};
+
+/* The process that takes over. */
+struct successor {
+	pid_t pid;  /* 0: none */
+	int socket; /* to it; owned */
+};
+
+static void successor_done(struct successor *successor)
+{
+	close_keep_errno(successor->socket);
+	*successor = (struct successor){.socket = -EBADF};
+}
+DEFINE_CLEANUP(struct successor, successor_done)
+
+/* Of a successor that is not to serve nothing is left. */
+static void successor_end(struct successor *successor)
+{
+	pid_t pid = successor->pid;
+
+	successor_done(successor);
+	if (pid <= 0)
+		return;
+	kill(pid, SIGKILL);
+	waitpid(pid, NULL, 0);
+}
+
+/* Puts all that it is told into its socket: it finds it there. Returns: 0 or -errno. */
+static int send_parts(const struct upgrade_target *target, int socket)
+{
+	ssize_t n = send(socket, &target->call, sizeof(target->call), MSG_DONTWAIT | MSG_NOSIGNAL);
+
+	if (n < 0)
+		return -errno;
+	n = pass_fd_send(socket, (char[]){'p'}, 1, target->pidfd);
+	for (size_t i = 0; n > 0 && i < target->fd_count; i++)
+		n = pass_fd_send(socket, (char[]){'f'}, 1, target->fds[i]);
+	return n < 0 ? (int)n : 0;
+}
+
+/* In the child: becomes the successor. */
+static void run_program(const struct upgrade_target *target, int program, int socket)
+{
+	char argument[sizeof(TAKEOVER_ARGUMENT) + 16];
+	char *argv[] = {(char[]){PROGRAM_NAME}, argument, NULL};
+	static struct view_error error;
+
+	snprintf(argument, sizeof(argument), TAKEOVER_ARGUMENT "%d", socket);
+	if (place_take(target, &error) == 0) {
+		fcntl(socket, F_SETFD, 0);
+		execveat(program, "", argv, environ, AT_EMPTY_PATH);
+		view_fail(&error, MSG_TAKEOVER, "the program", strerror(errno));
+	}
+	report_send(socket, &error, NULL);
+	_exit(view_code_exit(error.code));
+}
+
+/* Starts it, with all that it is told. Returns: 0, or < 0 with *error*. */
+static int successor_start(const struct upgrade_target *target, int program, struct successor *ret,
+			   struct view_error *error)
+{
+	cleanup_close int theirs = -EBADF;
+	int ends[2];
+	int r;
+
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) < 0)
+		return view_fail(error, MSG_SYSTEM, "socketpair", strerror(errno));
+	ret->socket = ends[0];
+	theirs = ends[1];
+	r = send_parts(target, ret->socket);
+	if (r < 0)
+		return view_fail(error, MSG_SYSTEM, "passing descriptors", strerror(-r));
+	ret->pid = fork();
+	if (ret->pid == 0)
+		run_program(target, program, theirs);
+	return ret->pid < 0 ? view_fail(error, MSG_SYSTEM, "fork", strerror(errno)) : 0;
+}
+
+/* Waits until it could serve. Returns: 0, or < 0 with *error*. */
+static int successor_wait_ready(const struct successor *successor, uint64_t deadline_us,
+				struct view_error *error)
+{
+	static struct report report;
+	int r;
+
+	memset(&report, 0, sizeof(report));
+	r = report_receive(successor->socket, -1, -1, deadline_us, &report);
+	if (r == -ETIMEDOUT)
+		return view_fail(error, MSG_NOT_UPGRADED, "the new process is not ready in time");
+	if (r < 0)
+		return view_fail(error, MSG_NOT_UPGRADED,
+				 "the new process ended without reporting an error");
+	if (report.code != CODE_NONE)
+		return view_fail(error, report.code, "%s", report.text);
+	return 0;
+}
+
+/* Waits until it serves. Returns: 0 or -errno. */
+static int successor_wait_serving(const struct successor *successor)
+{
+	struct pollfd answer = {.fd = successor->socket, .events = POLLIN};
+	char byte;
+
+	if (poll(&answer, 1, SERVES_MS) <= 0)
+		return -ETIMEDOUT;
+	return read(successor->socket, &byte, 1) == 1 && byte == TAKEOVER_SERVES ? 0 : -EPIPE;
+}
+
+static int tell(const struct successor *successor, char byte)
+{
+	return send(successor->socket, &byte, 1, MSG_NOSIGNAL) < 0 ? -errno : 0;
+}
+
+/* Has it serve; *ended*: the old process has been ended. Returns: 0 or -errno. */
+static int hand_over(const struct successor *successor, struct upgrade_target *target, bool *ended)
+{
+	int r = tell(successor, TAKEOVER_COMMIT);
+
+	if (r < 0)
+		return r;
+	/* One that does not end in time has been killed, and reads no request any more. */
+	if (!*ended)
+		target_end(target);
+	*ended = true;
+	r = tell(successor, TAKEOVER_GO);
+	return r < 0 ? r : successor_wait_serving(successor);
+}
+
+pid_t upgrade_view(const struct upgrade_wish *wish, int program, uint64_t deadline_us,
+		   struct view_error *error)
+{
+	cleanup_with(target_done) struct upgrade_target target = UPGRADE_TARGET_INIT;
+	bool ended = false;
+	int r = target_open(wish->pid, wish->device, wish->owner, program, &target, error);
+
+	if (r < 0)
+		return r;
+	target.call.generation = wish->generation ? wish->generation : 1;
+	/* The connection stays open here: a successor that dies has another one. */
+	for (int i = 0; i == 0 || (ended && i < SUCCESSORS_MAX); i++) {
+		struct successor successor = {.socket = -EBADF};
+
+		r = successor_start(&target, program, &successor, error);
+		if (r == 0)
+			r = successor_wait_ready(&successor, deadline_us, error);
+		if (r == 0 && hand_over(&successor, &target, &ended) == 0) {
+			pid_t pid = successor.pid;
+
+			successor_done(&successor);
+			return pid;
+		}
+		successor_end(&successor);
+	}
+	return view_fail(error, MSG_NOT_UPGRADED,
+			 ended ? "the view has ended: no new process serves it"
+			       : "the new process has ended");
+}
