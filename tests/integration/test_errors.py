@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 from support import image, machine, namespace
-from support.control import listed_at
+from support.control import listed_at, stopped
 from support.image import KERNEL, KERNEL_PATH, lowerdir, with_file
 from support.injection import injecting
 from support.stack import Chr, Dir, Entry, Fifo, File, Socket, Stack, Symlink, Whiteout
@@ -644,13 +644,10 @@ def test_a_live_view_that_does_not_answer_is_emount(place: Path, at: Path) -> No
     """It is not asked: that a process serves it is enough."""
     option = usual(place)
     with View(at, "-o", option) as view:
-        view.daemon.signal(signal.SIGSTOP)
-        try:
+        with stopped(view):
             start = time.monotonic()
             finished = call("-o", option + b",id=other", "none", at)
             assert time.monotonic() - start < PATIENCE
-        finally:
-            view.daemon.signal(signal.SIGCONT)
         assert (finished.status, finished.code) == (32, "EMOUNT")
         assert len(machine.mounts_at(at)) == 1
         assert (view.root / KERNEL_PATH).read_bytes() == KERNEL
@@ -726,9 +723,9 @@ def test_a_server_that_cannot_be_killed_loses_its_mount(place: Path, at: Path) -
     options = usual(place) + b",timeout=1"
     with ThreadPoolExecutor() as pool:
         made = pool.submit(call, "-o", options, "none", at, wrapper=wrapper)
-        stopped = re.compile(r"^(\d+) .*stopped by SIGSTOP", re.MULTILINE)
+        by_signal = re.compile(r"^(\d+) .*stopped by SIGSTOP", re.MULTILINE)
         (log := place / "log").touch()
-        server = wait_until(lambda: stopped.search(log.read_text()), "the server to stop")
+        server = wait_until(lambda: by_signal.search(log.read_text()), "the server to stop")
         assert len(machine.mounts_at(at)) == 1
         # Only then: strace waits for it.
         wait_until(lambda: machine.mounts_at(at) == [], "the mount to be removed")

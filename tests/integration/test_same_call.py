@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import time
@@ -15,7 +14,7 @@ from pathlib import Path
 import pytest
 from support import filesystems, image, machine, namespace
 from support.answer import settled
-from support.control import listed_at
+from support.control import listed_at, stopped
 from support.image import KERNEL_PATH, lowerdir
 from support.seccomp_deny import deny
 from support.stack import File, Stack, build_layer
@@ -59,13 +58,10 @@ def test_ids_are_compared_as_they_are(place: Path, option: bytes, first: str, se
 def test_a_stopped_view_is_no_success(place: Path, option: bytes) -> None:
     """It does not answer, and the call says so in time."""
     with View(place / "view", "-o", option) as view:
-        view.daemon.signal(signal.SIGSTOP)
-        try:
+        with stopped(view):
             finished = call("-o", option, "none", view.root)
             assert (finished.status, finished.code) == (32, "EMOUNT")
             assert "does not answer" in finished.stderr
-        finally:
-            view.daemon.signal(signal.SIGCONT)
         assert call("-o", option, "none", view.root).status == 0
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from support import filesystems, namespace
-from support.control import viewfsctl, without_note
+from support.control import stopped, viewfsctl, without_note
 from support.image import KERNEL, KERNEL_PATH, lowerdir, noise, urunc_json
 from support.stack import Entry, File, Stack, build_layer
 from support.stored import Store, arguments, chain, tree, usual_tree
@@ -294,30 +294,22 @@ def wait_for_lock(store: Store, pid: int) -> None:
 
 def test_a_tree_that_hangs_is_given_up_in_time(store: Store, place: Path) -> None:
     layers = Stack([usual_tree()]).build(place / "layers")
-    with View(place / "view", "-o", lowerdir(layers)) as view:
-        view.daemon.signal(19)
-        try:
-            begun = time.monotonic()
-            failed = store.add(view.root, "--json", "-o", "timeout=1")
-            assert (failed.status, "after 1 s" in failed.stderr) == (2, True), failed
-            assert failed.told["error"]["code"] == "ESYSTEM"
-            assert time.monotonic() - begun < 5
-        finally:
-            view.daemon.signal(18)
+    with View(place / "view", "-o", lowerdir(layers)) as view, stopped(view):
+        begun = time.monotonic()
+        failed = store.add(view.root, "--json", "-o", "timeout=1")
+        assert (failed.status, "after 1 s" in failed.stderr) == (2, True), failed
+        assert failed.told["error"]["code"] == "ESYSTEM"
+        assert time.monotonic() - begun < 5
 
 
 @pytest.mark.parametrize("words", [["store", "list"], ["store", "verify"], ["store", "clear"], ["gc"]])
 def test_a_store_that_hangs_is_given_up_in_time(place: Path, words: list[str]) -> None:
     layers = Stack([usual_tree()]).build(place / "layers")
-    with View(place / "view", "-o", lowerdir(layers)) as view:
-        view.daemon.signal(19)
-        try:
-            begun = time.monotonic()
-            failed = viewfsctl(*words, "-o", f"timeout=1,store={view.root}/unikernel")
-            assert (failed.status, "after 1 s" in failed.stderr) == (2, True), failed
-            assert time.monotonic() - begun < 10
-        finally:
-            view.daemon.signal(18)
+    with View(place / "view", "-o", lowerdir(layers)) as view, stopped(view):
+        begun = time.monotonic()
+        failed = viewfsctl(*words, "-o", f"timeout=1,store={view.root}/unikernel")
+        assert (failed.status, "after 1 s" in failed.stderr) == (2, True), failed
+        assert time.monotonic() - begun < 10
 
 
 # ------------------------------------------------------------------------------ list, verify, clear
