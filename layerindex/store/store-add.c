@@ -140,7 +140,7 @@ static int make_copies(const struct li_store *store, const struct filed *old,
 			continue;
 		*copy = (struct store_copy){.file = STORE_NEW_INIT};
 		if (additions[i].fd >= 0)
-			r = store_copy_make(store, additions[i].fd, &meter, copy);
+			r = store_copy_make(store, &additions[i], &meter, copy);
 		if (r < 0)
 			return r;
 		ret->of[ret->count++] = &additions[i];

@@ -180,31 +180,55 @@ static bool is_same_file(const struct stat *a, const struct stat *b)
 	       a->st_ctim.tv_nsec == b->st_ctim.tv_nsec;
 }
 
-int store_copy_make(const struct li_store *store, int from, struct store_meter *meter,
-		    struct store_copy *ret)
+/* Copies the file *from*, which *before* describes. */
+static int copy_file(const struct li_store *store, int from, const struct stat *before,
+		     struct store_meter *meter, struct store_new *ret)
+{
+	struct stat after;
+	int r = store_new_open(store, store->objects, ret);
+
+	if (r == 0)
+		r = copy_bytes(from, ret->fd, (uint64_t)before->st_size, meter);
+	if (r < 0)
+		return r;
+	if (fstat(from, &after) < 0)
+		return -errno;
+	return is_same_file(before, &after) ? 0 : -ESTALE;
+}
+
+/* Takes the file itself. */
+static int take_file(const struct li_store *store, int from, uint64_t size,
+		     struct store_meter *meter, struct store_new *ret)
+{
+	*ret = (struct store_new){.fd = fcntl(from, F_DUPFD_CLOEXEC, 0), .at = store->objects};
+	measure(meter, size);
+	return ret->fd < 0 ? -errno : 0;
+}
+
+int store_copy_make(const struct li_store *store, const struct li_store_addition *addition,
+		    struct store_meter *meter, struct store_copy *ret)
 {
 	cleanup_with(store_new_done) struct store_new file = STORE_NEW_INIT;
 	const struct timespec times[] = {store_object_time, store_object_time};
-	struct stat before, after;
 	struct li_digest digest;
+	struct stat st;
+	uint64_t size;
 	int r;
 
-	if (fstat(from, &before) < 0)
+	if (fstat(addition->fd, &st) < 0)
 		return -errno;
-	if (!S_ISREG(before.st_mode))
+	if (!S_ISREG(st.st_mode))
 		return -EINVAL;
-	r = store_new_open(store, store->objects, &file);
-	if (r == 0)
-		r = copy_bytes(from, file.fd, (uint64_t)before.st_size, meter);
-	if (r == 0)
-		r = li_digest_file(file.fd, (uint64_t)before.st_size, &digest);
+	size = (uint64_t)st.st_size;
+	r = addition->is_given ? take_file(store, addition->fd, size, meter, &file)
+			       : copy_file(store, addition->fd, &st, meter, &file);
+	if (r == 0 && addition->is_given && addition->digest)
+		digest = *addition->digest;
+	else if (r == 0)
+		r = li_digest_file(file.fd, size, &digest);
 	if (r < 0)
 		return r;
-	measure(meter, (uint64_t)before.st_size);
-	if (fstat(from, &after) < 0)
-		return -errno;
-	if (!is_same_file(&before, &after))
-		return -ESTALE;
+	measure(meter, size);
 	if (futimens(file.fd, times) < 0 || fdatasync(file.fd) < 0)
 		return -errno;
 	r = seal(&file);
@@ -215,7 +239,7 @@ int store_copy_make(const struct li_store *store, int from, struct store_meter *
 	*ret = (struct store_copy){
 		.file = TAKE(file, STORE_NEW_INIT),
 		.digest = digest,
-		.size = (uint64_t)before.st_size,
+		.size = size,
 	};
 	return 0;
 }

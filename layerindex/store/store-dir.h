@@ -111,11 +111,11 @@ struct store_meter {
 };
 
 /*
- * Copies and hashes the regular file *from*, up to the disk, and adds what was done to *meter*.
- * Returns: 0, or see li_store_add().
+ * Copies the addition's file, or takes it as it is where it is given, and hashes it, up to the disk;
+ * adds what was done to *meter*. Returns: 0, or see li_store_add().
  */
-int store_copy_make(const struct li_store *store, int from, struct store_meter *meter,
-		    struct store_copy *ret);
+int store_copy_make(const struct li_store *store, const struct li_store_addition *addition,
+		    struct store_meter *meter, struct store_copy *ret);
 
 /* Links a copy under its digest, if there is no such object; *ret* says which file it is then. */
 int store_copy_publish(const struct li_store *store, const struct store_copy *copy,

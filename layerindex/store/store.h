@@ -133,11 +133,16 @@ struct li_store_limits {
 struct li_store_addition {
 	struct li_store_answer answer;
 	int fd; /* an artifact's bytes: a regular file, open for reading; borrowed; else -EBADF */
+	/* The file itself becomes the object, without a copy: it is one without a name (O_TMPFILE)
+	 * of the store's directory, and no process has it open for writing. */
+	bool is_given;
+	/* Of such a file the hash that its writer took; NULL: it is taken now. Borrowed. */
+	const struct li_digest *digest;
 };
 
 /*
  * Is told how far li_store_add() is: *done* bytes of twice as many as the new artifacts have, each
- * of which is copied and then hashed.
+ * of which is copied and then hashed, unless that was done before.
  */
 struct li_store_progress {
 	void (*tell)(uint64_t done, void *context);

@@ -4,6 +4,7 @@
 #include <signal.h>
 #include <sys/statvfs.h>
 
+#include "layerindex/descriptor.h"
 #include "tests/unit/fixture-store.h"
 
 static void test_what_is_added_is_found(void **state)
@@ -107,16 +108,22 @@ static void test_an_addition_that_breaks_a_rule_is_rejected(void **state)
 		struct li_store_addition addition;
 		int lock, want;
 	} rows[] = {
-		{"relative", {{.path = "a"}, -EBADF}, lock, -EINVAL},
-		{"..", {{.path = "/a/.."}, -EBADF}, lock, -EINVAL},
-		{"no reason", {{.path = "/a", .kind = LI_STORE_OTHER}, -EBADF}, lock, -EINVAL},
-		{"no bytes", {{.path = "/a", .kind = LI_STORE_ARTIFACT}, -EBADF}, lock, -EINVAL},
-		{"bytes", {{.path = "/a"}, directory}, lock, -EINVAL},
-		{"directory",
-		 {{.path = "/a", .kind = LI_STORE_ARTIFACT}, directory},
+		{"relative", {.answer = {.path = "a"}, .fd = -EBADF}, lock, -EINVAL},
+		{"..", {.answer = {.path = "/a/.."}, .fd = -EBADF}, lock, -EINVAL},
+		{"no reason",
+		 {.answer = {.path = "/a", .kind = LI_STORE_OTHER}, .fd = -EBADF},
 		 lock,
 		 -EINVAL},
-		{"no lock", {{.path = "/a"}, -EBADF}, -EBADF, -EBADF},
+		{"no bytes",
+		 {.answer = {.path = "/a", .kind = LI_STORE_ARTIFACT}, .fd = -EBADF},
+		 lock,
+		 -EINVAL},
+		{"bytes", {.answer = {.path = "/a"}, .fd = directory}, lock, -EINVAL},
+		{"directory",
+		 {.answer = {.path = "/a", .kind = LI_STORE_ARTIFACT}, .fd = directory},
+		 lock,
+		 -EINVAL},
+		{"no lock", {.answer = {.path = "/a"}, .fd = -EBADF}, -EBADF, -EBADF},
 	};
 
 	(void)state;
@@ -130,10 +137,11 @@ static void test_an_addition_that_breaks_a_rule_is_rejected(void **state)
 		same_int(rows[i].name, count_files("store"), 0);
 	}
 	image.source = LI_STORE_TOC;
-	assert_int_equal(li_store_add(store, lock, &image,
-				      &(struct li_store_addition){{.path = "/a"}, -EBADF}, 1,
-				      &LI_STORE_UNLIMITED, NULL, &(struct li_store_facts){}),
-			 -EINVAL);
+	assert_int_equal(
+		li_store_add(store, lock, &image,
+			     &(struct li_store_addition){.answer = {.path = "/a"}, .fd = -EBADF}, 1,
+			     &LI_STORE_UNLIMITED, NULL, &(struct li_store_facts){}),
+		-EINVAL);
 }
 
 /* Files an artifact of the manifest *number*, whose chain has the same number. */
@@ -143,7 +151,7 @@ static int add_by_manifest(const struct li_store *store, uint8_t number, const c
 	cleanup_with(li_store_facts_done) struct li_store_facts facts = {};
 	cleanup_close int fd = open("source", O_RDONLY | O_CLOEXEC);
 	struct li_store_addition addition = {
-		{.path = path, .kind = LI_STORE_ARTIFACT, .origin = NULL}, fd};
+		.answer = {.path = path, .kind = LI_STORE_ARTIFACT, .origin = NULL}, .fd = fd};
 	struct li_store_facts image = {
 		.key = {LI_STORE_MANIFEST, {{0xee, number}}},
 		.chain = chain_of(number).id,
@@ -562,6 +570,80 @@ static void test_progress_ends_at_twice_the_bytes(void **state)
 	assert_int_equal(seen, 2 * strlen("some bytes"));
 }
 
+/* Makes a file without a name in the store, which no descriptor can write to. */
+static int make_given(const struct li_store *store, const char *content)
+{
+	cleanup_close int fd =
+		openat(li_store_fd(store), ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+	char path[DESCRIPTOR_PATH];
+	int given;
+
+	assert_return_code(fd, errno);
+	assert_int_equal(write(fd, content, strlen(content)), strlen(content));
+	descriptor_path(fd, path);
+	given = open(path, O_RDONLY | O_CLOEXEC);
+	assert_return_code(given, errno);
+	return given;
+}
+
+static int add_given(const struct li_store *store, uint8_t chain, const char *path, int fd,
+		     const struct li_digest *digest)
+{
+	cleanup_with(li_store_facts_done) struct li_store_facts facts = {};
+	struct li_store_facts image = {.key = chain_of(chain)};
+	cleanup_close int lock = li_store_lock(store, &image.key, NULL);
+	struct li_store_addition addition = {
+		.answer.path = path,
+		.fd = fd,
+		.is_given = true,
+		.digest = digest,
+	};
+	struct stat st;
+
+	assert_return_code(fstat(fd, &st), errno);
+	li_store_answer_set(&addition.answer, &st);
+	return li_store_add(store, lock, &image, &addition, 1, &LI_STORE_UNLIMITED, NULL, &facts);
+}
+
+/* The object is the file itself, which is hashed unless its writer has done that. */
+static void test_a_given_file_becomes_the_object(void **state)
+{
+	cleanup_with(close_store) struct li_store *store = open_store("store");
+	cleanup_close int first = make_given(store, "given"), second = make_given(store, "given");
+	cleanup_close int object = -EBADF;
+	struct li_digest digest;
+	struct stat given, filed;
+
+	(void)state;
+	assert_int_equal(add_given(store, 1, "/k", first, NULL), 0);
+	object = open_filed(store, 1, "/k");
+	assert_return_code(fstat(first, &given), errno);
+	assert_return_code(fstat(object, &filed), errno);
+	assert_int_equal(filed.st_ino, given.st_ino);
+	assert_int_equal(filed.st_mode, S_IFREG | OBJECT_MODE);
+	assert_int_equal(given.st_nlink, 1);
+	must_hold(store, 1, "/k", "given");
+	/* Another one of the same bytes stays without a name. */
+	assert_int_equal(li_digest_file(second, strlen("given"), &digest), 0);
+	assert_int_equal(add_given(store, 2, "/k", second, &digest), 0);
+	must_hold(store, 2, "/k", "given");
+	assert_return_code(fstat(second, &given), errno);
+	assert_int_equal(given.st_nlink, 0);
+}
+
+/* Two names of an image may lead to one file. */
+static void test_a_given_file_may_be_the_object_of_two_answers(void **state)
+{
+	cleanup_with(close_store) struct li_store *store = open_store("store");
+	cleanup_close int fd = make_given(store, "given");
+
+	(void)state;
+	assert_int_equal(add_given(store, 1, "/k", fd, NULL), 0);
+	assert_int_equal(add_given(store, 1, "/l", fd, NULL), 0);
+	must_hold(store, 1, "/k", "given");
+	must_hold(store, 1, "/l", "given");
+}
+
 /* Facts may say that the file of that name is not the one that was filed: it is looked at again. */
 static void test_an_object_with_other_bytes_is_replaced(void **state)
 {
@@ -665,6 +747,8 @@ int main(void)
 		scratch_test(test_one_of_many_writers_does_the_work),
 		scratch_test(test_a_read_only_store_is_read),
 		scratch_test(test_progress_ends_at_twice_the_bytes),
+		scratch_test(test_a_given_file_becomes_the_object),
+		scratch_test(test_a_given_file_may_be_the_object_of_two_answers),
 		scratch_test(test_an_object_with_other_bytes_is_replaced),
 		scratch_test(test_a_failure_is_remembered_for_ten_minutes),
 		scratch_test(test_two_processes_unpack_at_a_time),
