@@ -180,6 +180,8 @@ static int find_additions(const struct image *image, const struct strings *paths
 		if (addition->answer.kind != LI_STORE_ARTIFACT)
 			continue;
 		addition->fd = file->fd;
+		addition->is_given = file->is_ours;
+		addition->digest = file->digest.given ? &file->digest.digest : NULL;
 		ret->bytes += (uint64_t)file->st.st_size;
 	}
 	return 0;

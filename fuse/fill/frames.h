@@ -13,8 +13,8 @@ enum {
 	FRAME_BYTES_MAX = 256 << 10,
 	FRAME_TEXT_MAX = 4096, /* of a path, with its NUL */
 	EXTRACT_MAX = 8,       /* entries that are extracted at once */
-	KEPT_MAX = 4,	       /* files that are kept while an archive is listed */
-	KEPT_SIZE_MAX = 1 << 20,
+	KEPT_MAX = 16,	       /* files that are kept while an archive is listed */
+	KEPT_SIZE_MAX = 512 << 20,
 };
 
 enum frame_kind {

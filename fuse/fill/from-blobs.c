@@ -16,10 +16,15 @@
 
 #include "fuse/base/clock.h"
 #include "fuse/base/messages.h"
+#include "fuse/fill/extracted.h"
 #include "fuse/fill/unpacker.h"
-#include "layerindex/array.h"
 #include "layerindex/blob/layer-log.h"
-#include "layerindex/descriptor.h"
+
+/* Of an image, what is kept of its layers before it is known what is asked for. */
+enum {
+	KEPT_FILES_MAX = 64,
+	KEPT_BYTES_MAX = 1 << 30,
+};
 
 /* An image while it is asked. */
 struct unpacked_image {
@@ -30,30 +35,18 @@ struct unpacked_image {
 	bool was_told;		      /* something of that was used */
 	const struct li_store *store; /* borrowed */
 	struct timespec deadline;     /* of waiting for another process */
-	/* What was extracted: asked for again it is not decoded again. */
-	struct extracted {
-		uint32_t layer;
-		uint64_t entry;
-		int fd; /* owned */
-	} * extracted;	/* owned */
-	size_t count, room;
-	struct view_error *error;				/* of a layer that turned out bad */
+	struct extracted_files extracted;
+	int64_t kept_room;	  /* of files that were met while a layer was listed: bytes */
+	struct view_error *error; /* of a layer that turned out bad */
 	void (*progress)(const struct fill_progress *progress); /* or NULL */
 	struct fill_progress at;
 };
-
-static void close_extracted(struct unpacked_image *image)
-{
-	while (image->count > 0)
-		close(image->extracted[--image->count].fd);
-}
 
 static void close_unpacked(void *context)
 {
 	struct unpacked_image *image = context;
 
-	close_extracted(image);
-	free(image->extracted);
+	extracted_clear(&image->extracted);
 	unpacker_stop(&image->unpacker);
 	free(image);
 }
@@ -91,20 +84,6 @@ static bool is_by_table(const struct unpacked_image *image, size_t layer)
 	return image->tables && image->source->image.layers[layer].table.form != TOC_NONE;
 }
 
-static int add_extracted(struct unpacked_image *image, uint32_t layer, uint64_t entry, int fd)
-{
-	struct extracted *extracted =
-		array_grow(image->extracted, image->count, &image->room, sizeof(*extracted));
-
-	if (!extracted) {
-		close(fd);
-		return -ENOMEM;
-	}
-	image->extracted = extracted;
-	extracted[image->count++] = (struct extracted){layer, entry, fd};
-	return 0;
-}
-
 static int open_unnamed(const struct unpacked_image *image)
 {
 	int fd = openat(li_store_fd(image->store), ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
@@ -133,58 +112,63 @@ static void batch_add(struct batch *batch, const struct unpacked *what)
 	batch->count++;
 }
 
-/* Extracts files of one layer, by its table or by decoding it once. */
-static int extract(struct unpacked_image *image, const struct batch *batch,
-		   struct view_error *error)
-{
-	struct wanted_content wanted[EXTRACT_MAX];
-	uint32_t layer = batch->items[0]->layer;
-	cleanup_close int blob_fd = -EBADF;
-	size_t first = image->count;
-	struct opened_blob blob;
+/* Where files are extracted to. */
+struct outputs {
+	size_t count;
+	struct wanted_content items[EXTRACT_MAX]; /* their descriptors are owned */
+};
 
-	if (layer >= image->source->image.count)
-		return view_fail(error, MSG_SYSTEM, "unpacker", "an answer makes no sense");
-	blob_fd = open_layer(image, layer, &blob, error);
-	if (blob_fd < 0)
-		return -ECANCELED;
+static void outputs_done(struct outputs *outputs)
+{
+	while (outputs->count > 0)
+		close(outputs->items[--outputs->count].out);
+}
+DEFINE_CLEANUP(struct outputs, outputs_done)
+
+static int outputs_open(const struct unpacked_image *image, const struct batch *batch,
+			struct outputs *ret, struct view_error *error)
+{
 	for (size_t i = 0; i < batch->count; i++) {
 		const struct unpacked *what = batch->items[i];
 		int fd = open_unnamed(image);
 
 		if (fd < 0)
 			return view_fail(error, MSG_SYSTEM, "O_TMPFILE", strerror(-fd));
-		wanted[i] = (struct wanted_content){what->entry, what->st.st_size, fd};
-		if (add_extracted(image, layer, what->entry, fd) < 0)
-			return view_fail(error, MSG_NO_MEMORY);
+		ret->items[ret->count++] =
+			(struct wanted_content){what->entry, what->st.st_size, fd};
 	}
-	if (is_by_table(image, layer)
-		    ? unpacker_extract_range(&blob, batch->items[0], wanted[0].out, error) == 0
-		    : unpacker_extract(&image->unpacker, &blob, wanted, batch->count, error) == 0)
-		return 0;
-	while (image->count > first)
-		close(image->extracted[--image->count].fd);
-	return -ECANCELED;
+	return 0;
 }
 
-static int find_extracted(struct unpacked_image *image, const struct unpacked *what)
+/* Extracts files of one layer, by its table or by decoding it once. */
+static int extract(struct unpacked_image *image, const struct batch *batch,
+		   struct view_error *error)
 {
-	for (size_t i = 0; i < image->count; i++)
-		if (image->extracted[i].layer == what->layer &&
-		    image->extracted[i].entry == what->entry)
-			return image->extracted[i].fd;
-	return -ENOENT;
-}
-
-/* Opens a description of its own: each that asks reads from the start. */
-static int reopen(int fd)
-{
-	char path[DESCRIPTOR_PATH];
+	cleanup_with(outputs_done) struct outputs outputs = {};
+	uint32_t layer = batch->items[0]->layer;
+	const struct li_digest *digest = NULL;
+	cleanup_close int blob_fd = -EBADF;
+	struct opened_blob blob;
 	int r;
 
-	descriptor_path(fd, path);
-	r = open(path, O_RDONLY | O_CLOEXEC);
-	return r < 0 ? -errno : r;
+	if (layer >= image->source->image.count)
+		return view_fail(error, MSG_SYSTEM, "unpacker", "an answer makes no sense");
+	blob_fd = open_layer(image, layer, &blob, error);
+	if (blob_fd < 0 || outputs_open(image, batch, &outputs, error) < 0)
+		return -ECANCELED;
+	if (is_by_table(image, layer)) {
+		digest = &batch->items[0]->range.digest;
+		r = unpacker_extract_range(&blob, batch->items[0], outputs.items[0].out, error);
+	} else {
+		r = unpacker_extract(&image->unpacker, &blob, outputs.items, outputs.count, error);
+	}
+	while (r == 0 && outputs.count > 0) {
+		struct wanted_content *item = &outputs.items[--outputs.count];
+
+		if (extracted_add(&image->extracted, layer, item->entry, item->out, digest) < 0)
+			return view_fail(error, MSG_NO_MEMORY);
+	}
+	return r;
 }
 
 /* Of a regular file. */
@@ -205,7 +189,7 @@ static int make_origin(const struct blob_source *source, const struct unpacked *
 /* Lists a layer into *log*, and files that under its diff id. */
 static int list_layer(struct unpacked_image *image, uint32_t i, int log, struct view_error *error)
 {
-	cleanup_with(kept_files_done) struct kept_files kept = {};
+	cleanup_with(kept_files_done) struct kept_files kept = {.room = image->kept_room};
 	struct opened_blob blob;
 	cleanup_close int fd = open_layer(image, i, &blob, error);
 	struct stat st;
@@ -216,9 +200,11 @@ static int list_layer(struct unpacked_image *image, uint32_t i, int log, struct 
 		image->source->unusable = true;
 		return -ECANCELED;
 	}
-	while (kept.count > 0) {
+	image->kept_room = kept.room;
+	while (kept.count > 0 && image->extracted.count < KEPT_FILES_MAX) {
 		kept.count--;
-		if (add_extracted(image, i, kept.entries[kept.count], kept.fds[kept.count]) < 0)
+		if (extracted_add(&image->extracted, i, kept.entries[kept.count],
+				  kept.fds[kept.count], NULL) < 0)
 			return view_fail(error, MSG_NO_MEMORY);
 	}
 	/* Where it cannot be filed the next image lists the layer again. */
@@ -294,7 +280,7 @@ static int unpack_layers(struct unpacked_image *image, struct view_error *error)
 	if (!image->was_told || image->distrust)
 		return view_fail(error, fault.code, "%s", fault.message);
 	unpacker_stop(&image->unpacker);
-	close_extracted(image);
+	extracted_clear(&image->extracted);
 	image->distrust = true;
 	return unpack_all(image, error);
 }
@@ -303,7 +289,7 @@ static int unpack_layers(struct unpacked_image *image, struct view_error *error)
 static int unpack_without_tables(struct unpacked_image *image, struct view_error *error)
 {
 	unpacker_stop(&image->unpacker);
-	close_extracted(image);
+	extracted_clear(&image->extracted);
 	image->tables = false;
 	return unpack_layers(image, error);
 }
@@ -317,49 +303,58 @@ static int unpack(struct unpacked_image *image, struct view_error *error)
 	return unpack_layers(image, &fault) < 0 ? unpack_without_tables(image, error) : 0;
 }
 
-/* Opens the content of a file. Returns: a descriptor, owned by the caller; -ESTALE: a table was
- * wrong, and is not used any more; or -errno. */
-static int open_content(struct unpacked_image *image, const struct unpacked *what)
+/* Extracts a file. Returns: 0; -ESTALE: a table was wrong, and is not used any more; or -errno. */
+static int extract_one(struct unpacked_image *image, const struct unpacked *what)
 {
 	const struct batch batch = {1, {what}};
 	VIEW_ERROR(fault);
-	int r = find_extracted(image, what);
+	int r;
 
-	if (r >= 0)
-		return reopen(r);
-	if (what->layer >= image->source->image.count || !is_by_table(image, what->layer)) {
-		r = extract(image, &batch, image->error);
-		return r < 0 ? r : reopen(find_extracted(image, what));
-	}
-	r = extract(image, &batch, &fault);
-	if (r == 0)
-		return reopen(find_extracted(image, what));
+	if (what->layer >= image->source->image.count || !is_by_table(image, what->layer))
+		return extract(image, &batch, image->error);
+	if (extract(image, &batch, &fault) == 0)
+		return 0;
 	r = unpack_without_tables(image, image->error);
 	return r < 0 ? r : -ESTALE;
+}
+
+/* Opens the content of a file. Returns: 0, with *ret*, or as extract_one(). */
+static int open_content(struct unpacked_image *image, const struct unpacked *what,
+			struct image_file *ret)
+{
+	const struct extracted *extracted =
+		extracted_find(&image->extracted, what->layer, what->entry);
+	int r = extracted ? 0 : extract_one(image, what);
+
+	if (r < 0)
+		return r;
+	if (!extracted)
+		extracted = extracted_find(&image->extracted, what->layer, what->entry);
+	ret->fd = extracted_open(extracted);
+	ret->digest = extracted->digest;
+	ret->is_ours = true;
+	return ret->fd < 0 ? ret->fd : 0;
 }
 
 static int find_unpacked(void *context, const char *path, struct image_file *ret)
 {
 	struct unpacked_image *image = context;
 	cleanup_free struct unpacked *what = calloc(1, sizeof(*what));
-	cleanup_close int fd = -EBADF;
 	int r = what ? unpacker_find(&image->unpacker, path, what) : -ENOMEM;
 
 	if (image->tables)
 		image->source->used = LI_STORE_TOC;
 	if (r < 0)
 		return r;
-	if (S_ISREG(what->st.st_mode)) {
-		fd = open_content(image, what);
-		if (fd == -ESTALE)
-			return find_unpacked(context, path, ret);
-		if (fd < 0)
-			return fd;
-	}
+	if (S_ISREG(what->st.st_mode))
+		r = open_content(image, what, ret);
+	if (r == -ESTALE)
+		return find_unpacked(context, path, ret);
+	if (r < 0)
+		return r;
 	ret->name = strdup(what->path);
 	if (!ret->name || make_origin(image->source, what, &ret->origin) < 0)
 		return -ENOMEM;
-	ret->fd = TAKE_FD(fd);
 	ret->st = what->st;
 	ret->layer = what->layer;
 	return 0;
@@ -373,7 +368,7 @@ static int extract_found(struct unpacked_image *image, const struct unpacked *fo
 
 		for (size_t j = i; j < n; j++)
 			if (found[j].layer == found[i].layer && S_ISREG(found[j].st.st_mode) &&
-			    find_extracted(image, &found[j]) < 0)
+			    !extracted_find(&image->extracted, found[j].layer, found[j].entry))
 				batch_add(&batch, &found[j]);
 		if (batch.count > 0 && extract(image, &batch, image->error) < 0)
 			return -ECANCELED;
@@ -424,6 +419,7 @@ static int open_blobs(const struct fill_call *call, const struct li_store *store
 				     (time_t)(now_us() / 1000000) + (time_t)call->options->timeout},
 		.error = error,
 		.progress = call->progress,
+		.kept_room = KEPT_BYTES_MAX,
 	};
 	ret->layers = source->image.count;
 	ret->finder = (struct image_finder){

@@ -8,6 +8,8 @@
 #include "layerindex/blob/layer-log.h"
 #include "layerindex/cleanup.h"
 
+enum { LIKELY_SIZE_MIN = 64 << 10 }; /* of a kernel; a configuration may be smaller */
+
 /* A name log on its way. */
 struct names {
 	const struct child *child;
@@ -40,14 +42,40 @@ static int names_put(struct names *names, const void *bytes, size_t n)
 	return 0;
 }
 
-/* Whether an entry is likely to be asked for next: an image's configuration is one of its last. */
+static bool is_config(const char *name)
+{
+	static const char config[] = "urunc.json";
+	size_t n = strlen(name), length = sizeof(config) - 1;
+
+	return n >= length && strcmp(name + n - length, config) == 0;
+}
+
+/* Whether a path is where distributions have their files, not an image's author a kernel. */
+static bool is_of_distribution(const char *name)
+{
+	static const char *const directories[] = {"bin",    "etc",  "lib", "lib32", "lib64",
+						  "libx32", "sbin", "usr", "var"};
+	size_t n;
+
+	while (*name == '/' || strncmp(name, "./", 2) == 0)
+		name++;
+	n = strcspn(name, "/");
+	for (size_t i = 0; i < sizeof(directories) / sizeof(*directories); i++)
+		if (strlen(directories[i]) == n && strncmp(name, directories[i], n) == 0)
+			return true;
+	return false;
+}
+
+/*
+ * Whether a file is likely to be asked for next: the image's configuration, or what that names. A
+ * wrong guess costs a copy or another decoding, and nothing else.
+ */
 static bool is_likely(const struct names *names, const struct tar_entry *entry)
 {
-	static const char likely[] = "urunc.json";
-	size_t n = strlen(entry->name), length = sizeof(likely) - 1;
-
-	return entry->type == '0' && entry->size <= KEPT_SIZE_MAX && names->kept < KEPT_MAX &&
-	       n >= length && strcmp(entry->name + n - length, likely) == 0;
+	if (entry->type != '0' || entry->size > KEPT_SIZE_MAX || names->kept == KEPT_MAX)
+		return false;
+	return is_config(entry->name) ||
+	       (entry->size >= LIKELY_SIZE_MIN && !is_of_distribution(entry->name));
 }
 
 static int list_entry(struct names *names, struct tar *tar, const struct tar_entry *entry,

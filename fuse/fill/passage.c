@@ -62,16 +62,31 @@ static int pass_on(struct passage *passage)
 	return 0;
 }
 
+/* The file at work is not kept after all: it is decoded again if it is asked for. */
+static void drop_kept(struct passage *passage)
+{
+	struct kept_files *kept = passage->kept;
+
+	close(kept->fds[--kept->count]);
+	passage->out = -EBADF;
+}
+
 static int write_out(struct passage *passage, size_t n)
 {
 	static char bytes[FRAME_BYTES_MAX];
 	int r;
 
-	if (n > sizeof(bytes) || passage->out < 0 || (int64_t)n > passage->content_left)
+	if (n > sizeof(bytes) || (int64_t)n > passage->content_left)
 		return -EIO;
 	r = read_whole(passage->from, bytes, n);
 	passage->content_left -= (int64_t)n;
-	return r < 0 ? r : write_whole(passage->out, bytes, n);
+	if (r < 0 || passage->out < 0)
+		return r;
+	r = write_whole(passage->out, bytes, n);
+	if (r == 0 || !passage->kept)
+		return r;
+	drop_kept(passage);
+	return 0;
 }
 
 /* Goes to the next file that content is for; the one before it must be complete. */
@@ -106,9 +121,12 @@ static int begin_kept(struct passage *passage)
 		return r;
 	if (!kept || kept->count == KEPT_MAX || told.size < 0 || told.size > KEPT_SIZE_MAX)
 		return -EIO;
+	if (told.size > kept->room)
+		return begin_content(passage, -EBADF, told.size);
 	fd = openat(passage->directory, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
 	if (fd < 0)
 		return -errno;
+	kept->room -= told.size;
 	kept->entries[kept->count] = told.entry;
 	kept->fds[kept->count++] = fd;
 	return begin_content(passage, fd, told.size);

@@ -34,6 +34,7 @@ struct kept_files {
 	size_t count;
 	uint64_t entries[KEPT_MAX]; /* the archive's, counted from 0 */
 	int fds[KEPT_MAX];	    /* owned */
+	int64_t room;		    /* so many bytes may be kept yet */
 };
 
 void kept_files_done(struct kept_files *kept);
@@ -47,7 +48,7 @@ struct passage {
 	size_t at, size;		   /* what of *bytes* is not written yet */
 	int64_t plain_left;		   /* so many plain bytes may come yet */
 	struct sha256 hash;		   /* of the plain bytes */
-	int out;			   /* where content goes; < 0: there is none */
+	int out;			   /* where content goes; < 0: nowhere */
 	int64_t content_left;		   /* so many bytes may come yet */
 	/* Of an extraction: what begins, one after another. */
 	const struct wanted_content *wanted;

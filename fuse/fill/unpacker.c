@@ -237,7 +237,7 @@ int unpacker_list(const struct opened_blob *blob, int log, int directory, struct
 		  struct view_error *error)
 {
 	cleanup_with(free_log_writer) struct layer_log_writer *writer = layer_log_writer_new(log);
-	cleanup_with(kept_files_done) struct kept_files kept = {};
+	cleanup_with(kept_files_done) struct kept_files kept = {.room = ret->room};
 	cleanup_with(unpacker_stop) struct unpacker lister = UNPACKER_INIT;
 	cleanup_free struct passage *passage = NULL;
 	int r;

@@ -32,7 +32,8 @@ DEFINE_CLEANUP(struct unpacker, unpacker_stop)
 
 /*
  * Decodes a layer, and writes its name log to *log*, which is the word of a process that has read
- * this layer and nothing else. *ret*, owned by the caller, is what is likely to be asked for;
+ * this layer and nothing else. *ret*, owned by the caller, is what is likely to be asked for, of as
+ * many bytes as it has room for;
  * *directory* is where such files are made, without names. Returns: 0, or < 0 with *error*:
  * CODE_ELAYER where the blob is damaged, or is not what its diff id
  *	says; CODE_ENOTAPPLICABLE where it exceeds a limit of ours.

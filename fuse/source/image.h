@@ -63,6 +63,7 @@ struct image_file {
 	struct stat st;		   /* as the image has it */
 	size_t layer;		   /* which has it; 0 of a stored image */
 	struct digest_wish digest; /* of its content; given: it is known, as of a stored image */
+	bool is_ours; /* without a name, in the store's directory: see struct li_store_addition */
 	/* The file's path, without a leading slash, beneath that layer or the store's directory;
 	 * owned; NULL where there is no such file: a stored image has artifacts only. */
 	char *name;

@@ -111,8 +111,8 @@ struct store_meter {
 };
 
 /*
- * Copies the addition's file, or takes it as it is where it is given, and hashes it, up to the disk;
- * adds what was done to *meter*. Returns: 0, or see li_store_add().
+ * Copies the addition's file, or takes it as it is where it is given, and hashes it, up to the
+ * disk; adds what was done to *meter*. Returns: 0, or see li_store_add().
  */
 int store_copy_make(const struct li_store *store, const struct li_store_addition *addition,
 		    struct store_meter *meter, struct store_copy *ret);

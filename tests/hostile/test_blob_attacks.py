@@ -151,7 +151,8 @@ DECODER_LIES = {
     # no list of the layer's names, which is decoded, too.
     "other": {"ELAYER"},
     # What unpacks is the victim's, and what is extracted is not.
-    "other-once": {"ELAYER"},
+    # The names and the artifacts that are kept meanwhile are the victim's layer's, as they should be.
+    "other-once": {""},
     "nothing": {"ELAYER"},
     "end-early": {"ELAYER"},
     "behind-the-end": {"ELAYER"},

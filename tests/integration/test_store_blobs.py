@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support import namespace
 from support.archive import END, directory, file, hard_link, header, symlink, zstandard
 from support.control import viewfsctl
-from support.image import INITRD, INITRD_PATH, KERNEL, KERNEL_PATH, urunc_json
+from support.image import INITRD, INITRD_PATH, KERNEL, KERNEL_PATH, noise, urunc_json
 from support.layout import CODINGS, INDEX, MANIFEST, Layout, chain_id, digest, usual_layers
 from support.opened import Opened
 from support.stored import Store, arguments
@@ -110,18 +111,50 @@ def test_an_image_is_filed_by_chain_and_by_manifest(store: Store, layout: Layout
     assert (store.directory / named[1]).exists()
 
 
-def test_a_layer_is_decoded_twice_at_most(store: Store, layout: Layout) -> None:
-    """Once for its names, and once for the contents of all artifacts in it."""
-    config = urunc_json(initrd="/" + INITRD_PATH).content
-    whole = file("urunc.json", config) + file(KERNEL_PATH, KERNEL) + file(INITRD_PATH, INITRD) + END
+@pytest.mark.parametrize(
+    ("place_of_kernel", "times"),
+    [(KERNEL_PATH, 1), (".boot/kernel", 1), ("./kernel", 1), ("usr/lib/kernel", 2), ("/var/kernel", 2)],
+)
+def test_a_layer_is_decoded_once_if_its_artifacts_are_where_packers_put_them_and_else_twice(
+    store: Store, layout: Layout, place_of_kernel: str, times: int
+) -> None:
+    """The contents of files that are likely to be asked for are kept while its names are listed."""
+    binary = os.path.normpath("/" + place_of_kernel.lstrip("/"))
+    config = urunc_json(binary, initrd="/" + INITRD_PATH).content
+    whole = file("urunc.json", config) + file(place_of_kernel, KERNEL) + file(INITRD_PATH, INITRD) + END
     layout.list(layout.image([file("etc/below", b"x") + END, whole, file("etc/above", b"x") + END]))
     blobs = list(map(layout.blob, layout.layers))
     counter = Opened(blobs)
     told = added(store, f"--oci={layout.directory}")
     assert set(kinds(told).values()) == {"artifact"}
     counts = counter.counts()
-    assert [counts[blob] for blob in blobs] == [1, 2, 1]
+    assert [counts[blob] for blob in blobs] == [1, times, 1]
     counter.close()
+    digests = {answer["path"]: answer["digest"] for answer in told["answers"]}
+    assert (digests[binary], digests["/" + INITRD_PATH]) == (digest(KERNEL), digest(INITRD))
+
+
+def test_files_that_are_kept_for_nothing_leave_no_trace(store: Store, layout: Layout) -> None:
+    """More of them than are kept, in front of those that are asked for."""
+    others = b"".join(file(f"data/{number}", noise(100_000, f"{number}")) for number in range(40))
+    own = file("urunc.json", urunc_json().content) + file(KERNEL_PATH, KERNEL) + END
+    layout.list(layout.image([others + own]))
+    told = added(store, f"--oci={layout.directory}")
+    assert kinds(told) == {"/urunc.json": "artifact", "/" + KERNEL_PATH: "artifact"}
+    objects = {path.name for path in store.files("objects")}
+    assert objects == {answer["digest"].removeprefix("sha256:") for answer in told["answers"]}
+
+
+def test_no_room_for_what_may_be_asked_for_is_no_failure(place: Path, layout: Layout) -> None:
+    own = file("urunc.json", urunc_json().content) + file(KERNEL_PATH, KERNEL) + END
+    layout.list(layout.image([file("data/large", noise(1 << 20) * 16) + own]))
+    (place / "small").mkdir()
+    namespace.mount("small", str(place / "small"), "tmpfs", 0, "size=8m,mode=0755")
+    try:
+        told = added(Store(place / "small/store"), f"--oci={layout.directory}")
+        assert kinds(told) == {"/urunc.json": "artifact", "/" + KERNEL_PATH: "artifact"}
+    finally:
+        namespace.unmount(str(place / "small"))
 
 
 def test_a_second_image_decodes_its_own_layers_only(store: Store, layout: Layout) -> None:
