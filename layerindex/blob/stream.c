@@ -6,14 +6,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-#include <zlib.h>
 #include <zstd.h>
 #include <zstd_errors.h>
 
-enum {
-	GZIP_WINDOW = 15 + 16, /* the largest; in gzip's wrapping, no other */
-	GZIP_MAGIC_SIZE = 2,
-};
+#include "layerindex/blob/gzip.h"
+
+enum { GZIP_MAGIC_SIZE = 2 };
 
 #define SKIPPABLE_MAGIC 0x184D2A50U
 #define SKIPPABLE_MASK	0xFFFFFFF0U
@@ -27,9 +25,9 @@ struct stream {
 	bool ended;   /* nothing more comes out */
 	bool between; /* gzip members or zstd frames: where the blob may end */
 	int64_t plain;
-	size_t at, size; /* what of *input* is not decoded yet */
-	z_stream gzip;
-	ZSTD_DCtx *zstd; /* owned */
+	size_t at, size;   /* what of *input* is not decoded yet */
+	struct gzip *gzip; /* owned, as the next */
+	ZSTD_DCtx *zstd;
 	unsigned char input[STREAM_PIECE];
 };
 
@@ -92,7 +90,8 @@ static int begin(struct stream *stream)
 		return r;
 	if (is_gzip(stream)) {
 		stream->coding = GZIP;
-		return inflateInit2(&stream->gzip, GZIP_WINDOW) == Z_OK ? 0 : -ENOMEM;
+		stream->gzip = gzip_new();
+		return stream->gzip ? 0 : -ENOMEM;
 	}
 	if (!is_zstd(stream))
 		return 0;
@@ -127,8 +126,7 @@ void stream_close(struct stream *stream)
 {
 	if (!stream)
 		return;
-	if (stream->coding == GZIP)
-		inflateEnd(&stream->gzip);
+	gzip_free(stream->gzip);
 	ZSTD_freeDCtx(stream->zstd);
 	free(stream);
 }
@@ -140,8 +138,10 @@ static int next_member(struct stream *stream)
 
 	if (r < 0)
 		return r;
-	if (is_gzip(stream))
-		return inflateReset(&stream->gzip) == Z_OK ? 0 : -ENOMEM;
+	if (is_gzip(stream)) {
+		gzip_restart(stream->gzip);
+		return 0;
+	}
 	do {
 		stream->at = stream->size;
 		r = fill_to(stream, 1);
@@ -152,22 +152,18 @@ static int next_member(struct stream *stream)
 
 static ssize_t read_gzip(struct stream *stream, void *buffer, size_t n)
 {
-	z_stream *gzip = &stream->gzip;
-	int r;
+	struct gzip_step step = {
+		.in = stream->input + stream->at,
+		.in_left = stream->size - stream->at,
+		.out = buffer,
+		.out_left = n,
+	};
+	int r = gzip_decode(stream->gzip, &step);
 
-	gzip->next_in = stream->input + stream->at;
-	gzip->avail_in = (uInt)(stream->size - stream->at);
-	gzip->next_out = buffer;
-	gzip->avail_out = (uInt)n;
-	r = inflate(gzip, Z_NO_FLUSH);
-	stream->at = stream->size - gzip->avail_in;
-	if (r == Z_MEM_ERROR)
-		return -ENOMEM;
-	if (r == Z_STREAM_END)
+	stream->at = stream->size - step.in_left;
+	if (r > 0)
 		r = next_member(stream);
-	else
-		r = r == Z_OK || r == Z_BUF_ERROR ? 0 : -EBADMSG;
-	return r < 0 ? r : (ssize_t)(n - gzip->avail_out);
+	return r < 0 ? r : (ssize_t)(n - step.out_left);
 }
 
 static ssize_t read_zstd(struct stream *stream, void *buffer, size_t n)

@@ -150,10 +150,10 @@ mutant("the-first-record-counts", ("pax.c", "if (is(key, names[i]))", "if (is(ke
 
 # ------------------------------------------------------------------------------------ stream.c
 
-mutant("one-gzip-member", ("stream.c", "if (is_gzip(stream))\n\t\treturn inflateReset", "if (!stream)\n\t\treturn inflateReset"))
+mutant("one-gzip-member", ("stream.c", "if (is_gzip(stream)) {\n\t\tgzip_restart", "if (!stream) {\n\t\tgzip_restart"))
 mutant("bytes-behind-gzip-are-damage", ("stream.c", "\tstream->ended = true;\n\treturn r;", "\tstream->ended = true;\n\treturn stream->size > 0 ? -EBADMSG : r;"), ("stream.c", "\t\tstream->at = stream->size;\n\t\tr = fill_to(stream, 1);\n\t} while (r == 0 && stream->size > stream->at);", "\t\tr = fill_to(stream, 1);\n\t} while (false);\n\tstream->size -= stream->at;"))
 mutant("a-blob-may-be-cut", ("stream.c", "return stream->coding == PLAIN || stream->between ? 0 : -EBADMSG;", "return 0;"))
-mutant("checksums-of-gzip-do-not-count", ("stream.c", "GZIP_WINDOW = 15 + 16", "GZIP_WINDOW = -15"), ("stream.c", "\tgzip->next_in = stream->input + stream->at;", "\tif (!gzip->total_in && !stream->plain)\n\t\tstream->at += 10;\n\tgzip->next_in = stream->input + stream->at;"))
+mutant("checksums-of-gzip-do-not-count", ("gzip-zlib.c", "GZIP_WINDOW = 15 + 16", "GZIP_WINDOW = -15"), ("gzip-zlib.c", "\tstream->avail_in = (uInt)step->in_left;", "\tif (!stream->total_in) {\n\t\tstream->next_in += 10;\n\t\tstep->in_left -= 10;\n\t}\n\tstream->avail_in = (uInt)step->in_left;"))
 mutant("no-skippable-frame-first", ("stream.c", " || (magic & SKIPPABLE_MASK) == SKIPPABLE_MAGIC;", ";"))
 mutant("windows-of-128-mib", ("stream.c", "ZSTD_d_windowLogMax,\n\t\t\t\t\t\t\t\t STREAM_WINDOW_LOG_MAX", "ZSTD_d_windowLogMax,\n\t\t\t\t\t\t\t\t STREAM_WINDOW_LOG_MAX - 1"))
 mutant("windows-of-2-gib", ("stream.c", "ZSTD_d_windowLogMax,\n\t\t\t\t\t\t\t\t STREAM_WINDOW_LOG_MAX", "ZSTD_d_windowLogMax,\n\t\t\t\t\t\t\t\t STREAM_WINDOW_LOG_MAX + 3"))
