@@ -29,3 +29,11 @@ enum { NOTIFY_RESEND = 7 };
 struct init_in {
 	uint32_t major, minor, max_readahead, flags, flags2;
 };
+
+struct init_out {
+	uint32_t major, minor, max_readahead, flags;
+	uint16_t max_background, congestion_threshold;
+	uint32_t max_write, time_gran;
+	uint16_t max_pages, map_alignment;
+	uint32_t flags2, max_stack_depth, unused[6];
+};

@@ -38,13 +38,9 @@ static struct view *the_view(fuse_req_t req)
 static void op_init(void *userdata, struct fuse_conn_info *conn)
 {
 	(void)userdata;
-	/* Listings always with attributes; nothing changes that the kernel would have to drop. */
+	/* Of what libfuse would like the kernel is told nothing: passthrough_negotiate(). */
 	conn->want &=
-		~(unsigned)(FUSE_CAP_READDIRPLUS_AUTO | FUSE_CAP_AUTO_INVAL_DATA |
-			    FUSE_CAP_SPLICE_READ | FUSE_CAP_SPLICE_WRITE | FUSE_CAP_SPLICE_MOVE);
-	conn->want |= conn->capable & FUSE_CAP_NO_OPENDIR_SUPPORT;
-	/* Bounds reading too; libfuse's own choice is 256 pages, of whatever size. */
-	conn->max_write = READ_MAX;
+		~(unsigned)(FUSE_CAP_SPLICE_READ | FUSE_CAP_SPLICE_WRITE | FUSE_CAP_SPLICE_MOVE);
 }
 
 static struct fuse_attr attr_of(const struct view *view, uint32_t node)

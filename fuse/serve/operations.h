@@ -6,9 +6,6 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* Bytes: the most that the kernel is told to ask for in one READ, or to send in one WRITE. */
-enum { READ_MAX = 1 << 20 };
-
 /*
  * Whether a request changes something. It gets here where mount(2) removed the read-only flag, is
  * answered EROFS, and has none of the operations below.

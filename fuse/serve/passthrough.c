@@ -6,21 +6,24 @@
 #include <linux/fuse.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <unistd.h>
 
 #include "fuse/base/fuse-kernel.h"
+
+/*
+ * Of Linux 5.4, which is older than all that views run on. What follows was added to the ends of
+ * structures only, or is asked for by a flag.
+ */
+enum { PROTOCOL_MINOR = 31 };
+
+/* What libfuse answers, too: listings always come with attributes. */
+#define ANSWERED_FLAGS                                                                   \
+	(FUSE_ASYNC_READ | FUSE_ATOMIC_O_TRUNC | FUSE_BIG_WRITES | FUSE_DO_READDIRPLUS | \
+	 FUSE_ASYNC_DIO | FUSE_MAX_PAGES | INIT_EXT)
 
 enum {
 	OPEN_NOFLUSH = 1 << 5,
 	OPEN_PASSTHROUGH = 1 << 7,
-};
-
-struct init_out {
-	uint32_t major, minor, max_readahead, flags;
-	uint16_t max_background, congestion_threshold;
-	uint32_t max_write, time_gran;
-	uint16_t max_pages, map_alignment;
-	uint32_t flags2;
-	uint32_t max_stack_depth;
 };
 
 struct open_out {
@@ -37,32 +40,38 @@ struct backing_map {
 
 #define IOC_BACKING_OPEN _IOW(229, 1, struct backing_map)
 
-struct negotiated passthrough_negotiate(const void *init, size_t init_size, void *reply,
-					size_t reply_size, const struct wishes *wishes)
+int passthrough_negotiate(const void *init, size_t size, const struct wishes *wishes,
+			  struct init_out *ret_answer, struct negotiated *ret)
 {
-	struct negotiated negotiated = {};
-	struct init_out out;
-	struct init_in in;
+	struct init_in in = {};
 
-	if (init_size < sizeof(struct fuse_in_header) + sizeof(in) ||
-	    reply_size < sizeof(struct fuse_out_header) + sizeof(out))
-		return negotiated;
-	memcpy(&in, (const char *)init + sizeof(struct fuse_in_header), sizeof(in));
-	memcpy(&out, (char *)reply + sizeof(struct fuse_out_header), sizeof(out));
+	memcpy(&in, init, size < sizeof(in) ? size : sizeof(in));
+	if (in.major != FUSE_KERNEL_VERSION || in.minor < PROTOCOL_MINOR)
+		return -EPROTO;
+	/* Without the bit that says so there is no second word. */
 	if (!(in.flags & INIT_EXT))
-		return negotiated;
-	negotiated.resend = in.flags2 & FLAGS2_HAS_RESEND;
-	out.flags |= INIT_EXT;
-	out.flags2 |= in.flags2 & FLAGS2_DIRECT_IO_ALLOW_MMAP;
+		in.flags2 = 0;
+	*ret = (struct negotiated){
+		.passthrough = wishes->passthrough && in.flags2 & FLAGS2_PASSTHROUGH,
+		.resend = in.flags2 & FLAGS2_HAS_RESEND,
+	};
+	*ret_answer = (struct init_out){
+		.major = FUSE_KERNEL_VERSION,
+		.minor = PROTOCOL_MINOR,
+		.max_readahead = in.max_readahead,
+		.flags = in.flags & ANSWERED_FLAGS,
+		.max_write = READ_MAX,
+		.time_gran = 1,
+		.max_pages = (uint16_t)(READ_MAX / sysconf(_SC_PAGESIZE)),
+		.flags2 = in.flags2 & FLAGS2_DIRECT_IO_ALLOW_MMAP,
+	};
 	if (wishes->idmap)
-		out.flags2 |= in.flags2 & FLAGS2_ALLOW_IDMAP;
-	if (wishes->passthrough && in.flags2 & FLAGS2_PASSTHROUGH) {
-		out.flags2 |= FLAGS2_PASSTHROUGH;
-		out.max_stack_depth = wishes->stacked ? 2 : 1;
-		negotiated.passthrough = true;
+		ret_answer->flags2 |= in.flags2 & FLAGS2_ALLOW_IDMAP;
+	if (ret->passthrough) {
+		ret_answer->flags2 |= FLAGS2_PASSTHROUGH;
+		ret_answer->max_stack_depth = wishes->stacked ? 2 : 1;
 	}
-	memcpy((char *)reply + sizeof(struct fuse_out_header), &out, sizeof(out));
-	return negotiated;
+	return 0;
 }
 
 int passthrough_register(int connection, int fd)

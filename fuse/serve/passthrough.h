@@ -11,7 +11,12 @@
 
 #include <fuse_lowlevel.h>
 
-/* The kernel's first request, and the answer to it. */
+#include "fuse/base/fuse-kernel.h"
+
+/* Bytes: the most that the kernel is told to ask for in one READ, or to send in one WRITE. */
+enum { READ_MAX = 1 << 20 };
+
+/* What came of the wishes. */
 struct negotiated {
 	bool passthrough; /* offered and accepted; whether this process may use it is not known */
 	bool resend;	  /* the kernel can send requests again that a process left unanswered */
@@ -27,11 +32,13 @@ struct wishes {
 };
 
 /*
- * Adds to libfuse's answer *reply* to the request *init*, both with their headers, what libfuse
- * does not know: the wishes, and that files read past the cache can be mapped.
+ * The answer to the kernel's first request, *size* bytes at *init* without its header: the same as
+ * libfuse's, and with what not every libfuse knows: the wishes, and that files read past the cache
+ * can be mapped.
+ * Returns: 0, or -EPROTO: the kernel is older than any that views run on.
  */
-struct negotiated passthrough_negotiate(const void *init, size_t init_size, void *reply,
-					size_t reply_size, const struct wishes *wishes);
+int passthrough_negotiate(const void *init, size_t size, const struct wishes *wishes,
+			  struct init_out *ret_answer, struct negotiated *ret);
 
 /* Whether this process may register files: CAP_SYS_ADMIN in the initial user namespace. */
 bool passthrough_is_allowed(int connection);

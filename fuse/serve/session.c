@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * libfuse speaks to the kernel through a descriptor that it was told of. For the first request,
- * INIT, that is the end of a pipe, so that its answer can be completed with what this libfuse does
- * not know; then the connection itself takes the descriptor's place. (Functions of one's own in
- * place of the descriptor would be simpler, and not every build of libfuse has them.)
+ * The kernel's first request, INIT, is answered here, with what not every libfuse knows. libfuse
+ * gets it too, to be ready for those that follow, under a number that the kernel knows no request
+ * by: it has no use for that answer, and libfuse takes the request for one that was interrupted.
  */
 #include "fuse/serve/session.h"
 
@@ -29,7 +28,7 @@
 #include "fuse/serve/state.h"
 
 enum {
-	INIT_SIZE_MAX = 512, /* the header and struct fuse_init_in: 104 bytes, and growing */
+	INIT_SIZE_MAX = 512, /* the header and what INIT holds: 104 bytes, and growing */
 	REQUEST_MAX = READ_MAX + 0x1000, /* the kernel insists on room for a WRITE and its header */
 	PAUSE_MS = 5,			 /* between two requests, or none comes */
 	FIRST_MAX = 64,			 /* requests that all else waits for */
@@ -59,6 +58,12 @@ struct session {
 	};
 };
 
+/*
+ * A process has one at most; in memory of its own it would take three pages more. So aligned, all
+ * that is used of it while no large request comes lies in one page.
+ */
+static _Alignas(1024) struct session the_session;
+
 static void log_libfuse(enum fuse_log_level level, const char *format, va_list args)
 	__attribute__((format(printf, 2, 0)));
 
@@ -72,8 +77,8 @@ static void log_libfuse(enum fuse_log_level level, const char *format, va_list a
 	log_message(level <= FUSE_LOG_ERR ? LOG_LEVEL_ERROR : LOG_LEVEL_DEBUG, "%s", text);
 }
 
-/* libfuse's session on the descriptor *fd*, which it owns from now on. */
-static struct fuse_session *new_fuse(struct artifact_opener *opener, int fd)
+/* libfuse's session on the connection, which it owns from now on. */
+static struct fuse_session *new_fuse(struct artifact_opener *opener)
 {
 	char *argv[] = {(char[]){"urunc-viewfs"}, NULL};
 	struct fuse_args args = FUSE_ARGS_INIT(1, argv);
@@ -89,7 +94,7 @@ static struct fuse_session *new_fuse(struct artifact_opener *opener, int fd)
 	if (!fuse)
 		return NULL;
 	/* By this name it takes a connection that is mounted already. */
-	snprintf(path, sizeof(path), "/dev/fd/%d", fd);
+	snprintf(path, sizeof(path), "/dev/fd/%d", opener->connection);
 	if (fuse_session_mount(fuse, path) < 0) {
 		fuse_session_destroy(fuse);
 		return NULL;
@@ -147,48 +152,30 @@ static void process(struct session *session, ssize_t size)
 	}
 }
 
-/*
- * Has libfuse answer INIT into the pipe that *answers* is the other end of, and passes the
- * completed answer on. Returns: 0 or -errno.
- */
-static int answer_init(struct session *session, int connection, int answers,
-		       const struct wishes *wishes)
+/* Answers INIT, *size* bytes in the session's room for requests. Returns: 0 or -errno. */
+static int answer_init(struct session *session, size_t size, const struct wishes *wishes)
 {
-	struct fuse_out_header header;
+	const char *init = session->request + sizeof(session->header);
+	struct artifact_opener *opener = &session->opener;
 	struct negotiated negotiated;
-	char reply[256] = {};
-	ssize_t size, n;
+	struct {
+		struct fuse_out_header header;
+		struct init_out init;
+	} answer = {.header = {.len = sizeof(answer), .unique = session->header.unique}};
+	int r = passthrough_negotiate(init, size - sizeof(session->header), wishes, &answer.init,
+				      &negotiated);
 
-	/* Filled before it is read into: a process that is killed over a page fault in there would
-	 * leave a connection that refuses everything. */
-	memset(session->request, 0, INIT_SIZE_MAX);
-	size = receive(session, connection);
-	if (size <= 0)
-		return size < 0 ? (int)size : -ENODEV;
-	process(session, size);
-	do
-		n = read(answers, reply, sizeof(reply));
-	while (n < 0 && errno == EINTR);
-	if (n < 0)
+	if (r < 0)
+		return r;
+	if (write(opener->connection, &answer, sizeof(answer)) != sizeof(answer))
 		return -errno;
-	if (n < (ssize_t)sizeof(header))
-		return -EIO;
-	memcpy(&header, reply, sizeof(header));
-	if (header.error < 0)
-		return header.error;
-	memcpy(&session->init, session->request + sizeof(struct fuse_in_header),
-	       sizeof(session->init));
-	negotiated =
-		passthrough_negotiate(session->request, (size_t)size, reply, (size_t)n, wishes);
-	if (write(connection, reply, (size_t)n) != n)
-		return -errno;
+	memcpy(&session->init, init, sizeof(session->init));
 	session->resend = negotiated.resend;
-	session->opener.passthrough = negotiated.passthrough && passthrough_is_allowed(connection);
+	opener->passthrough = negotiated.passthrough && passthrough_is_allowed(opener->connection);
 	if (!negotiated.passthrough)
-		session->opener.why_not =
-			wishes->passthrough ? "this kernel does not support it" : NULL;
-	else if (!session->opener.passthrough)
-		session->opener.why_not = "it requires CAP_SYS_ADMIN in the initial user namespace";
+		opener->why_not = wishes->passthrough ? "this kernel does not support it" : NULL;
+	else if (!opener->passthrough)
+		opener->why_not = "it requires CAP_SYS_ADMIN in the initial user namespace";
 	return 0;
 }
 
@@ -205,27 +192,42 @@ static void raise_readahead(dev_t device)
 		dprintf(fd, "%d", READAHEAD_KB);
 }
 
-static int connect_fuse(struct session *session, int connection, const struct wishes *wishes)
+/* Tells libfuse of INIT, which the kernel has its answer to. */
+static void tell_init(struct session *session)
 {
-	cleanup_close int answers = -EBADF;
-	int ends[2];
+	const size_t size = sizeof(session->header) + sizeof(struct fuse_init_in);
+
+	memset(session->request, 0, INIT_SIZE_MAX);
+	session->header = (struct fuse_in_header){
+		.len = (uint32_t)size,
+		.opcode = FUSE_INIT,
+		.unique = UNIQUE_NONE,
+	};
+	memcpy(session->request + sizeof(session->header), &session->init, sizeof(session->init));
+	process(session, (ssize_t)size);
+}
+
+/* Answers INIT, and has libfuse serve what follows. Returns: 0 or -errno. */
+static int connect_fuse(struct session *session, const struct wishes *wishes)
+{
+	ssize_t size;
 	int r;
 
-	/* An answer that never comes is an error, not something to wait for. */
-	if (pipe2(ends, O_CLOEXEC | O_NONBLOCK) < 0)
-		return -errno;
-	answers = ends[0];
-	session->fuse = new_fuse(&session->opener, ends[1]);
-	if (!session->fuse) {
-		close(ends[1]);
-		return -ENOMEM;
-	}
-	r = answer_init(session, connection, answers, wishes);
+	/* Filled before it is read into: a process that is killed over a page fault in there would
+	 * leave a connection that refuses everything. */
+	memset(session->request, 0, INIT_SIZE_MAX);
+	size = receive(session, session->opener.connection);
+	if (size <= 0)
+		return size < 0 ? (int)size : -ENODEV;
+	if (session->header.opcode != FUSE_INIT)
+		return -EPROTO;
+	r = answer_init(session, (size_t)size, wishes);
 	if (r < 0)
 		return r;
-	if (dup3(connection, ends[1], O_CLOEXEC) < 0)
-		return -errno;
-	session->opener.connection = ends[1];
+	session->fuse = new_fuse(&session->opener);
+	if (!session->fuse)
+		return -ENOMEM;
+	tell_init(session);
 	return 0;
 }
 
@@ -233,26 +235,27 @@ void session_end(struct session *session)
 {
 	if (session->fuse)
 		fuse_session_destroy(session->fuse);
-	free(session);
+	else
+		close_keep_errno(session->opener.connection);
+	session->fuse = NULL;
+	session->opener = (struct artifact_opener){};
 }
 
 int session_start(struct view *view, const struct options *options, struct view_mount *mount,
 		  const char *mountpoint, struct session **ret, struct view_error *error)
 {
-	cleanup_close int connection = TAKE_FD(mount->connection);
+	struct session *session = &the_session;
 	const struct wishes wishes = {
 		.passthrough = options->passthrough != PASSTHROUGH_OFF,
 		.stacked = image_is_stacked(&view->image),
 		.idmap = mount->detached,
 	};
-	struct session *session = calloc(1, sizeof(*session));
 	int r;
 
-	if (!session)
-		return view_fail(error, MSG_NO_MEMORY);
 	session->opener.view = view;
+	session->opener.connection = TAKE_FD(mount->connection);
 	session->state = -EBADF;
-	r = connect_fuse(session, connection, &wishes);
+	r = connect_fuse(session, &wishes);
 	if (r < 0) {
 		session_end(session);
 		if (is_resource_error(r))
@@ -372,35 +375,21 @@ void session_keep_state(struct session *session, struct view_state *state)
 
 struct session *session_adopt(struct view *view, int connection, int state)
 {
-	struct session *session = calloc(1, sizeof(*session));
+	struct session *session = &the_session;
 
-	if (!session)
-		return NULL;
 	session->opener.view = view;
 	session->opener.connection = connection;
 	session->state = state;
-	session->fuse = new_fuse(&session->opener, connection);
-	if (!session->fuse)
-		free(TAKE_PTR(session));
-	return session;
+	session->fuse = new_fuse(&session->opener);
+	return session->fuse ? session : NULL;
 }
 
 void session_resume(struct session *session, const struct view_state *state)
 {
-	const size_t size = sizeof(session->header) + sizeof(struct fuse_init_in);
-
 	session->init = state->init;
 	session->resend = state->resend;
 	session->opener.passthrough = state->passthrough;
-	memset(session->request, 0, INIT_SIZE_MAX);
-	/* The answer goes to a request that never was, and the kernel has no use for it. */
-	session->header = (struct fuse_in_header){
-		.len = (uint32_t)size,
-		.opcode = FUSE_INIT,
-		.unique = UNIQUE_NONE,
-	};
-	memcpy(session->request + sizeof(session->header), &state->init, sizeof(state->init));
-	process(session, (ssize_t)size);
+	tell_init(session);
 }
 
 int session_resend(const struct session *session)
