@@ -178,10 +178,18 @@ static char *make_answer(const struct view_facts *facts, size_t name_max)
 	return json_writer_take(&line.writer);
 }
 
-char *report_answer(const struct view_facts *facts)
+void view_facts_complete(struct view_facts *facts)
 {
-	cleanup_free char *whole = make_answer(facts, SIZE_MAX);
+	if (!*facts->fingerprint)
+		view_fingerprint(facts->view, facts->options, facts->fingerprint);
+}
 
+char *report_answer(struct view_facts *facts)
+{
+	cleanup_free char *whole = NULL;
+
+	view_facts_complete(facts);
+	whole = make_answer(facts, SIZE_MAX);
 	if (!whole || strlen(whole) < VIEW_ANSWER_MAX)
 		return TAKE_PTR(whole);
 	return make_answer(facts, NAME_SHOWN);

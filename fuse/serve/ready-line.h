@@ -27,8 +27,15 @@ struct view_facts {
 	unsigned sandboxed;	       /* the measures in force (sandbox.h); 0: not yet */
 	const struct standby *standby; /* NULL: no process stands by, or not yet */
 	unsigned generation;	       /* how many processes served before those of this program */
-	char fingerprint[FINGERPRINT_SIZE];
+	const struct options *options; /* that the fingerprint is of, as long as there is none */
+	char fingerprint[FINGERPRINT_SIZE]; /* "": not yet; view_facts_complete() */
 };
+
+/*
+ * Computes the fingerprint, once. It is asked for when the view is there, if at all, and not before
+ * its layers are closed.
+ */
+void view_facts_complete(struct view_facts *facts);
 
 /*
  * The ready line of a view, without a newline; with what it holds, and what is missing, once all
@@ -38,9 +45,9 @@ char *report_ready_line(const struct view_facts *facts);
 
 /*
  * What the view answers (fuse/live/view-answer.h): the ready line and what is not in it, shorter
- * than VIEW_ANSWER_MAX. Returns: as report_ready_line().
+ * than VIEW_ANSWER_MAX. Completes the facts. Returns: as report_ready_line().
  */
-char *report_answer(const struct view_facts *facts);
+char *report_answer(struct view_facts *facts);
 
 enum { FAILURE_LINE_SIZE = 2 * MESSAGE_SIZE + 128 };
 

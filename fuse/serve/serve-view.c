@@ -16,7 +16,7 @@
 #include "fuse/serve/state.h"
 #include "fuse/view/index-policy.h"
 
-void served_show_title(const struct view_facts *facts, const char *ready)
+void served_show_title(struct view_facts *facts, const char *ready)
 {
 	cleanup_free char *answer = NULL;
 
@@ -140,6 +140,7 @@ int serve_view(const struct served *served, const struct server_call *call)
 	log_ready(served->facts);
 	if (r > 0)
 		r = session_serve_first(served->session);
+	view_facts_complete(facts);
 	index_policy_publish(served->view->image.index, served->view->image.stack);
 	view_release_layers(served->view);
 	if (r <= 0)

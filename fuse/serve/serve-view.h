@@ -15,7 +15,7 @@ struct served {
 };
 
 /* Shows the ready line in the process's title, where names may be cut. */
-void served_show_title(const struct view_facts *facts, const char *ready);
+void served_show_title(struct view_facts *facts, const char *ready);
 
 /*
  * Serves to the end in a process that is sandboxed: as one that stands by if *prepared*, and it

@@ -108,11 +108,13 @@ static int reuse(struct startup *startup, struct view_error *error)
 {
 	const struct view_call *call = &startup->call->view;
 	struct progress *progress = startup->call->progress;
+	char fingerprint[FINGERPRINT_SIZE];
 	struct mount_identity identity;
-	int r = reuse_find(startup->mountpoint, startup->claim.live, call->options,
-			   startup->facts.fingerprint, &startup->ready, &progress->served_by,
-			   error);
+	int r;
 
+	view_fingerprint(&startup->view, call->options, fingerprint);
+	r = reuse_find(startup->mountpoint, startup->claim.live, call->options, fingerprint,
+		       &startup->ready, &progress->served_by, error);
 	if (r < 0)
 		return r;
 	if (call->supervised && !progress->served_by)
@@ -130,7 +132,6 @@ static int mount_or_reuse(struct startup *startup, struct view_error *error)
 {
 	int r;
 
-	view_fingerprint(&startup->view, startup->call->view.options, startup->facts.fingerprint);
 	if (startup->call->view.detached)
 		return mount_view(startup, error);
 	r = view_claim(startup->mountpoint, &startup->claim, error);
@@ -275,6 +276,7 @@ static void collect_facts(struct startup *startup)
 	struct view_facts *facts = &startup->facts;
 
 	facts->view = &startup->view;
+	facts->options = call->options;
 	facts->id = call->options->id;
 	facts->mountpoint = startup->call->view.detached ? NULL : startup->mountpoint;
 	facts->elapsed_us = now_us() - call->start_us;

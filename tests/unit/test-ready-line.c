@@ -187,6 +187,21 @@ static void test_an_answer_with_long_names_is_cut_and_says_so(void **state)
 	}
 }
 
+static void test_an_answer_has_the_fingerprint_that_nothing_asked_for_before(void **state)
+{
+	struct options options = OPTIONS_INIT;
+	struct view view = {.image.key.id.bytes = {1}};
+	struct view_facts facts = {.view = &view, .version = "0.1.0", .options = &options};
+	char fingerprint[FINGERPRINT_SIZE];
+	cleanup_free char *text = NULL;
+
+	(void)state;
+	view_fingerprint(&view, &options, fingerprint);
+	text = report_answer(&facts);
+	assert_non_null(text);
+	assert_non_null(strstr(text, fingerprint));
+}
+
 /* A path is never longer than PATH_MAX; what many links lead to is, and is not told whole. */
 static void test_a_ready_line_holds_a_part_of_an_endless_origin(void **state)
 {
@@ -388,6 +403,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_a_ready_line_lists_the_ready_artifacts),
 		cmocka_unit_test(test_an_answer_with_long_names_is_cut_and_says_so),
+		cmocka_unit_test(test_an_answer_has_the_fingerprint_that_nothing_asked_for_before),
 		cmocka_unit_test(test_a_ready_line_holds_a_part_of_an_endless_origin),
 		cmocka_unit_test(test_a_lazy_ready_line_has_no_artifacts),
 		cmocka_unit_test(test_a_stored_image_has_a_chain_and_no_layers),
