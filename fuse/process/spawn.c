@@ -62,12 +62,10 @@ static void keep_to_this_processor(void)
 	sched_setaffinity(0, sizeof(this), &this);
 }
 
-void spawn_yield(void)
+void spawn_release(void)
 {
-	if (CPU_COUNT(&allowed) == 0)
-		return;
-	sched_yield();
-	sched_setaffinity(0, sizeof(allowed), &allowed);
+	if (CPU_COUNT(&allowed) > 0)
+		sched_setaffinity(0, sizeof(allowed), &allowed);
 }
 
 bool spawn_can_share(void)

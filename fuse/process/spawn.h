@@ -22,8 +22,9 @@ bool spawn_can_share(void);
 pid_t spawn(int (*run)(void *argument), void *argument, bool share);
 
 /*
- * For a child that shares: lets the caller, which waits for something that the child has just done,
- * go on before the child does. Until then both keep to one processor, since waking another one that
- * sleeps takes longer than all that is done between.
+ * For a child that shares, when it has done what the caller waits for: until then both keep to one
+ * processor, since waking another one that sleeps takes longer than all that is done between.
+ * sched_yield(2) would not let the caller go on first: the child has a session and with it a
+ * scheduling group of its own (autogroup). The child must wait for something.
  */
-void spawn_yield(void);
+void spawn_release(void);

@@ -131,7 +131,7 @@ int serve_view(const struct served *served, const struct server_call *call)
 	struct standby standby = {};
 	int r;
 
-	spawn_yield();
+	spawn_release();
 	r = session_serve_startup(served->session, call->report_fd);
 	close(call->report_fd);
 	/* The launcher has gone, or has a mapping of its own; not if the mount went first. */

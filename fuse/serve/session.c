@@ -33,10 +33,11 @@ enum {
 	PAUSE_MS = 5,			 /* between two requests, or none comes */
 	FIRST_MAX = 64,			 /* requests that all else waits for */
 	/*
-	 * Between two attempts at what fails with a fault that may pass, and how long in all:
-	 * longer than the kernel waits for a lease (45 s, /proc/sys/fs/lease-break-time).
+	 * Before the first attempt, twice as long before each further one at what fails with a
+	 * fault that may pass, and how long in all: longer than the kernel waits for a lease (45 s,
+	 * /proc/sys/fs/lease-break-time).
 	 */
-	SEARCH_PAUSE_MS = 10,
+	SEARCH_PAUSE_MS = 5,
 	SEARCH_PAUSE_MAX_MS = 500,
 	SEARCH_SECONDS = 60,
 	REQUEST_TOUCHED = 512, /* longer are only requests that a view refuses */
@@ -290,7 +291,10 @@ static int serve_one(struct session *session)
 	return fuse_session_exited(session->fuse) ? 0 : 1;
 }
 
-/* The search for artifacts that no request asked for yet: in passes over all of them. */
+/*
+ * The search for artifacts that no request asked for yet: in passes over all of them. It begins
+ * when the launcher has ended, whose caller waits for that; or by a request, or after a pause.
+ */
 struct search {
 	size_t next;	   /* the artifact to look for */
 	unsigned pause_ms; /* before the next pass */
@@ -305,7 +309,7 @@ static void search_on(struct search *search, struct artifact_opener *opener, boo
 	if (search->next < opener->view->artifact_count)
 		return;
 	search->next = 0;
-	search->pause_ms = search->pause_ms == 0 ? SEARCH_PAUSE_MS : 2 * search->pause_ms;
+	search->pause_ms *= 2;
 	if (search->pause_ms > SEARCH_PAUSE_MAX_MS)
 		search->pause_ms = SEARCH_PAUSE_MAX_MS;
 	search->over = give_up || artifacts_are_settled(opener);
@@ -321,7 +325,10 @@ static int search_wait_ms(const struct search *search)
 
 int session_serve_startup(struct session *session, int launcher)
 {
-	struct search search = {.until_us = now_us() + SEARCH_SECONDS * UINT64_C(1000000)};
+	struct search search = {
+		.pause_ms = SEARCH_PAUSE_MS,
+		.until_us = now_us() + SEARCH_SECONDS * UINT64_C(1000000),
+	};
 	struct pollfd fds[] = {
 		{.fd = session->opener.connection, .events = POLLIN},
 		{.fd = launcher},

@@ -319,7 +319,6 @@ static int serve(void *argument)
 	set_title();
 	detach();
 	must(write(report[1], "r", 1), "report");
-	sched_yield();
 	sched_setaffinity(0, sizeof(allowed), &allowed);
 	refuse_requests(connection);
 	return 0;
