@@ -87,7 +87,8 @@ static bool is_same_file(const struct statx *one, const struct statx *other)
 static int open_place(const char *path, const struct statx *alive, int *ret_fd, struct statx *ret)
 {
 	for (;;) {
-		cleanup_close int fd = open(path, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+		cleanup_close int fd =
+			openat(AT_FDCWD, path, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 		int r = fd < 0 ? -errno : look(fd, "", AT_EMPTY_PATH, ret);
 		int occupant = r;
 
@@ -107,10 +108,12 @@ static int open_place(const char *path, const struct statx *alive, int *ret_fd, 
 void claim_prepare(const char *path, struct claim *ret)
 {
 	cleanup_close int fd = -EBADF;
-	struct statx opened = {};
+	int occupant = open_place(path, &ret->alive, &fd, &ret->opened);
 
-	if (open_place(path, &ret->alive, &fd, &opened) == LIVE_VIEW)
-		ret->alive = opened;
+	if (occupant == LIVE_VIEW)
+		ret->alive = ret->opened;
+	else if (occupant == FREE)
+		ret->place = TAKE_FD(fd);
 }
 
 /*
@@ -144,10 +147,11 @@ static bool is_same(const char *path, const struct statx *opened)
 int view_claim(const char *path, struct claim *ret, struct view_error *error)
 {
 	for (;;) {
-		cleanup_close int fd = -EBADF;
-		struct statx opened = {};
-		int occupant = open_place(path, &ret->alive, &fd, &opened);
+		cleanup_close int fd = TAKE_FD(ret->place);
+		int occupant = FREE;
 
+		if (fd < 0)
+			occupant = open_place(path, &ret->alive, &fd, &ret->opened);
 		if (occupant < 0)
 			return mountpoint_fail(path, occupant, error);
 		if (occupant == LIVE_VIEW) {
@@ -157,7 +161,7 @@ int view_claim(const char *path, struct claim *ret, struct view_error *error)
 		ret->lock = close_keep_errno(ret->lock);
 		ret->lock = lock_place(fd);
 		/* Meanwhile another call may have done what this one is about to do. */
-		if (is_same(path, &opened)) {
+		if (is_same(path, &ret->opened)) {
 			ret->place = TAKE_FD(fd);
 			return 0;
 		}

@@ -8,10 +8,11 @@
 #include "layerindex/cleanup.h"
 
 struct claim {
-	int place;	    /* the directory to mount on, O_PATH; owned, -EBADF: none */
-	int lock;	    /* keeps other calls away; owned, -EBADF: could not be had */
-	int live;	    /* the root of a live view that is there, O_PATH; owned, -EBADF: none */
-	struct statx alive; /* what claim_prepare() found to be one, and stx_mnt_id 0: none */
+	int place; /* the directory to mount on, O_PATH; owned, -EBADF: none yet */
+	int lock;  /* keeps other calls away; owned, -EBADF: could not be had */
+	int live;  /* the root of a live view that is there, O_PATH; owned, -EBADF: none */
+	struct statx opened; /* what the place was when it was opened */
+	struct statx alive;  /* what claim_prepare() found to be one, and stx_mnt_id 0: none */
 };
 
 #define CLAIM_INIT ((struct claim){.place = -EBADF, .lock = -EBADF, .live = -EBADF})
@@ -26,7 +27,8 @@ int view_claim(const char *path, struct claim *ret, struct view_error *error);
 
 /*
  * Removes dead views from *path*, before view_claim(), by a process that may become other users:
- * only its owner is told that a view is dead. *ret* must be CLAIM_INIT.
+ * only its owner is told that a view is dead. *ret* must be CLAIM_INIT, and has a descriptor then
+ * where the place is free.
  */
 void claim_prepare(const char *path, struct claim *ret);
 

@@ -35,7 +35,7 @@ bool mount_equals(const struct mount_identity *a, const struct mount_identity *b
 
 int mount_open_at(const struct mount_identity *identity, const char *path)
 {
-	cleanup_close int fd = open(path, O_PATH | O_CLOEXEC);
+	cleanup_close int fd = openat(AT_FDCWD, path, O_PATH | O_CLOEXEC);
 	struct mount_identity found = {};
 	int r = fd < 0 ? -errno : mount_identify(fd, &found);
 

@@ -5,19 +5,21 @@
 #include <fcntl.h>
 #include <unistd.h>
 
-#include "layerindex/cleanup.h"
-
-int daemonize_detach(bool keep_stderr)
+int daemonize_detach(void)
 {
-	cleanup_close int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+	int null;
 
-	/* Opened as one of the three: they were closed, and now that one is done. */
-	if (null >= 0 && null <= STDERR_FILENO)
-		null = fcntl(null, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+	close(STDIN_FILENO);
+	/* The lowest number that is free. */
+	null = openat(AT_FDCWD, "/dev/null", O_RDWR);
 	if (null < 0)
 		return -errno;
-	for (int fd = STDIN_FILENO; fd <= STDERR_FILENO - keep_stderr; fd++)
-		if (dup2(null, fd) < 0)
-			return -errno;
 	return chdir("/") < 0 ? -errno : 0;
+}
+
+void daemonize_silence(bool keep_stderr)
+{
+	dup2(STDIN_FILENO, STDOUT_FILENO);
+	if (!keep_stderr)
+		dup2(STDIN_FILENO, STDERR_FILENO);
 }

@@ -4,8 +4,8 @@
 
 #include <stdbool.h>
 
-/*
- * Leaves the working directory, and makes stdin and stdout, and stderr too unless *keep_stderr*,
- * /dev/null. Returns: 0 or -errno.
- */
-int daemonize_detach(bool keep_stderr);
+/* Leaves the working directory, and makes stdin /dev/null. Returns: 0 or -errno. */
+int daemonize_detach(void);
+
+/* Makes stdout, and stderr too unless *keep_stderr*, /dev/null, as stdin is. */
+void daemonize_silence(bool keep_stderr);

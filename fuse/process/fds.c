@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <poll.h>
 #include <unistd.h>
 
 #include "fuse/base/text.h"
@@ -57,9 +58,14 @@ int fds_close(int first, const int *keep, size_t n)
 
 int fds_fill_stdio(void)
 {
-	for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+	struct pollfd fds[] = {{.fd = STDIN_FILENO}, {.fd = STDOUT_FILENO}, {.fd = STDERR_FILENO}};
+	int n = poll(fds, sizeof(fds) / sizeof(*fds), 0);
+
+	if (n < 0)
+		return -errno;
+	for (size_t i = 0; n > 0 && i < sizeof(fds) / sizeof(*fds); i++)
 		/* The lowest number that is free is this one. */
-		if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", O_RDWR | O_NOCTTY) < 0)
+		if (fds[i].revents & POLLNVAL && open("/dev/null", O_RDWR | O_NOCTTY) < 0)
 			return -errno;
 	return 0;
 }

@@ -9,6 +9,8 @@
 #include "fuse/base/log.h"
 #include "fuse/live/proctitle.h"
 #include "fuse/live/view-answer.h"
+#include "fuse/process/daemonize.h"
+#include "fuse/process/inherited.h"
 #include "fuse/process/memory.h"
 #include "fuse/process/sandbox.h"
 #include "fuse/process/spawn.h"
@@ -131,7 +133,11 @@ int serve_view(const struct served *served, const struct server_call *call)
 	struct standby standby = {};
 	int r;
 
+	/* The caller waits for the launcher's end, and for nothing that is done here. */
 	spawn_release();
+	session_wait(served->session, call->report_fd);
+	signals_of_server(true);
+	daemonize_silence(call->view.keep_stderr);
 	r = session_serve_startup(served->session, call->report_fd);
 	close(call->report_fd);
 	/* The launcher has gone, or has a mapping of its own; not if the mount went first. */

@@ -163,17 +163,18 @@ static int check_sandbox(const struct options *options, struct view_error *error
 	return 0;
 }
 
-/* All but where the outcome goes, and what *source* holds. Returns: 0 or -errno. */
-static int close_callers_fds(const struct server_call *call, const struct source *source)
+/* All but where the outcome goes, what *source* holds, and the place. Returns: 0 or -errno. */
+static int close_callers_fds(const struct startup *startup, const struct source *source)
 {
-	enum { OWN = 3 };
+	enum { OWN = 4 };
 	cleanup_free int *keep = malloc((source->fd_count + OWN) * sizeof(*keep));
 
 	if (!keep)
 		return -ENOMEM;
-	keep[0] = call->report_fd;
-	keep[1] = call->pass_fd;
+	keep[0] = startup->call->report_fd;
+	keep[1] = startup->call->pass_fd;
 	keep[2] = source->overlay.root;
+	keep[3] = startup->claim.place;
 	for (size_t i = 0; i < source->fd_count; i++)
 		keep[i + OWN] = source->fds[i];
 	return fds_close(STDERR_FILENO + 1, keep, source->fd_count + OWN);
@@ -215,7 +216,7 @@ static int read_call(struct startup *startup, struct source *source, struct view
 		return mountpoint_fail(call->mountpoint, -errno, error);
 	if (call->supervised)
 		snprintf(startup->call->progress->mountpoint, PATH_MAX, "%s", startup->mountpoint);
-	r = close_callers_fds(startup->call, source);
+	r = close_callers_fds(startup, source);
 	return r < 0 ? view_fail(error, MSG_SYSTEM, "close_range", strerror(-r)) : 0;
 }
 
@@ -307,15 +308,15 @@ static int publish(struct startup *startup, char **ret_ready, struct view_error 
 
 /*
  * Leaves the caller, only now that the mountpoint is not looked at any more: autofs lets pass the
- * process group that it started, and makes all others wait for the mount.
+ * process group that it started, and makes all others wait for the mount. What else the server has
+ * of it, the launcher's pipe in the place of stdout and stderr, keeps no caller waiting.
  */
 static int leave_caller(const struct view_call *call)
 {
 	int r;
 
 	setsid();
-	signals_of_server(true);
-	r = daemonize_detach(call->keep_stderr);
+	r = daemonize_detach();
 	if (r == 0 && !call->keep_stderr)
 		log_to_syslog();
 	return r;

@@ -30,14 +30,13 @@
 enum {
 	INIT_SIZE_MAX = 512, /* the header and what INIT holds: 104 bytes, and growing */
 	REQUEST_MAX = READ_MAX + 0x1000, /* the kernel insists on room for a WRITE and its header */
-	PAUSE_MS = 5,			 /* between two requests, or none comes */
-	FIRST_MAX = 64,			 /* requests that all else waits for */
+	PAUSE_MS = 5,	/* between two requests, or none comes; for a launcher to end */
+	FIRST_MAX = 64, /* requests that all else waits for */
 	/*
-	 * Before the first attempt, twice as long before each further one at what fails with a
-	 * fault that may pass, and how long in all: longer than the kernel waits for a lease (45 s,
-	 * /proc/sys/fs/lease-break-time).
+	 * Between two attempts at what fails with a fault that may pass, and how long in all:
+	 * longer than the kernel waits for a lease (45 s, /proc/sys/fs/lease-break-time).
 	 */
-	SEARCH_PAUSE_MS = 5,
+	SEARCH_PAUSE_MS = 10,
 	SEARCH_PAUSE_MAX_MS = 500,
 	SEARCH_SECONDS = 60,
 	REQUEST_TOUCHED = 512, /* longer are only requests that a view refuses */
@@ -291,9 +290,20 @@ static int serve_one(struct session *session)
 	return fuse_session_exited(session->fuse) ? 0 : 1;
 }
 
+void session_wait(const struct session *session, int launcher)
+{
+	struct pollfd fds[] = {
+		{.fd = session->opener.connection, .events = POLLIN},
+		{.fd = launcher},
+	};
+
+	poll(fds, 2, PAUSE_MS);
+}
+
 /*
- * The search for artifacts that no request asked for yet: in passes over all of them. It begins
- * when the launcher has ended, whose caller waits for that; or by a request, or after a pause.
+ * The search for artifacts that no request asked for yet: in passes over all of them, when no
+ * request has come for some time. Where the asking process has only the processor that this one
+ * keeps busy, between two of its requests none waits.
  */
 struct search {
 	size_t next;	   /* the artifact to look for */
@@ -309,7 +319,8 @@ static void search_on(struct search *search, struct artifact_opener *opener, boo
 	if (search->next < opener->view->artifact_count)
 		return;
 	search->next = 0;
-	search->pause_ms *= 2;
+	search->pause_ms =
+		search->pause_ms < SEARCH_PAUSE_MS ? SEARCH_PAUSE_MS : 2 * search->pause_ms;
 	if (search->pause_ms > SEARCH_PAUSE_MAX_MS)
 		search->pause_ms = SEARCH_PAUSE_MAX_MS;
 	search->over = give_up || artifacts_are_settled(opener);
@@ -326,7 +337,7 @@ static int search_wait_ms(const struct search *search)
 int session_serve_startup(struct session *session, int launcher)
 {
 	struct search search = {
-		.pause_ms = SEARCH_PAUSE_MS,
+		.pause_ms = PAUSE_MS,
 		.until_us = now_us() + SEARCH_SECONDS * UINT64_C(1000000),
 	};
 	struct pollfd fds[] = {
@@ -338,15 +349,15 @@ int session_serve_startup(struct session *session, int launcher)
 
 	while (r > 0 && (!search.over || fds[1].fd >= 0)) {
 		bool late = served >= FIRST_MAX || now_us() >= search.until_us;
+		int n = poll(fds, 2, late && !search.over ? 0 : search_wait_ms(&search));
 
-		if (poll(fds, 2, late && !search.over ? 0 : search_wait_ms(&search)) < 0 &&
-		    errno != EINTR)
+		if (n < 0 && errno != EINTR)
 			return -errno;
 		if (fds[1].revents)
 			fds[1].fd = -1;
-		if (!search.over && (!fds[0].revents || late)) {
+		if (!search.over && (n == 0 || late)) {
 			search_on(&search, &session->opener, late);
-		} else if (fds[0].revents) {
+		} else if (n > 0 && fds[0].revents) {
 			r = serve_one(session);
 			served++;
 		}

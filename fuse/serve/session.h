@@ -30,6 +30,12 @@ void session_end(struct session *session);
 void session_tell(struct session *session, struct view_facts *facts);
 
 /*
+ * Waits until the other end of the pipe *launcher* is closed, a request has come, or some time has
+ * passed.
+ */
+void session_wait(const struct session *session, int launcher);
+
+/*
  * Serves while there is still something to do beside it: artifacts are resolved when nothing
  * waits, or after some requests. Comes back when all have been tried, and the other end of the pipe
  * *launcher* is closed.

@@ -233,7 +233,9 @@ static int leave_caller(const struct supervisor_call *call, int signals)
 	setsid();
 	r = fds_close(STDERR_FILENO + 1, kept, 3);
 	if (r == 0)
-		r = daemonize_detach(false);
+		r = daemonize_detach();
+	if (r == 0)
+		daemonize_silence(false);
 	log_to_syslog();
 	return r;
 }

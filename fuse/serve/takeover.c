@@ -148,9 +148,10 @@ static int take_place(const struct takeover_call *call, int process, struct view
 	close(process);
 	setsid();
 	signals_of_server(true);
-	r = daemonize_detach(false);
+	r = daemonize_detach();
 	if (r < 0)
 		return fail("/dev/null", r, error);
+	daemonize_silence(false);
 	r = take_ids(call);
 	if (r < 0)
 		return fail("the view's user", r, error);

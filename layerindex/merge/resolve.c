@@ -210,9 +210,9 @@ int li_file_open(const struct li_file *file)
 		return -EINVAL;
 	/* The magic link leads to the pinned inode, not to whatever has its name by now. */
 	descriptor_path(file->fd, link);
-	fd = open(link, flags | O_NOATIME);
+	fd = openat(AT_FDCWD, link, flags | O_NOATIME);
 	if (fd < 0 && errno == EPERM)
-		fd = open(link, flags);
+		fd = openat(AT_FDCWD, link, flags);
 	if (fd < 0)
 		return -errno;
 	if (fstat(fd, &st) < 0)
