@@ -9,16 +9,20 @@
 
 static int digit_value(char c)
 {
-	static const char digits[] =
-		"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-	const char *p = c ? strchr(digits, c) : NULL;
-
-	return p ? (int)(p - digits) : -1;
+	if (c >= 'A' && c <= 'Z')
+		return c - 'A';
+	if (c >= 'a' && c <= 'z')
+		return c - 'a' + 26;
+	if (c >= '0' && c <= '9')
+		return c - '0' + 52;
+	return c == '+' ? 62 : c == '/' ? 63 : -1;
 }
 
 static const char *skip_newlines(const char *text)
 {
-	return text + strspn(text, "\r\n");
+	while (*text == '\r' || *text == '\n')
+		text++;
+	return text;
 }
 
 int base64_decode(const char *text, char **ret, size_t *ret_size)

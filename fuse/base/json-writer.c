@@ -29,20 +29,22 @@ static bool reserve(struct json_writer *writer, size_t n)
 
 void json_writer_print(struct json_writer *writer, const char *format, ...)
 {
-	cleanup_free char *piece = NULL;
-	va_list args;
-	size_t n;
+	int n = 0;
 
-	va_start(args, format);
-	piece = text_vformat(format, args);
-	va_end(args);
-	n = piece ? strlen(piece) : 0;
-	if (!piece) {
-		writer->no_memory = true;
-	} else if (reserve(writer, n)) {
-		memcpy(writer->text + writer->length, piece, n + 1);
-		writer->length += n;
+	/* The first time it tells how much room it takes, where there is too little. */
+	while (n >= 0 && reserve(writer, (size_t)n)) {
+		size_t room = writer->capacity - writer->length;
+		va_list args;
+
+		va_start(args, format);
+		n = vsnprintf(writer->text + writer->length, room, format, args);
+		va_end(args);
+		if (n >= 0 && (size_t)n < room) {
+			writer->length += (size_t)n;
+			return;
+		}
 	}
+	writer->no_memory = true;
 }
 
 bool json_writer_name(struct json_writer *writer, const char *name, size_t max)

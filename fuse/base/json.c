@@ -41,14 +41,20 @@ static const char *find_unfit(const char *text, size_t *ret_values, const char *
 	*ret_values = 0;
 	*ret_reason = "unexpected character";
 	for (; *text; text++) {
-		if (strchr("'NI", *text))
-			return text;
-		if (strchr("{[,", *text) && ++*ret_values > JSON_VALUES_MAX) {
+		switch (*text) {
+		case '\'':
+		case 'N':
+		case 'I': return text;
+		case '{':
+		case '[':
+		case ',':
+			if (++*ret_values <= JSON_VALUES_MAX)
+				continue;
 			*ret_reason = "too many values";
 			return text;
+		case '"': break;
+		default: continue;
 		}
-		if (*text != '"')
-			continue;
 		text = skip_string(text, &nul);
 		if (*text != '"')
 			return *text ? text : NULL;

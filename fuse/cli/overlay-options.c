@@ -6,12 +6,12 @@
 
 #include "fuse/base/messages.h"
 
-/* Where the first part of *text* ends: at its end, or at what of *stops* is not a backslash and has
- * none before it. */
-static char *end_of_part(char *text, const char *stops)
+/* Where the first part of *text* ends: at the end, or at a *stop* with no backslash before it. */
+static char *end_of_part(char *text, char stop)
 {
-	while (text += strcspn(text, stops), *text == '\\')
-		text += text[1] ? 2 : 1;
+	for (; *text && *text != stop; text++)
+		if (*text == '\\' && !*++text)
+			break;
 	return text;
 }
 
@@ -22,7 +22,7 @@ char *overlay_options_next(char **rest)
 
 	if (!option)
 		return NULL;
-	p = end_of_part(option, ",\\");
+	p = end_of_part(option, ',');
 	*rest = *p ? p + 1 : NULL;
 	*p = '\0';
 	return option;
@@ -59,7 +59,7 @@ static int set_lowerdir(struct overlay_options *overlay, char *value, const char
 	overlay->lowerdir_seen = true;
 	overlay->has_data_layers = false;
 	while (part) {
-		char *end = end_of_part(part, ":\\");
+		char *end = end_of_part(part, ':');
 		char *next = *end ? end + 1 : NULL;
 
 		*end = '\0';

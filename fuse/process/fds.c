@@ -59,13 +59,13 @@ int fds_close(int first, const int *keep, size_t n)
 int fds_fill_stdio(void)
 {
 	struct pollfd fds[] = {{.fd = STDIN_FILENO}, {.fd = STDOUT_FILENO}, {.fd = STDERR_FILENO}};
-	int n = poll(fds, sizeof(fds) / sizeof(*fds), 0);
 
-	if (n < 0)
-		return -errno;
-	for (size_t i = 0; n > 0 && i < sizeof(fds) / sizeof(*fds); i++)
+	/* By one call, nearly always. */
+	if (poll(fds, sizeof(fds) / sizeof(*fds), 0) == 0)
+		return 0;
+	for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
 		/* The lowest number that is free is this one. */
-		if (fds[i].revents & POLLNVAL && open("/dev/null", O_RDWR | O_NOCTTY) < 0)
+		if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", O_RDWR | O_NOCTTY) < 0)
 			return -errno;
 	return 0;
 }

@@ -12,6 +12,7 @@
 #include "fuse/base/log.h"
 #include "fuse/base/messages.h"
 #include "fuse/source/acl.h"
+#include "layerindex/join.h"
 #include "layerindex/store/store.h"
 
 struct stored_image {
@@ -247,14 +248,13 @@ char *image_origin(const struct image *image, const struct image_file *file)
 {
 	const char *directory =
 		image->stored ? image->stored->directory : li_stack_path(image->stack, file->layer);
-	char *origin;
 
 	if (file->origin)
 		return strdup(file->origin);
 	/* The root of a detached mount, or of all. */
 	if (strcmp(directory, "/") == 0)
 		directory = "";
-	return asprintf(&origin, "%s/%s", directory, file->name) < 0 ? NULL : origin;
+	return join(directory, "/", file->name);
 }
 
 const char *image_key_name(const struct li_store_key *key)

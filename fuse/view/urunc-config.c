@@ -108,10 +108,14 @@ DEFINE_CLEANUP(values_t, clear_values)
 static int pick_values(struct json_object *object, struct json_object *picked[static KEYS],
 		       struct view_error *error)
 {
+	const size_t prefix = strlen(PREFIX);
+
 	json_object_object_foreach(object, key, value)
 	{
+		if (strncasecmp(key, PREFIX, prefix) != 0)
+			continue;
 		for (int i = 0; i < KEYS; i++) {
-			if (strcasecmp(key, keys[i]) != 0 || !value)
+			if (strcasecmp(key + prefix, keys[i] + prefix) != 0 || !value)
 				continue;
 			if (!json_object_is_type(value, json_type_string))
 				return view_fail(error, MSG_CONFIG_VALUE, URUNC_JSON, keys[i],

@@ -12,6 +12,7 @@
 #include "fuse/source/mounted-compare.h"
 #include "fuse/source/stored.h"
 #include "fuse/view/index-policy.h"
+#include "layerindex/join.h"
 
 const char *roles_name(unsigned roles)
 {
@@ -65,7 +66,8 @@ static int add_artifact(struct view *view, enum role role, const char *path,
 
 	if (fault)
 		return view_fail(error, MSG_ARTIFACT_PATH, roles_name(role), path, fault);
-	if (asprintf(&rooted, "%s%s", *path == '/' ? "" : "/", path) < 0)
+	rooted = join(*path == '/' ? "" : "/", path, "");
+	if (!rooted)
 		return view_fail(error, MSG_NO_MEMORY);
 	artifact = find_artifact(view, rooted);
 	if (!artifact) {

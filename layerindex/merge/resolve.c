@@ -11,6 +11,7 @@
 
 #include "layerindex/cleanup.h"
 #include "layerindex/descriptor.h"
+#include "layerindex/join.h"
 #include "layerindex/layerindex.h"
 #include "layerindex/merge/merge.h"
 
@@ -139,13 +140,9 @@ static int walk_to_end(struct walk *walk, char last[static LI_NAME_MAX + 1], str
 /* A directory has become the position itself; anything else is a name in it. */
 static char *origin_name(const struct walk *walk, const char *last, const struct entry *entry)
 {
-	char *name;
-
 	if (S_ISDIR(entry->st.st_mode))
 		return strdup(walk->at.path);
-	if (asprintf(&name, "%s%s%s", walk->at.path, walk->at.length > 0 ? "/" : "", last) < 0)
-		return NULL;
-	return name;
+	return join(walk->at.path, walk->at.length > 0 ? "/" : "", last);
 }
 
 static int resolve(struct li_stack *stack, const char *path, unsigned flags, struct li_file *ret)

@@ -28,6 +28,7 @@ PUBLIC = {
     "layerindex/array.h",
     "layerindex/cleanup.h",
     "layerindex/descriptor.h",
+    "layerindex/join.h",
 }
 # What fuse/ may include besides.
 FOR_FUSE = PUBLIC | {

@@ -223,7 +223,7 @@ def test_each_failed_allocation_is_an_error_or_a_working_view(
             assert viewfsctl("cache", "verify", index).status == 0, n
         assert n < 2000
     assert not wrong, "\n".join(wrong)
-    assert codes.get("ESYSTEM", 0) > 10, codes
+    assert codes.get("ESYSTEM", 0) > 5, codes
 
 
 # The kernel. strace makes one call of a name fail, and then never again.
@@ -334,11 +334,10 @@ class Call:
 def own_calls(lines: list[str], names: str) -> list[Call]:
     """The program's calls NAMES.
 
-    Not the dynamic loader's, before the program looks at its stdio: as strace counts by process, no
-    other process's of such a number can fail either. And not the receiving of requests, the first
-    of which comes by a socket: with an error there the connection is at its end. Where it has the
-    number of a call of the first process, only that one is followed. From the second request on
-    every run reads in another order.
+    Not the dynamic loader's, before the program sets what it inherits: as strace counts by process,
+    no other process's of such a number can fail either. And not the receiving of requests: with an
+    error there the connection is at its end. Where it has the number of a call of the first
+    process, only that one is followed. From the second request on every run reads in another order.
     """
     wanted = re.compile(rf"(\d+) +({names.replace(',', '|')})\(")
     count: Counter[tuple[str, str]] = Counter()
@@ -347,7 +346,7 @@ def own_calls(lines: list[str], names: str) -> list[Call]:
     received: set[tuple[str, int]] = set()
     requests: Counter[str] = Counter()
     for line in lines:
-        if loaders is None and " fcntl(0<" in line:
+        if loaders is None and " umask(" in line:
             loaders = {name: n for (_, name), n in count.items()}
         match = wanted.match(line)
         if not match:
@@ -355,7 +354,7 @@ def own_calls(lines: list[str], names: str) -> list[Call]:
         pid, name = match.groups()
         count[pid, name] += 1
         call = (name, count[pid, name])
-        if name == "read" and re.search("<(/dev/fuse|socket:.*?)>", line):
+        if name == "read" and "</dev/fuse>" in line:
             received.add(call)
             requests[pid] += 1
         elif name == "read" and requests[pid] > 1:
@@ -403,7 +402,7 @@ def test_each_failed_system_call_is_an_error_or_a_working_view(place: Path, faul
     layers = layers_of(place) + options
     if warm:
         assert fare(at, layers, []) == Outcome("", set(), "")
-    wrapper = trace(place, fault.names + ",fcntl", "-f")
+    wrapper = trace(place, fault.names + ",umask", "-f")
     assert fare(at, layers, wrapper, fault.settles) == Outcome("", set(), "")
     found = some(own_calls(lines_of(place), fault.names))
     known = {"", *fault.codes, *([] if fault.told else ["status 1", "status 2", "status 32"])}
