@@ -18,7 +18,7 @@ from support.image import INITRD_PATH, KERNEL, KERNEL_PATH, lowerdir
 from support.seccomp_deny import deny
 from support.view import Argument, View, program, run
 from support.waiting import wait_until
-from test_survival import children, read_all_the_time, read_whole, server_of
+from test_survival import read_all_the_time, read_whole, server_of
 
 # No other test has views of this id.
 ID = f"upgrade-{os.getpid()}"
