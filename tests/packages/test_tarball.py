@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -166,24 +167,28 @@ def test_a_damaged_file_is_found_before_anything_is_installed(
     assert found_in(bare) == before
 
 
-def test_a_program_that_does_not_run_replaces_none(bare: Path, unpacked: Path, place: Path) -> None:
-    """And leaves neither copies nor directories."""
+@pytest.mark.parametrize("program", [b"#!/bin/sh\nexit 1\n", b"\x7fELF\x02\x01\x01(\n"])
+def test_a_program_that_does_not_run_replaces_none(
+    bare: Path, unpacked: Path, place: Path, program: bytes
+) -> None:
+    """And leaves neither copies nor directories; of another machine's the shell says nothing."""
     copy = copy_of(unpacked, place)
-    (copy / "sbin/viewfsctl").write_text("#!/bin/sh\nexit 1\n")
+    (copy / "sbin/viewfsctl").write_bytes(program)
     sums = [line.split() for line in (copy / "SHA256SUMS").read_text().splitlines()]
     text = "".join(
         f"{hashlib.sha256((copy / name).read_bytes()).hexdigest()}  {name}\n" for _, name in sums
     )
     (copy / "SHA256SUMS").write_text(text)
     before = found_in(bare)
-    in_bare(bare, copy, "/bundle/install && exit 1 || true")
+    said = in_bare(bare, copy, "/bundle/install && exit 1 || true")
+    assert re.fullmatch(r"/bundle/install: the programs of this tarball do not run here .*\n", said)
     assert found_in(bare) == before
     in_bare(bare, unpacked, "/bundle/install")
     installed = found_in(bare)
-    program = (bare / "usr/local/sbin/viewfsctl").read_bytes()
+    good = (bare / "usr/local/sbin/viewfsctl").read_bytes()
     in_bare(bare, copy, "/bundle/install && exit 1 || true")
     assert found_in(bare) == installed
-    assert (bare / "usr/local/sbin/viewfsctl").read_bytes() == program
+    assert (bare / "usr/local/sbin/viewfsctl").read_bytes() == good
 
 
 def test_a_file_that_a_new_version_lacks_is_removed(
@@ -200,7 +205,9 @@ def test_a_file_that_a_new_version_lacks_is_removed(
     assert (bare / "usr/local/share/old/page").exists()
     in_bare(bare, unpacked, "/bundle/install")
     assert not (bare / "usr/local/share/old/page").exists()
-    in_bare(bare, unpacked, "/bundle/install --uninstall; /bundle/install --uninstall")
+    in_bare(bare, unpacked, "/bundle/install --uninstall")
+    said = in_bare(bare, unpacked, "/bundle/install --uninstall --prefix=/opt/x")
+    assert said == "nothing is installed with --prefix=/opt/x\n"
     assert found_in(bare) == before
 
 
@@ -250,7 +257,15 @@ def test_a_view_goes_on_while_its_program_is_replaced_and_removed(
 def test_a_wrong_argument_is_a_usage_error(word: str) -> None:
     refused = run(SOURCE / "packaging/static/install", word)
     assert refused.status == 1
-    assert refused.stderr.startswith("usage: ")
+    assert (refused.stdout, refused.stderr[:7]) == ("", "usage: ")
+
+
+def test_help_explains_each_option() -> None:
+    asked = run(SOURCE / "packaging/static/install", "--help")
+    assert (asked.status, asked.stderr) == (0, "")
+    usage, *rows = asked.stdout.splitlines()
+    options = re.findall(r"\[(--\w+)", usage)
+    assert [row.split("=")[0].split()[0] for row in rows] == [*options, "--help"]
 
 
 def test_the_bundle_keeps_the_contract_with_a_shim(unpacked: Path) -> None:
