@@ -32,8 +32,7 @@
 #define MSG_ONE_FORM		CODE_EUSAGE, "only one of --json, --prometheus and -o may be given"
 #define MSG_EMPTY		CODE_EUSAGE, "%s must not be empty"
 #define MSG_TWO_KINDS		CODE_EUSAGE, "only one source of layers is allowed: both %s and %s were given"
-#define MSG_CONTAINER_MANY \
-	CODE_EUSAGE, "--container=%s: both '%s' and '%s' begin so or are called so"
+#define MSG_CONTAINER_MANY	CODE_EUSAGE, "--container=%s is ambiguous: '%s' and '%s'"
 #define MSG_STATE_DIR		CODE_EUSAGE, "--state-dir=%s: %s"
 #define MSG_DESCRIPTOR		CODE_EUSAGE, "--%s=%d: %s"
 #define MSG_PASS_SOCKET		CODE_EUSAGE, "--pass-mount=%d: not a UNIX stream or seqpacket socket"

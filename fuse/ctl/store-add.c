@@ -173,7 +173,7 @@ static int add_print_json(const struct job *job, const struct view_error *error)
 
 	digest_print(&job->chain.digest, chain);
 	if (!object || json_add(object, "answers", answers) < 0 ||
-	    json_add(object, "chain", json_object_new_string(chain)) < 0 ||
+	    (job->chain.given && json_add(object, "chain", json_object_new_string(chain)) < 0) ||
 	    json_add(object, "added", json_object_new_boolean(result->added)) < 0 ||
 	    json_add(object, "bytes", json_object_new_uint64(result->bytes)) < 0 ||
 	    json_add(object, "elapsed_us", json_object_new_uint64(elapsed_us)) < 0)

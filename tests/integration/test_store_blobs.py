@@ -40,6 +40,8 @@ def fails(finished: Finished, code: str, naming: str) -> None:
     told = finished.told["error"]
     assert told["code"] == code, told
     assert naming in told["message"], told
+    # Of an image whose chain id is not known none is told.
+    assert finished.told.get("chain") != "sha256:" + 64 * "0"
 
 
 def kinds(told: dict[str, Any]) -> dict[str, str]:

@@ -179,6 +179,7 @@ def test_the_listed_images_are_stored_with_the_containers_capabilities(
     assert finished.status == 0, finished
     assert f"node: sha256:{'2' * 64} is not stored" in finished.stderr
     assert "1111" not in finished.stderr and manifest not in finished.stderr
+    assert "node: 'registry.example/c:tag' names no digest" in finished.stderr
     store = f"store={host}/var/cache/urunc-viewfs"
     assert "1 manifest," in run(program("viewfsctl"), "store", "list", "-o", store).stdout
 
