@@ -40,7 +40,7 @@ DEFINE_CLEANUP(struct reuse, reuse_done)
 /* How long a view may keep the call waiting, which has other things to do. */
 static uint64_t patience_us(const struct options *options)
 {
-	uint64_t third_us = options->timeout * UINT64_C(1000000) / 3;
+	uint64_t third_us = options ? options->timeout * UINT64_C(1000000) / 3 : SETTLE_US;
 
 	return third_us < SETTLE_US ? third_us : SETTLE_US;
 }
@@ -185,6 +185,21 @@ static pid_t known_process(const struct view_answer *answer, dev_t device)
 	cleanup_close int pidfd = pid ? view_process_open(pid, device) : -ESRCH;
 
 	return pidfd < 0 ? 0 : pid;
+}
+
+pid_t reuse_process(int live, dev_t device)
+{
+	cleanup_with(reuse_done) struct reuse reuse = {.question = {.fd = live}};
+	uint64_t deadline_us = now_us() + patience_us(NULL);
+	pid_t pid = 0;
+
+	/* The last answer of a process that is about to be killed names one that is gone. */
+	while (pid == 0 && now_us() < deadline_us && reuse_ask(&reuse) == 0) {
+		pid = known_process(&reuse.answer, device);
+		if (pid == 0)
+			poll(NULL, 0, PAUSE_MS);
+	}
+	return pid;
 }
 
 int reuse_find(const char *path, int live, const struct options *options, const char *fingerprint,

@@ -17,3 +17,9 @@
  */
 int reuse_find(const char *path, int live, const struct options *options, const char *fingerprint,
 	       char **ret_ready, pid_t *ret_pid, struct view_error *error);
+
+/*
+ * Asks the view of a mount with *device*, whose root *live* is, for its process now: the one that
+ * stands by, if one does. Returns: a pid; 0: it does not answer, or its process is not seen.
+ */
+pid_t reuse_process(int live, dev_t device);

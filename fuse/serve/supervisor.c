@@ -2,23 +2,30 @@
 #include "fuse/serve/supervisor.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/pidfd.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "fuse/base/log.h"
 #include "fuse/base/messages.h"
+#include "fuse/live/reuse.h"
 #include "fuse/live/view-process.h"
+#include "fuse/mount/mount-identity.h"
 #include "fuse/process/daemonize.h"
 #include "fuse/process/fds.h"
 #include "fuse/process/inherited.h"
+#include "fuse/process/pass-fd.h"
 #include "fuse/process/sandbox.h"
+#include "fuse/process/self-exe.h"
 #include "fuse/process/spawn.h"
 #include "fuse/serve/ready-line.h"
+#include "fuse/serve/takeover.h"
 #include "layerindex/cleanup.h"
 
 enum {
@@ -34,6 +41,10 @@ struct watch {
 	int status;	 /* of the server then */
 	int log;	 /* the supervision's, or -1 after its end */
 	int found;	 /* a pidfd of another call's server; owned, -EBADF: none */
+	int upgrades;	 /* where upgrades of the view come from; owned, or -EBADF */
+	int offered;	 /* the other end, which an upgrade copies; owned, or -EBADF */
+	int program;	 /* of an upgrade whose other half is on its way; owned, or -EBADF */
+	pid_t successor; /* the process of an upgrade that will be the server; 0: none */
 	const char *why; /* the view ended, or is ended */
 };
 
@@ -55,6 +66,36 @@ static enum event server_ended(struct watch *watch)
 	return END_VIEW;
 }
 
+/* The found one's process has ended. Another one may have taken the view over. */
+static enum event found_ended(struct watch *watch)
+{
+	const struct progress *progress = watch->supervision->progress;
+	cleanup_close int root = mount_open(&progress->mount, progress->mountpoint);
+	pid_t pid = root < 0 ? 0 : reuse_process(root, progress->mount.device);
+	int next = pid ? view_process_open(pid, progress->mount.device) : -ESRCH;
+
+	if (next < 0)
+		return VIEW_ENDED;
+	close(watch->found);
+	watch->found = next;
+	return NOTHING;
+}
+
+/* A child has ended, or more than one. */
+static enum event reap(struct watch *watch)
+{
+	if (watch->successor && waitpid(watch->successor, NULL, WNOHANG) == watch->successor)
+		watch->successor = 0;
+	if (!watch->server || waitpid(watch->server, &watch->status, WNOHANG) != watch->server)
+		return NOTHING;
+	if (watch->successor) {
+		watch->server = watch->successor;
+		watch->successor = 0;
+		return NOTHING;
+	}
+	return server_ended(watch);
+}
+
 static enum event on_signal(struct watch *watch)
 {
 	int number = signals_read(watch->supervision->signals);
@@ -65,9 +106,7 @@ static enum event on_signal(struct watch *watch)
 		watch->why = "a signal to this process";
 		return END_VIEW;
 	}
-	if (!watch->server || waitpid(watch->server, &watch->status, WNOHANG) != watch->server)
-		return NOTHING;
-	return server_ended(watch);
+	return reap(watch);
 }
 
 bool lifeline_is_closed(int fd)
@@ -101,6 +140,48 @@ static enum event on_caller(struct watch *watch)
 	return NOTHING;
 }
 
+/* In the child: becomes the successor. */
+static void run_successor(int program, int socket)
+{
+	char argument[sizeof(TAKEOVER_ARGUMENT) + 16];
+	char *argv[] = {(char[]){PROGRAM_NAME}, argument, NULL};
+
+	snprintf(argument, sizeof(argument), TAKEOVER_ARGUMENT "%d", socket);
+	fcntl(socket, F_SETFD, 0);
+	execveat(program, "", argv, environ, AT_EMPTY_PATH);
+	_exit(KILLED_STATUS);
+}
+
+/* Ends a successor that does not serve yet. */
+static void end_successor(const struct watch *watch)
+{
+	if (watch->successor)
+		kill(watch->successor, SIGKILL);
+}
+
+/* A part of an upgrade: see takeover.h. */
+static enum event on_upgrade(struct watch *watch)
+{
+	cleanup_close int fd = pass_fd_receive(watch->upgrades);
+	cleanup_close int program = -EBADF;
+
+	if (fd < 0 || watch->program < 0) {
+		watch->program = close_keep_errno(watch->program);
+		/* That one is alone. */
+		end_successor(watch);
+		watch->program = fd < 0 ? -EBADF : TAKE_FD(fd);
+		return NOTHING;
+	}
+	program = TAKE_FD(watch->program);
+	if (!watch->server || watch->successor)
+		return NOTHING;
+	watch->successor = fork();
+	if (watch->successor == 0)
+		run_successor(program, fd);
+	watch->successor = watch->successor < 0 ? 0 : watch->successor;
+	return NOTHING;
+}
+
 static enum event wait_event(struct watch *watch)
 {
 	struct pollfd fds[] = {
@@ -109,9 +190,10 @@ static enum event wait_event(struct watch *watch)
 		{.fd = watch->caller, .events = POLLIN},
 		{.fd = watch->found, .events = POLLIN},
 		{.fd = watch->log, .events = POLLIN},
+		{.fd = watch->upgrades, .events = POLLIN},
 	};
 
-	if (poll(fds, 5, -1) < 0)
+	if (poll(fds, 6, -1) < 0)
 		return errno == EINTR ? NOTHING : END_VIEW;
 	/* First, for a server that ends says why. */
 	if (fds[4].revents) {
@@ -121,15 +203,18 @@ static enum event wait_event(struct watch *watch)
 	if (fds[0].revents)
 		return on_signal(watch);
 	if (fds[3].revents)
-		return VIEW_ENDED;
+		return found_ended(watch);
 	if (fds[2].revents)
 		return on_caller(watch);
-	return fds[1].revents ? on_lifeline(watch) : NOTHING;
+	if (fds[1].revents)
+		return on_lifeline(watch);
+	return fds[5].revents ? on_upgrade(watch) : NOTHING;
 }
 
 /* Ends the server at once: what hangs cannot keep it. It may not even die. */
 static void end_server(struct watch *watch)
 {
+	end_successor(watch);
 	kill(watch->server, SIGKILL);
 	for (int ms = 0; ms < END_MS; ms++) {
 		if (waitpid(watch->server, NULL, WNOHANG) != 0)
@@ -196,8 +281,23 @@ static int view_ended(struct watch *watch)
 static void watch_done(struct watch *watch)
 {
 	close_keep_errno(watch->found);
+	close_keep_errno(watch->upgrades);
+	close_keep_errno(watch->offered);
+	close_keep_errno(watch->program);
 }
 DEFINE_CLEANUP(struct watch, watch_done)
+
+/* Lets upgrades in. Without memory there are none. */
+static void offer_upgrades(struct watch *watch)
+{
+	int ends[2];
+
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) < 0)
+		return;
+	watch->upgrades = ends[0];
+	watch->offered = ends[1];
+	send(watch->upgrades, SUPERVISOR_GREETING, sizeof(SUPERVISOR_GREETING), MSG_DONTWAIT);
+}
 
 int supervise(const struct supervision *supervision, pid_t server)
 {
@@ -207,10 +307,14 @@ int supervise(const struct supervision *supervision, pid_t server)
 		.log = supervision->log,
 		.server = server,
 		.found = -EBADF,
+		.upgrades = -EBADF,
+		.offered = -EBADF,
+		.program = -EBADF,
 		.why = "unmounted",
 	};
 	enum event event;
 
+	offer_upgrades(&watch);
 	do
 		event = wait_event(&watch);
 	while (event == NOTHING);

@@ -6,6 +6,7 @@
 #include <grp.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -299,6 +300,7 @@ int takeover_run(const char *socket)
 	static struct takeover takeover;
 	static struct view_error error;
 	uint64_t number;
+	char pid[16];
 
 	if (parse_uint(socket, 10, INT32_MAX, &number) < 0)
 		return view_code_exit(CODE_EUSAGE);
@@ -309,7 +311,9 @@ int takeover_run(const char *socket)
 		report_send(takeover.socket, &error, NULL);
 		return view_code_exit(error.code);
 	}
-	if (report_send(takeover.socket, &error, "") < 0 || !wait_turn(&takeover))
-		return 0;
+	snprintf(pid, sizeof(pid), "%d", takeover.facts.pid);
+	/* A supervisor that takes this process for the view's must not take that for its end. */
+	if (report_send(takeover.socket, &error, pid) < 0 || !wait_turn(&takeover))
+		return view_code_exit(CODE_ESYSTEM);
 	return serve(&takeover);
 }

@@ -9,8 +9,8 @@
  *	files, in the call's order
  *
  * The new process takes the old one's place, gives up all that it will never need, and only then
- * parses the state. It answers by report_send() whether it could serve, and waits. A failure until
- * then, on either side, changes nothing. What follows are single bytes:
+ * parses the state. It answers by report_send() with its pid, or why it cannot serve, and waits. A
+ * failure until then, on either side, changes nothing. What follows are single bytes:
  *
  *	TAKEOVER_COMMIT  the old process is about to be ended. Without a word after this the new
  *			 one serves, too: the upgrade was killed, and perhaps the old one as well
@@ -48,6 +48,14 @@ struct takeover_call {
 	int32_t connection, state, files[ARTIFACTS_MAX];
 	uint32_t file_count;
 };
+
+/*
+ * A view with a supervisor keeps it: that starts the new process, as its child. The supervisor has
+ * both ends of a UNIX seqpacket socket, and has written SUPERVISOR_GREETING so that it can be read
+ * at one of them. The upgrade copies that one, and sends a byte with a descriptor twice: the
+ * program, and the new process's socket. A byte alone has the supervisor kill that process again.
+ */
+#define SUPERVISOR_GREETING "urunc-viewfs supervisor 1"
 
 /* Takes a view over; *socket* is the value of TAKEOVER_ARGUMENT. Returns: the exit status. */
 int takeover_run(const char *socket);

@@ -71,11 +71,12 @@ static const char *below_root(const char *root, const char *cgroup)
 										 : NULL;
 }
 
-/* Enters the cgroup *path* of the hierarchy *names*. Returns: 0 or -errno. */
-static int enter_cgroup(const char *names, const char *path)
+/* Puts a process into the cgroup *path* of the hierarchy *names*. Returns: 0 or -errno. */
+static int enter_cgroup(pid_t pid, const char *names, const char *path)
 {
 	cleanup_with(mountinfo_close) struct mountinfo mountinfo = {};
 	struct mount_entry entry;
+	char number[NUMBER_SIZE];
 	int r = mountinfo_open(&mountinfo);
 
 	while (r == 0 && (r = mountinfo_next(&mountinfo, &entry)) > 0) {
@@ -89,12 +90,13 @@ static int enter_cgroup(const char *names, const char *path)
 		if (!below || snprintf(procs, sizeof(procs), "%s%s/cgroup.procs", entry.mountpoint,
 				       below) >= (int)sizeof(procs))
 			continue;
-		return write_file(procs, "0");
+		snprintf(number, sizeof(number), "%d", pid);
+		return write_file(procs, number);
 	}
 	return r < 0 ? r : -ENOENT;
 }
 
-/* Whether this process is in the cgroup of a line already. */
+/* Whether a process, whose lines *own* are, is in the cgroup of a line already. */
 static bool is_there(const char *own, const char *line)
 {
 	const char *found = strstr(own, line);
@@ -103,10 +105,10 @@ static bool is_there(const char *own, const char *line)
 	return found && (found == own || found[-1] == '\n') && found[n] == '\n';
 }
 
-static int take_cgroups(const struct upgrade_target *target, struct view_error *error)
+static int take_cgroups(const struct upgrade_target *target, pid_t pid, int self,
+			struct view_error *error)
 {
 	static char theirs[CGROUPS_SIZE], own[CGROUPS_SIZE];
-	cleanup_close int self = open("/proc/self", O_PATH | O_DIRECTORY | O_CLOEXEC);
 	char *next = theirs;
 	char *line;
 	int r;
@@ -123,17 +125,17 @@ static int take_cgroups(const struct upgrade_target *target, struct view_error *
 		if (!path || is_there(own, line))
 			continue;
 		*path++ = '\0';
-		r = enter_cgroup(names + 1, path);
+		r = enter_cgroup(pid, names + 1, path);
 		if (r < 0)
 			return view_fail(error, MSG_TAKEOVER, path, strerror(-r));
 	}
 	return 0;
 }
 
-static int take_oom_score(const struct upgrade_target *target, struct view_error *error)
+static int take_oom_score(const struct upgrade_target *target, pid_t pid, int self,
+			  struct view_error *error)
 {
-	char theirs[NUMBER_SIZE], own[NUMBER_SIZE];
-	cleanup_close int self = open("/proc/self", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	char theirs[NUMBER_SIZE], own[NUMBER_SIZE], path[64];
 	int r;
 
 	if (process_read(target->proc, "oom_score_adj", theirs, sizeof(theirs)) < 0 ||
@@ -141,24 +143,33 @@ static int take_oom_score(const struct upgrade_target *target, struct view_error
 		return fail("oom_score_adj", -ESRCH, error);
 	if (strcmp(theirs, own) == 0)
 		return 0;
-	r = write_file("/proc/self/oom_score_adj", theirs);
+	snprintf(path, sizeof(path), "/proc/%d/oom_score_adj", pid);
+	r = write_file(path, theirs);
 	return r < 0 ? fail("oom_score_adj", r, error) : 0;
 }
 
 /* How important it is. What cannot be had is no reason to fail. */
-static void take_priority(const struct upgrade_target *target)
+static void take_priority(const struct upgrade_target *target, pid_t pid)
 {
 	cpu_set_t processors;
 
-	setpriority(PRIO_PROCESS, 0, getpriority(PRIO_PROCESS, (id_t)target->pid));
+	setpriority(PRIO_PROCESS, (id_t)pid, getpriority(PRIO_PROCESS, (id_t)target->pid));
 	if (sched_getaffinity(target->pid, sizeof(processors), &processors) == 0)
-		sched_setaffinity(0, sizeof(processors), &processors);
+		sched_setaffinity(pid, sizeof(processors), &processors);
 }
 
-int place_take(const struct upgrade_target *target, struct view_error *error)
+int place_process(const struct upgrade_target *target, pid_t pid, struct view_error *error)
 {
-	if (take_cgroups(target, error) < 0 || take_oom_score(target, error) < 0)
+	cleanup_close int self = -EBADF;
+	char path[32];
+
+	snprintf(path, sizeof(path), "/proc/%d", pid);
+	self = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (self < 0)
+		return fail(path, -errno, error);
+	if (take_cgroups(target, pid, self, error) < 0 ||
+	    take_oom_score(target, pid, self, error) < 0)
 		return -ECANCELED;
-	take_priority(target);
+	take_priority(target, pid);
 	return 0;
 }

@@ -6,8 +6,8 @@
 #include "fuse/serve/upgrade-target.h"
 
 /*
- * Puts this process into the target's cgroups, of all hierarchies; and gives it the target's
+ * Puts the process *pid* into the target's cgroups, of all hierarchies; and gives it the target's
  * oom_score_adj, nice value and processors. (Namespaces and user come later, in its own program.)
  * Returns: 0, or < 0 with *error*.
  */
-int place_take(const struct upgrade_target *target, struct view_error *error);
+int place_process(const struct upgrade_target *target, pid_t pid, struct view_error *error);

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/pidfd.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
@@ -26,6 +27,7 @@
 enum {
 	STOP_MS = 1000, /* for a process that stands by to stop */
 	CHILDREN_SIZE = 256,
+	SUPERVISOR_FDS_MAX = 1024, /* that are looked at: it has its caller's, too */
 };
 
 static int refuse(const char *why, struct view_error *error)
@@ -292,6 +294,68 @@ static int read_fds(struct upgrade_target *target, dev_t device, struct view_err
 	return 0;
 }
 
+/* Its supervisor */
+
+/* Whether a descriptor is the end of the socket at which a supervisor greets. */
+static bool is_greeting(int fd)
+{
+	char text[sizeof(SUPERVISOR_GREETING)];
+	int type = 0;
+	socklen_t size = sizeof(type);
+
+	return getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size) == 0 && type == SOCK_SEQPACKET &&
+	       recv(fd, text, sizeof(text), MSG_PEEK | MSG_DONTWAIT) == sizeof(text) &&
+	       memcmp(text, SUPERVISOR_GREETING, sizeof(text)) == 0;
+}
+
+/* Copies that end, if a process has one. Returns: it, owned, or -EBADF. */
+static int copy_greeting(int pidfd, int proc)
+{
+	cleanup_with(close_directory) DIR *fds = open_directory(proc, "fd");
+	const struct dirent *entry;
+
+	for (int i = 0; fds && i < SUPERVISOR_FDS_MAX && (entry = readdir(fds)); i++) {
+		cleanup_close int fd = -EBADF;
+		char link[16];
+		uint64_t number;
+
+		if (parse_uint(entry->d_name, 10, INT_MAX, &number) < 0 ||
+		    readlinkat(dirfd(fds), entry->d_name, link, sizeof(link)) < 0 ||
+		    strncmp(link, "socket:", sizeof("socket:") - 1) != 0)
+			continue;
+		fd = pidfd_getfd(pidfd, (int)number, 0);
+		if (fd >= 0 && is_greeting(fd))
+			return TAKE_FD(fd);
+	}
+	return -EBADF;
+}
+
+/* Finds the supervisor: its parent, which runs the same program. */
+static void find_supervisor(struct upgrade_target *target)
+{
+	cleanup_close int pidfd = -EBADF;
+	cleanup_close int proc = -EBADF;
+	struct stat theirs, program;
+	char path[32];
+	pid_t parent;
+
+	if (!process_state(target->proc, &parent) || parent <= 1)
+		return;
+	pidfd = pidfd_open(parent, 0);
+	snprintf(path, sizeof(path), "/proc/%d", parent);
+	proc = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (pidfd < 0 || proc < 0 || fstatat(proc, "exe", &theirs, 0) < 0 ||
+	    fstatat(target->proc, "exe", &program, 0) < 0)
+		return;
+	if (theirs.st_dev != program.st_dev || theirs.st_ino != program.st_ino)
+		return;
+	target->supervisor = copy_greeting(pidfd, proc);
+	target->call.supervisor = target->supervisor >= 0 ? parent : 0;
+	/* It is where the old process was. */
+	if (target->supervisor >= 0)
+		target->call.namespaces = 0;
+}
+
 /* All of it */
 
 static int open_process(pid_t pid, dev_t device, uid_t owner, struct upgrade_target *target)
@@ -354,6 +418,8 @@ int target_open(pid_t pid, dev_t device, uid_t owner, int program, struct upgrad
 		r = read_namespaces(ret, error);
 	if (r == 0)
 		r = read_fds(ret, device, error);
+	if (r == 0)
+		find_supervisor(ret);
 	/* Then all that was read is this process's, and no other upgrade was faster. */
 	return r == 0 && has_ended(ret->pidfd) ? -ESRCH : r;
 }
@@ -362,6 +428,7 @@ void target_done(struct upgrade_target *target)
 {
 	close_keep_errno(target->pidfd);
 	close_keep_errno(target->proc);
+	close_keep_errno(target->supervisor);
 	for (size_t i = 0; i < target->fd_count; i++)
 		close_keep_errno(target->fds[i]);
 	*target = UPGRADE_TARGET_INIT;

@@ -19,15 +19,17 @@
 struct upgrade_target {
 	pid_t pid; /* the server, or the process that stands by, whose child that is */
 	bool stands_by;
-	pid_t supervisor; /* its parent, if that watches it; 0: none does */
-	int pidfd, proc;  /* owned */
+	int pidfd, proc; /* owned */
+	/* To its supervisor, which has to start the successor; owned; -EBADF: it has none. */
+	int supervisor;
 	/* Copies of its descriptors: connection, state, files; owned. */
 	int fds[SESSION_FDS_MAX];
 	size_t fd_count;
 	struct takeover_call call;
 };
 
-#define UPGRADE_TARGET_INIT ((struct upgrade_target){.pidfd = -EBADF, .proc = -EBADF})
+#define UPGRADE_TARGET_INIT \
+	((struct upgrade_target){.pidfd = -EBADF, .proc = -EBADF, .supervisor = -EBADF})
 
 /*
  * Looks at the process *pid* that is said to serve the mounts with *device*, or to stand by;

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -13,7 +14,9 @@
 
 #include "fuse/base/clock.h"
 #include "fuse/base/messages.h"
+#include "fuse/base/text.h"
 #include "fuse/process/pass-fd.h"
+#include "fuse/process/run-with-timeout.h"
 #include "fuse/process/self-exe.h"
 #include "fuse/serve/ready-line.h"
 #include "fuse/serve/takeover.h"
@@ -28,27 +31,30 @@ enum {
 
 /* The process that takes over. */
 struct successor {
-	pid_t pid;  /* 0: none */
-	int socket; /* to it; owned */
+	pid_t pid;	/* 0: it is not known yet */
+	int socket;	/* to it; owned */
+	int supervisor; /* whose child it is; borrowed; -EBADF: it is this process's */
 };
 
 static void successor_done(struct successor *successor)
 {
 	close_keep_errno(successor->socket);
-	*successor = (struct successor){.socket = -EBADF};
+	successor->socket = -EBADF;
 }
 DEFINE_CLEANUP(struct successor, successor_done)
 
-/* Of a successor that is not to serve nothing is left. */
+/* Of a successor that will not serve nothing is left. */
 static void successor_end(struct successor *successor)
 {
-	pid_t pid = successor->pid;
-
 	successor_done(successor);
-	if (pid <= 0)
-		return;
-	kill(pid, SIGKILL);
-	waitpid(pid, NULL, 0);
+	if (successor->supervisor >= 0) {
+		send(successor->supervisor, "k", 1, MSG_DONTWAIT | MSG_NOSIGNAL);
+	} else if (successor->pid > 0) {
+		kill(successor->pid, SIGKILL);
+		/* One in a frozen cgroup ends when that goes on. */
+		wait_child_end(successor->pid, now_us() + END_US);
+		waitpid(successor->pid, NULL, WNOHANG);
+	}
 }
 
 /* Puts all that it is told into its socket: it finds it there. Returns: 0 or -errno. */
@@ -72,13 +78,23 @@ static void run_program(const struct upgrade_target *target, int program, int so
 	static struct view_error error;
 
 	snprintf(argument, sizeof(argument), TAKEOVER_ARGUMENT "%d", socket);
-	if (place_take(target, &error) == 0) {
+	if (place_process(target, getpid(), &error) == 0) {
 		fcntl(socket, F_SETFD, 0);
 		execveat(program, "", argv, environ, AT_EMPTY_PATH);
 		view_fail(&error, MSG_TAKEOVER, "the program", strerror(errno));
 	}
 	report_send(socket, &error, NULL);
 	_exit(view_code_exit(error.code));
+}
+
+/* Has the supervisor start it. Returns: 0 or -errno. */
+static int ask_supervisor(int supervisor, int program, int socket)
+{
+	ssize_t n = pass_fd_send(supervisor, (char[]){'x'}, 1, program);
+
+	if (n > 0)
+		n = pass_fd_send(supervisor, (char[]){'s'}, 1, socket);
+	return n < 0 ? (int)n : 0;
 }
 
 /* Starts it, with all that it is told. Returns: 0, or < 0 with *error*. */
@@ -96,6 +112,11 @@ static int successor_start(const struct upgrade_target *target, int program, str
 	r = send_parts(target, ret->socket);
 	if (r < 0)
 		return view_fail(error, MSG_SYSTEM, "passing descriptors", strerror(-r));
+	ret->supervisor = target->supervisor;
+	if (ret->supervisor >= 0) {
+		r = ask_supervisor(ret->supervisor, program, theirs);
+		return r < 0 ? view_fail(error, MSG_SYSTEM, "its supervisor", strerror(-r)) : 0;
+	}
 	ret->pid = fork();
 	if (ret->pid == 0)
 		run_program(target, program, theirs);
@@ -103,10 +124,11 @@ static int successor_start(const struct upgrade_target *target, int program, str
 }
 
 /* Waits until it could serve. Returns: 0, or < 0 with *error*. */
-static int successor_wait_ready(const struct successor *successor, uint64_t deadline_us,
+static int successor_wait_ready(struct successor *successor, uint64_t deadline_us,
 				struct view_error *error)
 {
 	static struct report report;
+	uint64_t pid;
 	int r;
 
 	memset(&report, 0, sizeof(report));
@@ -118,6 +140,9 @@ static int successor_wait_ready(const struct successor *successor, uint64_t dead
 				 "the new process ended without reporting an error");
 	if (report.code != CODE_NONE)
 		return view_fail(error, report.code, "%s", report.text);
+	if (parse_uint(report.text, 10, INT_MAX, &pid) < 0)
+		return view_fail(error, MSG_NOT_UPGRADED, "the new process is another program");
+	successor->pid = (pid_t)pid;
 	return 0;
 }
 
@@ -164,16 +189,17 @@ pid_t upgrade_view(const struct upgrade_wish *wish, int program, uint64_t deadli
 	target.call.generation = wish->generation ? wish->generation : 1;
 	/* The connection stays open here: a successor that dies has another one. */
 	for (int i = 0; i == 0 || (ended && i < SUCCESSORS_MAX); i++) {
-		struct successor successor = {.socket = -EBADF};
+		struct successor successor = {.socket = -EBADF, .supervisor = -EBADF};
 
 		r = successor_start(&target, program, &successor, error);
 		if (r == 0)
 			r = successor_wait_ready(&successor, deadline_us, error);
+		/* A supervisor has started it where the supervisor is. */
+		if (r == 0 && successor.supervisor >= 0)
+			r = place_process(&target, successor.pid, error);
 		if (r == 0 && hand_over(&successor, &target, &ended) == 0) {
-			pid_t pid = successor.pid;
-
 			successor_done(&successor);
-			return pid;
+			return successor.pid;
 		}
 		successor_end(&successor);
 	}

@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support import image, machine
+from support import image, machine, namespace
 from support.control import listed_at, viewfsctl
 from support.image import INITRD_PATH, KERNEL, KERNEL_PATH, lowerdir
 from support.seccomp_deny import deny
-from support.view import Argument, View, program, run
+from support.view import Argument, View, call, program, run
 from support.waiting import wait_until
 from test_survival import read_all_the_time, read_whole, server_of
 
@@ -148,6 +148,73 @@ def test_a_view_survives_after_an_upgrade(place: Path, layers: list[bytes]) -> N
         os.kill(server, signal.SIGKILL)
         server_of(view, after=server)
         read_whole(view.root)
+
+
+@pytest.mark.parametrize("survives", ["off", "on"])
+@pytest.mark.parametrize("end", ["umount", "released", "killed"])
+@pytest.mark.parametrize("kind", ["lifeline", "foreground"])
+def test_what_holds_a_view_holds_it_after_an_upgrade(
+    place: Path, layers: list[bytes], kind: str, end: str, survives: str
+) -> None:
+    """It waits for the new process as its own child."""
+    line, mine = os.pipe()
+    foreground = kind == "foreground"
+    words = [] if foreground else [f"--lifeline={line}"]
+    with serving(
+        place, layers, f",survive={survives}", *words, foreground=foreground, pass_fds=[line]
+    ) as view:
+        os.close(line)
+        daemon = view.wait_sandboxed()
+        supervisor = int(daemon.stat()[1])
+        kept = machine.Process(supervisor, "", ()).descriptors()
+        with read_all_the_time(view.root):
+            for _ in range(3):
+                before = {p.pid for p in machine.processes()} - {supervisor}
+                (told,) = upgrade(ID)
+                assert told["pid"] not in before
+                wait_until(lambda: not any(map(machine.is_alive, before)), "the old ones to end")
+                assert machine.children(supervisor) == [told["pid"]]
+        assert machine.Process(supervisor, "", ()).descriptors() == kept
+        view.processes = machine.processes()
+        if end == "umount":
+            view.unmount()
+        elif end == "killed":
+            os.kill(supervisor, signal.SIGKILL)
+            view.status = -signal.SIGKILL
+        elif foreground:
+            os.kill(supervisor, signal.SIGTERM)
+        else:
+            os.close(mine)
+        view.wait_gone()
+        if end == "killed":
+            namespace.unmount(os.fsencode(view.root))
+        assert machine.mounts_at(view.root) == []
+    if foreground or end != "released":
+        os.close(mine)
+
+
+def test_a_lifeline_holds_a_view_of_another_call_after_an_upgrade(
+    place: Path, layers: list[bytes]
+) -> None:
+    with serving(place, layers, ",survive=on") as view:
+        view.wait_sandboxed()
+        line, mine = os.pipe()
+        option = lowerdir(layers) + b",survive=on"
+        finished = call(
+            f"--lifeline={line}", f"--id={ID}", "-o", option, "none", view.root, pass_fds=[line]
+        )
+        os.close(line)
+        assert finished.status == 0, finished
+        watchers = {p.pid for p in machine.processes()} - {p.pid for p in view.processes}
+        watchers -= set(machine.children(view.daemon_pid))
+        for _ in range(3):
+            (told,) = upgrade(ID)
+        assert machine.exit_status(view.adopted_pid) == -signal.SIGKILL
+        read_whole(view.root)
+        (watcher,) = (p for p in watchers if machine.is_alive(p))
+        os.close(mine)
+        wait_until(lambda: not machine.processes(), "the view to end")
+        view._waited = True
 
 
 def test_a_program_that_was_replaced_is_upgraded(place: Path, layers: list[bytes]) -> None:
