@@ -85,7 +85,10 @@ def _records(content: bytes) -> dict[bytes, bytes]:
 
 
 def _time(seconds: int, nanoseconds: int = 0) -> str:
-    at = datetime.fromtimestamp(seconds, timezone.utc).strftime("%Y-%m-%dT%H:%M:%S")
+    try:
+        at = datetime.fromtimestamp(seconds, timezone.utc).strftime("%Y-%m-%dT%H:%M:%S")
+    except (OverflowError, ValueError) as error:
+        raise Unmakeable(f"{seconds} s: no date") from error
     return at + (f".{nanoseconds:09d}".rstrip("0") if nanoseconds else "") + "Z"
 
 
