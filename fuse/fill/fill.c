@@ -57,6 +57,15 @@ static int list_paths(const struct fill_call *call, const struct image *image, s
 	return 0;
 }
 
+/* Whether a stored image has an answer for a path. */
+static bool has_answer(const struct image *image, const char *path)
+{
+	cleanup_with(image_file_done) struct image_file file = IMAGE_FILE_INIT;
+	int r = image_find(image, path, &file);
+
+	return r != IMAGE_MISS && !is_resource_error(r);
+}
+
 /*
  * Whether the store has all answers for the call under a key; *ret_source* is where they came from.
  */
@@ -71,13 +80,9 @@ static bool is_complete_by(const struct fill_call *call, const struct li_store_k
 	    list_paths(call, &image, &paths, &ignored) < 0)
 		return false;
 	*ret_source = image_stored_facts(&image)->source;
-	for (size_t i = 0; i < paths.count; i++) {
-		cleanup_with(image_file_done) struct image_file file = IMAGE_FILE_INIT;
-		int r = image_find(&image, paths.items[i], &file);
-
-		if (r == IMAGE_MISS || is_resource_error(r))
+	for (size_t i = 0; i < paths.count; i++)
+		if (!has_answer(&image, paths.items[i]))
 			return false;
-	}
 	return true;
 }
 
@@ -271,11 +276,37 @@ static int remember(const struct fill_call *call, const struct li_store *store,
 	return -ECANCELED;
 }
 
+/* Opens what the store has of the image already, if the call may use it; else *ret* is empty. */
+static void open_known(const struct fill_call *call, const char *directory, struct image *ret)
+{
+	VIEW_ERROR(ignored);
+
+	if (image_open_stored(&call->key, directory, true, ret, &ignored) == 0 &&
+	    image_stored_facts(ret)->source == LI_STORE_TOC && call->options->toc == TOC_OFF)
+		image_close(ret);
+}
+
+/* The paths that the image must be asked for: what is answered is not extracted again. */
+static int list_missing(const struct fill_call *call, const struct image *image,
+			const struct image *known, struct strings *ret, struct view_error *error)
+{
+	cleanup_with(strings_clear) struct strings paths = {};
+	bool configured = known->stored && has_answer(known, URUNC_JSON);
+
+	if (list_paths(call, configured ? known : image, &paths, error) < 0)
+		return -ECANCELED;
+	for (size_t i = 0; i < paths.count; i++)
+		if (!(known->stored && has_answer(known, paths.items[i])) &&
+		    strings_take(ret, TAKE_PTR(paths.items[i])) < 0)
+			return view_fail(error, MSG_NO_MEMORY);
+	return 0;
+}
+
 /* The caller holds the image's lock. */
 static int fill_image(const struct fill_call *call, const struct li_store *store, int lock,
 		      const char *directory, struct fill_result *ret, struct view_error *error)
 {
-	cleanup_with(image_close) struct image image = {};
+	cleanup_with(image_close) struct image image = {}, known = {};
 	cleanup_with(strings_clear) struct strings paths = {};
 	cleanup_with(additions_done) struct additions additions = {};
 	struct timespec deadline = deadline_of(call);
@@ -289,8 +320,9 @@ static int fill_image(const struct fill_call *call, const struct li_store *store
 	slot = li_store_lock_slot(store, &deadline);
 	if (slot < 0)
 		return fail_lock(call, slot, directory, error);
+	open_known(call, directory, &known);
 	if (call->open(call, store, &image, error) < 0 ||
-	    list_paths(call, &image, &paths, error) < 0 ||
+	    list_missing(call, &image, &known, &paths, error) < 0 ||
 	    find_additions(&image, &paths, &additions, error) < 0)
 		return remember(call, store, error);
 	return add_found(call, store, lock, directory, &additions, ret, error);

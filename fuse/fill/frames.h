@@ -19,12 +19,12 @@ enum {
 
 enum frame_kind {
 	/* To the unpacker. */
-	FRAME_LOG = 1, /* a layer's name log follows, in pieces */
+	FRAME_LOG = 1, /* struct frame_layer: its name log follows, in pieces */
 	FRAME_PIECE,   /* plain bytes */
 	FRAME_END,     /* of the layer */
 	FRAME_FIND,    /* a path, ended by a NUL: answered by one FOUND */
 	FRAME_EXTRACT, /* struct frame_extract: that layer's archive follows, in pieces */
-	FRAME_TABLE,   /* struct frame_table: a layer's table of contents follows, in pieces */
+	FRAME_TABLE,   /* struct frame_layer: its table of contents follows, in pieces */
 	/* From it. */
 	FRAME_STATUS,  /* struct frame_status: after END */
 	FRAME_FOUND,   /* struct frame_found */
@@ -49,24 +49,27 @@ struct frame_kept {
 	int64_t size;
 };
 
-struct frame_table {
-	uint32_t form; /* enum toc_form */
+struct frame_layer {
+	uint32_t layer; /* counted from the bottom */
+	uint32_t form;	/* of its table: enum toc_form */
 };
 
 struct frame_status {
-	int32_t result;	  /* 0 or -errno, as apply_layer() */
+	int32_t result;	  /* 0 or -errno, as partial_read_log() */
 	char reason[116]; /* ended by a NUL, as the name */
 	uint64_t entry;	  /* the archive's, counted from 0, that it came to */
 	char name[256];	  /* of it, or its beginning; "": unknown */
 };
 
 struct frame_found {
-	int32_t result; /* 0 or -errno, as apply_find() */
+	int32_t result; /* 0 or -errno, as partial_find() */
 	uint32_t mode;	/* with its type */
 	uint32_t uid, gid;
 	int64_t size, seconds;
-	uint32_t nanoseconds, layer;
+	uint32_t nanoseconds;
+	uint32_t layer; /* that has it, that must be read, or that is refused */
 	uint64_t entry;
-	struct toc_range range;	   /* of a layer that is known by its table; else zeros */
-	char path[FRAME_TEXT_MAX]; /* without a leading slash, links followed; ended by a NUL */
+	struct frame_status status; /* why it is refused */
+	struct toc_range range;	    /* of a layer that is known by its table; else zeros */
+	char path[FRAME_TEXT_MAX];  /* without a leading slash, links followed; ended by a NUL */
 };

@@ -1,21 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * All layers are unpacked in memory, names and attributes only, the lowest first, by their name
- * logs. A layer whose log the store lacks is decoded for it; and once more for the contents of
- * files that are asked for, unless they were kept then.
+ * Layers are read from the top by their name logs, as far down as an answer requires. A layer whose
+ * log the store lacks is decoded for it; what is likely to be asked for is kept then. For contents
+ * of other files that are asked for it is decoded once more.
  *
  * Of a layer that has a table of contents, only the table and the files that are asked for are
- * read. If that turns out wrong in any way, all layers are read instead.
+ * read. If that turns out wrong in any way, the layers are read instead.
  */
 #include "fuse/fill/from-blobs.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "fuse/base/clock.h"
 #include "fuse/base/messages.h"
+#include "fuse/fill/batch.h"
 #include "fuse/fill/extracted.h"
 #include "fuse/fill/unpacker.h"
 #include "layerindex/blob/layer-log.h"
@@ -24,13 +24,17 @@
 enum {
 	KEPT_FILES_MAX = 64,
 	KEPT_BYTES_MAX = 1 << 30,
+	/* How often each layer may be read for a path, on average. */
+	READS_MAX = 64,
 };
 
 /* An image while it is asked. */
 struct unpacked_image {
 	struct blob_source *source;
 	struct unpacker unpacker;
-	bool tables;		      /* layers that have one were added by their table */
+	int *logs;		      /* of layers that were read; < 0: not yet; owned */
+	uint32_t lowest;	      /* layers from this one on were read */
+	bool tables;		      /* layers that have one are read by their table */
 	bool distrust;		      /* what the store knows of layers is not used */
 	bool was_told;		      /* something of that was used */
 	const struct li_store *store; /* borrowed */
@@ -42,11 +46,19 @@ struct unpacked_image {
 	struct fill_progress at;
 };
 
+static void close_logs(struct unpacked_image *image)
+{
+	for (size_t i = 0; i < image->source->image.count; i++)
+		image->logs[i] = close_keep_errno(image->logs[i]);
+}
+
 static void close_unpacked(void *context)
 {
 	struct unpacked_image *image = context;
 
 	extracted_clear(&image->extracted);
+	close_logs(image);
+	free(image->logs);
 	unpacker_stop(&image->unpacker);
 	free(image);
 }
@@ -78,66 +90,10 @@ static int open_layer(struct unpacked_image *image, uint32_t i, struct opened_bl
 	return fd;
 }
 
-/* Whether a layer was added by its table of contents. */
+/* Whether a layer is read by its table of contents. */
 static bool is_by_table(const struct unpacked_image *image, size_t layer)
 {
 	return image->tables && image->source->image.layers[layer].table.form != TOC_NONE;
-}
-
-static int open_unnamed(const struct unpacked_image *image)
-{
-	int fd = openat(li_store_fd(image->store), ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
-
-	return fd < 0 ? -errno : fd;
-}
-
-/* Files of one layer to extract, in the archive's order, each once. */
-struct batch {
-	size_t count;
-	const struct unpacked *items[EXTRACT_MAX];
-};
-
-static void batch_add(struct batch *batch, const struct unpacked *what)
-{
-	size_t at = batch->count;
-
-	for (size_t i = 0; i < batch->count; i++)
-		if (batch->items[i]->entry == what->entry)
-			return;
-	if (batch->count == EXTRACT_MAX)
-		return;
-	for (; at > 0 && batch->items[at - 1]->entry > what->entry; at--)
-		batch->items[at] = batch->items[at - 1];
-	batch->items[at] = what;
-	batch->count++;
-}
-
-/* Where files are extracted to. */
-struct outputs {
-	size_t count;
-	struct wanted_content items[EXTRACT_MAX]; /* their descriptors are owned */
-};
-
-static void outputs_done(struct outputs *outputs)
-{
-	while (outputs->count > 0)
-		close(outputs->items[--outputs->count].out);
-}
-DEFINE_CLEANUP(struct outputs, outputs_done)
-
-static int outputs_open(const struct unpacked_image *image, const struct batch *batch,
-			struct outputs *ret, struct view_error *error)
-{
-	for (size_t i = 0; i < batch->count; i++) {
-		const struct unpacked *what = batch->items[i];
-		int fd = open_unnamed(image);
-
-		if (fd < 0)
-			return view_fail(error, MSG_SYSTEM, "O_TMPFILE", strerror(-fd));
-		ret->items[ret->count++] =
-			(struct wanted_content){what->entry, what->st.st_size, fd};
-	}
-	return 0;
 }
 
 /* Extracts files of one layer, by its table or by decoding it once. */
@@ -154,7 +110,7 @@ static int extract(struct unpacked_image *image, const struct batch *batch,
 	if (layer >= image->source->image.count)
 		return view_fail(error, MSG_SYSTEM, "unpacker", "an answer makes no sense");
 	blob_fd = open_layer(image, layer, &blob, error);
-	if (blob_fd < 0 || outputs_open(image, batch, &outputs, error) < 0)
+	if (blob_fd < 0 || outputs_open(li_store_fd(image->store), batch, &outputs, error) < 0)
 		return -ECANCELED;
 	if (is_by_table(image, layer)) {
 		digest = &batch->items[0]->range.digest;
@@ -233,14 +189,14 @@ static int open_log(struct unpacked_image *image, uint32_t i, struct view_error 
 		image->was_told = true;
 		return TAKE_FD(log);
 	}
-	log = open_unnamed(image);
+	log = open_unnamed(li_store_fd(image->store));
 	if (log < 0)
 		return view_fail(error, MSG_SYSTEM, "O_TMPFILE", strerror(-log));
 	return list_layer(image, i, log, error) < 0 ? -ECANCELED : TAKE_FD(log);
 }
 
-/* Unpacks the next layer from the bottom. */
-static int unpack_layer(struct unpacked_image *image, uint32_t i, struct view_error *error)
+/* Reads a layer that the unpacker asked for. */
+static int read_layer(struct unpacked_image *image, uint32_t i, struct view_error *error)
 {
 	const struct blob_layer *layer = &image->source->image.layers[i];
 	struct opened_blob blob = {.fd = -EBADF, .digest = layer->blob, .diff_id = layer->diff_id};
@@ -249,58 +205,98 @@ static int unpack_layer(struct unpacked_image *image, uint32_t i, struct view_er
 
 	if (is_by_table(image, i)) {
 		fd = open_layer(image, i, &blob, error);
-		r = fd < 0 ? fd : unpacker_add_table(&image->unpacker, &blob, &layer->table, error);
+		if (fd < 0)
+			return fd;
+		r = unpacker_read_table(&image->unpacker, &blob, i, &layer->table, error);
 	} else {
-		fd = open_log(image, i, error);
-		r = fd < 0 ? fd : unpacker_add_log(&image->unpacker, &blob, fd, error);
+		if (image->logs[i] < 0)
+			image->logs[i] = open_log(image, i, error);
+		if (image->logs[i] < 0)
+			return -ECANCELED;
+		r = unpacker_read_log(&image->unpacker, &blob, i, image->logs[i], error);
 	}
-	image->source->unusable |= r < 0 && fd >= 0;
+	image->source->unusable |= r < 0;
+	if (r == 0 && i < image->lowest)
+		image->lowest = i;
 	return r;
 }
 
-static int unpack_all(struct unpacked_image *image, struct view_error *error)
+/* Says why the image is refused. */
+static int fail_refused(struct unpacked_image *image, const struct unpacked *what,
+			struct view_error *error)
 {
+	struct opened_blob blob = {.digest = image->source->image.layers[what->layer].blob};
+
+	image->source->unusable = true;
+	return unpacker_fail(&blob, &what->status, error);
+}
+
+/* Whether an unpacker can have said so: it knows nothing of layers that it did not read. */
+static bool is_possible(const struct unpacked_image *image, int r, const struct unpacked *what)
+{
+	if (r == -EAGAIN)
+		return what->layer + 1 >= image->lowest && what->layer < image->source->image.count;
+	if (r == 0 || r == -EBADMSG)
+		return what->layer >= image->lowest && what->layer < image->source->image.count;
+	return image->lowest < image->source->image.count;
+}
+
+/*
+ * Asks the unpacker, which may ask for layers first, each more than once.
+ * Returns: as unpacker_find(); or -ECANCELED with *error*.
+ */
+static int ask(struct unpacked_image *image, const char *path, struct unpacked *ret,
+	       struct view_error *error)
+{
+	size_t most = image->source->image.count * READS_MAX;
+
+	for (size_t reads = 0; reads < most; reads++) {
+		int r = unpacker_find(&image->unpacker, path, ret);
+
+		if (r != -EIO && !is_possible(image, r, ret))
+			return -EIO;
+		if (r == -EBADMSG)
+			return fail_refused(image, ret, error);
+		if (r != -EAGAIN)
+			return r;
+		if (read_layer(image, ret->layer, error) < 0)
+			return -ECANCELED;
+	}
+	return view_fail(error, MSG_SYSTEM, "unpacker", "it comes to no end");
+}
+
+static int restart(struct unpacked_image *image, struct view_error *error)
+{
+	unpacker_stop(&image->unpacker);
+	extracted_clear(&image->extracted);
+	close_logs(image);
+	image->lowest = (uint32_t)image->source->image.count;
 	image->source->unusable = false;
 	image->was_told = false;
-	if (unpacker_start(&image->unpacker, error) < 0)
-		return -ECANCELED;
-	for (uint32_t i = 0; i < image->source->image.count; i++)
-		if (unpack_layer(image, i, error) < 0)
+	return unpacker_start(image->lowest, &image->unpacker, error);
+}
+
+/*
+ * The same. Where it fails by what tables say, that is forgotten; where by what the store knows of
+ * layers, that may be damaged: they are read again.
+ */
+static int find(struct unpacked_image *image, const char *path, struct unpacked *ret)
+{
+	for (;;) {
+		VIEW_ERROR(fault);
+		int r = ask(image, path, ret, &fault);
+
+		if (r != -ECANCELED)
+			return r;
+		if (image->tables)
+			image->tables = false;
+		else if (image->was_told && !image->distrust)
+			image->distrust = true;
+		else
+			return view_fail(image->error, fault.code, "%s", fault.message);
+		if (restart(image, image->error) < 0)
 			return -ECANCELED;
-	return 0;
-}
-
-/* Where it fails by what the store knows of layers, that may be damaged: all are read again. */
-static int unpack_layers(struct unpacked_image *image, struct view_error *error)
-{
-	VIEW_ERROR(fault);
-
-	if (unpack_all(image, &fault) == 0)
-		return 0;
-	if (!image->was_told || image->distrust)
-		return view_fail(error, fault.code, "%s", fault.message);
-	unpacker_stop(&image->unpacker);
-	extracted_clear(&image->extracted);
-	image->distrust = true;
-	return unpack_all(image, error);
-}
-
-/* Forgets what tables said, and reads all layers. */
-static int unpack_without_tables(struct unpacked_image *image, struct view_error *error)
-{
-	unpacker_stop(&image->unpacker);
-	extracted_clear(&image->extracted);
-	image->tables = false;
-	return unpack_layers(image, error);
-}
-
-static int unpack(struct unpacked_image *image, struct view_error *error)
-{
-	VIEW_ERROR(fault);
-
-	if (!image->tables)
-		return unpack_layers(image, error);
-	return unpack_layers(image, &fault) < 0 ? unpack_without_tables(image, error) : 0;
+	}
 }
 
 /* Extracts a file. Returns: 0; -ESTALE: a table was wrong, and is not used any more; or -errno. */
@@ -314,7 +310,8 @@ static int extract_one(struct unpacked_image *image, const struct unpacked *what
 		return extract(image, &batch, image->error);
 	if (extract(image, &batch, &fault) == 0)
 		return 0;
-	r = unpack_without_tables(image, image->error);
+	image->tables = false;
+	r = restart(image, image->error);
 	return r < 0 ? r : -ESTALE;
 }
 
@@ -340,7 +337,7 @@ static int find_unpacked(void *context, const char *path, struct image_file *ret
 {
 	struct unpacked_image *image = context;
 	cleanup_free struct unpacked *what = calloc(1, sizeof(*what));
-	int r = what ? unpacker_find(&image->unpacker, path, what) : -ENOMEM;
+	int r = what ? find(image, path, what) : -ENOMEM;
 
 	if (image->tables)
 		image->source->used = LI_STORE_TOC;
@@ -388,9 +385,13 @@ static int prepare_files(void *context, char *const *paths, size_t n)
 	found = calloc(n, sizeof(*found));
 	if (!found)
 		return view_fail(image->error, MSG_NO_MEMORY);
-	for (size_t i = 0; i < n; i++)
-		if (unpacker_find(&image->unpacker, paths[i], &found[count]) == 0)
-			count++;
+	for (size_t i = 0; i < n; i++) {
+		int r = find(image, paths[i], &found[count]);
+
+		if (r == -ECANCELED)
+			return r;
+		count += r == 0;
+	}
 	return extract_found(image, found, count);
 }
 
@@ -407,13 +408,20 @@ static int open_blobs(const struct fill_call *call, const struct li_store *store
 {
 	struct blob_source *source = call->context;
 	struct unpacked_image *image = calloc(1, sizeof(*image));
+	int *logs = calloc(source->image.count, sizeof(*logs));
 
-	if (!image)
+	if (!image || !logs) {
+		free(image);
+		free(logs);
 		return view_fail(error, MSG_NO_MEMORY);
+	}
+	for (size_t i = 0; i < source->image.count; i++)
+		logs[i] = -EBADF;
 	*image = (struct unpacked_image){
 		.source = source,
 		.tables = call->options->toc == TOC_AUTO && has_table(&source->image),
 		.unpacker = UNPACKER_INIT,
+		.logs = logs,
 		.store = store,
 		.deadline = {.tv_sec =
 				     (time_t)(now_us() / 1000000) + (time_t)call->options->timeout},
@@ -428,7 +436,7 @@ static int open_blobs(const struct fill_call *call, const struct li_store *store
 		.close = close_unpacked,
 		.context = image,
 	};
-	return unpack(image, error);
+	return restart(image, error);
 }
 
 struct fill_call fill_call_of_blobs(struct blob_source *source)

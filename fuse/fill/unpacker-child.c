@@ -2,108 +2,62 @@
 #include "fuse/fill/unpacker-child.h"
 
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
 #include "fuse/base/io.h"
 #include "fuse/fill/child.h"
-#include "layerindex/array.h"
-#include "layerindex/blob/apply.h"
+#include "layerindex/blob/partial.h"
 
 /* How unpacking a layer went. */
 static struct frame_status status_of(const struct apply *apply, int result)
 {
 	struct frame_status status = {.result = result, .entry = apply->entry};
 
-	if (result < 0)
+	if (result < 0 && apply->reason)
 		strncpy(status.reason, apply->reason, sizeof(status.reason) - 1);
 	if (result < 0 && apply->name)
 		strncpy(status.name, apply->name, sizeof(status.name) - 1);
 	return status;
 }
 
-/* Where a file's content is, in the order of layers and entries. */
-struct known_range {
-	uint32_t layer;
-	uint64_t entry;
-	struct toc_range range;
-};
-
 /* What an unpacker knows. */
 struct unpacking {
 	const struct child *child;
-	struct apply apply;
-	struct known_range *ranges; /* owned */
-	size_t count, room;
+	struct partial partial;
 };
 
-static int unpack_log(struct unpacking *unpacking)
+static int read_log(struct unpacking *unpacking)
 {
 	struct pieces pieces = {.fd = unpacking->child->from};
 	struct layer_log *log = layer_log_new(pieces_source, &pieces);
-	struct apply *apply = &unpacking->apply;
 	struct frame_status status;
+	struct frame_layer told;
 
-	if (!log)
-		return -ENOMEM;
-	status = status_of(apply, apply_log(apply, log));
+	if (!log || read_whole(pieces.fd, &told, sizeof(told)) < 0)
+		return -EIO;
+	status = status_of(&unpacking->partial.apply,
+			   partial_read_log(&unpacking->partial, told.layer, log));
 	layer_log_free(log);
 	return child_answer_status(unpacking->child, &pieces, &status);
 }
 
-static int keep_range(void *context, uint32_t layer, uint64_t entry, const struct toc_range *range)
-{
-	struct unpacking *unpacking = context;
-	struct known_range *ranges =
-		array_grow(unpacking->ranges, unpacking->count, &unpacking->room, sizeof(*ranges));
-
-	if (!ranges)
-		return -ENOMEM;
-	unpacking->ranges = ranges;
-	ranges[unpacking->count++] = (struct known_range){layer, entry, *range};
-	return 0;
-}
-
-/* Unpacks a layer by its table of contents. */
-static int unpack_table(struct unpacking *unpacking)
+static int read_table(struct unpacking *unpacking)
 {
 	struct pieces pieces = {.fd = unpacking->child->from};
-	struct apply *apply = &unpacking->apply;
 	struct frame_status status;
-	struct frame_table table;
+	struct frame_layer told;
 	struct toc *toc;
 
-	if (read_whole(pieces.fd, &table, sizeof(table)) < 0)
+	if (read_whole(pieces.fd, &told, sizeof(told)) < 0)
 		return -EIO;
-	toc = toc_new(table.form, pieces_source, &pieces);
+	toc = toc_new(told.form, pieces_source, &pieces);
 	if (!toc)
 		return -ENOMEM;
-	status = status_of(apply, apply_table(apply, toc, keep_range, unpacking));
+	status = status_of(&unpacking->partial.apply,
+			   partial_read_table(&unpacking->partial, told.layer, toc));
 	toc_free(toc);
 	return child_answer_status(unpacking->child, &pieces, &status);
-}
-
-static int compare_ranges(const void *a, const void *b)
-{
-	const struct known_range *left = a, *right = b;
-
-	if (left->layer != right->layer)
-		return left->layer < right->layer ? -1 : 1;
-	return left->entry < right->entry ? -1 : left->entry > right->entry;
-}
-
-/* Where a file's content is, if its layer is known by a table. */
-static void set_range(const struct unpacking *unpacking, struct frame_found *found)
-{
-	const struct known_range key = {.layer = found->layer, .entry = found->entry};
-	const struct known_range *range =
-		unpacking->count == 0 ? NULL
-				      : bsearch(&key, unpacking->ranges, unpacking->count,
-						sizeof(key), compare_ranges);
-
-	if (range)
-		found->range = range->range;
 }
 
 /* Hands out the contents of entries. Returns: 0 or -errno. */
@@ -162,28 +116,40 @@ static uint32_t mode_of(const struct tree_file *file)
 	return types[file->type] | file->mode;
 }
 
-static int find(const struct unpacking *unpacking, size_t n)
+static void set_found(const struct partial_answer *answer, struct frame_found *ret)
 {
+	const struct tree_file *file = answer->file;
+
+	ret->mode = mode_of(file);
+	ret->uid = file->uid;
+	ret->gid = file->gid;
+	ret->size = file->size;
+	ret->seconds = file->mtime.tv_sec;
+	ret->nanoseconds = (uint32_t)file->mtime.tv_nsec;
+	ret->layer = file->layer;
+	ret->entry = file->entry;
+	ret->range = answer->range;
+	memcpy(ret->path, answer->path, sizeof(ret->path));
+}
+
+static int find(struct unpacking *unpacking, size_t n)
+{
+	static struct partial_answer answer;
 	const struct child *child = unpacking->child;
+	const struct apply *apply = &unpacking->partial.apply;
 	struct frame_found found = {};
-	const struct tree_file *file;
 	char path[FRAME_TEXT_MAX];
 	int r = n == 0 || n > sizeof(path) ? -EIO : read_whole(child->from, path, n);
 
 	if (r < 0)
 		return r;
 	path[n - 1] = '\0';
-	found.result = apply_find(&unpacking->apply, path, &file, found.path);
+	found.result = partial_find(&unpacking->partial, path, &answer, &found.layer);
 	if (found.result == 0) {
-		found.mode = mode_of(file);
-		found.uid = file->uid;
-		found.gid = file->gid;
-		found.size = file->size;
-		found.seconds = file->mtime.tv_sec;
-		found.nanoseconds = (uint32_t)file->mtime.tv_nsec;
-		found.layer = file->layer;
-		found.entry = file->entry;
-		set_range(unpacking, &found);
+		set_found(&answer, &found);
+	} else if (found.result != -EAGAIN && apply->layers > 0) {
+		found.layer = apply->layers - 1;
+		found.status = status_of(apply, found.result);
 	}
 	return child_answer(child, FRAME_FOUND, &found, sizeof(found));
 }
@@ -197,8 +163,8 @@ static int obey(struct unpacking *unpacking)
 	if (r < 0)
 		return r;
 	switch (frame.kind) {
-	case FRAME_LOG: return unpack_log(unpacking);
-	case FRAME_TABLE: return unpack_table(unpacking);
+	case FRAME_LOG: return read_log(unpacking);
+	case FRAME_TABLE: return read_table(unpacking);
 	case FRAME_FIND: return find(unpacking, frame.size);
 	case FRAME_EXTRACT: return extract(child);
 	default: return -EIO;
@@ -208,7 +174,8 @@ static int obey(struct unpacking *unpacking)
 static int unpack_layers(void *argument)
 {
 	struct unpacking unpacking = {.child = argument};
-	int r = apply_init(&unpacking.apply);
+	const uint32_t *layers = unpacking.child->context;
+	int r = partial_init(&unpacking.partial, *layers);
 
 	if (r == 0)
 		r = child_confine(unpacking.child);
@@ -218,8 +185,10 @@ static int unpack_layers(void *argument)
 	return r == -EPIPE ? 0 : 1;
 }
 
-pid_t unpacker_child_start(int from, int to)
+pid_t unpacker_child_start(int from, int to, uint32_t layers)
 {
-	return child_start(unpack_layers,
-			   &(struct child){.from = from, .to = to, .seconds = CHILD_SECONDS_MAX});
+	struct child child = {
+		.from = from, .to = to, .seconds = CHILD_SECONDS_MAX, .context = &layers};
+
+	return child_start(unpack_layers, &child);
 }

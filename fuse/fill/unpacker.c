@@ -22,32 +22,55 @@ enum { PIPE_BYTES = 1 << 20 };
 static const char too_long[] = "it unpacks to more than 64 GiB";
 static const char too_many[] = "it has too many or too large entries";
 
-/* Starts a child that is told and answers by frames. */
-static int start_child(pid_t (*child_start)(int from, int to), struct unpacker *ret,
-		       struct view_error *error)
+/* The other ends of a child's pipes. */
+struct child_ends {
+	int told, answers; /* owned */
+};
+
+static void close_ends(struct child_ends *ends)
 {
-	cleanup_close int told = -EBADF, answers = -EBADF;
+	ends->told = close_keep_errno(ends->told);
+	ends->answers = close_keep_errno(ends->answers);
+}
+DEFINE_CLEANUP(struct child_ends, close_ends)
+
+static int open_pipes(struct unpacker *ret, struct child_ends *ret_ends, struct view_error *error)
+{
 	int to[2], from[2];
 
 	if (pipe2(to, O_CLOEXEC) < 0)
 		return view_fail(error, MSG_SYSTEM, "pipe", strerror(errno));
-	told = to[0];
-	fcntl(told, F_SETPIPE_SZ, PIPE_BYTES);
+	ret_ends->told = to[0];
+	fcntl(to[0], F_SETPIPE_SZ, PIPE_BYTES);
 	ret->to = to[1];
 	if (pipe2(from, O_CLOEXEC) < 0)
 		return view_fail(error, MSG_SYSTEM, "pipe", strerror(errno));
-	answers = from[1];
+	ret_ends->answers = from[1];
 	ret->from = from[0];
 	/* What is told must not make this process wait while it is being answered. */
 	if (fcntl(ret->to, F_SETFL, O_NONBLOCK) < 0)
 		return view_fail(error, MSG_SYSTEM, "pipe", strerror(errno));
-	ret->pid = child_start(told, answers);
+	return 0;
+}
+
+int unpacker_start(uint32_t layers, struct unpacker *ret, struct view_error *error)
+{
+	cleanup_with(close_ends) struct child_ends ends = {-EBADF, -EBADF};
+
+	if (open_pipes(ret, &ends, error) < 0)
+		return -ECANCELED;
+	ret->pid = unpacker_child_start(ends.told, ends.answers, layers);
 	return ret->pid < 0 ? view_fail(error, MSG_SYSTEM, "fork", strerror(-ret->pid)) : 0;
 }
 
-int unpacker_start(struct unpacker *ret, struct view_error *error)
+static int start_lister(struct unpacker *ret, struct view_error *error)
 {
-	return start_child(unpacker_child_start, ret, error);
+	cleanup_with(close_ends) struct child_ends ends = {-EBADF, -EBADF};
+
+	if (open_pipes(ret, &ends, error) < 0)
+		return -ECANCELED;
+	ret->pid = lister_start(ends.told, ends.answers);
+	return ret->pid < 0 ? view_fail(error, MSG_SYSTEM, "fork", strerror(-ret->pid)) : 0;
 }
 
 void unpacker_stop(struct unpacker *unpacker)
@@ -78,11 +101,11 @@ static int fail_limit(const struct opened_blob *blob, const char *reason, struct
 }
 
 /* Says what is wrong with a layer, and at which entry. */
-static int fail_entry(const struct passage *passage, const struct opened_blob *blob, bool limit,
+static int fail_entry(const struct frame_status *status, const struct opened_blob *blob, bool limit,
 		      const char *reason, struct view_error *error)
 {
-	cleanup_free char *name = text_printable(passage->status.name);
-	size_t entry = (size_t)passage->status.entry;
+	cleanup_free char *name = text_printable(status->name);
+	size_t entry = (size_t)status->entry;
 	char digest[DIGEST_TEXT_SIZE];
 
 	if (!name)
@@ -110,7 +133,7 @@ static int finish_decoder(const struct passage *passage, pid_t pid, int r,
 	switch (WIFEXITED(status) ? WEXITSTATUS(status) : -1) {
 	case DECODER_DONE: return 0;
 	case DECODER_DAMAGED:
-		return fail_entry(passage, blob, false, "it is cut or damaged", error);
+		return fail_entry(&passage->status, blob, false, "it is cut or damaged", error);
 	case DECODER_PLAIN_LIMIT: return fail_limit(blob, too_long, error);
 	case DECODER_WINDOW_LIMIT:
 		return fail_limit(blob, "decoding it takes a window of more than 256 MiB", error);
@@ -118,24 +141,29 @@ static int finish_decoder(const struct passage *passage, pid_t pid, int r,
 	}
 }
 
-/* Says what the unpacker, or the lister, did not accept. Returns: 0, or < 0 with *error*. */
-static int check_status(const struct passage *passage, const struct opened_blob *blob,
-			struct view_error *error)
+int unpacker_fail(const struct opened_blob *blob, const struct frame_status *status,
+		  struct view_error *error)
 {
-	cleanup_free char *reason = text_printable(passage->status.reason);
+	cleanup_free char *reason = text_printable(status->reason);
 
 	if (!reason)
 		return view_fail(error, MSG_NO_MEMORY);
-	switch (passage->status.result) {
-	case 0: return 0;
-	case -EBADMSG: return fail_entry(passage, blob, false, reason, error);
+	switch (status->result) {
+	case -EBADMSG: return fail_entry(status, blob, false, reason, error);
 	case -EPROTONOSUPPORT:
 		return fail_limit(blob, "a whiteout removes a file of its own layer", error);
 	/* An unpacker may have CHILD_MEMORY_MAX bytes. */
 	case -ENOMEM:
-	case -E2BIG: return fail_entry(passage, blob, true, too_many, error);
+	case -E2BIG: return fail_entry(status, blob, true, too_many, error);
 	default: return view_fail(error, MSG_SYSTEM, "unpacker", "it failed");
 	}
+}
+
+/* Says what the unpacker, or the lister, did not accept. Returns: 0, or < 0 with *error*. */
+static int check_status(const struct passage *passage, const struct opened_blob *blob,
+			struct view_error *error)
+{
+	return passage->status.result == 0 ? 0 : unpacker_fail(blob, &passage->status, error);
 }
 
 /* What came out is the layer, and was accepted. */
@@ -212,14 +240,23 @@ static struct passage *passage_new(const struct unpacker *unpacker, struct view_
 	return passage;
 }
 
-int unpacker_add_log(const struct unpacker *unpacker, const struct opened_blob *blob, int log,
-		     struct view_error *error)
+/* Puts what must be read next into the passage. */
+static void put_layer(struct passage *passage, enum frame_kind kind, uint32_t layer, uint32_t form)
+{
+	struct frame_layer told = {layer, form};
+
+	memcpy(passage->bytes + sizeof(struct frame), &told, sizeof(told));
+	passage_put_frame(passage, kind, sizeof(told));
+}
+
+int unpacker_read_log(const struct unpacker *unpacker, const struct opened_blob *blob,
+		      uint32_t layer, int log, struct view_error *error)
 {
 	cleanup_free struct passage *passage = passage_new(unpacker, error);
 
 	if (!passage)
 		return -ECANCELED;
-	passage_put_frame(passage, FRAME_LOG, 0);
+	put_layer(passage, FRAME_LOG, layer, TOC_NONE);
 	if (lseek(log, 0, SEEK_SET) < 0)
 		return view_fail(error, MSG_SYSTEM, "names", strerror(errno));
 	if (run(passage, &DECODE_ALL, log, blob, error) < 0)
@@ -244,7 +281,7 @@ int unpacker_list(const struct opened_blob *blob, int log, int directory, struct
 
 	if (!writer)
 		return view_fail(error, MSG_NO_MEMORY);
-	if (start_child(lister_start, &lister, error) < 0)
+	if (start_lister(&lister, error) < 0)
 		return -ECANCELED;
 	passage = passage_new(&lister, error);
 	if (!passage)
@@ -280,12 +317,11 @@ static int check_table(struct passage *passage, const struct blob_table *table,
 	return 0;
 }
 
-int unpacker_add_table(const struct unpacker *unpacker, const struct opened_blob *blob,
-		       const struct blob_table *table, struct view_error *error)
+int unpacker_read_table(const struct unpacker *unpacker, const struct opened_blob *blob,
+			uint32_t layer, const struct blob_table *table, struct view_error *error)
 {
 	cleanup_free struct passage *passage = passage_new(unpacker, error);
 	struct decoder_work work = {.length = TOC_PLAIN_MAX, .table = table->form == TOC_ESTARGZ};
-	struct frame_table told = {table->form};
 	cleanup_close int fd = -EBADF;
 	int r;
 
@@ -294,8 +330,7 @@ int unpacker_add_table(const struct unpacker *unpacker, const struct opened_blob
 	r = blob_table_open(table, blob->fd, &fd, &work.size);
 	if (r < 0)
 		return fail(blob, "its table of contents is not what the manifest says", error);
-	memcpy(passage->bytes + sizeof(struct frame), &told, sizeof(told));
-	passage_put_frame(passage, FRAME_TABLE, sizeof(told));
+	put_layer(passage, FRAME_TABLE, layer, table->form);
 	passage->plain_left = TOC_PLAIN_MAX;
 	if (run(passage, &work, fd, blob, error) < 0)
 		return -ECANCELED;
@@ -385,6 +420,27 @@ int unpacker_extract_range(const struct opened_blob *blob, const struct unpacked
 	return r < 0 ? view_fail(error, MSG_SYSTEM, "decoder", strerror(-r)) : 0;
 }
 
+/* Returns: what unpacker_find() returns of a result that is none. */
+static int set_failure(const struct frame_found *found, struct unpacked *ret)
+{
+	*ret = (struct unpacked){.layer = found->layer, .status = found->status};
+	ret->status.result = found->result;
+	ret->status.reason[sizeof(ret->status.reason) - 1] = '\0';
+	ret->status.name[sizeof(ret->status.name) - 1] = '\0';
+	switch (found->result) {
+	case -ENOENT:
+	case -ENOTDIR:
+	case -ELOOP:
+	case -ENAMETOOLONG:
+	case -EAGAIN: return found->result;
+	case -EBADMSG:
+	case -EPROTONOSUPPORT:
+	case -E2BIG:
+	case -ENOMEM: return -EBADMSG;
+	default: return -EIO;
+	}
+}
+
 int unpacker_find(const struct unpacker *unpacker, const char *path, struct unpacked *ret)
 {
 	struct frame frame = {FRAME_FIND, (uint32_t)strlen(path) + 1};
@@ -402,11 +458,8 @@ int unpacker_find(const struct unpacker *unpacker, const char *path, struct unpa
 	if (read_whole(unpacker->from, &frame, sizeof(frame)) < 0 || frame.kind != FRAME_FOUND ||
 	    frame.size != sizeof(found) || read_whole(unpacker->from, &found, sizeof(found)) < 0)
 		return -EIO;
-	if (found.result < 0)
-		return found.result == -ENOENT || found.result == -ENOTDIR ||
-				       found.result == -ELOOP || found.result == -ENAMETOOLONG
-			       ? found.result
-			       : -EIO;
+	if (found.result != 0)
+		return set_failure(&found, ret);
 	if (found.size < 0 || found.nanoseconds > 999999999)
 		return -EIO;
 	*ret = (struct unpacked){

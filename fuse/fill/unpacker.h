@@ -23,8 +23,8 @@ struct unpacker {
 
 #define UNPACKER_INIT ((struct unpacker){.pid = -1, .to = -EBADF, .from = -EBADF})
 
-/* Starts the unpacker's process. Returns: 0, or < 0 with *error*. */
-int unpacker_start(struct unpacker *ret, struct view_error *error);
+/* Starts an unpacker for an image of so many layers. Returns: 0, or < 0 with *error*. */
+int unpacker_start(uint32_t layers, struct unpacker *ret, struct view_error *error);
 
 /* Ends it. */
 void unpacker_stop(struct unpacker *unpacker);
@@ -42,32 +42,41 @@ int unpacker_list(const struct opened_blob *blob, int log, int directory, struct
 		  struct view_error *error);
 
 /*
- * Unpacks the next layer from the bottom by its name log, which is borrowed; *blob* is for
- * messages. Returns: 0, or < 0 with *error*: CODE_ELAYER where containerd refuses such a layer,
- * too, or where
+ * Reads *layer*, counted from the bottom, by its name log, which is borrowed; *blob* is for
+ * messages.
+ * Returns: 0, or < 0 with *error*: CODE_ELAYER where containerd refuses such a layer, too, or where
  *	the log is damaged; CODE_ENOTAPPLICABLE where the layer exceeds a limit of ours.
  */
-int unpacker_add_log(const struct unpacker *unpacker, const struct opened_blob *blob, int log,
-		     struct view_error *error);
+int unpacker_read_log(const struct unpacker *unpacker, const struct opened_blob *blob,
+		      uint32_t layer, int log, struct view_error *error);
 
 /*
- * Unpacks the next layer by the blob's table of contents: *blob->diff_id* does not count, for the
- * plain bytes are not seen. Returns: 0, or < 0 with *error*, also where the table is not usable.
+ * Reads a layer by the blob's table of contents: *blob->diff_id* does not count, for the plain
+ * bytes are not seen. Returns: 0, or < 0 with *error*, also where the table is not usable.
  */
-int unpacker_add_table(const struct unpacker *unpacker, const struct opened_blob *blob,
-		       const struct blob_table *table, struct view_error *error);
+int unpacker_read_table(const struct unpacker *unpacker, const struct opened_blob *blob,
+			uint32_t layer, const struct blob_table *table, struct view_error *error);
 
 /* What a path leads to. */
 struct unpacked {
-	struct stat st;		   /* mode, owner, size and last modification; the rest is zero */
-	uint32_t layer;		   /* counted from the bottom */
-	uint64_t entry;		   /* which of it has the content */
-	struct toc_range range;	   /* where that is, by the layer's table; offset 0: unknown */
-	char path[FRAME_TEXT_MAX]; /* where links led, without a leading slash */
+	struct stat st;		    /* mode, owner, size and last modification; the rest is zero */
+	uint32_t layer;		    /* counted from the bottom; see unpacker_find() */
+	uint64_t entry;		    /* which of it has the content */
+	struct toc_range range;	    /* where that is, by the layer's table; offset 0: unknown */
+	char path[FRAME_TEXT_MAX];  /* where links led, without a leading slash */
+	struct frame_status status; /* of an image that is refused */
 };
 
-/* Returns: 0; -ENOENT, -ENOTDIR, -ELOOP, -ENAMETOOLONG: as open(2) in the image; -EIO: it broke. */
+/*
+ * Returns: 0; -EAGAIN: *ret->layer* must be read, or read again; -ENOENT, -ENOTDIR, -ELOOP,
+ *	-ENAMETOOLONG: as open(2) in the image; -EBADMSG: *ret->layer* is refused: see
+ *	unpacker_fail(); -EIO: it broke.
+ */
 int unpacker_find(const struct unpacker *unpacker, const char *path, struct unpacked *ret);
+
+/* Says why a layer is refused; *blob* is for messages. Returns: < 0 with *error*. */
+int unpacker_fail(const struct opened_blob *blob, const struct frame_status *status,
+		  struct view_error *error);
 
 /*
  * Writes the contents of *n* entries, at most EXTRACT_MAX in the archive's order, decoding their

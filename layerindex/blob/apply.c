@@ -14,19 +14,16 @@
 #include <sys/stat.h>
 
 #include "layerindex/array.h"
+#include "layerindex/blob/entry-check.h"
 #include "layerindex/blob/root-path.h"
 #include "layerindex/cleanup.h"
 
-#define WHITEOUT ".wh."
-#define OPAQUE	 ".wh..wh..opq"
-
 static const char name_too_long[] = "a name is longer than 255 bytes";
-static const size_t whiteout_length = sizeof(WHITEOUT) - 1;
 
-int apply_init(struct apply *apply)
+int apply_init(struct apply *apply, bool partial)
 {
 	*apply = (struct apply){};
-	return tree_init(&apply->tree);
+	return tree_init(&apply->tree, partial);
 }
 
 void apply_done(struct apply *apply)
@@ -40,6 +37,13 @@ static int refuse(struct apply *apply, const char *reason)
 {
 	apply->reason = reason;
 	return -EBADMSG;
+}
+
+int apply_restart(struct apply *apply, uint32_t layers)
+{
+	apply->layers = layers;
+	apply->deferred_count = apply->lost_count = 0;
+	return tree_restart(&apply->tree, layers == 0);
 }
 
 static bool is_directory(const struct tree_file *file)
@@ -83,7 +87,7 @@ struct place {
 	char name[ROOT_PATH_SIZE];
 };
 
-/* Splits a clean name at its last slash, and resolves what is before it. */
+/* Splits a name at its last slash, and resolves what is before it. */
 static int split(struct apply *apply, const char *clean, char ret_parent[ROOT_PATH_SIZE],
 		 const char **ret_base)
 {
@@ -114,8 +118,7 @@ static int find_place(struct apply *apply, const char *name, struct place *ret)
 	r = split(apply, ret->name, parent, &ret->base);
 	if (r < 0)
 		return r;
-	/* In a clean name ".." follows nothing but itself. */
-	if (!*ret->base || strcmp(ret->base, ".") == 0 || strcmp(ret->base, "..") == 0)
+	if (entry_is_root(ret->base))
 		return 0;
 	r = make_parents(apply, parent, &ret->parent);
 	return r < 0 ? r : 1;
@@ -175,15 +178,17 @@ static bool nothing_is_lost(struct apply *apply)
 /* Removes what is below a directory, but for names that this layer wrote. */
 static int make_opaque(struct apply *apply, uint32_t directory)
 {
-	const struct tree_name *names = apply->tree.names;
+	struct tree_name *names = apply->tree.names;
 	uint32_t i = names[directory].child;
 
+	names[directory].closed = true;
 	while (i != UINT32_MAX) {
 		bool kept = names[i].written == apply->layers;
 		int r = kept ? 0 : remove_all(apply, i);
 
 		if (r < 0)
 			return r;
+		names[i].closed = true;
 		if (kept && is_directory(tree_file(&apply->tree, i)) &&
 		    names[i].child != UINT32_MAX) {
 			i = names[i].child;
@@ -199,20 +204,17 @@ static int make_opaque(struct apply *apply, uint32_t directory)
 /* Returns: 1: the entry was a whiteout; 0: it is a file; or -errno. */
 static int take_whiteout(struct apply *apply, const struct place *place)
 {
-	const char *hidden = place->base + whiteout_length;
+	const char *hidden;
+	enum entry_mark mark = entry_mark_of(place->base, &hidden);
 	uint32_t name;
 	int r;
 
-	if (strncmp(place->base, WHITEOUT, whiteout_length) != 0)
+	if (mark == ENTRY_FILE)
 		return 0;
-	if (strcmp(place->base, OPAQUE) == 0) {
+	if (mark == ENTRY_OPAQUE) {
 		r = make_opaque(apply, place->parent);
 		return r < 0 ? r : 1;
 	}
-	if (!*hidden || strcmp(hidden, ".") == 0 || strcmp(hidden, "..") == 0)
-		return refuse(apply, "a whiteout names no file");
-	if (strlen(hidden) > NAME_MAX)
-		return refuse(apply, name_too_long);
 	name = tree_find(&apply->tree, place->parent, hidden, strlen(hidden));
 	r = name == UINT32_MAX ? 0 : remove_all(apply, name);
 	return r < 0 ? r : 1;
@@ -241,27 +243,41 @@ static void set_attributes(struct tree_file *file, const struct tar_entry *entry
 	file->mtime = bounded(entry->mtime);
 }
 
-static int make_link(struct apply *apply, uint32_t name, const struct tar_entry *entry)
+/*
+ * Finds the file that a hard link is another name of. *looks*: what that is counts, whatever it is;
+ * else only where a partial tree has the name.
+ * Returns: 0; -ENOENT: there is none; or -errno.
+ */
+static int find_target(struct apply *apply, const struct tar_entry *entry, bool looks,
+		       uint32_t *ret)
 {
 	char path[ROOT_PATH_SIZE], whole[2 * ROOT_PATH_SIZE];
 	const char *base;
-	struct tree_file *target;
-	uint32_t found;
-	int r;
+	int r = split(apply, entry->link, path, &base);
 
-	if (strlen(entry->link) >= ROOT_PATH_SIZE)
-		return refuse(apply, "a hard link's target is too long");
-	r = split(apply, entry->link, path, &base);
 	if (r < 0)
 		return r;
 	snprintf(whole, sizeof(whole), "%s/%s", path, base);
 	r = path_clean(whole, path);
 	if (r < 0)
 		return refuse(apply, "a hard link's target is too long");
-	found = path_find(&apply->tree, path);
-	target = found == UINT32_MAX ? NULL : tree_file(&apply->tree, found);
-	if (!target)
+	if (!looks && path_find(&apply->tree, path) == UINT32_MAX)
+		return -ENOENT;
+	r = path_walk(&apply->tree, path, PATH_ON_HOST, ret);
+	return r == -E2BIG || r == -ENOMEM || r == 0 ? r : -ENOENT;
+}
+
+static int make_link(struct apply *apply, uint32_t name, const struct tar_entry *entry)
+{
+	const struct tree_file *target;
+	uint32_t found;
+	int r = find_target(apply, entry, true, &found);
+
+	if (r == -ENOENT)
 		return refuse(apply, "a hard link's target is missing");
+	if (r < 0)
+		return r;
+	target = tree_file(&apply->tree, found);
 	if (target->type == TREE_DIRECTORY)
 		return refuse(apply, "a hard link's target is a directory");
 	apply->tree.names[name].file = apply->tree.names[found].file;
@@ -272,8 +288,6 @@ static int make_symlink(struct apply *apply, uint32_t name, const struct tar_ent
 {
 	struct tree_file file = {.type = TREE_SYMLINK, .mode = 0777};
 
-	if (!*entry->link || strlen(entry->link) >= PATH_MAX)
-		return refuse(apply, "a symbolic link's target is empty or too long");
 	file.target = tree_text(&apply->tree, entry->link, strlen(entry->link));
 	return file.target ? tree_make(&apply->tree, name, &file) : -ENOMEM;
 }
@@ -293,12 +307,11 @@ static int make_file(struct apply *apply, uint32_t name, const struct tar_entry 
 	case '3': file.type = TREE_CHARACTER; break;
 	case '4': file.type = TREE_BLOCK; break;
 	case '6': file.type = TREE_FIFO; break;
-	case '5':
+	default:
 		if (is_directory(tree_file(&apply->tree, name)))
 			return 0;
 		file.type = TREE_DIRECTORY;
 		break;
-	default: return refuse(apply, "an entry's type is unknown");
 	}
 	return tree_make(&apply->tree, name, &file);
 }
@@ -342,23 +355,42 @@ static int set_times(struct apply *apply)
 	return 0;
 }
 
-static int take_entry(struct apply *apply, const struct tar_entry *entry)
+/* Whether a partial tree knows nothing that an entry at a place changes. */
+static bool is_nothing(struct apply *apply, const struct place *place,
+		       const struct tar_entry *entry)
 {
+	uint32_t found = tree_find(&apply->tree, place->parent, place->base, strlen(place->base));
+
+	if (!apply->tree.partial || found != UINT32_MAX ||
+	    (apply->all_directories && entry->type == '5'))
+		return false;
+	/* A hard link changes the attributes of its target. */
+	return entry->type != '1' || find_target(apply, entry, false, &found) == -ENOENT;
+}
+
+/* Whether an entry takes a file away from a name, if there is one. */
+static bool replaces(const struct tree *tree, uint32_t name, const struct tar_entry *entry)
+{
+	return entry->type != '5' ||
+	       (tree->names[name].known && !is_directory(tree_file(tree, name)));
+}
+
+int apply_entry(struct apply *apply, const struct tar_entry *entry)
+{
+	const char *reason = entry_check(entry);
 	struct place place;
 	uint32_t name;
-	int r = find_place(apply, entry->name, &place);
+	int r = reason ? refuse(apply, reason) : find_place(apply, entry->name, &place);
 
 	if (r <= 0)
 		return r;
 	r = take_whiteout(apply, &place);
-	if (r != 0)
+	if (r != 0 || is_nothing(apply, &place, entry))
 		return r < 0 ? r : 0;
-	if (strlen(place.base) > NAME_MAX)
-		return refuse(apply, name_too_long);
 	r = tree_name(&apply->tree, place.parent, place.base, strlen(place.base), &name);
 	if (r < 0)
 		return r;
-	if (!is_directory(tree_file(&apply->tree, name)) || entry->type != '5')
+	if (replaces(&apply->tree, name, entry))
 		tree_remove(&apply->tree, name);
 	if (entry->type != 'g') {
 		r = make_file(apply, name, entry);
@@ -370,80 +402,31 @@ static int take_entry(struct apply *apply, const struct tar_entry *entry)
 	return entry->type == '5' ? defer(apply, entry) : 0;
 }
 
-/* The layer is complete. */
-static int finish(struct apply *apply)
+int apply_parents(struct apply *apply, const struct tar_entry *entry)
 {
-	int r = set_times(apply);
+	struct place place;
+	int r = find_place(apply, entry->name, &place);
 
+	return r < 0 ? r : 0;
+}
+
+void apply_begin_layer(struct apply *apply)
+{
+	apply->layers++;
+	apply->entry = 0;
+	apply->name = NULL;
+}
+
+int apply_end_layer(struct apply *apply)
+{
+	int r;
+
+	apply->name = NULL;
+	r = set_times(apply);
 	if (r < 0 || nothing_is_lost(apply))
 		return r;
 	apply->reason = "a whiteout removes a file of its own layer";
 	return -EPROTONOSUPPORT;
-}
-
-static void begin_layer(struct apply *apply, const char *reason)
-{
-	apply->layers++;
-	apply->reason = reason;
-}
-
-int apply_layer(struct apply *apply, struct tar *tar, apply_content content, void *context)
-{
-	struct tar_entry entry;
-	int r;
-
-	begin_layer(apply, "it is cut, or is no tar archive");
-	for (apply->entry = 0;; apply->entry++) {
-		apply->name = NULL;
-		r = tar_next(tar, &entry);
-		if (r <= 0)
-			return r < 0 ? r : finish(apply);
-		apply->name = entry.name;
-		r = take_entry(apply, &entry);
-		if (r == 0 && entry.type == '0' && content)
-			r = content(context, tar, apply->layers - 1, apply->entry);
-		if (r < 0)
-			return r;
-	}
-}
-
-int apply_log(struct apply *apply, struct layer_log *log)
-{
-	struct tar_entry entry;
-	int r;
-
-	begin_layer(apply, "what is known of its names is unusable");
-	for (apply->entry = 0;; apply->entry++) {
-		apply->name = NULL;
-		r = layer_log_next(log, &entry);
-		if (r <= 0)
-			return r < 0 ? r : finish(apply);
-		apply->name = entry.name;
-		r = take_entry(apply, &entry);
-		if (r < 0)
-			return r;
-	}
-}
-
-int apply_table(struct apply *apply, struct toc *toc, apply_range range, void *context)
-{
-	struct toc_range at;
-	struct tar_entry entry;
-	int r;
-
-	begin_layer(apply, "its table of contents is unusable");
-	for (apply->entry = 0;; apply->entry++) {
-		apply->name = NULL;
-		r = toc_next(toc, &entry, &at);
-		if (r <= 0)
-			return r < 0 ? r : finish(apply);
-		apply->name = entry.name;
-		r = take_entry(apply, &entry);
-		if (r == 0 && at.offset > 0)
-			r = range(context, apply->layers - 1, apply->entry, &at);
-		if (r < 0)
-			return r;
-	}
 }
 
 /* Writes the path of a name, from its end. */
@@ -467,7 +450,7 @@ static int write_path(const struct tree *tree, uint32_t name, char ret[APPLY_PAT
 	return 0;
 }
 
-int apply_find(const struct apply *apply, const char *path, const struct tree_file **ret,
+int apply_find(struct apply *apply, const char *path, const struct tree_file **ret,
 	       char ret_path[APPLY_PATH_SIZE])
 {
 	uint32_t name;

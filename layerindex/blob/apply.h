@@ -6,9 +6,7 @@
  */
 #pragma once
 
-#include "layerindex/blob/layer-log.h"
 #include "layerindex/blob/tar.h"
-#include "layerindex/blob/toc.h"
 #include "layerindex/blob/tree.h"
 
 enum {
@@ -31,45 +29,46 @@ struct apply {
 	size_t deferred_count, deferred_room;
 	uint32_t *lost; /* names of the layer at work that it removed again; owned */
 	size_t lost_count, lost_room;
-	const char *reason; /* a sentence's end that names what is wrong with it; static */
+	bool all_directories; /* of the layer at work are added to a partial tree */
+	const char *reason;   /* a sentence's end that names what is wrong with it; static */
 };
 
 /*
- * Is given each regular file's content while it passes. *name* is its name in the archive; it may
- * read with tar_read(), or not. Returns: 0 or -errno, which ends the layer.
+ * Begins with an empty root. *partial*: only entries that concern what is looked at are applied,
+ * see partial.h. Returns: 0, with what apply_done() releases; or -ENOMEM.
  */
-typedef int (*apply_content)(void *context, struct tar *tar, uint32_t layer, uint64_t entry);
-
-/* Begins with an empty root. Returns: 0, with what apply_done() releases; or -ENOMEM. */
-int apply_init(struct apply *apply);
+int apply_init(struct apply *apply, bool partial);
 void apply_done(struct apply *apply);
 
 /*
- * Unpacks the next layer from the bottom. *content* may be NULL. The archive's source is left where
- * the archive ends.
- * Returns: 0; -EBADMSG: containerd refuses such a layer, *reason* says why; -EPROTONOSUPPORT: it
- *	unpacks it otherwise than the OCI specification says, so that nothing is certain; -E2BIG;
- *	-ENOMEM; or what the source or *content* returned. After an error the tree means nothing.
+ * Begins again with the names of a partial tree, and none of its files, above *layers* layers, of
+ * which nothing is known. Returns: 0 or -ENOMEM.
  */
-int apply_layer(struct apply *apply, struct tar *tar, apply_content content, void *context);
+int apply_restart(struct apply *apply, uint32_t layers);
 
-/* Is given each range of a table. Returns: 0 or -errno, which ends the layer. */
-typedef int (*apply_range)(void *context, uint32_t layer, uint64_t entry,
-			   const struct toc_range *range);
+/* Begins the next layer from the bottom. */
+void apply_begin_layer(struct apply *apply);
 
 /*
- * The same by a blob's table of contents: what apply_layer() makes of the blob, or an error.
- * Returns: as apply_layer(), or what *range* returned. That the table is unusable is -EBADMSG, too.
+ * Unpacks the layer's next entry; *apply->entry* and *name* are its caller's to set.
+ * Returns: 0; -EBADMSG: containerd refuses such a layer, *reason* says why; -E2BIG; or -ENOMEM.
+ *	After an error the tree means nothing.
  */
-int apply_table(struct apply *apply, struct toc *toc, apply_range range, void *context);
+int apply_entry(struct apply *apply, const struct tar_entry *entry);
 
-/* The same by the layer's name log. Returns: as apply_layer(). */
-int apply_log(struct apply *apply, struct layer_log *log);
+/* Makes only the directories that the entry lies in. Returns: as apply_entry(). */
+int apply_parents(struct apply *apply, const struct tar_entry *entry);
+
+/*
+ * Ends the layer. Returns: as apply_entry(); -EPROTONOSUPPORT: containerd unpacks it otherwise than
+ * the OCI specification says, so that nothing is certain.
+ */
+int apply_end_layer(struct apply *apply);
 
 /*
  * The file that a process in the image would open at *path*: links are followed inside.
  * Returns: 0, with a file that belongs to *apply*, and the path where the links led, without a
- *	leading slash; -ENOENT; -ENOTDIR; -ELOOP; -ENAMETOOLONG.
+ *	leading slash; or -errno as path_walk().
  */
-int apply_find(const struct apply *apply, const char *path, const struct tree_file **ret,
+int apply_find(struct apply *apply, const char *path, const struct tree_file **ret,
 	       char ret_path[APPLY_PATH_SIZE]);

@@ -104,10 +104,11 @@ uint32_t path_find(const struct tree *tree, const char *path)
 
 /* A walk as the kernel does it. What of the path is still to go stands at the buffer's end. */
 struct kernel_walk {
-	const struct tree *tree;
+	struct tree *tree;
 	enum path_rules rules;
 	uint32_t at;
 	int links;
+	bool unknown;
 	char *rest;
 	char buffer[2 * ROOT_PATH_SIZE];
 };
@@ -131,15 +132,28 @@ static int follow(struct kernel_walk *walk, const char *target)
 	return 0;
 }
 
+/* Whether a path has a component "..". */
+static bool climbs(const char *path)
+{
+	for (size_t n = 0; *path; path += n) {
+		path += strspn(path, "/");
+		n = component(path);
+		if (is_dots(path, n, 2))
+			return true;
+	}
+	return false;
+}
+
 /* Goes to the component of *n* bytes that is next. */
 static int enter(struct kernel_walk *walk, size_t n)
 {
-	const struct tree *tree = walk->tree;
+	struct tree *tree = walk->tree;
 	const char *text = walk->rest;
-	const struct tree_file *file;
+	const struct tree_file *file = tree_file(tree, walk->at);
 	uint32_t name;
+	int r;
 
-	if (tree_file(tree, walk->at)->type != TREE_DIRECTORY)
+	if (file && file->type != TREE_DIRECTORY)
 		return -ENOTDIR;
 	if (n > NAME_MAX)
 		return -ENAMETOOLONG;
@@ -152,17 +166,24 @@ static int enter(struct kernel_walk *walk, size_t n)
 		walk->at = tree->names[walk->at].parent;
 		return 0;
 	}
-	name = tree_find(tree, walk->at, text, n);
-	file = name == UINT32_MAX ? NULL : tree_file(tree, name);
-	if (!file)
+	r = tree_look(tree, walk->at, text, n, &name);
+	if (r < 0)
+		return r;
+	file = tree_file(tree, name);
+	/* As if it were a directory: what is behind it is looked at, too. */
+	walk->unknown |= !tree->names[name].known;
+	if (!file && tree->names[name].known) {
+		tree->climbed |= climbs(walk->rest);
 		return -ENOENT;
-	if (file->type == TREE_SYMLINK && (walk->rules == PATH_IN_IMAGE || *walk->rest != '\0'))
+	}
+	if (file && file->type == TREE_SYMLINK &&
+	    (walk->rules == PATH_IN_IMAGE || *walk->rest != '\0'))
 		return follow(walk, file->target);
 	walk->at = name;
 	return 0;
 }
 
-int path_walk(const struct tree *tree, const char *path, enum path_rules rules, uint32_t *ret)
+int path_walk(struct tree *tree, const char *path, enum path_rules rules, uint32_t *ret)
 {
 	struct kernel_walk walk = {.tree = tree, .rules = rules, .at = TREE_ROOT};
 	size_t length = strlen(path);
@@ -182,12 +203,12 @@ int path_walk(const struct tree *tree, const char *path, enum path_rules rules, 
 			return r;
 	}
 	*ret = walk.at;
-	return 0;
+	return walk.unknown ? -EAGAIN : 0;
 }
 
 /* Where the walk is: what it has resolved, absolute or not yet, and how many links that took. */
 struct walk {
-	const struct tree *tree;
+	struct tree *tree;
 	char path[ROOT_PATH_SIZE];
 	int links;
 };
@@ -212,7 +233,7 @@ static int step(struct walk *walk, const char *text, size_t n, bool is_first)
 		return r;
 	r = strcmp(absolute, "/") == 0 ? -ENOENT
 				       : path_walk(walk->tree, absolute, PATH_ON_HOST, &name);
-	if (r < 0 && r != -ENOENT)
+	if (r < 0 && r != -ENOENT && r != -EAGAIN)
 		return r;
 	file = r == 0 ? tree_file(walk->tree, name) : NULL;
 	if (!file || file->type != TREE_SYMLINK) {
@@ -250,7 +271,7 @@ static int pass(struct walk *walk, const char *path)
 	return r;
 }
 
-int root_path(const struct tree *tree, const char *path, char ret[ROOT_PATH_SIZE])
+int root_path(struct tree *tree, const char *path, char ret[ROOT_PATH_SIZE])
 {
 	struct walk walk = {.tree = tree};
 	char from[ROOT_PATH_SIZE];

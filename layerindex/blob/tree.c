@@ -21,12 +21,11 @@ struct tree_text {
 	char bytes[];
 };
 
-int tree_init(struct tree *tree)
+int tree_init(struct tree *tree, bool partial)
 {
-	struct tree_file root = {.type = TREE_DIRECTORY, .mode = 0755};
 	int r;
 
-	*tree = (struct tree){};
+	*tree = (struct tree){.partial = partial};
 	if (getrandom(&tree->key, sizeof(tree->key), 0) != (ssize_t)sizeof(tree->key))
 		return -errno;
 	tree->names = calloc(ROOM_FIRST, sizeof(*tree->names));
@@ -45,29 +44,52 @@ int tree_init(struct tree *tree)
 		.file = TREE_NO_FILE,
 	};
 	tree->name_count = 1;
-	r = tree_make(tree, TREE_ROOT, &root);
+	tree->bases.key = tree->key;
+	r = tree_restart(tree, true);
 	if (r < 0)
 		tree_done(tree);
 	return r;
 }
 
+static void free_texts(struct tree_text **texts)
+{
+	while (*texts) {
+		struct tree_text *next = (*texts)->next;
+
+		free(*texts);
+		*texts = next;
+	}
+}
+
+int tree_restart(struct tree *tree, bool bottom)
+{
+	const struct tree_file root = {.type = TREE_DIRECTORY, .mode = 0755};
+
+	free_texts(&tree->targets);
+	tree->file_count = 0;
+	tree->grown = tree->unknown = tree->climbed = false;
+	for (uint32_t i = 0; i < tree->name_count; i++) {
+		tree->names[i].file = TREE_NO_FILE;
+		tree->names[i].written = 0;
+		tree->names[i].known = tree->names[i].closed = bottom;
+	}
+	return tree_make(tree, TREE_ROOT, &root);
+}
+
 void tree_done(struct tree *tree)
 {
-	while (tree->texts) {
-		struct tree_text *next = tree->texts->next;
-
-		free(tree->texts);
-		tree->texts = next;
-	}
+	free_texts(&tree->texts);
+	free_texts(&tree->targets);
+	text_set_clear(&tree->bases);
 	free(tree->names);
 	free(tree->files);
 	free(tree->buckets);
 	*tree = (struct tree){};
 }
 
-const char *tree_text(struct tree *tree, const char *text, size_t length)
+static const char *add_text(struct tree_text **texts, const char *text, size_t length)
 {
-	struct tree_text *block = tree->texts;
+	struct tree_text *block = *texts;
 	char *copy;
 
 	if (!block || block->size - block->used <= length) {
@@ -76,14 +98,19 @@ const char *tree_text(struct tree *tree, const char *text, size_t length)
 		block = malloc(sizeof(*block) + size);
 		if (!block)
 			return NULL;
-		*block = (struct tree_text){.next = tree->texts, .size = size};
-		tree->texts = block;
+		*block = (struct tree_text){.next = *texts, .size = size};
+		*texts = block;
 	}
 	copy = block->bytes + block->used;
 	memcpy(copy, text, length);
 	copy[length] = '\0';
 	block->used += length + 1;
 	return copy;
+}
+
+const char *tree_text(struct tree *tree, const char *text, size_t length)
+{
+	return add_text(&tree->targets, text, length);
 }
 
 /* Names are an image's: with a secret key it cannot have all of them in one bucket. */
@@ -140,6 +167,31 @@ static int grow_names(struct tree *tree)
 	return 0;
 }
 
+/* Counts a name that is added. */
+static int count_name(struct tree *tree, const char *text, size_t length)
+{
+	uint32_t most = tree->partial ? TREE_PARTIAL_NAMES_MAX : TREE_NAMES_MAX;
+
+	tree->text_bytes += length + 1;
+	tree->grown = true;
+	if (tree->name_count >= most ||
+	    (tree->partial && tree->text_bytes > TREE_PARTIAL_TEXTS_MAX))
+		return -E2BIG;
+	return tree->partial ? text_set_add(&tree->bases, text, length, SIZE_MAX) : 0;
+}
+
+int tree_look(struct tree *tree, uint32_t parent, const char *text, size_t length, uint32_t *ret)
+{
+	int r = 0;
+
+	*ret = tree_find(tree, parent, text, length);
+	if (*ret == UINT32_MAX)
+		r = tree->partial ? tree_name(tree, parent, text, length, ret) : -ENOENT;
+	if (r == 0)
+		tree->unknown |= !tree->names[*ret].known;
+	return r;
+}
+
 int tree_name(struct tree *tree, uint32_t parent, const char *text, size_t length, uint32_t *ret)
 {
 	uint32_t i = tree_find(tree, parent, text, length);
@@ -148,12 +200,13 @@ int tree_name(struct tree *tree, uint32_t parent, const char *text, size_t lengt
 	*ret = i;
 	if (i != UINT32_MAX)
 		return 0;
-	if (tree->name_count >= TREE_NAMES_MAX)
-		return -E2BIG;
+	r = count_name(tree, text, length);
+	if (r < 0)
+		return r;
 	r = tree->name_count == tree->name_room ? grow_names(tree) : 0;
 	if (r < 0)
 		return r;
-	text = tree_text(tree, text, length);
+	text = add_text(&tree->texts, text, length);
 	if (!text)
 		return -ENOMEM;
 	i = tree->name_count++;
@@ -163,6 +216,8 @@ int tree_name(struct tree *tree, uint32_t parent, const char *text, size_t lengt
 		.child = UINT32_MAX,
 		.next = tree->names[parent].child,
 		.file = TREE_NO_FILE,
+		.known = tree->names[parent].closed,
+		.closed = tree->names[parent].closed,
 	};
 	tree->names[parent].child = i;
 	hang(tree, i);
@@ -189,6 +244,7 @@ int tree_make(struct tree *tree, uint32_t name, const struct tree_file *file)
 	tree->files = files;
 	files[tree->file_count] = *file;
 	tree->names[name].file = tree->file_count++;
+	tree->names[name].known = true;
 	return 0;
 }
 
@@ -199,9 +255,10 @@ void tree_remove(struct tree *tree, uint32_t name)
 	/* Depth first, without a stack: a tree may be deep. */
 	for (;;) {
 		struct tree_name *at = &tree->names[i];
-		bool enter = at->file != TREE_NO_FILE && at->child != UINT32_MAX;
+		bool enter = (at->file != TREE_NO_FILE || !at->known) && at->child != UINT32_MAX;
 
 		at->file = TREE_NO_FILE;
+		at->known = at->closed = true;
 		if (enter) {
 			i = at->child;
 			continue;

@@ -2,18 +2,26 @@
 /*
  * A tree of files in memory, as unpacked layers make it. A name keeps its place when its file is
  * removed, because rules of unpacking remember names, not files.
+ *
+ * A partial tree holds the names that were looked at, and no other. Layers that were not unpacked
+ * may lie below: what they have at a name is unknown until the layers above have written or removed
+ * it.
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <time.h>
 
-#include "layerindex/hash/siphash.h"
+#include "layerindex/blob/text-set.h"
 
 enum {
 	/* Names of one tree, those of removed files included: our own limit. */
 	TREE_NAMES_MAX = 20000000,
+	/* And of a partial one, with the bytes of their texts. */
+	TREE_PARTIAL_NAMES_MAX = 32768,
+	TREE_PARTIAL_TEXTS_MAX = 2 << 20,
 	TREE_ROOT = 0,
 };
 
@@ -46,6 +54,8 @@ struct tree_name {
 	uint32_t parent, child, next, chain;
 	uint32_t file;	  /* TREE_NO_FILE: removed, or never made */
 	uint32_t written; /* the layer that last wrote it, counted from 1; 0: none */
+	bool known;	  /* no layer below that was not unpacked shows here */
+	bool closed;	  /* nor at any name below it that is not in the tree */
 };
 
 /* Holds what it was given. Begins as all zeros, then tree_init(). */
@@ -56,15 +66,31 @@ struct tree {
 	struct siphash_key key;
 	uint32_t name_count, name_room, file_count, bucket_count;
 	size_t file_room;
-	struct tree_text *texts;
+	struct tree_text *texts, *targets; /* of names; of files */
+	size_t text_bytes;		   /* of names */
+	/* Of a partial tree. */
+	bool partial;
+	struct text_set bases; /* all texts of names */
+	bool grown;	       /* a name was added: what was unpacked before may concern it */
+	bool unknown;	       /* a name was looked at that layers below may have */
+	bool climbed;	       /* ".." behind a missing directory was looked at */
 };
 
 /* Makes a tree of an empty root directory of mode 0755. Returns: 0 or -errno. */
-int tree_init(struct tree *tree);
+int tree_init(struct tree *tree, bool partial);
+
+/* Removes all files, and keeps the names. *bottom*: no layer lies below the next one. Returns: 0 or
+ * -ENOMEM. */
+int tree_restart(struct tree *tree, bool bottom);
+
 void tree_done(struct tree *tree);
 
 /* The name *text* of *length* bytes in *parent*, or UINT32_MAX. */
 uint32_t tree_find(const struct tree *tree, uint32_t parent, const char *text, size_t length);
+
+/* The same, for what its file is: a name that a partial tree lacks is added. Returns: 0; -ENOENT: a
+ * whole tree lacks it; -E2BIG or -ENOMEM. */
+int tree_look(struct tree *tree, uint32_t parent, const char *text, size_t length, uint32_t *ret);
 
 /* The same, made where it is missing, without a file. Returns: 0; -E2BIG or -ENOMEM. */
 int tree_name(struct tree *tree, uint32_t parent, const char *text, size_t length, uint32_t *ret);
@@ -78,5 +104,5 @@ int tree_make(struct tree *tree, uint32_t name, const struct tree_file *file);
 /* Takes the files of a name, and of all below it, away. */
 void tree_remove(struct tree *tree, uint32_t name);
 
-/* A copy of *text* that lives as long as the tree; NULL without memory. */
+/* A copy of *text* that lives as long as the files; NULL without memory. */
 const char *tree_text(struct tree *tree, const char *text, size_t length);

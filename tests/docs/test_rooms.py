@@ -39,8 +39,8 @@ FOR_FUSE = PUBLIC | {
 }
 # What fill/ may include besides, which viewfsctl alone links.
 FOR_FILL = FOR_FUSE | {
-    "layerindex/blob/apply.h",
     "layerindex/blob/layer-log.h",
+    "layerindex/blob/partial.h",
     "layerindex/blob/stream.h",
     "layerindex/blob/toc.h",
 }

@@ -8,6 +8,7 @@
 #include "layerindex/blob/tar-header.h"
 #include "layerindex/cleanup.h"
 #include "tests/fuzz/check.h"
+#include "tests/tools/whole-layers.h"
 
 /* What is left of a layer. */
 struct bytes {
@@ -54,7 +55,7 @@ static int apply_bytes(struct apply *apply, const uint8_t *data, size_t size)
 	int r;
 
 	require(tar != NULL, "there is memory for a reader");
-	r = apply_layer(apply, tar, drain, &most);
+	r = whole_layer(apply, tar, drain, &most);
 	require(r == 0 || r == -EBADMSG || r == -EPROTONOSUPPORT || r == -E2BIG,
 		"a layer is unpacked or refused");
 	require(r == 0 || apply->reason, "a layer is refused for a reason");
@@ -62,7 +63,7 @@ static int apply_bytes(struct apply *apply, const uint8_t *data, size_t size)
 	return r;
 }
 
-static void require_sound(const struct apply *apply)
+static void require_sound(struct apply *apply)
 {
 	const struct tree *tree = &apply->tree;
 	const struct tree_file *root;
@@ -98,7 +99,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	size--;
 	if (first > size)
 		first = size;
-	require(apply_init(&apply) == 0, "there is memory for a tree");
+	require(apply_init(&apply, false) == 0, "there is memory for a tree");
 	if (apply_bytes(&apply, data, first) == 0) {
 		require_sound(&apply);
 		if (apply_bytes(&apply, data + first, size - first) == 0)

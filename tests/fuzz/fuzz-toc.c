@@ -3,8 +3,9 @@
 #include <errno.h>
 #include <string.h>
 
-#include "layerindex/blob/apply.h"
+#include "layerindex/blob/toc.h"
 #include "tests/fuzz/check.h"
+#include "tests/tools/whole-layers.h"
 
 struct input {
 	const uint8_t *data;
@@ -48,8 +49,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct apply apply;
 	int r;
 
-	require(toc && apply_init(&apply) == 0, "there is memory");
-	r = apply_table(&apply, toc, check_range, &form);
+	require(toc && apply_init(&apply, false) == 0, "there is memory");
+	r = whole_table(&apply, toc, check_range, &form);
 	require(r == 0 || r == -EBADMSG || r == -E2BIG || r == -EPROTONOSUPPORT,
 		"a table is read, or refused");
 	if (r == 0)

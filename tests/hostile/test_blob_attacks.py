@@ -211,7 +211,8 @@ UNPACKER_LIES = [
     "die", "spin", "early", "no-status", "huge", "content-unasked", "content-without-end",
     "found-without-end", "accept", "result", "reason", "content-other", "content-short",
     "content-long", "layer", "entry", "size-negative", "size-huge", "size-less", "time", "mode",
-    "find-result", "find-positive", "path", "path-climbs",
+    "find-result", "find-positive", "path", "path-climbs", "unread", "unread-absent", "ask-below",
+    "ask-beyond", "ask-without-end",
 ]  # fmt: skip
 LISTER_LIES = ["name", "type", "size", "garbage", "kept-many", "kept-large", "names-without-end",
                "begin", "status", "die", "spin"]  # fmt: skip
@@ -219,7 +220,8 @@ LISTER_LIES = ["name", "type", "size", "garbage", "kept-many", "kept-large", "na
 BROKEN = {
     "die", "spin", "early", "no-status", "huge", "content-unasked", "content-without-end",
     "found-without-end", "result", "reason", "content-long", "layer", "entry", "size-negative",
-    "size-huge", "size-less", "time", "find-result", "find-positive",
+    "size-huge", "size-less", "time", "find-result", "find-positive", "unread", "unread-absent",
+    "ask-beyond", "ask-without-end",
 }  # fmt: skip
 
 

@@ -330,7 +330,8 @@ def test_an_image_that_is_no_unikernel_is_filed_as_that(store: Store, layout: La
 
 
 def test_a_layer_that_means_two_things_is_not_applicable(store: Store, layout: Layout) -> None:
-    layout.list(layout.image([*usual_layers(), file("a", b"x") + file(".wh.a", b"") + END]))
+    both = file("urunc.json", urunc_json().content) + file(".wh.urunc.json", b"") + END
+    layout.list(layout.image([*usual_layers(), both]))
     finished = add(store, f"--oci={layout.directory}")
     fails(finished, "ENOTAPPLICABLE", "its own layer")
     assert not store.files()

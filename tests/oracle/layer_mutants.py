@@ -14,19 +14,19 @@ def mutant(name: str, *edits: tuple[str, str, str]) -> None:
 
 # ------------------------------------------------------------------------- apply.c: whiteouts
 
-WHITEOUT = "strncmp(place->base, WHITEOUT, whiteout_length) != 0"
-NAMELESS = '!*hidden || strcmp(hidden, ".") == 0 || strcmp(hidden, "..") == 0'
+WHITEOUT = "strncmp(base, WHITEOUT, whiteout_length) != 0"
+NAMELESS = "mark == ENTRY_WHITEOUT && entry_is_root(hidden)"
 KEPT = "bool kept = names[i].written == apply->layers;"
 OWN = "names[name].file != TREE_NO_FILE && names[name].written == apply->layers"
 LOST = "if (apply->tree.names[apply->lost[i]].file == TREE_NO_FILE)"
 
-mutant("a-whiteout-is-a-file", ("apply.c", WHITEOUT, "apply->layers"))
-mutant("a-whiteout-must-be-a-file", ("apply.c", "if (r != 0)\n\t\treturn r < 0", "if (r != 0 && entry->type == '0')\n\t\treturn r < 0"))
+mutant("a-whiteout-is-a-file", ("entry-check.c", WHITEOUT, "*base"))
+mutant("a-whiteout-must-be-a-file", ("apply.c", "if (r != 0 || is_nothing(", "if ((r != 0 && entry->type == '0') || is_nothing("))
 mutant("a-whiteout-removes-nothing", ("apply.c", "r = name == UINT32_MAX ? 0 : remove_all(apply, name);", "r = 0;"))
-mutant("a-whiteout-of-no-name", ("apply.c", NAMELESS, 'strcmp(hidden, ".") == 0 || strcmp(hidden, "..") == 0'))
-mutant("a-whiteout-of-dot", ("apply.c", NAMELESS, '!*hidden || strcmp(hidden, "..") == 0'))
-mutant("a-whiteout-of-dot-dot", ("apply.c", NAMELESS, '!*hidden || strcmp(hidden, ".") == 0'))
-mutant("opaque-is-a-whiteout-like-any", ("apply.c", "strcmp(place->base, OPAQUE) == 0", "!apply->layers"))
+mutant("a-whiteout-of-no-name", ("entry-check.c", NAMELESS, f"{NAMELESS} && *hidden"))
+mutant("a-whiteout-of-dot", ("entry-check.c", NAMELESS, f'{NAMELESS} && strcmp(hidden, ".") != 0'))
+mutant("a-whiteout-of-dot-dot", ("entry-check.c", NAMELESS, f'{NAMELESS} && strcmp(hidden, "..") != 0'))
+mutant("opaque-is-a-whiteout-like-any", ("entry-check.c", "strcmp(base, OPAQUE) == 0", "!*base"))
 mutant("opaque-hides-nothing", ("apply.c", "r = make_opaque(apply, place->parent);", "r = 0;"))
 mutant("opaque-hides-the-layers-own", ("apply.c", KEPT, "bool kept = false;"))
 mutant("opaque-hides-one-level", ("apply.c", "if (kept && is_directory(", "if (!kept && is_directory("))
@@ -38,23 +38,23 @@ mutant("only-the-name-itself-is-lost", ("apply.c", "if (names[i].child != UINT32
 
 # ------------------------------------------------------------------ apply.c: names and parents
 
-ROOTS = '!*ret->base || strcmp(ret->base, ".") == 0 || strcmp(ret->base, "..") == 0'
+ROOTS = '!*base || strcmp(base, ".") == 0 || strcmp(base, "..") == 0'
 NO_DIRECTORY = 'if (!is_directory(tree_file(tree, name)))\n\t\t\t\treturn refuse(apply, "a file stands where a directory must be");'
 FOLLOWED = "r = root_path(&apply->tree, parent, ret_parent);"
-REPLACED = "if (!is_directory(tree_file(&apply->tree, name)) || entry->type != '5')\n\t\ttree_remove"
+REPLACED = "if (replaces(&apply->tree, name, entry))"
 
-mutant("dot-is-a-name", ("apply.c", ROOTS, '!*ret->base || strcmp(ret->base, "..") == 0'))
-mutant("dot-dot-is-a-name", ("apply.c", ROOTS, '!*ret->base || strcmp(ret->base, ".") == 0'))
+mutant("dot-is-a-name", ("entry-check.c", ROOTS, '!*base || strcmp(base, "..") == 0'))
+mutant("dot-dot-is-a-name", ("entry-check.c", ROOTS, '!*base || strcmp(base, ".") == 0'))
 mutant("parents-are-private", ("apply.c", ".mode = 0755", ".mode = 0700"))
 mutant("a-file-may-be-a-parent", ("apply.c", NO_DIRECTORY, ""))
 mutant("a-parent-takes-a-files-place", ("apply.c", "if (r == 0 && !tree_file(tree, name))", "if (r == 0 && !is_directory(tree_file(tree, name)))"))
 mutant("links-of-parents-are-not-followed", ("apply.c", FOLLOWED, "strcpy(ret_parent, parent);\n\tr = 0;"))
 mutant("links-of-parents-are-followed-in-the-first-layer", ("apply.c", FOLLOWED, "strcpy(ret_parent, parent);\n\tr = apply->layers > 1 ? 0 : root_path(&apply->tree, parent, ret_parent);"))
-mutant("names-of-256-bytes", ("apply.c", "if (strlen(place.base) > NAME_MAX)", "if (strlen(place.base) > NAME_MAX + 1)"))
-mutant("names-of-254-bytes", ("apply.c", "if (strlen(place.base) > NAME_MAX)", "if (strlen(place.base) >= NAME_MAX)"))
-mutant("a-directory-replaces-a-directory", ("apply.c", REPLACED, "if (apply->layers)\n\t\ttree_remove"))
-mutant("a-file-keeps-what-was-below", ("apply.c", REPLACED, "if (!apply->layers)\n\t\ttree_remove"))
-mutant("a-removed-directory-keeps-what-was-below", ("tree.c", "at->file != TREE_NO_FILE && at->child != UINT32_MAX", "at->child == name"))
+mutant("names-of-256-bytes", ("entry-check.c", "if (strlen(hidden) > NAME_MAX)", "if (strlen(hidden) > NAME_MAX + 1)"))
+mutant("names-of-254-bytes", ("entry-check.c", "if (strlen(hidden) > NAME_MAX)", "if (strlen(hidden) >= NAME_MAX)"))
+mutant("a-directory-replaces-a-directory", ("apply.c", REPLACED, "if (apply->layers)"))
+mutant("a-file-keeps-what-was-below", ("apply.c", REPLACED, "if (!apply->layers)"))
+mutant("a-removed-directory-keeps-what-was-below", ("tree.c", "(at->file != TREE_NO_FILE || !at->known) && at->child != UINT32_MAX", "at->child == name"))
 
 # ---------------------------------------------------------------- apply.c: files and attributes
 
@@ -67,15 +67,16 @@ mutant("an-owner-of-minus-1", ("apply.c", "if ((uint32_t)entry->uid != UINT32_MA
 mutant("times-before-1970", ("apply.c", "if (time.tv_sec < 0 || ", "if ("))
 mutant("no-group", ("apply.c", "file->gid = (uint32_t)entry->gid;", ""))
 mutant("whole-seconds", ("apply.c", "\treturn time;\n", "\ttime.tv_nsec = 0;\n\treturn time;\n"))
-mutant("an-unknown-type-is-a-file", ("apply.c", 'default: return refuse(apply, "an entry\'s type is unknown");', "default: break;"))
+mutant("an-unknown-type-is-a-file", ("entry-check.c", '!entry->type || !strchr("0123456g", entry->type)', "!entry->type"))
 mutant("a-global-header-is-a-file", ("apply.c", "if (entry->type != 'g') {", "if (entry->type) {"))
-mutant("a-global-header-means-nothing", ("apply.c", "\tif (r <= 0)\n\t\treturn r;\n\tr = take_whiteout", "\tif (r <= 0 || entry->type == 'g')\n\t\treturn r < 0 ? r : 0;\n\tr = take_whiteout"), ("apply.c", "int r = find_place(apply, entry->name, &place);", "int r = entry->type == 'g' ? 0 : find_place(apply, entry->name, &place);"))
+mutant("a-global-header-means-nothing", ("apply.c", "int r = reason ? refuse(apply, reason) : find_place(apply, entry->name, &place);", "int r = reason ? refuse(apply, reason) : entry->type == 'g' ? 0 : find_place(apply, entry->name, &place);"))
 mutant("a-directory-may-be-removed-again", ("apply.c", 'if (!file)\n\t\t\treturn refuse(apply, "it has a directory that it removes again");', "if (!file)\n\t\t\tcontinue;"))
-mutant("a-symlink-to-nothing", ("apply.c", "if (!*entry->link || strlen(entry->link) >= PATH_MAX)", "if (strlen(entry->link) >= PATH_MAX)"))
+mutant("a-symlink-to-nothing", ("entry-check.c", "(!*entry->link || strlen(entry->link) >= PATH_MAX)", "strlen(entry->link) >= PATH_MAX"))
 
 # ------------------------------------------------------------------------ apply.c: hard links
 
 LINKED = "apply->tree.names[name].file = apply->tree.names[found].file;\n\treturn 0;"
+MISSING = "if (r == -ENOENT)\n\t\treturn refuse("
 TARGET = 'snprintf(whole, sizeof(whole), "%s/%s", path, base);'
 
 mutant("a-hard-link-is-a-copy", ("apply.c", LINKED, "struct tree_file copy = *target;\n\treturn tree_make(&apply->tree, name, &copy);"))
@@ -83,8 +84,8 @@ mutant("a-hard-link-leaves-the-attributes", ("apply.c", ATTRIBUTES, f"if (entry-
 mutant("a-hard-link-follows-its-last-link", ("apply.c", "r = path_clean(whole, path);", "r = root_path(&apply->tree, whole, path);"))
 mutant("a-hard-link-follows-no-link", ("apply.c", TARGET, 'snprintf(whole, sizeof(whole), "/%s", entry->link);'))
 mutant("a-hard-link-of-a-directory", ("apply.c", "if (target->type == TREE_DIRECTORY)", "if (target->type > TREE_FIFO)"))
-mutant("a-hard-link-of-nothing", ("apply.c", "if (!target)\n\t\treturn refuse(apply, \"a hard link's target is missing\");", "if (!target)\n\t\treturn tree_make(&apply->tree, name, &(struct tree_file){.type = TREE_FILE});"))
-mutant("a-hard-link-within-its-layer", ("apply.c", "if (!target)\n\t\treturn refuse(", "if (!target || apply->tree.names[found].written != apply->layers)\n\t\treturn refuse("))
+mutant("a-hard-link-of-nothing", ("apply.c", MISSING, "if (r == -ENOENT)\n\t\treturn tree_make(&apply->tree, name, &(struct tree_file){.type = TREE_FILE});\n\tif (!apply)\n\t\treturn refuse("))
+mutant("a-hard-link-within-its-layer", ("apply.c", MISSING, "if (r == -ENOENT || (r == 0 && apply->tree.names[found].written != apply->layers))\n\t\treturn refuse("))
 
 # ---------------------------------------------------------------------------------- root-path.c
 

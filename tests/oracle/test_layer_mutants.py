@@ -60,6 +60,7 @@ def workshop(tmp_path_factory: pytest.TempPathFactory) -> Workshop:
     rooms = ("blob", "hash", "file")
     modules = [path for room in rooms for path in sorted((SOURCES / "layerindex" / room).glob("*.c"))]
     modules = [path for path in modules if path.name != "gzip-isal.c"]
+    modules.append(SOURCES / "tests/tools/whole-layers.c")
     # Unoptimised, for compiling takes longest.
     directory = tmp_path_factory.mktemp("objects")
     return Workshop(directory, "unpack-layers", modules, optimise=0, libraries=LIBRARIES)

@@ -18,7 +18,7 @@
 #include <unistd.h>
 
 #include "fuse/fill/frames.h"
-#include "layerindex/blob/apply.h"
+#include "layerindex/blob/partial.h"
 #include "layerindex/blob/stream.h"
 #include "tests/tools/attempt.h"
 
@@ -27,12 +27,14 @@ ssize_t real_stream_read(struct stream *stream, void *buffer,
 			 size_t n) __asm__("__real_stream_read");
 ssize_t lie_stream_read(struct stream *stream, void *buffer,
 			size_t n) __asm__("__wrap_stream_read");
-int real_apply_log(struct apply *apply, struct layer_log *log) __asm__("__real_apply_log");
-int lie_apply_log(struct apply *apply, struct layer_log *log) __asm__("__wrap_apply_log");
-int real_apply_table(struct apply *apply, struct toc *toc, apply_range range,
-		     void *context) __asm__("__real_apply_table");
-int lie_apply_table(struct apply *apply, struct toc *toc, apply_range range,
-		    void *context) __asm__("__wrap_apply_table");
+int real_read_log(struct partial *partial, uint32_t layer,
+		  struct layer_log *log) __asm__("__real_partial_read_log");
+int lie_read_log(struct partial *partial, uint32_t layer,
+		 struct layer_log *log) __asm__("__wrap_partial_read_log");
+int real_read_table(struct partial *partial, uint32_t layer,
+		    struct toc *toc) __asm__("__real_partial_read_table");
+int lie_read_table(struct partial *partial, uint32_t layer,
+		   struct toc *toc) __asm__("__wrap_partial_read_table");
 ssize_t real_tar_read(struct tar *tar, void *buffer, size_t n) __asm__("__real_tar_read");
 ssize_t lie_tar_read(struct tar *tar, void *buffer, size_t n) __asm__("__wrap_tar_read");
 int real_tar_next(struct tar *tar, struct tar_entry *ret) __asm__("__real_tar_next");
@@ -175,18 +177,18 @@ static int lie_about_layer(void)
 	return strcmp(unpacker_lie, "result") == 0 ? -12345 : 1;
 }
 
-int lie_apply_log(struct apply *apply, struct layer_log *log)
+int lie_read_log(struct partial *partial, uint32_t layer, struct layer_log *log)
 {
 	int r = *unpacker_lie ? lie_about_layer() : 1;
 
-	return r > 0 ? real_apply_log(apply, log) : r;
+	return r > 0 ? real_read_log(partial, layer, log) : r;
 }
 
-int lie_apply_table(struct apply *apply, struct toc *toc, apply_range range, void *context)
+int lie_read_table(struct partial *partial, uint32_t layer, struct toc *toc)
 {
 	int r = *unpacker_lie ? lie_about_layer() : 1;
 
-	return r > 0 ? real_apply_table(apply, toc, range, context) : r;
+	return r > 0 ? real_read_table(partial, layer, toc) : r;
 }
 
 /* The lister, by an archive that has an entry of the attacker's: that one alone takes it over. */
@@ -240,6 +242,7 @@ ssize_t lie_tar_read(struct tar *tar, void *buffer, size_t n)
 
 static void change_found(struct frame_found *found)
 {
+	bool asks = found->result == -EAGAIN;
 	static const struct {
 		const char *lie;
 		struct frame_found found;
@@ -255,6 +258,23 @@ static void change_found(struct frame_found *found)
 		{"find-positive", {.result = 12345}},
 	};
 
+	/* Of what it asks for, or of what it has read. */
+	if (strcmp(unpacker_lie, "unread") == 0 && asks) {
+		attempt_count();
+		*found = (struct frame_found){.mode = S_IFREG, .size = 1};
+	}
+	if (strcmp(unpacker_lie, "unread-absent") == 0 && asks) {
+		attempt_count();
+		*found = (struct frame_found){.result = -ENOENT};
+	}
+	if (strncmp(unpacker_lie, "ask-be", 6) == 0 && asks) {
+		attempt_count();
+		found->layer = strcmp(unpacker_lie, "ask-below") == 0 ? 0 : UINT32_MAX;
+	}
+	if (strcmp(unpacker_lie, "ask-without-end") == 0)
+		found->result = -EAGAIN;
+	if (asks)
+		return;
 	for (size_t i = 0; i < sizeof(lies) / sizeof(*lies); i++)
 		if (strcmp(lies[i].lie, unpacker_lie) == 0)
 			*found = lies[i].found;

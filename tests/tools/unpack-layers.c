@@ -22,6 +22,7 @@
 #include "layerindex/blob/stream.h"
 #include "layerindex/cleanup.h"
 #include "layerindex/hash/sha256.h"
+#include "tests/tools/whole-layers.h"
 
 enum { LAYERS_MAX = 64, BUFFER_SIZE = 64 << 10, PATH_SIZE = 1 << 20 };
 
@@ -86,7 +87,7 @@ static int unpack_table(struct apply *apply, enum toc_form form, const char *pat
 {
 	cleanup_close int fd = open(path, O_RDONLY | O_CLOEXEC);
 	struct toc *toc = toc_new(form, read_table, &fd);
-	int r = fd < 0 ? -errno : toc ? apply_table(apply, toc, keep_range, NULL) : -ENOMEM;
+	int r = fd < 0 ? -errno : toc ? whole_table(apply, toc, keep_range, NULL) : -ENOMEM;
 
 	toc_free(toc);
 	return r;
@@ -103,7 +104,7 @@ static int unpack_blob(struct apply *apply, const char *path)
 	if (r < 0)
 		return (int)r;
 	tar = tar_new(stream_source, stream);
-	r = tar ? apply_layer(apply, tar, digest_content, NULL) : -ENOMEM;
+	r = tar ? whole_layer(apply, tar, digest_content, NULL) : -ENOMEM;
 	/* What is behind the archive must be undamaged, too. */
 	while (r == 0 && (r = stream_read(stream, rest, sizeof(rest))) > 0)
 		r = 0;
@@ -187,7 +188,7 @@ int main(int argc, char **argv)
 	static char path[PATH_SIZE];
 	struct apply apply;
 
-	if (apply_init(&apply) < 0 || argc > LAYERS_MAX)
+	if (apply_init(&apply, false) < 0 || argc > LAYERS_MAX)
 		return 2;
 	for (int i = 1; i < argc; i++) {
 		int r = unpack(&apply, argv[i]);
