@@ -126,6 +126,13 @@ def content_of(host: Host, digest: str) -> dict[str, Any]:
     return json.loads(host.containerd.ctr("content", "get", digest))
 
 
+def test_without_a_daemon_the_socket_is_named_at_once(viewfs_chain: Path, tmp_path: Path) -> None:
+    socket = tmp_path / "no.sock"
+    finished = run(viewfs_chain, f"-address={socket}", "show", "default", NAME, seconds=30)
+    assert finished.status == 2
+    assert str(socket) in finished.stderr and "no such file" in finished.stderr
+
+
 def test_show_tells_what_a_view_requires(host: Host) -> None:
     said = host.show()
     chain = json.loads(host.snapshots("info", NAME))["Parent"]

@@ -15,6 +15,7 @@ import (
 	"encoding/json"
 	"flag"
 	"fmt"
+	"net"
 	"os"
 	"os/signal"
 	"syscall"
@@ -37,6 +38,12 @@ func run(options *options, command, namespace, id string) error {
 	defer stop()
 	ctx, cancel := context.WithTimeout(ctx, options.timeout)
 	defer cancel()
+	// The client would try again until the time is over, and not say what is wrong.
+	socket, err := net.DialTimeout("unix", options.address, options.timeout)
+	if err != nil {
+		return fmt.Errorf("containerd does not answer: %w", err)
+	}
+	socket.Close()
 	containerd, err := client.New(options.address, client.WithTimeout(options.timeout))
 	if err != nil {
 		return err
