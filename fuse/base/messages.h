@@ -114,10 +114,7 @@
 #define HINT_DOCKER                                                                             \
 	": this is a directory of docker's, give '%s/merged' while its container runs, or the " \
 	"layers as -o lowerdir="
-#define HINT_LAYOUT                                                                          \
-	": '%s' is an OCI layout, whose layers are compressed: give the directories of the " \
-	"unpacked "                                                                          \
-	"layers as -o lowerdir="
+#define HINT_LAYOUT ": this is an OCI layout, give --oci='%s'"
 #define HINT_ALLOW_OTHER \
 	": '%s' is a FUSE filesystem of another user, who must mount it with -o allow_other"
 

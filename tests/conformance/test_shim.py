@@ -256,6 +256,24 @@ def test_what_passes_through_outlives_the_daemon(
         assert monitor.digest_mapped(initrd) == digest(INITRD)
 
 
+def test_of_a_dead_view_no_file_can_be_opened_whatever_the_kernel_has_cached(
+    shim: Shim, mounts: list[dict[str, Any]]
+) -> None:
+    """Names and attributes that were looked at before may still be there."""
+    assert shim.make(BOX, mounts).ready
+    at = mountpoint(BOX)
+    assert set(CONTENT) <= tree(at)
+    kill_daemon()
+    for path in (at / KERNEL_PATH, at / "urunc.json"):
+        with pytest.raises(OSError) as refused:
+            path.read_bytes()
+        assert refused.value.errno == errno.ENOTCONN
+    with pytest.raises(OSError) as refused:
+        os.lstat(at / "never-looked-up")
+    assert refused.value.errno == errno.ENOTCONN
+    shim.delete(BOX)
+
+
 def test_what_does_not_pass_through_ends_with_the_daemon(
     shim: Shim, bundle: Path, mounts: list[dict[str, Any]]
 ) -> None:

@@ -581,7 +581,7 @@ def test_a_layout_given_as_source_is_told_apart(place: Path) -> None:
     (place / "layout/blobs").mkdir(parents=True)
     (place / "layout/oci-layout").write_text('{"imageLayoutVersion":"1.0.0"}')
     finished = call(place / "layout", place / "view")
-    refused(finished, "ENOTAPPLICABLE", 32, "is an OCI layout, whose layers are compressed")
+    refused(finished, "ENOTAPPLICABLE", 32, f"is an OCI layout, give --oci='{place}/layout'")
 
 
 def test_a_file_given_as_source_names_the_option(place: Path) -> None:
