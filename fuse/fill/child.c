@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <malloc.h>
 #include <signal.h>
+#include <string.h>
 #include <sys/prctl.h>
 #include <unistd.h>
 
@@ -37,9 +38,9 @@ int child_confine(const struct child *child)
 	return 0;
 }
 
-ssize_t pieces_source(void *from, void *buffer, size_t n)
+/* Reads what there is of a piece, and goes to the next one at its end. */
+static ssize_t read_piece(struct pieces *pieces, void *buffer, size_t n)
 {
-	struct pieces *pieces = from;
 	struct frame frame;
 	ssize_t r;
 
@@ -60,9 +61,31 @@ ssize_t pieces_source(void *from, void *buffer, size_t n)
 	return r;
 }
 
+/* A header is 512 bytes: most reads are smaller than the buffer. */
+ssize_t pieces_source(void *from, void *buffer, size_t n)
+{
+	struct pieces *pieces = from;
+	bool direct = n >= sizeof(pieces->bytes);
+	ssize_t r;
+
+	if (pieces->at == pieces->size) {
+		r = read_piece(pieces, direct ? buffer : pieces->bytes,
+			       direct ? n : sizeof(pieces->bytes));
+		if (r <= 0 || direct)
+			return r;
+		pieces->at = 0;
+		pieces->size = (size_t)r;
+	}
+	if (n > pieces->size - pieces->at)
+		n = pieces->size - pieces->at;
+	memcpy(buffer, pieces->bytes + pieces->at, n);
+	pieces->at += n;
+	return (ssize_t)n;
+}
+
 static int skip_pieces(struct pieces *pieces)
 {
-	char bytes[4096];
+	static char bytes[PIECES_BUFFER];
 	ssize_t r;
 
 	do

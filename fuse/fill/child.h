@@ -14,6 +14,7 @@
 enum {
 	CHILD_MEMORY_MAX = 1 << 30,
 	CHILD_SECONDS_MAX = 600, /* of a processor */
+	PIECES_BUFFER = 64 << 10,
 };
 
 /* What a child has. */
@@ -34,11 +35,13 @@ int child_confine(const struct child *child);
 /* Writes a frame. Returns: 0 or -errno. */
 int child_answer(const struct child *child, enum frame_kind kind, const void *bytes, size_t n);
 
-/* What a child reads from: the pieces of a layer. */
+/* What a child reads from: the pieces of a layer. Begins with *fd* alone. */
 struct pieces {
 	int fd;
-	size_t left; /* of the piece at hand */
+	size_t left; /* of the piece at hand: not read yet */
 	bool ended;
+	size_t at, size; /* what of *bytes* was not handed out yet */
+	char bytes[PIECES_BUFFER];
 };
 
 /* A tar_source, of pieces. */

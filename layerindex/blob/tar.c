@@ -91,7 +91,7 @@ static int read_exactly(struct tar *tar, void *buffer, size_t n)
 /* Skips what is left of a file. Returns: 1; 0: the archive ends in its padding; or -errno. */
 static int skip_content(struct tar *tar)
 {
-	char buffer[16 * TAR_BLOCK];
+	char buffer[128 * TAR_BLOCK];
 	ssize_t n;
 
 	while (tar->held > 0) {
