@@ -2,22 +2,32 @@
 #include "fuse/base/clock.h"
 
 #include <stdio.h>
-#include <time.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+/* With 64 bits for the seconds, as struct timespec has here. */
+#ifndef SYS_clock_gettime64
+#define SYS_clock_gettime64 SYS_clock_gettime
+#endif
+
+struct timespec clock_read(clockid_t clock)
+{
+	struct timespec now = {};
+
+	syscall(SYS_clock_gettime64, clock, &now);
+	return now;
+}
 
 uint64_t now_us(void)
 {
-	struct timespec now;
+	struct timespec now = clock_read(CLOCK_MONOTONIC);
 
-	clock_gettime(CLOCK_MONOTONIC, &now);
 	return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
 }
 
 int64_t clock_seconds(void)
 {
-	struct timespec now;
-
-	clock_gettime(CLOCK_REALTIME, &now);
-	return now.tv_sec;
+	return clock_read(CLOCK_REALTIME).tv_sec;
 }
 
 /* Rounds down, as the rest of the calendar expects; *ret_rest* is what is left. */

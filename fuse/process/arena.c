@@ -30,16 +30,25 @@ void *__wrap_calloc(size_t count, size_t size);
 void *__wrap_realloc(void *block, size_t size);
 void __wrap_free(void *block);
 
-static _Alignas(PAGE) char arena[UNITS * UNIT];
-
-/* Of the block that begins in a unit. All zero: none does. */
-static struct {
+/* What is known of the block that begins in a unit. All zero: none does. */
+struct block {
 	uint16_t units;
 	uint16_t next; /* USED, or the next free block of this size; 0: there is none */
-} blocks[UNITS];
+};
 
-static uint16_t end = 1;		    /* the first unit of no block; 0 is never one's */
-static uint16_t free_blocks[UNITS_MAX + 1]; /* the first free block of each size */
+/* What of it is used first lies together. */
+static struct {
+	struct block blocks[UNITS];	     /* the last one is of the first unit */
+	uint16_t free_blocks[UNITS_MAX + 1]; /* the first free block of each size */
+	_Alignas(PAGE) char bytes[UNITS * UNIT];
+} arena;
+
+static uint16_t end = 1; /* the first unit of no block; 0 is never one's */
+
+static struct block *block_of(size_t unit)
+{
+	return &arena.blocks[UNITS - 1 - unit];
+}
 
 /* Returns: a block of at least *size* bytes, or NULL where there is no room. */
 static void *arena_take(size_t size)
@@ -49,44 +58,44 @@ static void *arena_take(size_t size)
 
 	if (size > (size_t)UNITS_MAX * UNIT)
 		return NULL;
-	at = free_blocks[units];
+	at = arena.free_blocks[units];
 	if (at != 0) {
-		free_blocks[units] = blocks[at].next;
+		arena.free_blocks[units] = block_of(at)->next;
 	} else {
 		if (units > (size_t)(UNITS - end))
 			return NULL;
 		at = end;
 		end = (uint16_t)(end + units);
-		blocks[at].units = (uint16_t)units;
+		block_of(at)->units = (uint16_t)units;
 	}
-	blocks[at].next = USED;
-	return arena + (size_t)at * UNIT;
+	block_of(at)->next = USED;
+	return arena.bytes + (size_t)at * UNIT;
 }
 
 /* Returns: the number of its first unit, or 0 for a block of musl's and NULL. */
 static uint16_t arena_find(const void *block)
 {
-	uintptr_t offset = (uintptr_t)block - (uintptr_t)arena;
+	uintptr_t offset = (uintptr_t)block - (uintptr_t)arena.bytes;
 	uint16_t at = (uint16_t)(offset / UNIT);
 
-	if (offset >= sizeof(arena))
+	if (offset >= sizeof(arena.bytes))
 		return 0;
-	if (offset % UNIT != 0 || blocks[at].next != USED)
+	if (offset % UNIT != 0 || block_of(at)->next != USED)
 		abort();
 	return at;
 }
 
 static void arena_release(uint16_t at)
 {
-	uint16_t units = blocks[at].units;
+	struct block *block = block_of(at);
 
-	if (at + units == end) {
+	if (at + block->units == end) {
 		end = at;
-		blocks[at].units = blocks[at].next = 0;
+		*block = (struct block){};
 		return;
 	}
-	blocks[at].next = free_blocks[units];
-	free_blocks[units] = at;
+	block->next = arena.free_blocks[block->units];
+	arena.free_blocks[block->units] = at;
 }
 
 void *__wrap_malloc(size_t size)
@@ -109,7 +118,7 @@ void *__wrap_calloc(size_t count, size_t size)
 void *__wrap_realloc(void *block, size_t size)
 {
 	uint16_t at = arena_find(block);
-	size_t held = (size_t)blocks[at].units * UNIT;
+	size_t held = (size_t)block_of(at)->units * UNIT;
 	void *moved;
 
 	if (!block)
@@ -139,7 +148,7 @@ void __wrap_free(void *block)
 
 char *arena_start(void)
 {
-	return arena;
+	return arena.bytes;
 }
 
 void arena_trim(void)
@@ -147,10 +156,10 @@ void arena_trim(void)
 	enum { PER_PAGE = PAGE / UNIT, PAGES = UNITS / PER_PAGE };
 	bool used[PAGES] = {};
 
-	for (size_t at = 1; at < end; at += blocks[at].units)
-		for (size_t i = at; blocks[at].next == USED && i < at + blocks[at].units; i++)
+	for (size_t at = 1; at < end; at += block_of(at)->units)
+		for (size_t i = at; block_of(at)->next == USED && i < at + block_of(at)->units; i++)
 			used[i / PER_PAGE] = true;
 	for (size_t i = 0; i < PAGES; i++)
 		if (!used[i])
-			madvise(arena + i * PAGE, PAGE, MADV_DONTNEED);
+			madvise(arena.bytes + i * PAGE, PAGE, MADV_DONTNEED);
 }

@@ -9,6 +9,9 @@
 
 #include <stddef.h>
 
+/* Bytes before the first block: what is known of those in the first pages. */
+enum { ARENA_KNOWN = 8 << 10 };
+
 /* Returns: where the first block lies; the others follow. */
 char *arena_start(void);
 

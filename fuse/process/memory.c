@@ -18,7 +18,7 @@ enum {
 	PAGE = 4096,
 	MARGIN = 512, /* what a small function and those it calls take of the stack */
 	RELEASED = 128 << 10,
-	HEAP_USED = 28 << 10, /* by a start with the usual arguments */
+	HEAP_USED = 16 << 10, /* by a start with the usual arguments */
 };
 
 void memory_populate_below(void *end, size_t size)
@@ -29,7 +29,7 @@ void memory_populate_below(void *end, size_t size)
 void memory_populate_heap(void)
 {
 #if defined(VIEWFS_ARENA)
-	memory_populate_below(arena_start() + HEAP_USED, HEAP_USED);
+	memory_populate_below(arena_start() + HEAP_USED, HEAP_USED + ARENA_KNOWN);
 #elif defined(__GLIBC__)
 	char *begin = sbrk(0);
 

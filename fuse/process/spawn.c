@@ -5,6 +5,7 @@
 #include <sched.h>
 #include <signal.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "fuse/process/memory.h"
@@ -12,7 +13,7 @@
 enum {
 	STACK_SIZE = 512 << 10,
 	GUARD_SIZE = 64 << 10,
-	STACK_USED = 20 << 10, /* by a start, in most cases */
+	STACK_USED = 12 << 10, /* by a start, in most cases */
 };
 
 /*
@@ -53,12 +54,14 @@ static cpu_set_t allowed __attribute__((section(".data")));
 static void keep_to_this_processor(void)
 {
 	cpu_set_t this;
-	int cpu = sched_getcpu();
+	unsigned cpu;
 
-	if (cpu < 0 || sched_getaffinity(0, sizeof(allowed), &allowed) < 0)
+	/* Past the vDSO, as in clock_read(). */
+	if (syscall(SYS_getcpu, &cpu, NULL, NULL) < 0 ||
+	    sched_getaffinity(0, sizeof(allowed), &allowed) < 0)
 		return;
 	CPU_ZERO(&this);
-	CPU_SET((size_t)cpu, &this);
+	CPU_SET(cpu, &this);
 	sched_setaffinity(0, sizeof(this), &this);
 }
 

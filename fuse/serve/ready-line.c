@@ -207,8 +207,9 @@ void report_failure_line(char line[static FAILURE_LINE_SIZE], const struct view_
 
 int report_send(int fd, const struct view_error *error, const char *ready)
 {
-	const char *text = error->code == CODE_NONE ? ready : error->message;
-	unsigned char code = (unsigned char)error->code;
+	const char *text = ready ? ready : error->message;
+	/* An error that there is not is not looked at: it lies in a page of its own. */
+	unsigned char code = ready ? CODE_NONE : (unsigned char)error->code;
 	struct iovec parts[] = {
 		{&code, 1}, {(void *)(uintptr_t)text, strlen(text)}, {(char[]){"\n"}, 1}};
 	/* A pipe takes it all, waiting for the reader where it is longer than the pipe holds. */

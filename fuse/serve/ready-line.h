@@ -63,7 +63,7 @@ struct report {
 	char text[256 << 10];
 };
 
-/* Writes an outcome into a pipe. Returns: 0 or -errno. */
+/* Writes an outcome into a pipe: *ready*, or the error where that is NULL. Returns: 0 or -errno. */
 int report_send(int fd, const struct view_error *error, const char *ready);
 
 /*

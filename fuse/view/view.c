@@ -4,8 +4,8 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
+#include "fuse/base/clock.h"
 #include "fuse/base/log.h"
 #include "fuse/base/messages.h"
 #include "fuse/source/hints.h"
@@ -148,7 +148,7 @@ int view_init(struct view *view, const struct options *options, struct source *s
 	};
 	view->uids = TAKE(source->uids, ((struct idmap){}));
 	view->gids = TAKE(source->gids, ((struct idmap){}));
-	clock_gettime(CLOCK_REALTIME, &view->time);
+	view->time = clock_read(CLOCK_REALTIME);
 	if (add_artifact(view, ROLE_CONFIG, URUNC_JSON, error) < 0 ||
 	    add_artifact(view, ROLE_BINARY, boot->binary, error) < 0)
 		return -ECANCELED;
@@ -440,9 +440,12 @@ static int open_image(const struct options *options, struct source *source, bool
 	return stored_open(source, options, ret, error);
 }
 
-/* That an image has no configuration, or a bad one, counts only if it is the image's own. */
-static void compare_config(const struct source *source, const struct image *image,
-			   struct view_error *error)
+/*
+ * That an image has no configuration, or a bad one, counts only if it is the image's own. Apart:
+ * the room for an error would be a page more of the stack of every start.
+ */
+static __attribute__((noinline)) void
+compare_config(const struct source *source, const struct image *image, struct view_error *error)
 {
 	cleanup_with(image_file_done) struct image_file config = IMAGE_FILE_INIT;
 	VIEW_ERROR(other);
