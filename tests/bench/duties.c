@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * duties open|identify LAYERS TARGET: what a view's start owes by its contract, as bare calls.
+ * duties open|identify LAYERS TARGET [FAULTS]: what a view's start owes by its contract, as bare
+ * calls.
  *
  * floor.c is the least that any program must do; this adds, in the order in which a view does them,
  * the calls that its promises require. It parses nothing, decides nothing, and links nothing but
@@ -9,6 +10,9 @@
  *
  * "open" opens each layer, as where there is no index; "identify" looks at each beneath the
  * directory that all lie in, as where the index knows them, and opens the first only.
+ *
+ * With FAULTS it takes so many page faults more, of pages of its own: what it costs a program to be
+ * as large as a view, whatever it does.
  */
 #include <linux/capability.h>
 #include <linux/mount.h>
@@ -33,7 +37,7 @@
 
 #include "bare.h"
 
-enum { STACK_SIZE = 512 << 10, GUARD_SIZE = 64 << 10 };
+enum { STACK_SIZE = 512 << 10, GUARD_SIZE = 64 << 10, PAGE = 4096 };
 
 #define MNT_ID_UNIQUE	0x4000U
 #define BACKING_OPEN	_IOW(229, 1, uint64_t[2])
@@ -295,6 +299,15 @@ static void detach(void)
 	close(null);
 }
 
+static void take_faults(long faults)
+{
+	char *pages = mmap(NULL, (size_t)faults * PAGE, PROT_READ | PROT_WRITE,
+			   MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	for (long i = 0; i < faults; i++)
+		pages[i * PAGE] = 1;
+}
+
 static int serve(void *argument)
 {
 	struct rlimit limit;
@@ -355,7 +368,7 @@ static void launch(void)
 
 int main(int argc, char **argv)
 {
-	if (argc != 4) {
+	if (argc != 4 && argc != 5) {
 		fputs("duties: wrong call; see the head of duties.c\n", stderr);
 		return 2;
 	}
@@ -363,6 +376,8 @@ int main(int argc, char **argv)
 	layers = argv[2];
 	target = argv[3];
 	now();
+	if (argc == 5)
+		take_faults(atol(argv[4]));
 	drop_capabilities();
 	launch();
 }

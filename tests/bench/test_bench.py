@@ -50,6 +50,7 @@ TABLES = (
     "A stored image: view",
     "A stored image, 5 at once: view",
     "First container by kind of blob",
+    "Page faults until a view is ready",
     "System calls until a view is ready",
     "Requests while all artifacts are read",
     "Reading a file of 1 MiB",

@@ -10,6 +10,7 @@ from typing import Any
 from .builds import Build
 from .contenders import (
     COPY,
+    DUTIES,
     DUTIES_WARM,
     FUSE_OVERLAYFS,
     FUSE_OVERLAYFS_2,
@@ -137,6 +138,8 @@ def _starting(build: Build, results: Data, reference: int) -> Iterator[Verdict]:
     what = f"spawn to ready, {reference} layers, in"
     found = _median(get(mine, "duties_ratio"))
     yield _at_most(f"{what} its bare system calls", build, DUTIES_PART, found, " x")
+    shown = _shown(_median(get(mine, "duties_faults_ratio")), " x")
+    yield Verdict("  and in these with as many page faults", build.name, "", shown, None)
     bar = PEER_PART[build.linkage]
     for peer, key in ((FUSE_OVERLAYFS_2, "fuse_overlayfs_2_ratio"), (OVERLAY, "overlay_ratio")):
         yield _at_most(f"  in {peer}", build, bar, _median(get(mine, key)), " x")
@@ -155,9 +158,12 @@ def _growing(build: Build, results: Data, _reference: int) -> Iterator[Verdict]:
     layers = f"{get(growth, 'from')} to {get(growth, 'to')}" if growth else "20 to 500"
     what = f"first bytes, {layers} layers, " + ("index warm" if warm else "no index yet")
     yield _at_most(what, build, GROWTH, _median(get(mine, "read_ratio")), " x")
+    duties = get(growth, "contenders", DUTIES_WARM[build.linkage])
+    shown = _shown(_median(get(duties, "ready_ratio")), " x")
+    yield Verdict("  of its bare system calls, to ready", build.name, "", shown, None)
     found = _median(get(mine, "read_us_per_layer"))
     yield _at_most("  each layer", build, LAYER_US, found, " µs")
-    least = _median(get(growth, "contenders", DUTIES_WARM[build.linkage], "ready_us_per_layer"))
+    least = _median(get(duties, "ready_us_per_layer"))
     yield Verdict("  of that, to look at it once", build.name, "", _shown(least, " µs"), None)
 
 
@@ -233,6 +239,8 @@ def _resting(build: Build, results: Data, _reference: int) -> Iterator[Verdict]:
     found = get(results, "memory", build.name, "all")
     bar = MEMORY_KB[build.linkage]
     yield _at_most("  and all of its memory, the kernel's too", build, bar, found, " kB")
+    least = get(results, "memory", DUTIES[build.linkage], "all")
+    yield Verdict("  of its bare system calls", build.name, "", _shown(least, " kB"), None)
     both = get(results, "memory", f"{build.name}, {SURVIVES}", "all")
     ratio = both / found if both and found else None
     yield _at_most("  times that with survive=on", build, SURVIVING, ratio, " x")

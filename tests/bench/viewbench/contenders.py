@@ -62,6 +62,10 @@ DUTIES = {"dynamic": "its system calls, dynamic", "static": "its system calls, s
 """What no program that keeps a view's contract can be quicker than."""
 DUTIES_WARM = {linkage: f"{name}, index warm" for linkage, name in DUTIES.items()}
 """The same where the layers are known already."""
+DUTIES_FAULTS = {
+    linkage: f"{name}, and a view's page faults" for linkage, name in DUTIES.items()
+}
+"""The same for a program that is as large as a view."""
 OVERLAY = "mount -t overlay"
 FUSE_OVERLAYFS = "fuse-overlayfs"
 SURVIVES = "survive=on"
@@ -104,6 +108,20 @@ def _floor(program: Path, name: str, *words: str) -> Contender:
 
     def start(stack: Stack, target: Path) -> Start:
         return Start([program, *words, ":".join(map(str, stack.layers)), target], None, [target])
+
+    return Contender(name, start)
+
+
+def duties(programs: Path, linkage: str, faults: int = 0) -> Contender:
+    """A view's bare system calls; with FAULTS more page faults."""
+    name = DUTIES_FAULTS[linkage] if faults else DUTIES[linkage]
+    plain = _floor(programs / f"duties-{linkage}", name, "open")
+    if not faults:
+        return plain
+
+    def start(stack: Stack, target: Path) -> Start:
+        least = plain.start(stack, target)
+        return Start([*least.argv, str(faults)], least.root, least.unmount)
 
     return Contender(name, start)
 
@@ -233,7 +251,7 @@ def starters(
     yield from map(view, builds)
     for linkage in compilers(builds):
         yield _floor(programs / f"floor-{linkage}", FLOOR[linkage])
-        yield _floor(programs / f"duties-{linkage}", DUTIES[linkage], "open")
+        yield duties(programs, linkage)
         yield _floor(programs / f"duties-{linkage}", DUTIES_WARM[linkage], "identify")
     yield _tmpfs(programs, size)
     yield _bind(programs, size)

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent.parent
-PROGRAMS = ("noop", "peer", "reader", "spawn")
+PROGRAMS = ("faults", "noop", "peer", "reader", "spawn")
 FLOORS = ("floor", "duties")
 
 MIB = 1 << 20

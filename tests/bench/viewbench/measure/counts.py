@@ -14,9 +14,10 @@ from pathlib import Path
 from support import pagecache
 from support.requests import Requests
 
+from .. import faults
 from ..bench import Bench, Section
-from ..builds import Build
-from ..contenders import Start, view
+from ..builds import Build, compilers
+from ..contenders import Start, duties, view
 from ..material import ARTIFACTS, Stack
 from ..mounting import children, mounted, wait_until
 from ..report import Table
@@ -28,13 +29,29 @@ _END = re.compile(r"^\d+ +exit_group\(")
 
 
 def measure(bench: Bench) -> Section:
-    """Two tables: until a view is ready, and while it is read."""
+    """Three tables: page faults and system calls until a view is ready, requests while it is read."""
     section = Section()
+    faulting = _faulting(bench, section)
     if not shutil.which("strace"):
         bench.leave_out("counts: left out, strace is not installed")
+        section.tables = [faulting]
         return section
-    section.tables = [_starting(bench, section), _reading(bench, section)]
+    section.tables = [faulting, _starting(bench, section), _reading(bench, section)]
     return section
+
+
+def _faulting(bench: Bench, section: Section) -> Table:
+    notes = [
+        f"{bench.reference}; both processes', from exec until the caller may go on, as the kernel"
+        " counts them"
+    ]
+    table = Table("Page faults until a view is ready", ["", "page faults"], notes)
+    least = [duties(bench.programs, linkage) for linkage in compilers(bench.builds)]
+    for contender in [*map(view, bench.builds), *least]:
+        found = faults.count(bench, contender)
+        table.add(contender.name, "-" if found is None else str(found))
+        section.data.setdefault(contender.name, {})["faults"] = found
+    return table
 
 
 def _starting(bench: Bench, section: Section) -> Table:
@@ -48,7 +65,7 @@ def _starting(bench: Bench, section: Section) -> Table:
         each = (found[many] - found[few]) / (many - few) if many > few else None
         shown = "-" if each is None else f"{each:.2f}"
         table.add(build.name, *(str(found[size]) for size in sizes), shown)
-        section.data[build.name] = {
+        section.data[build.name] |= {
             "calls": {str(size): count for size, count in found.items()},
             "calls_per_layer": each,
         }

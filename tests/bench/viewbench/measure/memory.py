@@ -9,7 +9,8 @@ from contextlib import ExitStack
 
 from .. import cgroup
 from ..bench import Bench, Section
-from ..contenders import COPY, FALLBACK, Contender, surviving
+from ..builds import compilers
+from ..contenders import COPY, FALLBACK, Contender, duties, surviving
 from ..material import ARTIFACTS, Stack
 from ..mounting import children, mounted
 from ..report import Table
@@ -32,7 +33,8 @@ def measure(bench: Bench) -> Section:
     columns = ["", "all, kB", *(f"{key}, kB" for key in KEYS)]
     table = Table(f"All memory of an idle view: {stack}", columns, notes)
     section = Section()
-    for contender in [*bench.readers(), *map(surviving, bench.builds)]:
+    least = [duties(bench.programs, linkage) for linkage in compilers(bench.builds)]
+    for contender in [*bench.readers(), *map(surviving, bench.builds), *least]:
         # The one keeps no process, and the other is a view.
         if contender.name in (COPY, FALLBACK) or not bench.usable(contender, stack):
             continue
@@ -58,8 +60,9 @@ def _sample(bench: Bench, contender: Contender, stack: Stack, count: int) -> dic
                     target = bench.target(f"memory-{i}")
                     start = mounts.enter_context(mounted(inside, stack, target))
                     files = [file for path in ARTIFACTS if (file := start.artifact(path))]
-                    command = group.command([HEAD, "-c4096", *files])
-                    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+                    if files:
+                        command = group.command([HEAD, "-c4096", *files])
+                        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
                 settle(sorted(children()))
                 used = group.usage()
             return used

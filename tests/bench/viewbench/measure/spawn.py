@@ -9,10 +9,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from .. import faults
 from ..bench import Bench, Section
 from ..contenders import (
     COPY,
     DUTIES,
+    DUTIES_FAULTS,
     FUSE_OVERLAYFS,
     FUSE_OVERLAYFS_2,
     NOOP,
@@ -34,7 +36,7 @@ Timings = dict[tuple[str, int], Timing]
 
 def measure(bench: Bench) -> Section:
     """Tables for each number of layers, and one for what the layers add."""
-    timings = _run(bench, [*bench.starters(), *_with_index(bench)])
+    timings = _run(bench, [*bench.starters(), *faults.of_views_size(bench), *_with_index(bench)])
     noop = timings[NOOP, bench.scale.reference]
     section = Section()
     for count in bench.scale.layers:
@@ -192,6 +194,7 @@ def _beside(timings: Timings, mine: Timing, count: int, linkage: str) -> dict[st
     """Times to ready in those of others; and to the first bytes, in those to ready."""
     others = {
         "duties_ratio": DUTIES[linkage],
+        "duties_faults_ratio": DUTIES_FAULTS[linkage],
         "overlay_ratio": OVERLAY,
         "fuse_overlayfs_ratio": FUSE_OVERLAYFS,
         "fuse_overlayfs_2_ratio": FUSE_OVERLAYFS_2,
