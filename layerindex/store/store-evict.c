@@ -143,11 +143,29 @@ static void count_objects(struct eviction *eviction, struct image *image,
 	}
 }
 
+/* Something that ages, a file of the list that is being read. Returns: borrowed; NULL: no memory. */
+static struct image *add_image(struct eviction *eviction, const char *name, const struct stat *st)
+{
+	struct image *images = array_grow(eviction->images, eviction->image_count,
+					  &eviction->image_room, sizeof(*images));
+	struct image *image;
+
+	if (!images)
+		return NULL;
+	eviction->images = images;
+	image = &images[eviction->image_count++];
+	*image = (struct image){.list = eviction->list, .bytes = bytes_of(st)};
+	memcpy(image->name, name, sizeof(image->name));
+	/* A clock that was set back: used now. */
+	image->used = st->st_mtim.tv_sec < eviction->now ? st->st_mtim.tv_sec : eviction->now;
+	return image;
+}
+
 static int read_image(const char *name, void *context)
 {
 	struct eviction *eviction = context;
 	cleanup_with(li_store_facts_done) struct li_store_facts facts = {};
-	struct image *images, *image;
+	struct image *image;
 	struct stat st;
 	int r;
 
@@ -164,20 +182,10 @@ static int read_image(const char *name, void *context)
 				   bytes_of(&st));
 	if (r < 0)
 		return r;
-	images = array_grow(eviction->images, eviction->image_count, &eviction->image_room,
-			    sizeof(*images));
-	if (!images)
+	image = add_image(eviction, name, &st);
+	if (!image)
 		return -ENOMEM;
-	eviction->images = images;
-	image = &images[eviction->image_count++];
-	*image = (struct image){
-		.list = eviction->list,
-		.chain = facts.chain,
-		.bytes = bytes_of(&st),
-	};
-	memcpy(image->name, name, sizeof(image->name));
-	/* A clock that was set back: used now. */
-	image->used = st.st_mtim.tv_sec < eviction->now ? st.st_mtim.tv_sec : eviction->now;
+	image->chain = facts.chain;
 	count_objects(eviction, image, &facts);
 	return 0;
 }
@@ -203,7 +211,7 @@ static int read_failure(const char *name, void *context)
 static int read_layer(const char *name, void *context)
 {
 	struct eviction *eviction = context;
-	struct image *images;
+	struct image *image;
 	struct stat st;
 
 	if (new_file_is_temporary(name))
@@ -212,18 +220,10 @@ static int read_layer(const char *name, void *context)
 		return 0;
 	if (fstatat(eviction->list, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
 		return errno == ENOENT ? 0 : -errno;
-	images = array_grow(eviction->images, eviction->image_count, &eviction->image_room,
-			    sizeof(*images));
-	if (!images)
+	image = add_image(eviction, name, &st);
+	if (!image)
 		return -ENOMEM;
-	eviction->images = images;
-	images[eviction->image_count] = (struct image){
-		.list = eviction->list,
-		.is_layer = true,
-		.bytes = bytes_of(&st),
-		.used = st.st_mtim.tv_sec < eviction->now ? st.st_mtim.tv_sec : eviction->now,
-	};
-	memcpy(images[eviction->image_count++].name, name, sizeof(images->name));
+	image->is_layer = true;
 	eviction->sum.kept += bytes_of(&st);
 	return 0;
 }
