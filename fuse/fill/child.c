@@ -8,9 +8,9 @@
 #include <sys/prctl.h>
 #include <unistd.h>
 
-#include "fuse/base/io.h"
 #include "fuse/process/run-with-timeout.h"
 #include "fuse/process/sandbox.h"
+#include "layerindex/file/whole.h"
 
 pid_t child_start(int (*run)(void *child), struct child *child)
 {

@@ -5,9 +5,9 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include "fuse/base/io.h"
 #include "fuse/fill/child.h"
 #include "layerindex/blob/stream.h"
+#include "layerindex/file/whole.h"
 
 /* Hands out the plain bytes that are asked for. Returns: 0, or -errno as stream_read(). */
 static ssize_t decode_plain(const struct child *child, struct stream *stream)

@@ -5,7 +5,7 @@
 #include <poll.h>
 #include <string.h>
 
-#include "fuse/base/io.h"
+#include "layerindex/file/whole.h"
 
 void kept_files_done(struct kept_files *kept)
 {

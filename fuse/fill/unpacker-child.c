@@ -5,9 +5,9 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include "fuse/base/io.h"
 #include "fuse/fill/child.h"
 #include "layerindex/blob/partial.h"
+#include "layerindex/file/whole.h"
 
 /* How unpacking a layer went. */
 static struct frame_status status_of(const struct apply *apply, int result)

@@ -7,13 +7,13 @@
 #include <sys/wait.h>
 
 #include "fuse/base/digest.h"
-#include "fuse/base/io.h"
 #include "fuse/base/messages.h"
 #include "fuse/base/text.h"
 #include "fuse/fill/decoder.h"
 #include "fuse/fill/lister.h"
 #include "fuse/fill/unpacker-child.h"
 #include "layerindex/blob/stream.h"
+#include "layerindex/file/whole.h"
 
 /* What two processes may be apart: with the usual 64 KiB of a pipe a gzip layer took 15 %
  * more of the processors. */

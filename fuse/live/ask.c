@@ -21,7 +21,6 @@
 #include <unistd.h>
 
 #include "fuse/base/clock.h"
-#include "fuse/base/io.h"
 #include "fuse/live/view-answer.h"
 #include "fuse/mount/fusectl.h"
 #include "fuse/mount/mount-api.h"
@@ -29,6 +28,7 @@
 #include "fuse/process/run-with-timeout.h"
 #include "layerindex/cleanup.h"
 #include "layerindex/descriptor.h"
+#include "layerindex/file/whole.h"
 
 enum {
 	ANSWER_MS = 2000, /* for one view to answer */

@@ -11,11 +11,11 @@
 #include <unistd.h>
 
 #include "fuse/base/clock.h"
-#include "fuse/base/io.h"
 #include "fuse/base/messages.h"
 #include "fuse/live/end-batch.h"
 #include "fuse/process/run-with-timeout.h"
 #include "layerindex/cleanup.h"
+#include "layerindex/file/whole.h"
 
 #if defined(__GNUC__) && !defined(__clang__)
 /* The analyzer does not see that endings_done() frees what views_end() stores. */

@@ -15,7 +15,6 @@
 #include <sys/wait.h>
 
 #include "fuse/base/clock.h"
-#include "fuse/base/io.h"
 #include "fuse/base/json.h"
 #include "fuse/base/text.h"
 #include "fuse/live/proctitle.h"
@@ -24,6 +23,7 @@
 #include "fuse/process/standby.h"
 #include "layerindex/array.h"
 #include "layerindex/descriptor.h"
+#include "layerindex/file/whole.h"
 
 enum {
 	FUSE_MAJOR = 10, /* /dev/fuse: Documentation/admin-guide/devices.txt */

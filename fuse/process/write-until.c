@@ -15,9 +15,9 @@
 #include <unistd.h>
 
 #include "fuse/base/clock.h"
-#include "fuse/base/io.h"
 #include "fuse/process/pass-fd.h"
 #include "layerindex/cleanup.h"
+#include "layerindex/file/whole.h"
 
 /* Not in musl's headers. */
 #ifndef RWF_NOWAIT

@@ -10,9 +10,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "fuse/base/io.h"
 #include "fuse/base/messages.h"
 #include "layerindex/cleanup.h"
+#include "layerindex/file/whole.h"
 
 enum {
 	SEALS = F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE,

@@ -13,7 +13,6 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "fuse/base/io.h"
 #include "fuse/base/log.h"
 #include "fuse/base/messages.h"
 #include "fuse/base/text.h"
@@ -30,6 +29,7 @@
 #include "fuse/serve/serve-view.h"
 #include "fuse/serve/session.h"
 #include "fuse/serve/state.h"
+#include "layerindex/file/whole.h"
 
 enum { PARTS_MAX = SESSION_FDS_MAX };
 

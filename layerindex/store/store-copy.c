@@ -22,6 +22,7 @@
 
 #include "layerindex/descriptor.h"
 #include "layerindex/file/new-file.h"
+#include "layerindex/file/whole.h"
 #include "layerindex/store/store-dir.h"
 
 enum {
@@ -65,21 +66,6 @@ static bool is_resource_error(int error)
 	       error == EROFS;
 }
 
-static int write_all(int fd, const char *bytes, size_t n)
-{
-	while (n > 0) {
-		ssize_t written = write(fd, bytes, n);
-
-		if (written < 0 && errno == EINTR)
-			continue;
-		if (written < 0)
-			return -errno;
-		bytes += written;
-		n -= (size_t)written;
-	}
-	return 0;
-}
-
 static void measure(struct store_meter *meter, uint64_t n)
 {
 	meter->done += n;
@@ -103,7 +89,7 @@ static int copy_by_hand(int from, int to, uint64_t at, uint64_t size, struct sto
 			continue;
 		if (n <= 0)
 			return n < 0 ? -errno : -ESTALE;
-		r = write_all(to, buffer, (size_t)n);
+		r = write_whole(to, buffer, (size_t)n);
 		if (r < 0)
 			return r;
 		at += (uint64_t)n;

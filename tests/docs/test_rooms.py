@@ -32,6 +32,7 @@ PUBLIC = {
 }
 # What fuse/ may include besides.
 FOR_FUSE = PUBLIC | {
+    "layerindex/file/whole.h",
     "layerindex/hash/digest.h",
     "layerindex/hash/sha256.h",
     "layerindex/layer/privilege.h",
