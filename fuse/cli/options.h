@@ -38,6 +38,11 @@ enum toc_wish { TOC_AUTO, TOC_OFF };
 /* Artifacts that must have a digest. */
 enum pin { PIN_CONFIG, PIN_BINARY, PIN_INITRD, PINS };
 
+/* The artifacts' roles, as ready lines name them. */
+#define NAME_CONFIG "config"
+#define NAME_BINARY "binary"
+#define NAME_INITRD "initrd"
+
 #define OWNER_OF_LAYER (-1) /* uid, gid, mode: the layer's own */
 
 struct options {

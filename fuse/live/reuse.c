@@ -98,9 +98,9 @@ static bool has_digest(const struct reuse *reuse, const char *role, const struct
 static bool has_pins(const struct reuse *reuse)
 {
 	static const char names[PINS][8] = {
-		[PIN_CONFIG] = "config",
-		[PIN_BINARY] = "binary",
-		[PIN_INITRD] = "initrd",
+		[PIN_CONFIG] = NAME_CONFIG,
+		[PIN_BINARY] = NAME_BINARY,
+		[PIN_INITRD] = NAME_INITRD,
 	};
 	const struct digest_wish *pins = reuse->options->pins;
 

@@ -198,7 +198,7 @@ static int take_annotations(struct json_object *annotations, struct urunc_config
 static int fail_urunc_json(const struct image *image, int r, struct view_error *error)
 {
 	if (image_met_mark(image))
-		return view_fail(error, MSG_ARTIFACT_MARK, "config", URUNC_JSON);
+		return view_fail(error, MSG_ARTIFACT_MARK, NAME_CONFIG, URUNC_JSON);
 	switch (r) {
 	case IMAGE_MISS: return image_fail_miss(image, URUNC_JSON, error);
 	case -ENOTDIR:
@@ -207,7 +207,7 @@ static int fail_urunc_json(const struct image *image, int r, struct view_error *
 	case -ENOMEM:
 	case -EMFILE:
 	case -ENFILE: return view_fail(error, MSG_SYSTEM, URUNC_JSON, strerror(-r));
-	default: return view_fail(error, MSG_ARTIFACT_LAYER, "config", URUNC_JSON, strerror(-r));
+	default: return view_fail(error, MSG_ARTIFACT_LAYER, NAME_CONFIG, URUNC_JSON, strerror(-r));
 	}
 }
 

@@ -17,13 +17,14 @@
 const char *roles_name(unsigned roles)
 {
 	static const char names[][24] = {
-		[ROLE_CONFIG] = "config",
-		[ROLE_BINARY] = "binary",
-		[ROLE_CONFIG | ROLE_BINARY] = "config+binary",
-		[ROLE_INITRD] = "initrd",
-		[ROLE_CONFIG | ROLE_INITRD] = "config+initrd",
-		[ROLE_BINARY | ROLE_INITRD] = "binary+initrd",
-		[ROLE_CONFIG | ROLE_BINARY | ROLE_INITRD] = "config+binary+initrd",
+		[ROLE_CONFIG] = NAME_CONFIG,
+		[ROLE_BINARY] = NAME_BINARY,
+		[ROLE_CONFIG | ROLE_BINARY] = NAME_CONFIG "+" NAME_BINARY,
+		[ROLE_INITRD] = NAME_INITRD,
+		[ROLE_CONFIG | ROLE_INITRD] = NAME_CONFIG "+" NAME_INITRD,
+		[ROLE_BINARY | ROLE_INITRD] = NAME_BINARY "+" NAME_INITRD,
+		[ROLE_CONFIG | ROLE_BINARY | ROLE_INITRD] =
+			NAME_CONFIG "+" NAME_BINARY "+" NAME_INITRD,
 	};
 
 	return names[roles];
