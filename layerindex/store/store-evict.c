@@ -143,7 +143,7 @@ static void count_objects(struct eviction *eviction, struct image *image,
 	}
 }
 
-/* Something that ages, a file of the list that is being read. Returns: borrowed; NULL: no memory. */
+/* Something that ages, a file of the list that is read. Returns: borrowed; NULL: no memory. */
 static struct image *add_image(struct eviction *eviction, const char *name, const struct stat *st)
 {
 	struct image *images = array_grow(eviction->images, eviction->image_count,
