@@ -80,7 +80,7 @@ int blob_image_open(const struct blob_place *place, struct blob_image *ret,
 	struct json_object *layers;
 
 	if (blobs_open(place, &ret->blobs, error) < 0 ||
-	    blobs_read_manifest(&ret->blobs, &ret->manifest, &manifest, error) < 0)
+	    blobs_read_manifest(&ret->blobs, NULL, NULL, &ret->manifest, &manifest, error) < 0)
 		return -ECANCELED;
 	layers = manifest_layers(manifest, &ret->manifest, error);
 	if (!layers || read_layers(layers, ret, error) < 0)

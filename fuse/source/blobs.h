@@ -55,15 +55,20 @@ int blob_fail(const struct li_digest *digest, const char *reason, struct view_er
 /* The digest that a descriptor names. Returns: 0, or -EINVAL: none that is a SHA-256. */
 int descriptor_digest(struct json_object *descriptor, struct li_digest *ret);
 
+/* Asked of each digest that may be the manifest's, before it is read. Returns: whether to stop. */
+typedef bool (*blobs_known)(void *context, const struct li_digest *digest);
+
 /*
  * Reads the manifest that the place means. Of an index the first for the platform counts, as for
- * containerd.
- * Returns: 0, with its digest, and the manifest, an object owned by the caller; or < 0 with
- *	*error*: CODE_ELAYER where a blob is damaged, or missing in a layout; CODE_ENOTAPPLICABLE
- *	where it is missing in a content store, or no manifest is for the platform.
+ * containerd. *known* may be NULL.
+ * Returns: 0, with its digest, and the manifest, an object owned by the caller, or NULL where
+ *	*known* says to stop; or < 0 with *error*: CODE_ELAYER where a blob is damaged, or missing
+ *	in a layout; CODE_ENOTAPPLICABLE where it is missing in a content store, or no manifest is
+ *	for the platform.
  */
-int blobs_read_manifest(const struct blobs *blobs, struct li_digest *ret,
-			struct json_object **ret_manifest, struct view_error *error);
+int blobs_read_manifest(const struct blobs *blobs, blobs_known known, void *context,
+			struct li_digest *ret, struct json_object **ret_manifest,
+			struct view_error *error);
 
 /*
  * The descriptors of the layers of *manifest*, whose digest is *digest*: a borrowed array of 1 to

@@ -40,26 +40,43 @@ static int open_by_manifest(struct source *source, const struct li_digest *manif
 	return check_chain(source, &image_stored_facts(ret)->chain, error);
 }
 
+/* The store is asked for an image by what may be its manifest. */
+struct question {
+	struct source *source;
+	const struct options *options;
+	struct image *image;
+	struct view_error *error;
+	int r; /* what it answered last */
+};
+
+static bool is_answered(void *context, const struct li_digest *digest)
+{
+	struct question *question = context;
+
+	question->r = open_by_manifest(question->source, digest, question->options, question->image,
+				       question->error);
+	if (question->r != IMAGE_MISS)
+		return true;
+	question->error->code = CODE_NONE;
+	return false;
+}
+
 /* Reads as much of the blobs as it takes to know the manifest, and asks the store for that. */
 static int open_by_blobs(struct source *source, const struct options *options, struct image *ret,
 			 struct view_error *error)
 {
+	struct question question = {source, options, ret, error, IMAGE_MISS};
 	cleanup_with(blobs_close) struct blobs blobs = BLOBS_INIT;
 	cleanup_with(json_done) struct json_object *manifest = NULL;
 	struct li_digest digest, chain;
-	int r;
 
 	if (blobs_open(&source->blobs, &blobs, error) < 0)
 		/* cppcheck-suppress memleak ; cleanup_with() frees it */
 		return -ECANCELED;
-	if (source->blobs.oci) {
-		r = open_by_manifest(source, &blobs.named, options, ret, error);
-		if (r != IMAGE_MISS)
-			return r;
-		error->code = CODE_NONE;
-	}
-	if (blobs_read_manifest(&blobs, &digest, &manifest, error) < 0)
+	if (blobs_read_manifest(&blobs, is_answered, &question, &digest, &manifest, error) < 0)
 		return -ECANCELED;
+	if (!manifest)
+		return question.r;
 	source->manifest = (struct digest_wish){true, digest};
 	if (source->chain.given &&
 	    (blobs_read_chain(&blobs, manifest, &digest, NULL, &chain, error) < 0 ||

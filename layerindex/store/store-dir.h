@@ -94,6 +94,12 @@ int store_new_open(const struct li_store *store, int at, struct store_new *ret);
 void store_new_done(struct store_new *file);
 DEFINE_CLEANUP(struct store_new, store_new_done)
 
+/*
+ * Whether each object that the facts name is there, as they say.
+ * Returns: 1; 0; or what opening an object failed with that may be as they say.
+ */
+int store_has_objects(const struct li_store *store, const struct li_store_facts *facts);
+
 /* A copy of an artifact that has no name yet. */
 struct store_copy {
 	struct store_new file;

@@ -90,21 +90,6 @@ static uint64_t bytes_of(const struct stat *st)
 	return (uint64_t)st->st_blocks * 512;
 }
 
-/* Whether each object that the facts name is there, as they say. */
-static bool has_objects(const struct li_store *store, const struct li_store_facts *facts)
-{
-	for (size_t i = 0; i < facts->count; i++) {
-		cleanup_close int fd = -EBADF;
-
-		if (facts->answers[i].kind != LI_STORE_ARTIFACT)
-			continue;
-		fd = li_store_object_open(store, &facts->answers[i]);
-		if (fd < 0)
-			return false;
-	}
-	return true;
-}
-
 static int each_image(const char *name, void *context)
 {
 	const struct each *each = context;
@@ -133,7 +118,7 @@ static int each_image(const char *name, void *context)
 		li_digest_print(&facts.key.id, hex);
 		entry.state = LI_STORE_DAMAGED;
 		if (r == 0 && facts.key.by == each->by && strcmp(hex, name) == 0 &&
-		    has_objects(each->store, &facts)) {
+		    store_has_objects(each->store, &facts) > 0) {
 			entry.state = LI_STORE_CURRENT;
 			entry.facts = &facts;
 		}

@@ -36,8 +36,9 @@ struct image {
 struct eviction {
 	const struct li_store *store;
 	bool dry;
-	int list;   /* that is being read */
-	int layers; /* the directory of name logs */
+	bool repairs; /* images go whose objects are not what they say */
+	int list;     /* that is being read */
+	int layers;   /* the directory of name logs */
 	time_t now;
 	struct object *objects;
 	struct image *images;
@@ -177,7 +178,9 @@ static int read_image(const char *name, void *context)
 		return errno == ENOENT ? 0 : -errno;
 	eviction->sum.kept += bytes_of(&st);
 	r = store_facts_read(eviction->list, name, &facts, &st);
-	if (r == -EINVAL || r == -EPROTO)
+	if (r == 0)
+		r = eviction->repairs ? store_has_objects(eviction->store, &facts) : 1;
+	if (r == 0 || r == -EINVAL || r == -EPROTO)
 		return remove_file(eviction, eviction->list, name, &eviction->sum.images,
 				   bytes_of(&st));
 	if (r < 0)
@@ -368,6 +371,7 @@ static int evict(struct eviction *eviction, const struct li_store_limits *limits
 	return r;
 }
 
+/* Without a *need* it is not for a writer, which may be about to repair an image. */
 static int run(const struct li_store *store, const struct li_store_limits *limits, uint64_t need,
 	       bool dry, struct li_store_evicted *ret)
 {
@@ -376,6 +380,7 @@ static int run(const struct li_store *store, const struct li_store_limits *limit
 		.store = store,
 		.layers = layers,
 		.dry = dry,
+		.repairs = need == 0,
 		.now = time(NULL),
 	};
 	cleanup_close int lock = store_lock_all(store, true);

@@ -218,3 +218,19 @@ int li_store_object_open(const struct li_store *store, const struct li_store_ans
 		return -ESTALE;
 	return TAKE_FD(fd);
 }
+
+int store_has_objects(const struct li_store *store, const struct li_store_facts *facts)
+{
+	for (size_t i = 0; i < facts->count; i++) {
+		cleanup_close int fd = -EBADF;
+
+		if (facts->answers[i].kind != LI_STORE_ARTIFACT)
+			continue;
+		fd = li_store_object_open(store, &facts->answers[i]);
+		if (fd == -ENOENT || fd == -ENOTDIR || fd == -ESTALE)
+			return 0;
+		if (fd < 0)
+			return fd;
+	}
+	return 1;
+}

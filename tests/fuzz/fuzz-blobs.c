@@ -116,7 +116,7 @@ static int read_layout(const struct blob_place *place, const struct text *texts,
 	int r = blobs_open(place, &blobs, error);
 
 	if (r == 0)
-		r = blobs_read_manifest(&blobs, &digest, &manifest, error);
+		r = blobs_read_manifest(&blobs, NULL, NULL, &digest, &manifest, error);
 	if (r < 0)
 		return r;
 	require_blob(&digest, texts, count);

@@ -203,6 +203,20 @@ def test_an_index_leads_to_the_manifest_for_the_platform(
     fails(words, "ENOTAPPLICABLE", "no manifest for plan9/386")
 
 
+def test_of_a_filled_image_no_more_is_read_than_the_index_that_leads_to_its_manifest(
+    layout: Layout, store: Store, place: Path
+) -> None:
+    inner = {**layout.image(usual_layers()), "platform": {"os": "linux", "architecture": "amd64"}}
+    index = layout.put_json({"schemaVersion": 2, "mediaType": INDEX, "manifests": [inner]}, INDEX)
+    options = "platform=linux/amd64", "ingest=wait"
+    mounted(content(layout, store, *options, manifest=index), place / "view")
+    layout.blob(inner).unlink()
+    mounted(content(layout, store, *options, manifest=index), place / "view")
+    layout.listed.clear()
+    layout.list(index)
+    mounted(oci(layout, store, *options), place / "view")
+
+
 # ------------------------------------------------------------------------------ beside other forms
 
 

@@ -366,6 +366,26 @@ def test_verify_finds_bytes_that_changed_under_the_same_size_and_time(
         assert (view.root / KERNEL_PATH).read_bytes() == KERNEL
 
 
+@pytest.mark.parametrize("size", [0, 1, 1 << 20, None])
+def test_gc_removes_an_image_whose_object_is_missing_or_has_another_size(
+    store: Store, place: Path, unpacked: Path, size: int | None
+) -> None:
+    store.must_add(unpacked)
+    with tree(place / "other", kernel_of(b"another kernel")) as other:
+        store.must_add(other, image=chain(2))
+    path = store.object_of(KERNEL)
+    if size is None:
+        path.unlink()
+    else:
+        os.truncate(path, size)
+        os.utime(path, (0, 0))
+    gc(store)
+    assert stored(store) == {2}
+    assert not path.exists()
+    assert entries(store, "verify") == []
+    assert store.must_add(unpacked)["added"]
+
+
 def test_clear_removes_all_and_views_go_on(store: Store, place: Path, unpacked: Path) -> None:
     store.must_add(unpacked)
     (store.directory / "objects/foreign").write_text("not ours")
