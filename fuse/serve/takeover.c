@@ -219,7 +219,7 @@ static int check_state(const struct takeover *takeover, struct view_error *error
 	if (!state->resend)
 		return view_fail(error, MSG_NO_RESEND);
 	if (state->supervised != (takeover->call.supervisor != 0))
-		return view_fail(error, MSG_NOT_WATCHED, "its supervisor does not answer");
+		return view_fail(error, MSG_NOT_UPGRADED, "its supervisor does not answer");
 	if (state->insist && takeover->facts.sandboxed != SANDBOX_ALL)
 		return view_fail(error, MSG_NO_SANDBOX, "a part of it", "not in force");
 	return 0;

@@ -25,7 +25,6 @@
 #include "layerindex/descriptor.h"
 
 enum {
-	STOP_MS = 1000, /* for a process that stands by to stop */
 	CHILDREN_SIZE = 256,
 	SUPERVISOR_FDS_MAX = 1024, /* that are looked at: it has its caller's, too */
 };
@@ -409,6 +408,7 @@ int target_open(pid_t pid, dev_t device, uid_t owner, int program, struct upgrad
 		r = find_standby(device, owner, ret);
 	if (r < 0)
 		return r;
+	ret->device = device;
 	ret->call.version = TAKEOVER_VERSION;
 	ret->call.device = minor(device);
 	r = check_program(ret, owner, program, error);
@@ -436,22 +436,11 @@ void target_done(struct upgrade_target *target)
 
 /* Its end */
 
-/* Stops the process that stands by, which starts no child any more. */
-static void stop(const struct upgrade_target *target)
-{
-	uint64_t until_us = now_us() + STOP_MS * UINT64_C(1000);
-
-	pidfd_send_signal(target->pidfd, SIGSTOP, NULL, 0);
-	while (process_state(target->proc, NULL) != 'T' && now_us() < until_us)
-		sched_yield();
-}
-
 /* Opens its child, which serves. Returns: a pidfd, owned, or -errno. */
 static int open_child(const struct upgrade_target *target)
 {
 	char path[64], text[CHILDREN_SIZE];
 	uint64_t pid;
-	int fd;
 
 	snprintf(path, sizeof(path), "task/%d/children", target->pid);
 	if (process_read(target->proc, path, text, sizeof(text)) < 0)
@@ -459,9 +448,7 @@ static int open_child(const struct upgrade_target *target)
 	text[strcspn(text, " \n")] = '\0';
 	if (parse_uint(text, 10, INT_MAX, &pid) < 0)
 		return -ESRCH;
-	/* Its parent is stopped, and does not reap it: the number is its own. */
-	fd = pidfd_open((pid_t)pid, 0);
-	return fd < 0 ? -errno : fd;
+	return view_process_open_of((pid_t)pid, target->device, target->call.uid);
 }
 
 static int kill_and_wait(int pidfd)
@@ -471,20 +458,31 @@ static int kill_and_wait(int pidfd)
 	return process_wait_end(pidfd, now_us() + END_MS * UINT64_C(1000));
 }
 
-int target_end(struct upgrade_target *target)
+/* Ends what serves the connection, and is not *successor*: a child that was not there before. */
+static void end_orphan(const struct upgrade_target *target, pid_t successor)
 {
-	cleanup_close int child = -EBADF;
-	int r;
+	cleanup_with(view_processes_done) struct view_processes processes = {};
 
-	if (target->stands_by) {
-		stop(target);
-		child = open_child(target);
-	}
-	r = kill_and_wait(target->pidfd);
-	if (child >= 0) {
-		int other = kill_and_wait(child);
+	if (view_processes_find(false, &processes) < 0)
+		return;
+	for (size_t i = 0; i < processes.count; i++) {
+		const struct view_process *process = &processes.items[i];
 
-		r = r < 0 ? r : other;
+		if (process->device == target->device && process->pid != successor)
+			view_process_end(process->pid, process->device);
 	}
+}
+
+int target_end(const struct upgrade_target *target, pid_t successor)
+{
+	cleanup_close int child = target->stands_by ? open_child(target) : -EBADF;
+	int r = kill_and_wait(target->pidfd);
+
+	if (!target->stands_by)
+		return r;
+	/* As long as one child serves there is no other one. */
+	if (child >= 0 && !has_ended(child))
+		return kill_and_wait(child);
+	end_orphan(target, successor);
 	return r;
 }

@@ -17,7 +17,8 @@
 #include "layerindex/cleanup.h"
 
 struct upgrade_target {
-	pid_t pid; /* the server, or the process that stands by, whose child that is */
+	pid_t pid;    /* the server, or the process that stands by, whose child that is */
+	dev_t device; /* of the view's mounts */
 	bool stands_by;
 	int pidfd, proc; /* owned */
 	/* To its supervisor, which has to start the successor; owned; -EBADF: it has none. */
@@ -40,8 +41,11 @@ struct upgrade_target {
 int target_open(pid_t pid, dev_t device, uid_t owner, int program, struct upgrade_target *ret,
 		struct view_error *error);
 
-/* Ends it, and the process that it stands by for. Returns: 0, or -ETIMEDOUT: it does not end. */
-int target_end(struct upgrade_target *target);
+/*
+ * Ends it, and its child, if it stands by for that; *successor* stays.
+ * Returns: 0, or -ETIMEDOUT: it does not end.
+ */
+int target_end(const struct upgrade_target *target, pid_t successor);
 
 void target_done(struct upgrade_target *target);
 DEFINE_CLEANUP(struct upgrade_target, target_done)

@@ -163,7 +163,8 @@ static int tell(const struct successor *successor, char byte)
 }
 
 /* Has it serve; *ended*: the old process has been ended. Returns: 0 or -errno. */
-static int hand_over(const struct successor *successor, struct upgrade_target *target, bool *ended)
+static int hand_over(const struct successor *successor, const struct upgrade_target *target,
+		     bool *ended)
 {
 	int r = tell(successor, TAKEOVER_COMMIT);
 
@@ -171,7 +172,7 @@ static int hand_over(const struct successor *successor, struct upgrade_target *t
 		return r;
 	/* One that does not end in time has been killed, and reads no request any more. */
 	if (!*ended)
-		target_end(target);
+		target_end(target, successor->pid);
 	*ended = true;
 	r = tell(successor, TAKEOVER_GO);
 	return r < 0 ? r : successor_wait_serving(successor);

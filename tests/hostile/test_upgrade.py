@@ -173,7 +173,8 @@ def test_what_holds_a_view_holds_it_after_an_upgrade(
                 (told,) = upgrade(ID)
                 assert told["pid"] not in before
                 wait_until(lambda: not any(map(machine.is_alive, before)), "the old ones to end")
-                assert machine.children(supervisor) == [told["pid"]]
+                child = [told["pid"]]
+                wait_until(lambda: machine.children(supervisor) == child, "its new child")
         assert machine.Process(supervisor, "", ()).descriptors() == kept
         view.processes = machine.processes()
         if end == "umount":
