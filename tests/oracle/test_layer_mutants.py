@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 from layer_mutants import LAYER_MUTANTS
-from support import layers, scratch, skipping
+from support import layers
 from support.mutation import SOURCES, Mutant, Workshop
 from support.tar_cases import CASES
 
@@ -44,15 +44,6 @@ def made(blobs: list[Path], program: Path) -> object:
         return "disputed"
     except (AssertionError, subprocess.TimeoutExpired):
         return "crashed"
-
-
-@pytest.fixture(scope="module")
-def place(private_mounts: None) -> Iterator[Path]:
-    parent, reason = scratch.find()
-    if parent is None:
-        skipping.skip(f"nowhere to write layers: {reason}")
-    with scratch.memory(parent) as directory:
-        yield Path(os.fsdecode(directory))
 
 
 @pytest.fixture(scope="module")

@@ -3,12 +3,10 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from support import layers, scratch, search, skipping
+from support import layers, search
 from support.tar_cases import CASES
 
 IMAGES = 400
@@ -23,15 +21,6 @@ DISPUTED = {"w06", "w12", "w26", "o14"}
 
 TOO_LARGE = {"s08"}
 """containerd writes 8 GiB of it."""
-
-
-@pytest.fixture(scope="module")
-def place(private_mounts: None) -> Iterator[Path]:
-    parent, reason = scratch.find()
-    if parent is None:
-        skipping.skip(f"nowhere to unpack layers: {reason}")
-    with scratch.memory(parent) as directory:
-        yield Path(os.fsdecode(directory))
 
 
 @pytest.fixture(scope="module")

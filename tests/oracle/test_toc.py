@@ -3,12 +3,10 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from support import layers, scratch, search, skipping
+from support import layers, search
 from support.archive import END, file, gnu_name, pax
 from support.tar_cases import CASES
 from support.toc import MAKERS, Unmakeable
@@ -18,15 +16,6 @@ IMAGES = 200
 NO_ARCHIVES = "gces"
 """Cases of compression, of an archive's end and of sparse files, which no maker accepts, or of which
 it makes something else."""
-
-
-@pytest.fixture(scope="module")
-def place(private_mounts: None) -> Iterator[Path]:
-    parent, reason = scratch.find()
-    if parent is None:
-        skipping.skip(f"nowhere to unpack layers: {reason}")
-    with scratch.memory(parent) as directory:
-        yield Path(os.fsdecode(directory))
 
 
 def compare(place: Path, image: list[bytes], form: str) -> bool:
