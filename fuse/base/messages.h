@@ -144,6 +144,7 @@
 
 /* Layer blobs. */
 #define MSG_OCI		     CODE_ELAYER, "--oci: '%s' is no OCI layout: %s"
+#define MSG_OCI_EMPTY	     CODE_ELAYER, "--oci=%s: the layout has no image"
 #define MSG_OCI_NO_REF	     CODE_EUSAGE, "--oci=%s: the layout has no image '%s'"
 #define MSG_OCI_REFS	     CODE_EUSAGE, "--oci=%s: the layout has %zu images: name one (LAYOUT:REF)"
 #define MSG_CONTENT	     CODE_ENOTAPPLICABLE, "--content=%s: %s"

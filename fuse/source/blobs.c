@@ -310,7 +310,8 @@ static int find_ref(const char *oci, struct json_object *index, const char *ref,
 		found++;
 	}
 	if (found == 0)
-		return view_fail(error, MSG_OCI_NO_REF, oci, ref ? ref : "");
+		return ref ? view_fail(error, MSG_OCI_NO_REF, oci, ref)
+			   : view_fail(error, MSG_OCI_EMPTY, oci);
 	if (found > 1)
 		return view_fail(error, MSG_OCI_REFS, oci, found);
 	return 0;

@@ -220,6 +220,11 @@ def test_a_name_or_a_digest_chooses_among_images(store: Store, layout: Layout) -
     where = f"--oci={layout.directory}"
     fails(add(store, where), "EUSAGE", "2 images")
     fails(add(store, where + ":c"), "EUSAGE", "no image 'c'")
+    for index in ({}, {"manifests": []}):
+        (layout.directory / "index.json").write_text(json.dumps(index))
+        finished = add(store, where)
+        fails(finished, "ELAYER", "has no image")
+        assert finished.told["error"]["message"].endswith("has no image")
 
 
 def test_a_given_chain_must_be_the_images(store: Store, layout: Layout) -> None:
