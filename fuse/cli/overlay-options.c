@@ -9,10 +9,16 @@
 /* Where the first part of *text* ends: at the end, or at a *stop* with no backslash before it. */
 static char *end_of_part(char *text, char stop)
 {
-	for (; *text && *text != stop; text++)
-		if (*text == '\\' && !*++text)
-			break;
-	return text;
+	for (;;) {
+		char *end = strchrnul(text, stop);
+		char *backslash = memchr(text, '\\', (size_t)(end - text));
+
+		if (!backslash)
+			return end;
+		if (!backslash[1])
+			return backslash + 1;
+		text = backslash + 2;
+	}
 }
 
 char *overlay_options_next(char **rest)
@@ -51,6 +57,7 @@ static int set_lowerdir(struct overlay_options *overlay, char *value, const char
 			struct view_error *error)
 {
 	cleanup_free char *whole = strdup(value);
+	bool escaped = strchr(value, '\\');
 	char *part = value;
 
 	if (!whole)
@@ -63,7 +70,8 @@ static int set_lowerdir(struct overlay_options *overlay, char *value, const char
 		char *next = *end ? end + 1 : NULL;
 
 		*end = '\0';
-		overlay_unescape(part);
+		if (escaped)
+			overlay_unescape(part);
 		/* "a::b": one empty part between two layers, and only data layers after it. */
 		if (!*part && next && *next && *next != ':' && overlay->lowers.count > 0)
 			overlay->has_data_layers = true;

@@ -12,6 +12,9 @@
 
 bool is_descriptor_path(const char *path)
 {
+	/* As hardly one of hundreds of layers begins. */
+	if (path[0] != '/' || (path[1] != 'p' && path[1] != 'd'))
+		return false;
 	return strncmp(path, "/proc/self/", 11) == 0 ||
 	       strncmp(path, "/proc/thread-self/", 18) == 0 || strncmp(path, "/dev/fd/", 8) == 0;
 }

@@ -53,7 +53,9 @@ static int make_layers(struct li_stack *stack, char *const *paths, size_t n, boo
 	for (size_t i = 0; i < n; i++) {
 		stack->layers[i] = layer_of(path);
 		stack->layers[i].no_magiclinks = no_magiclinks;
-		path = stpcpy(path, paths[i]) + 1;
+		size = strlen(paths[i]) + 1;
+		memcpy(path, paths[i], size);
+		path += size;
 	}
 	stack->size = n;
 	return 0;
