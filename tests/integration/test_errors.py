@@ -696,7 +696,7 @@ def test_a_call_that_is_interrupted_says_so_wherever_it_is(place: Path, at: Path
 
 
 @pytest.mark.parametrize("foreground", [False, True], ids=["background", "foreground"])
-@pytest.mark.parametrize("at_call", ["flock", "fsmount", "dup3", "move_mount", "setsid", "chdir"])
+@pytest.mark.parametrize("at_call", ["flock", "fsmount", "ioctl", "move_mount", "setsid", "chdir"])
 def test_a_server_that_dies_before_ready_is_reported(
     place: Path, at: Path, at_call: str, foreground: bool
 ) -> None:
@@ -712,7 +712,7 @@ def test_a_server_that_dies_before_ready_is_reported(
 def test_a_mount_that_a_dead_server_left_is_removed(place: Path, at: Path, written: str) -> None:
     """It is found by whatever name the caller gave."""
     (place / "link").symlink_to("view")
-    wrapper = injecting(place / "log", "dup3:signal=SIGKILL")
+    wrapper = injecting(place / "log", "setsid:signal=SIGKILL")
     finished = call("-o", usual(place), "none", written, wrapper=wrapper, cwd=place)
     refused(finished, "ESYSTEM", 4, "^the view's process exited before it was ready")
 

@@ -184,6 +184,7 @@ def test_a_dead_view_is_replaced(place: Path, at: Path, option: bytes) -> None:
 
 def test_a_signal_ends_a_users_view(at: Path, option: bytes) -> None:
     with mounted(at, option, foreground=True, expected=["CAP_SYS_ADMIN"]) as view:
+        view.wait_sandboxed()
         view.process.send_signal(signal.SIGINT)
         view.wait_gone()
         assert machine.mounts() == []
@@ -208,7 +209,7 @@ def test_a_mount_that_a_dead_server_left_is_removed(
     place: Path, at: Path, option: bytes, written: str
 ) -> None:
     (place / "link").symlink_to("view")
-    wrapper = [*injecting(place / "log", "dup3:signal=SIGKILL"), *USER]
+    wrapper = [*injecting(place / "log", "ioctl:signal=SIGKILL"), *USER]
     finished = call("-o", option, "none", written, wrapper=wrapper, cwd=place)
     refused(finished, "ESYSTEM", 4, "^the view's process exited before it was ready")
 
