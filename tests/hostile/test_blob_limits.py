@@ -15,6 +15,7 @@ import random
 import resource
 import struct
 import threading
+import time
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -174,13 +175,39 @@ def many(count: int) -> bytes:
 def test_many_entries_take_bounded_memory_and_time(store: Store, layout: Layout) -> None:
     content = many(ENTRIES)
     with_blob(layout, content, GZIP, gzip.decompress(content))
+    began = time.monotonic()
     with watched() as most:
         finished = add(store, layout, 60 + ENTRIES // 10_000)
+    seconds = time.monotonic() - began
+    print(f"{ENTRIES} entries: {seconds:.1f} s, {most[0] >> 20} MiB, status {finished.status}")
     if finished.status and ENTRIES > 1_000_000:
         fails(finished, "ENOTAPPLICABLE", "too many or too large entries")
     else:
         assert finished.status == 0, finished
     assert 0 < most[0] < min(ENTRIES * 400 + MEMORY_MAX, 1 << 30)
+
+
+def many_targets(count: int) -> bytes:
+    """Symbolic links whose targets do not compress, of 4 KiB each."""
+    chosen = random.Random(count)
+    targets = (chosen.randbytes(4000).replace(b"\0", b"x") for _ in range(count))
+    links = (pax(("linkpath", to)) + symlink(f"l{n}", "x") for n, to in enumerate(targets))
+    return b"".join(links) + END
+
+
+@pytest.mark.parametrize(("links", "is_kept"), [(1_900, True), (2_300, False)])
+def test_a_list_of_names_of_more_than_8_mib_is_not_kept(
+    store: Store, layout: Layout, links: int, is_kept: bool
+) -> None:
+    top = with_blob(layout, many_targets(links), TAR)
+    assert add(store, layout).status == 0
+    kept = {path.name for path in store.files("layers")}
+    assert kept and (top.removeprefix("sha256:") in kept) == is_kept
+
+
+def test_a_list_of_names_of_more_than_64_mib_is_not_applicable(store: Store, layout: Layout) -> None:
+    top = with_blob(layout, many_targets(17_500), TAR)
+    fails(add(store, layout), "ENOTAPPLICABLE", top, "too many or too large entries")
 
 
 @pytest.mark.parametrize("log", [29, 31])

@@ -357,6 +357,21 @@ def test_a_table_that_is_none_is_not_used(
     assert filed(store) == BY_STREAM
 
 
+@pytest.mark.parametrize(("mebibytes", "is_used"), [(149, True), (151, False)])
+def test_a_table_of_more_than_150_mib_is_not_used(
+    store: Store, layout: Layout, mebibytes: int, is_used: bool
+) -> None:
+    """It is as good as any, and has blanks in it."""
+    config = urunc_json().content
+    made = toc.estargz(file("urunc.json", config) + file(KERNEL_PATH, KERNEL) + END)
+    table = made.table.replace(b"{", b"{" + b" " * (mebibytes << 20), 1)
+    large = with_table("estargz", made, table)
+    layout.list(layout.image_of([large], TABLES["estargz"][0]))
+    found = contents(added(store, layout))
+    assert found == {"/urunc.json": digest(config), "/" + KERNEL_PATH: digest(KERNEL)}
+    assert filed(store) == (BY_TABLE if is_used else BY_STREAM)
+
+
 @pytest.mark.parametrize("coding", TABLES)
 def test_what_the_table_of_an_estargz_says_not_of_itself_is_read_from_the_blob(
     store: Store, layout: Layout, coding: str
