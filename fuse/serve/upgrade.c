@@ -41,7 +41,6 @@ static void successor_done(struct successor *successor)
 	close_keep_errno(successor->socket);
 	successor->socket = -EBADF;
 }
-DEFINE_CLEANUP(struct successor, successor_done)
 
 /* Of a successor that will not serve nothing is left. */
 static void successor_end(struct successor *successor)
