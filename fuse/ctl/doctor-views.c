@@ -46,6 +46,27 @@ static void findings_add_missing(struct findings *findings, const struct views *
 			     n > 1 ? " and others" : "");
 }
 
+/* Those of another version's program. Of a replaced library no view tells. */
+static void findings_add_versions(struct findings *findings, const struct views *views)
+{
+	const struct listed_view *example = NULL;
+	size_t n = 0;
+
+	for (size_t i = 0; i < views->count; i++) {
+		const struct listed_view *view = &views->items[i];
+
+		if (!view->mounted || view->repeated || !*view->answer.version ||
+		    strcmp(view->answer.version, VIEWFS_VERSION) == 0)
+			continue;
+		example = example ? example : view;
+		n++;
+	}
+	if (n > 0)
+		findings_add(findings, SEVERITY_NOTE, "views", "viewfsctl upgrade --all",
+			     "%zu of another version: '%s'%s", n, example->entry.mountpoint,
+			     n > 1 ? " and others" : "");
+}
+
 static void findings_add_elsewhere(struct findings *findings, const struct views *views)
 {
 	size_t n = 0;
@@ -76,5 +97,6 @@ void check_views(struct findings *findings)
 	findings_add_state(findings, &views, VIEW_UNKNOWN, SEVERITY_NOTE,
 			   "'viewfsctl list --all' asks other users' views, too");
 	findings_add_missing(findings, &views);
+	findings_add_versions(findings, &views);
 	findings_add_elsewhere(findings, &views);
 }

@@ -151,8 +151,11 @@ static int take_oom_score(const struct upgrade_target *target, pid_t pid, int se
 /* How important it is. What cannot be had is no reason to fail. */
 static void take_priority(const struct upgrade_target *target, pid_t pid)
 {
+	struct sched_param parameter = {};
 	cpu_set_t processors;
 
+	if (sched_getparam(target->pid, &parameter) == 0)
+		sched_setscheduler(pid, sched_getscheduler(target->pid), &parameter);
 	setpriority(PRIO_PROCESS, (id_t)pid, getpriority(PRIO_PROCESS, (id_t)target->pid));
 	if (sched_getaffinity(target->pid, sizeof(processors), &processors) == 0)
 		sched_setaffinity(pid, sizeof(processors), &processors);

@@ -7,7 +7,8 @@
 
 /*
  * Puts the process *pid* into the target's cgroups, of all hierarchies; and gives it the target's
- * oom_score_adj, nice value and processors. (Namespaces and user come later, in its own program.)
+ * oom_score_adj, scheduling class, nice value and processors. (Namespaces and user come later, in
+ * its own program.)
  * Returns: 0, or < 0 with *error*.
  */
 int place_process(const struct upgrade_target *target, pid_t pid, struct view_error *error);

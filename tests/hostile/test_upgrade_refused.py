@@ -43,6 +43,7 @@ def test_a_state_of_version_1_is_read(place: Path) -> None:
     """Whatever this program's own version is; from a process that is no program of ours."""
     (place / "kernel").write_bytes(KERNEL)
     with posing(place, ID, state(GOOD, view_id=ID), place / "kernel") as (at, process):
+        assert f"1 of another version: '{at}'" in viewfsctl("doctor").stdout
         finished = viewfsctl("upgrade", ID)
         assert (finished.status, finished.stderr) == (0, "")
         assert process.wait() == -signal.SIGKILL
@@ -52,6 +53,7 @@ def test_a_state_of_version_1_is_read(place: Path) -> None:
         assert (st.st_ino, st.st_mode, st.st_size, st.st_mtime_ns) == (
             4, 0o100444, len(KERNEL), 10**18 + 5,
         )  # fmt: skip
+        assert "of another version" not in viewfsctl("doctor").stdout
         row = listed_at(at)
         assert (row["id"], row["layers"], row["generation"]) == (ID, 3, 2)
         viewfsctl("umount", at)

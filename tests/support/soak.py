@@ -95,7 +95,7 @@ class Soak:
         """One action, drawn at random: more views begin while there are few."""
         begin: list[Callable[[], None]] = [self.mount, self.mount, self.mount_scarce, self.fail]
         use: list[Callable[[], None]] = [
-            self.read, self.read, self.trouble_index, self.replace_server,
+            self.read, self.read, self.trouble_index, self.replace_server, self.upgrade,
         ]  # fmt: skip
         end: list[Callable[[], None]] = [
             self.unmount, self.detach, self.umount_command, self.kill, self.terminate, self.freeze,
@@ -132,11 +132,16 @@ class Soak:
         at.mkdir()
         return at
 
+    @staticmethod
+    def _id(at: Path) -> str:
+        """No other soak on this machine has it."""
+        return f"soak-{os.getpid()}-{at.name}"
+
     def mount(self) -> None:
         at = self._new_place()
         survives = self.source.random() < 0.3
         options = self._options(survives)
-        command = [program(), f"--id=soak-{self.made}", "-o", options, "none", at]
+        command = [program(), f"--id={self._id(at)}", "-o", options, "none", at]
         kind = self.source.choice(["background", "background", "foreground", "lifeline"])
         if kind == "foreground":
             command.insert(1, "-f")
@@ -157,7 +162,7 @@ class Soak:
 
     def _keep(self, at: Path, survives: bool, **how: object) -> None:
         # Its command line is about to become its title.
-        name = f"standby of soak-{self.made}".encode() if survives else os.fsencode(at)
+        name = f"standby of {self._id(at)}".encode() if survives else os.fsencode(at)
         # A child has its parent's title at first.
         def find() -> list[machine.Process]:
             found = [p for p in machine.processes() if self._serves(p, name)]
@@ -245,6 +250,21 @@ class Soak:
             assert (view.at / INITRD_PATH).read_bytes() == INITRD
             assert file.read() == KERNEL
         self.done["  servers replaced"] += 1
+
+    def upgrade(self) -> None:
+        """Nor that another program's process serves it."""
+        view = self._any()
+        wait_until(view.daemon.is_sandboxed, "the sandbox", CALL_SECONDS)
+        with open(view.at / KERNEL_PATH, "rb") as file:
+            finished = run(
+                program("viewfsctl"), "upgrade", "--json", self._id(view.at), seconds=CALL_SECONDS
+            )
+            assert finished.status == 0, finished
+            assert (view.at / INITRD_PATH).read_bytes() == INITRD
+            assert file.read() == KERNEL
+        (told,) = json.loads(finished.stdout)["views"]
+        view.daemon = machine.Process(told["pid"], "urunc-viewfs", ())
+        machine.bury()
 
     def trouble_index(self) -> None:
         """Damage it, lose it, or fill its disk."""
