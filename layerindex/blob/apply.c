@@ -178,17 +178,15 @@ static bool nothing_is_lost(struct apply *apply)
 /* Removes what is below a directory, but for names that this layer wrote. */
 static int make_opaque(struct apply *apply, uint32_t directory)
 {
-	struct tree_name *names = apply->tree.names;
+	const struct tree_name *names = apply->tree.names;
 	uint32_t i = names[directory].child;
 
-	names[directory].closed = true;
 	while (i != UINT32_MAX) {
 		bool kept = names[i].written == apply->layers;
 		int r = kept ? 0 : remove_all(apply, i);
 
 		if (r < 0)
 			return r;
-		names[i].closed = true;
 		if (kept && is_directory(tree_file(&apply->tree, i)) &&
 		    names[i].child != UINT32_MAX) {
 			i = names[i].child;

@@ -20,7 +20,8 @@ int partial_init(struct partial *partial, uint32_t count)
 {
 	int r;
 
-	*partial = (struct partial){.count = count, .lowest = count};
+	*partial = (struct partial){
+		.count = count, .lowest = count, .small_layer_max = PARTIAL_SMALL_LAYER_MAX};
 	r = apply_init(&partial->apply, true);
 	if (r < 0)
 		return r;
@@ -125,7 +126,7 @@ static int read_entry(struct partial *partial, uint32_t layer, const struct tar_
 	r = sift_entry(&partial->sift, &partial->apply.tree, entry, partial->parents);
 	if (r < 0)
 		return r;
-	kept->is_whole &= kept->size + size <= PARTIAL_SMALL_LAYER_MAX &&
+	kept->is_whole &= kept->size + size <= partial->small_layer_max &&
 			  partial->size + size <= PARTIAL_SMALL_MAX;
 	if (r == SIFT_NOTHING && !kept->is_whole)
 		return 0;

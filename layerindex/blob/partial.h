@@ -37,6 +37,7 @@ struct partial {
 	struct kept_layer *layers; /* owned; the lowest first */
 	uint32_t count, lowest;	   /* those from *lowest* on were read */
 	size_t size;		   /* bytes that are kept */
+	size_t small_layer_max;	   /* PARTIAL_SMALL_LAYER_MAX */
 	bool parents;		   /* directories that an entry makes for itself count */
 };
 

@@ -227,7 +227,9 @@ static int step(struct walk *walk, const char *text, size_t n, bool is_first)
 	if (walk->links > ROOT_PATH_LINKS_MAX)
 		return -ELOOP;
 	r = join(walk->path, text, n, candidate);
-	if (r == 0)
+	if (r == 0 && *candidate == '/')
+		memcpy(absolute, candidate, strlen(candidate) + 1);
+	else if (r == 0)
 		r = join("/", candidate, strlen(candidate), absolute);
 	if (r < 0)
 		return r;

@@ -68,10 +68,11 @@ int tree_restart(struct tree *tree, bool bottom)
 	free_texts(&tree->targets);
 	tree->file_count = 0;
 	tree->grown = tree->unknown = tree->climbed = false;
+	tree->bottom = bottom;
 	for (uint32_t i = 0; i < tree->name_count; i++) {
 		tree->names[i].file = TREE_NO_FILE;
 		tree->names[i].written = 0;
-		tree->names[i].known = tree->names[i].closed = bottom;
+		tree->names[i].known = bottom;
 	}
 	return tree_make(tree, TREE_ROOT, &root);
 }
@@ -216,8 +217,7 @@ int tree_name(struct tree *tree, uint32_t parent, const char *text, size_t lengt
 		.child = UINT32_MAX,
 		.next = tree->names[parent].child,
 		.file = TREE_NO_FILE,
-		.known = tree->names[parent].closed,
-		.closed = tree->names[parent].closed,
+		.known = tree->bottom,
 	};
 	tree->names[parent].child = i;
 	hang(tree, i);
@@ -258,7 +258,7 @@ void tree_remove(struct tree *tree, uint32_t name)
 		bool enter = (at->file != TREE_NO_FILE || !at->known) && at->child != UINT32_MAX;
 
 		at->file = TREE_NO_FILE;
-		at->known = at->closed = true;
+		at->known = true;
 		if (enter) {
 			i = at->child;
 			continue;

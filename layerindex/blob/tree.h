@@ -55,7 +55,6 @@ struct tree_name {
 	uint32_t file;	  /* TREE_NO_FILE: removed, or never made */
 	uint32_t written; /* the layer that last wrote it, counted from 1; 0: none */
 	bool known;	  /* no layer below that was not unpacked shows here */
-	bool closed;	  /* nor at any name below it that is not in the tree */
 };
 
 /* Holds what it was given. Begins as all zeros, then tree_init(). */
@@ -69,7 +68,7 @@ struct tree {
 	struct tree_text *texts, *targets; /* of names; of files */
 	size_t text_bytes;		   /* of names */
 	/* Of a partial tree. */
-	bool partial;
+	bool partial, bottom;  /* *bottom*: no layer lies below */
 	struct text_set bases; /* all texts of names */
 	bool grown;	       /* a name was added: what was unpacked before may concern it */
 	bool unknown;	       /* a name was looked at that layers below may have */

@@ -158,3 +158,26 @@ mutant("checksums-of-gzip-do-not-count", ("gzip-zlib.c", "GZIP_WINDOW = 15 + 16"
 mutant("no-skippable-frame-first", ("stream.c", " || (magic & SKIPPABLE_MASK) == SKIPPABLE_MAGIC;", ";"))
 mutant("windows-of-128-mib", ("stream.c", "ZSTD_d_windowLogMax,\n\t\t\t\t\t\t\t\t STREAM_WINDOW_LOG_MAX", "ZSTD_d_windowLogMax,\n\t\t\t\t\t\t\t\t STREAM_WINDOW_LOG_MAX - 1"))
 mutant("windows-of-2-gib", ("stream.c", "ZSTD_d_windowLogMax,\n\t\t\t\t\t\t\t\t STREAM_WINDOW_LOG_MAX", "ZSTD_d_windowLogMax,\n\t\t\t\t\t\t\t\t STREAM_WINDOW_LOG_MAX + 3"))
+
+# ------------------------------------------------------- sift.c, partial.c: what need not be read
+
+PARTIAL_MUTANTS: list[Mutant] = []
+
+
+def partial_mutant(name: str, *edits: tuple[str, str, str]) -> None:
+    PARTIAL_MUTANTS.append(Mutant(name, edits))
+
+
+partial_mutant("no-link-is-a-parent", ("sift.c", "sift->is_certain = has_all(&sift->directories, path, n);", "sift->is_certain = true;"))
+partial_mutant("a-removed-directory-is-certain", ("sift.c", "\tif (!forgets)\n\t\treturn;", "\tif (sift)\n\t\treturn;"))
+partial_mutant("a-layers-directories-are-the-next-ones", ("sift.c", "\ttext_set_clear(&sift->directories);\n\tsift->is_looked_up = sift->is_made", "\tsift->is_looked_up = sift->is_made"))
+partial_mutant("links-to-what-is-asked-for-do-not-count", ("sift.c", "concerns_target(sift, tree, entry->link));", "false);"))
+partial_mutant("parents-do-not-count", ("sift.c", "return parents && must_make(sift, path, n) ?", "return !sift ?"))
+partial_mutant("parents-never-count", ("partial.c", "\t\tpartial->parents = true;", "\t\tbreak;"))
+partial_mutant("opaque-marks-by-links-do-not-count", ("sift.c", "found = !is_certain(sift, path, n) ||", "found = is_certain(sift, path, n) &&"))
+partial_mutant("times-of-directories-by-links-do-not-count", ("sift.c", "sift->turned |= links &&", "sift->turned |= !sift &&"))
+partial_mutant("layers-are-read-once", ("partial.c", "\t\tif (!partial->layers[i].is_whole &&", "\t\tif (!partial->layers[i].is_whole && !partial->layers[i].version &&"))
+partial_mutant("names-that-are-new-do-not-count", ("partial.c", "\t\tif (tree->grown)\n", "\t\tif (!tree)\n"))
+partial_mutant("layers-below-do-not-count", ("partial.c", "\t\tif (tree->unknown)\n", "\t\tif (!tree)\n"))
+partial_mutant("a-directory-hides-what-is-below", ("apply.c", "(tree->names[name].known && !is_directory(tree_file(tree, name)))", "!is_directory(tree_file(tree, name))"))
+partial_mutant("what-is-removed-may-be-below", ("tree.c", "\t\tat->known = true;\n", ""))

@@ -12,6 +12,7 @@ import subprocess
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from . import toc
 from .archive import END, directory, file, gnu_name, hard_link, header, pax, symlink
@@ -101,6 +102,32 @@ def unpacked(blobs: Sequence[Path], program: Path | None = None) -> Tree | None:
     return _renumbered(tree)
 
 
+class Answer(NamedTuple):
+    """What is at a path, and how many layers had to be read for it."""
+
+    layers: int
+    kind: str
+    path: str
+
+
+def asked(
+    blobs: Sequence[Path], paths: Sequence[str], program: Path | None = None
+) -> list[Answer]:
+    """The answers that our own library, or another PROGRAM, finds without unpacking all layers. Asserts
+    that they are those of all layers. None of a layer that is no archive; one of an image that is
+    refused, which says nothing."""
+    program = program or build_directory() / "tests" / "ask-layers"
+    done = subprocess.run(
+        [program, *blobs], input="\n".join(paths) + "\n", stdout=subprocess.PIPE, text=True,
+        errors="surrogateescape", timeout=SECONDS, check=False,
+    )  # fmt: skip
+    assert done.returncode in (0, 3), done
+    if done.returncode == 3:
+        return []
+    lines = (line.split(" ", 2) for line in done.stdout.split("\n")[:-1])
+    return [Answer(int(count), kind, path) for count, kind, path in lines]
+
+
 def table_agrees(
     image: Sequence[bytes], top: toc.Blob, form: str, directory: Path
 ) -> bool:
@@ -179,6 +206,14 @@ def random_image(seed: int) -> list[bytes]:
         b"".join(_entry(chosen) for _ in range(chosen.randint(1, 6))) + END
         for _ in range(chosen.choice([1, 2, 2, 3]))
     ]
+
+
+def random_paths(seed: int) -> list[str]:
+    """Where something may be in a random image."""
+    chosen = random.Random(seed)
+    paths = [*COMPONENTS, *(f"{a}/{b}" for a in COMPONENTS for b in COMPONENTS)]
+    paths += ["/".join(chosen.choices([*COMPONENTS, ".."], k=3)) for _ in range(8)]
+    return chosen.sample(paths, len(paths))
 
 
 def written(layers: Sequence[bytes], directory: Path) -> list[Path]:
