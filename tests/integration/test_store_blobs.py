@@ -136,6 +136,47 @@ def test_a_layer_is_decoded_once_if_its_artifacts_are_where_packers_put_them_and
     assert (digests[binary], digests["/" + INITRD_PATH]) == (digest(KERNEL), digest(INITRD))
 
 
+def deep_layers() -> list[bytes]:
+    """An image as builders make it, with a layer for each artifact, and others below and between."""
+    config = urunc_json(initrd="/" + INITRD_PATH).content
+    return [
+        directory("usr") + file("usr/x", b"x") + END,
+        directory("opt") + file("opt/kernel", KERNEL[:5000]) + END,
+        directory("unikernel") + file(KERNEL_PATH, KERNEL) + END,
+        directory("etc") + file("etc/kernel", b"x") + END,
+        directory("boot") + file(INITRD_PATH, INITRD) + END,
+        file("urunc.json", config) + END,
+    ]
+
+
+def test_layers_below_those_of_the_artifacts_are_not_read(store: Store, layout: Layout) -> None:
+    layout.list(layout.image(deep_layers()))
+    blobs = list(map(layout.blob, layout.layers))
+    counter = Opened(blobs)
+    told = added(store, f"--oci={layout.directory}")
+    assert set(kinds(told).values()) == {"artifact"}
+    opened = counter.counts()
+    counts = [opened[blob] for blob in blobs]
+    counter.close()
+    assert counts[:2] == [0, 0] and min(counts[2:]) > 0 and max(counts) <= 2, counts
+
+
+def test_a_path_more_extracts_no_path_again_that_is_answered(store: Store, layout: Layout) -> None:
+    layout.list(layout.image(deep_layers()))
+    blobs = list(map(layout.blob, layout.layers))
+    added(store, f"--oci={layout.directory}")
+    counter = Opened(blobs)
+    told = added(store, f"--oci={layout.directory}", options="binary=/opt/kernel")
+    opened = counter.counts()
+    counts = [opened[blob] for blob in blobs]
+    counter.close()
+    assert counts[0] == 0 and 0 < counts[1] <= 2 and counts[2:] == [0, 0, 0, 0], counts
+    assert told["bytes"] == 5000
+    digests = {answer["path"]: answer["digest"] for answer in told["answers"]}
+    assert digests["/opt/kernel"] == digest(KERNEL[:5000])
+    assert digests["/" + INITRD_PATH] == digest(INITRD)
+
+
 def test_files_that_are_kept_for_nothing_leave_no_trace(store: Store, layout: Layout) -> None:
     """More of them than are kept, in front of those that are asked for."""
     others = b"".join(file(f"data/{number}", noise(100_000, f"{number}")) for number in range(40))

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* An image that is asked for paths in two ways: unpacked as a whole, and as far as a path requires. */
+/* An image that is asked for paths in two ways: wholly unpacked, or as far as a path requires. */
 #pragma once
 
 #include "layerindex/blob/partial.h"
