@@ -6,17 +6,16 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 from layer_mutants import LAYER_MUTANTS
 from support import layers
-from support.mutation import SOURCES, Mutant, Workshop
+from support.mutation import Mutant, Workshop, blob_modules, catching_each
 from support.tar_cases import CASES
 
 SEED = 1
@@ -48,10 +47,7 @@ def made(blobs: list[Path], program: Path) -> object:
 
 @pytest.fixture(scope="module")
 def workshop(tmp_path_factory: pytest.TempPathFactory) -> Workshop:
-    rooms = ("blob", "hash", "file")
-    modules = [path for room in rooms for path in sorted((SOURCES / "layerindex" / room).glob("*.c"))]
-    modules = [path for path in modules if path.name != "gzip-isal.c"]
-    modules.append(SOURCES / "tests/tools/whole-layers.c")
+    modules = blob_modules("whole-layers")
     # Unoptimised, for compiling takes longest.
     directory = tmp_path_factory.mktemp("objects")
     return Workshop(directory, "unpack-layers", modules, optimise=0, libraries=LIBRARIES)
@@ -84,10 +80,8 @@ def catching(
         program = workshop.build(mutant, tmp_path_factory.mktemp(mutant.name))
         return next((one.name for one in images if made(one.blobs, program) != one.made), None)
 
-    asked = [getattr(item, "callspec").params for item in request.session.items if hasattr(item, "callspec")]
-    mutants = [params["rule"] for params in asked if "rule" in params]
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        yield {mutant.name: pool.submit(catch, mutant) for mutant in mutants}
+    with catching_each(request, catch) as caught:
+        yield caught
 
 
 @pytest.mark.parametrize("rule", LAYER_MUTANTS, ids=lambda mutant: mutant.name)

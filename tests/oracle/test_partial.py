@@ -5,31 +5,21 @@ test_layers.py compares with containerd; and no more layers are read than the an
 from __future__ import annotations
 
 import collections
-import os
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-from support import layers, scratch, search, skipping
+from support import layers, search
 from support.archive import END, directory, file, gnu_name, hard_link, symlink
 from support.tar_cases import CASES
 
-IMAGES = 300
+IMAGES = 150
 """Random images of a run; tests/oracle/long --images asks as many as are wanted."""
 
-USUAL_IMAGES = 40
+USUAL_IMAGES = 20
 
 TOO_LARGE = {"s08"}
-
-
-@pytest.fixture(scope="module")
-def place(private_mounts: None) -> Iterator[Path]:
-    parent, reason = scratch.find()
-    if parent is None:
-        skipping.skip(f"nowhere to write layers: {reason}")
-    with scratch.memory(parent) as directory:
-        yield Path(os.fsdecode(directory))
 
 
 def asked(place: Path, image: Sequence[bytes], *paths: str) -> list[layers.Answer]:

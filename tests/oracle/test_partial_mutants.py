@@ -3,24 +3,20 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 from layer_mutants import PARTIAL_MUTANTS
-from support import layers, scratch, skipping
+from support import layers
 from support.archive import END, directory, file, hard_link, symlink
-from support.mutation import SOURCES, Mutant, Workshop
-from support.tar_cases import CASES
+from support.mutation import Mutant, Workshop, blob_modules, catching_each
 
 SEED = 1
-RANDOM_IMAGES = 250
-
-TOO_LONG = {"s08"}
+RANDOM_IMAGES = 120
 
 LIBRARIES = ["-lz", "-lzstd"]
 
@@ -58,37 +54,24 @@ def said(blobs: list[Path], paths: list[str], program: Path) -> object:
 
 
 @pytest.fixture(scope="module")
-def place(private_mounts: None) -> Iterator[Path]:
-    parent, reason = scratch.find()
-    if parent is None:
-        skipping.skip(f"nowhere to write layers: {reason}")
-    with scratch.memory(parent) as at:
-        yield Path(os.fsdecode(at))
-
-
-@pytest.fixture(scope="module")
 def workshop(tmp_path_factory: pytest.TempPathFactory) -> Workshop:
-    rooms = ("blob", "hash", "file")
-    modules = [path for room in rooms for path in sorted((SOURCES / "layerindex" / room).glob("*.c"))]
-    modules = [path for path in modules if path.name != "gzip-isal.c"]
-    modules.append(SOURCES / "tests/tools/asked-image.c")
+    modules = blob_modules("asked-image")
     made = tmp_path_factory.mktemp("objects")
     return Workshop(made, "ask-layers", modules, optimise=0, libraries=LIBRARIES)
 
 
 @pytest.fixture(scope="module")
 def images(place: Path, workshop: Workshop) -> list[Known]:
-    """Images for some rules, the cases, and random images, the same ones every time."""
+    """Images for some rules, and random ones, the same ones every time."""
     program = workshop.build(Mutant("none", ()), place)
     listed = [*MADE.items()]
-    listed += [(name, CASES[name].layers) for name in sorted(CASES.keys() - TOO_LONG)]
     listed += [(f"image {n}", layers.random_image(n)) for n in range(SEED, SEED + RANDOM_IMAGES)]
     found = []
     for number, (name, blobs) in enumerate(listed):
         at = place / name
         at.mkdir()
         paths = layers.written(blobs, at)
-        asked = [*PATHS, *layers.random_paths(number)[:20]]
+        asked = [*PATHS, *layers.random_paths(number)[:10]]
         found.append(Known(name, paths, asked, said(paths, asked, program)))
     assert all(image.said != "wrong" for image in found)
     return found
@@ -107,10 +90,8 @@ def catching(
             (one.name for one in images if said(one.blobs, one.paths, program) != one.said), None
         )
 
-    asked = [getattr(item, "callspec").params for item in request.session.items if hasattr(item, "callspec")]
-    mutants = [params["rule"] for params in asked if "rule" in params]
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        yield {mutant.name: pool.submit(catch, mutant) for mutant in mutants}
+    with catching_each(request, catch) as caught:
+        yield caught
 
 
 @pytest.mark.parametrize("rule", PARTIAL_MUTANTS, ids=lambda mutant: mutant.name)

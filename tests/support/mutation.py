@@ -7,9 +7,13 @@ import os
 import shlex
 import shutil
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+
+import pytest
 
 from . import skipping
 
@@ -72,3 +76,22 @@ class Workshop:
 
     def _compile(self, source: Path, made: Path) -> None:
         subprocess.run([*self._compiler, *FLAGS, "-c", source, "-o", made], check=True)
+
+
+def blob_modules(*tools: str) -> list[Path]:
+    """What unpacks layers, and other sources of tests/tools."""
+    rooms = ("blob", "hash", "file")
+    modules = [path for room in rooms for path in sorted((SOURCES / "layerindex" / room).glob("*.c"))]
+    modules = [path for path in modules if path.name != "gzip-isal.c"]
+    return [*modules, *(SOURCES / "tests/tools" / f"{tool}.c" for tool in tools)]
+
+
+@contextmanager
+def catching_each(
+    request: pytest.FixtureRequest, catch: Callable[[Mutant], str | None]
+) -> Iterator[dict[str, Future[str | None]]]:
+    """What catches each mutant that a test of the session has as "rule", or None; on all processors."""
+    asked = [getattr(item, "callspec").params for item in request.session.items if hasattr(item, "callspec")]
+    mutants = [params["rule"] for params in asked if "rule" in params]
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        yield {mutant.name: pool.submit(catch, mutant) for mutant in mutants}
