@@ -148,10 +148,13 @@ static const struct listed_view *find_again(struct views *views, dev_t device)
 	return NULL;
 }
 
+/* What the view says of its process is looked at before it is believed (upgrade-target.h). */
 static struct upgrade_wish wish_of(const struct listed_view *view)
 {
+	pid_t pid = view->answer.standby ? view->answer.standby : view->answer.pid;
+
 	return (struct upgrade_wish){
-		.pid = view->answer.standby ? view->answer.standby : view->pid,
+		.pid = pid ? pid : view->pid,
 		.device = view->entry.device,
 		.owner = view->mounted ? view->owner : geteuid(),
 		.generation = view->answer.generation,

@@ -13,6 +13,7 @@
 enum {
 	STACK_SIZE = 512 << 10,
 	GUARD_SIZE = 64 << 10,
+	PROGRAM_STACK_SIZE = 128 << 10,
 	STACK_USED = 12 << 10, /* by a start, in most cases */
 };
 
@@ -74,6 +75,18 @@ void spawn_release(void)
 bool spawn_can_share(void)
 {
 	return !SHARING_IS_TRACKED;
+}
+
+pid_t spawn_program(int (*run)(void *argument), void *argument)
+{
+	/* One at a time. */
+	static char stack[PROGRAM_STACK_SIZE] __attribute__((aligned(16)));
+	pid_t pid;
+
+	if (!spawn_can_share())
+		return spawn(run, argument, false);
+	pid = clone(run, stack + sizeof(stack), CLONE_VM | CLONE_VFORK | SIGCHLD, argument);
+	return pid < 0 ? -errno : pid;
 }
 
 pid_t spawn(int (*run)(void *argument), void *argument, bool share)

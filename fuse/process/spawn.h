@@ -22,6 +22,12 @@ bool spawn_can_share(void);
 pid_t spawn(int (*run)(void *argument), void *argument, bool share);
 
 /*
+ * As vfork(2): starts a process that runs *run*(*argument*), in this one's memory, and comes back
+ * when that process runs another program or has ended. Returns: the pid, or -errno.
+ */
+pid_t spawn_program(int (*run)(void *argument), void *argument);
+
+/*
  * For a child that shares, when it has done what the caller waits for: until then both keep to one
  * processor, since waking another one that sleeps takes longer than all that is done between.
  * sched_yield(2) would not let the caller go on first: the child has a session and with it a

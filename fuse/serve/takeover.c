@@ -19,7 +19,6 @@
 #include "fuse/live/proctitle.h"
 #include "fuse/live/view-answer.h"
 #include "fuse/process/daemonize.h"
-#include "fuse/process/fds.h"
 #include "fuse/process/inherited.h"
 #include "fuse/process/memory.h"
 #include "fuse/process/pass-fd.h"

@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <poll.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
@@ -34,6 +33,15 @@ static int refuse(const char *why, struct view_error *error)
 	return view_fail(error, MSG_NOT_UPGRADED, why);
 }
 
+/* The same for errno of looking at the process, whose memory only root may read. */
+static int refuse_errno(struct view_error *error)
+{
+	bool denied = errno == EACCES || errno == EPERM;
+
+	return refuse(denied ? "it requires CAP_SYS_PTRACE: run it as root" : strerror(errno),
+		      error);
+}
+
 /* Its program */
 
 /* Whether *link*, which /proc tells, names a view's program, also one that was replaced. */
@@ -58,7 +66,7 @@ static int check_program(const struct upgrade_target *target, uid_t owner, int p
 
 	if (n < 0 || fstatat(target->proc, "exe", &running, 0) < 0 ||
 	    fstat(program, &installed) < 0)
-		return -ESRCH;
+		return errno == ENOENT || errno == ESRCH ? -ESRCH : refuse_errno(error);
 	link[n] = '\0';
 	if (running.st_dev == installed.st_dev && running.st_ino == installed.st_ino)
 		return 0;
@@ -152,7 +160,7 @@ static int read_namespaces(struct upgrade_target *target, struct view_error *err
 
 		/* A kernel may lack some. */
 		if (r < 0 && r != -ENOENT)
-			return r == -ESRCH ? r : refuse(strerror(-r), error);
+			return r == -ESRCH ? r : refuse_errno(error);
 		if (r <= 0)
 			continue;
 		if (!namespaces[i].flag)
@@ -207,7 +215,7 @@ static int copy_fd(const struct upgrade_target *target, int number, struct found
 	enum kind kind;
 
 	if (fd < 0)
-		return errno == ESRCH || errno == EBADF ? -ESRCH : refuse(strerror(errno), error);
+		return errno == ESRCH || errno == EBADF ? -ESRCH : refuse_errno(error);
 	kind = kind_of(fd);
 	if (kind == CONNECTION && found->connection < 0) {
 		call->connection = number;
@@ -232,7 +240,7 @@ static int copy_fds(const struct upgrade_target *target, struct found *found,
 	int r = 0;
 
 	if (!fds)
-		return errno == ENOENT || errno == ESRCH ? -ESRCH : refuse(strerror(errno), error);
+		return errno == ENOENT || errno == ESRCH ? -ESRCH : refuse_errno(error);
 	while (r == 0 && (entry = readdir(fds))) {
 		uint64_t number;
 
@@ -288,7 +296,7 @@ static int read_fds(struct upgrade_target *target, dev_t device, struct view_err
 		return r;
 	target->fds[target->fd_count++] = TAKE_FD(found.connection);
 	target->fds[target->fd_count++] = TAKE_FD(found.state);
-	for (uint32_t i = 0; i < target->call.file_count; i++)
+	for (uint32_t i = 0; i < target->call.file_count && i < ARTIFACTS_MAX; i++)
 		target->fds[target->fd_count++] = TAKE_FD(found.files[i]);
 	return 0;
 }

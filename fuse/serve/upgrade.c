@@ -18,6 +18,7 @@
 #include "fuse/process/pass-fd.h"
 #include "fuse/process/run-with-timeout.h"
 #include "fuse/process/self-exe.h"
+#include "fuse/process/spawn.h"
 #include "fuse/serve/ready-line.h"
 #include "fuse/serve/takeover.h"
 #include "fuse/serve/upgrade-place.h"
@@ -69,21 +70,29 @@ static int send_parts(const struct upgrade_target *target, int socket)
 	return n < 0 ? (int)n : 0;
 }
 
-/* In the child: becomes the successor. */
-static void run_program(const struct upgrade_target *target, int program, int socket)
+/* What a child is told that becomes the successor. */
+struct start {
+	const struct upgrade_target *target;
+	int program, socket;
+};
+
+/* Returns: the exit status, where there is no successor. */
+static int run_program(void *argument)
 {
-	char argument[sizeof(TAKEOVER_ARGUMENT) + 16];
-	char *argv[] = {(char[]){PROGRAM_NAME}, argument, NULL};
+	const struct start *start = argument;
+	char socket[sizeof(TAKEOVER_ARGUMENT) + 16];
+	char *argv[] = {(char[]){PROGRAM_NAME}, socket, NULL};
 	static struct view_error error;
 
-	snprintf(argument, sizeof(argument), TAKEOVER_ARGUMENT "%d", socket);
-	if (place_process(target, getpid(), &error) == 0) {
-		fcntl(socket, F_SETFD, 0);
-		execveat(program, "", argv, environ, AT_EMPTY_PATH);
+	snprintf(socket, sizeof(socket), TAKEOVER_ARGUMENT "%d", start->socket);
+	error.code = CODE_NONE;
+	if (place_process(start->target, getpid(), &error) == 0) {
+		fcntl(start->socket, F_SETFD, 0);
+		execveat(start->program, "", argv, environ, AT_EMPTY_PATH);
 		view_fail(&error, MSG_TAKEOVER, "the program", strerror(errno));
 	}
-	report_send(socket, &error, NULL);
-	_exit(view_code_exit(error.code));
+	report_send(start->socket, &error, NULL);
+	return view_code_exit(error.code);
 }
 
 /* Has the supervisor start it. Returns: 0 or -errno. */
@@ -116,10 +125,8 @@ static int successor_start(const struct upgrade_target *target, int program, str
 		r = ask_supervisor(ret->supervisor, program, theirs);
 		return r < 0 ? view_fail(error, MSG_SYSTEM, "its supervisor", strerror(-r)) : 0;
 	}
-	ret->pid = fork();
-	if (ret->pid == 0)
-		run_program(target, program, theirs);
-	return ret->pid < 0 ? view_fail(error, MSG_SYSTEM, "fork", strerror(errno)) : 0;
+	ret->pid = spawn_program(run_program, &(struct start){target, program, theirs});
+	return ret->pid < 0 ? view_fail(error, MSG_SYSTEM, "fork", strerror(-ret->pid)) : 0;
 }
 
 /* Waits until it could serve. Returns: 0, or < 0 with *error*. */

@@ -106,6 +106,26 @@ def test_a_user_mounts_a_view(place: Path, at: Path, option: bytes) -> None:
         assert "Read-only file system" in written.stderr
 
 
+def test_root_upgrades_a_users_view(place: Path, at: Path, option: bytes) -> None:
+    """The user may not look at its process, which is in its sandbox."""
+    name = f"user-{os.getpid()}"
+    with View(at, f"--id={name}", "-o", option, wrapper=USER) as view:
+        view.wait_sandboxed()
+        refused = as_user(program("viewfsctl"), "upgrade", name)
+        assert refused.status == 32
+        assert "not upgraded: it requires CAP_SYS_PTRACE: run it as root" in refused.stderr
+        done = run(program("viewfsctl"), "upgrade", name)
+        assert (done.status, done.stderr) == (0, "")
+        (daemon,) = machine.processes()
+        assert done.stdout == f"upgraded '{at}': process {daemon.pid}\n"
+        for field in ("Uid", "Gid"):
+            assert daemon.status(field).split() == [str(NOBODY.pw_uid)] * 4
+        assert re.search(r"^Groups:[\t ]*$", (daemon.proc / "status").read_text(), re.MULTILINE)
+        assert same_as_the_kernel(at, place) == SILENCE
+        assert machine.exit_status(view.daemon_pid) == -signal.SIGKILL
+        view.processes, view.adopted_pid = [daemon], daemon.pid
+
+
 @pytest.mark.parametrize("label", ["a,b", "a\\,ro,suid", "\\", ",", 'it\'s "my"\n label', "x" * 900])
 def test_a_label_is_not_taken_for_options(at: Path, option: bytes, label: str) -> None:
     """Which must not be taken for options."""
