@@ -29,12 +29,12 @@ static bool reserve(struct json_writer *writer, size_t n)
 
 void json_writer_print(struct json_writer *writer, const char *format, ...)
 {
+	va_list args;
 	int n = 0;
 
 	/* The first time it tells how much room it takes, where there is too little. */
 	while (n >= 0 && reserve(writer, (size_t)n)) {
 		size_t room = writer->capacity - writer->length;
-		va_list args;
 
 		va_start(args, format);
 		n = vsnprintf(writer->text + writer->length, room, format, args);
