@@ -2,7 +2,6 @@
 #include "fuse/view/view.h"
 
 #include <errno.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "fuse/base/clock.h"
