@@ -219,18 +219,21 @@ int li_store_object_open(const struct li_store *store, const struct li_store_ans
 	return TAKE_FD(fd);
 }
 
+static int has_object(const struct li_store *store, const struct li_store_answer *answer)
+{
+	cleanup_close int fd = li_store_object_open(store, answer);
+
+	if (fd == -ENOENT || fd == -ENOTDIR || fd == -ESTALE)
+		return 0;
+	return fd < 0 ? fd : 1;
+}
+
 int store_has_objects(const struct li_store *store, const struct li_store_facts *facts)
 {
-	for (size_t i = 0; i < facts->count; i++) {
-		cleanup_close int fd = -EBADF;
+	int r = 1;
 
-		if (facts->answers[i].kind != LI_STORE_ARTIFACT)
-			continue;
-		fd = li_store_object_open(store, &facts->answers[i]);
-		if (fd == -ENOENT || fd == -ENOTDIR || fd == -ESTALE)
-			return 0;
-		if (fd < 0)
-			return fd;
-	}
-	return 1;
+	for (size_t i = 0; i < facts->count && r > 0; i++)
+		if (facts->answers[i].kind == LI_STORE_ARTIFACT)
+			r = has_object(store, &facts->answers[i]);
+	return r;
 }
