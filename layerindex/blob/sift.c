@@ -145,7 +145,7 @@ static bool was_directory(struct sift *sift, const char *path, size_t n, const c
 		return has_mark(sift, MARK_CERTAIN, base);
 	memcpy(text, path, n);
 	text[n] = '/';
-	memcpy(text + n + (n > 0), base, length);
+	memcpy(text + n + (n > 0), base, length + 1);
 	return text_set_has(&sift->directories, text, n + (n > 0) + length);
 }
 
