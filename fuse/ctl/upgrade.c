@@ -186,9 +186,18 @@ static pid_t upgrade(const struct work *work, const struct listed_view *view,
 	return view_fail(error, MSG_NOT_UPGRADED, "its process cannot be found from here");
 }
 
+/*
+ * Whether the kernel tells its connection. Before Linux 6.16 it does not tell that of a process,
+ * and a view that is mounted here would be listed once more.
+ */
+static bool is_known(const struct listed_view *view)
+{
+	return view->mounted || view->entry.device != 0;
+}
+
 static bool is_wanted(const struct work *work, const struct listed_view *view)
 {
-	if (view->repeated)
+	if (view->repeated || !is_known(view))
 		return false;
 	if (work->call->all && view->state != VIEW_DEAD)
 		return true;
@@ -205,7 +214,8 @@ static void report_missing(struct work *work, const struct views *views)
 		VIEW_ERROR(missing);
 		size_t i = 0;
 
-		while (i < views->count && !ctl_is_id(id_of(&views->items[i]), *id))
+		while (i < views->count &&
+		       !(is_known(&views->items[i]) && ctl_is_id(id_of(&views->items[i]), *id)))
 			i++;
 		if (i < views->count)
 			continue;
