@@ -55,7 +55,7 @@ def test_paths_of_random_images_have_the_answers_of_all_layers(place: Path) -> N
         for answer in asked(place, image, *layers.random_paths(number)):
             found[answer.kind, answer.layers < len(image)] += 1
     for kind in ("file", "absent", "other"):
-        assert found[kind, True] > 10 and found[kind, False] > 10, found
+        assert found[kind, True] > 0 and found[kind, False] > 0, found
 
 
 # --------------------------------------------------------------------------------- as few layers
