@@ -78,11 +78,12 @@ class Workshop:
         subprocess.run([*self._compiler, *FLAGS, "-c", source, "-o", made], check=True)
 
 
-def blob_modules(*tools: str) -> list[Path]:
-    """What unpacks layers, and other sources of tests/tools."""
+def blob_modules(*tools: str, gzip: str = "zlib") -> list[Path]:
+    """What unpacks layers, by one of the two libraries for gzip, and other sources of tests/tools."""
     rooms = ("blob", "hash", "file")
     modules = [path for room in rooms for path in sorted((SOURCES / "layerindex" / room).glob("*.c"))]
-    modules = [path for path in modules if path.name != "gzip-isal.c"]
+    unused = {"gzip-zlib.c", "gzip-isal.c"} - {f"gzip-{gzip}.c"}
+    modules = [path for path in modules if path.name not in unused]
     return [*modules, *(SOURCES / "tests/tools" / f"{tool}.c" for tool in tools)]
 
 
