@@ -127,6 +127,18 @@ def mounted(contender: Contender, stack: Stack, target: Path) -> Iterator[Start]
         raise
 
 
+def teach(contender: Contender, stack: Stack, target: Path, index: Path) -> None:
+    """Has a view file in INDEX what it finds, which it does once it has looked for all artifacts: one
+    that is unmounted before files less."""
+    known = len(os.listdir(index))
+    with mounted(contender, stack, target) as start:
+        for path in ARTIFACTS:
+            shown = start.artifact(path)
+            assert shown
+            shown.read_bytes()
+        wait_until(lambda: len(os.listdir(index)) > known, "a view to file what it found")
+
+
 def check(contender: Contender, stack: Stack, target: Path) -> None:
     """That the contender shows the artifacts' bytes. Raises Failed.
 

@@ -118,8 +118,7 @@ def _ways(bench: Bench, build: Build, stack: Stack) -> Iterator[Sequence[Way]]:
             mounts.enter_context(namespace.tmpfs(str(index)))
             contender = view(build, ["-o", f"cache={index}"])
             if taught:
-                with mounting.mounted(contender, taught, bench.target("teach")) as start:
-                    _read(start)
+                mounting.teach(contender, taught, bench.target("teach"), index)
             namespace.mount("", str(index), None, namespace.MS_REMOUNT | namespace.MS_RDONLY)
             return Way(name, contender, shown)
 

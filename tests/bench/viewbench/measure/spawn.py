@@ -24,8 +24,8 @@ from ..contenders import (
     view,
 )
 from ..figures import Figure, Samples, difference, figure, quickest, ratio, show
-from ..material import CONFIG, MIB
-from ..mounting import Failed, mounted
+from ..material import MIB
+from ..mounting import Failed, teach
 from ..plan import Step, Timing, carry_out, micros
 from ..report import Table
 
@@ -51,10 +51,7 @@ def measure(bench: Bench) -> Section:
 
 
 def _with_index(bench: Bench) -> list[Contender]:
-    """A view with a shared layer index, of the builds that know one.
-
-    A build may take the option and keep nothing: what counts is that there is something in it.
-    """
+    """A view with a shared layer index, of the builds that know one."""
     found = []
     for build in bench.builds:
         # In memory, as below /run; and a comma would end the option.
@@ -63,14 +60,11 @@ def _with_index(bench: Bench) -> list[Contender]:
         name = f"{build.name}, index warm"
         contender = view(build, ["-o", f"cache={directory}"], name)
         try:
-            with mounted(contender, bench.reference, bench.target("index")) as start:
-                shown = start.artifact(CONFIG)
-                assert shown
-                shown.read_bytes()
+            for stack in bench.stacks.values():
+                teach(contender, stack, bench.target("index"), directory)
         except Failed:
             continue  # it does not know the option
-        if any(directory.iterdir()):
-            found.append(contender)
+        found.append(contender)
     return found
 
 

@@ -124,7 +124,9 @@ def _ways(bench: Bench, build: Build, filler: Path, place: Place) -> Iterator[Co
     # A comma, as in a build's name, would end the option.
     index = bench.tmpfs / f"stored-index-{bench.builds.index(build)}"
     index.mkdir(mode=0o700)
-    yield view(build, ["-o", f"cache={index}"], STORED_WARM)
+    warm = view(build, ["-o", f"cache={index}"], STORED_WARM)
+    mounting.teach(warm, bench.reference, bench.target("teach"), index)
+    yield warm
 
     def command(store: Path, target: Path) -> list[str | Path]:
         words = [f"--chain=sha256:{CHAIN}", "-o", f"store={store}", "bench"]
