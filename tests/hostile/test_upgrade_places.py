@@ -62,19 +62,11 @@ def groups(name: str) -> Iterator[list[Path]]:
                 continue
             group = parent / f"{name}-{os.getpid()}"
             group.mkdir()
-            stack.callback(lambda g=group: wait_until(lambda: removed(g), "an empty cgroup"))
+            stack.callback(machine.remove_group, group)
             made.append(group)
         if not made:
             skipping.skip("no cgroups")
         yield made
-
-
-def removed(group: Path) -> bool:
-    try:
-        group.rmdir()
-    except OSError:
-        return False
-    return True
 
 
 def enter(paths: list[Path], pid: int) -> None:

@@ -71,7 +71,7 @@ def frozen(layers: Path) -> Iterator[None]:
         group = Path("/sys/fs/cgroup/freezer")
         group = (group if group.is_dir() else group.parent) / f"viewfs-test-{os.getpid()}"
         group.mkdir()
-        stack.callback(lambda: wait_until(lambda: removed(group), "an empty cgroup"))
+        stack.callback(machine.remove_group, group)
         option = lowerdir(image.usual().build(layers.parent / "others"))
         at = layers.with_name("aside")
         layers.rename(at)
@@ -86,14 +86,6 @@ def frozen(layers: Path) -> Iterator[None]:
         stack.callback(wait_until, lambda: not machine.processes({"viewfsctl"}), "the child to end")
         stack.callback((group / state).write_text, words[1])
         yield
-
-
-def removed(group: Path) -> bool:
-    try:
-        group.rmdir()
-    except OSError:
-        return False
-    return True
 
 
 FORMS: list[Callable[[Path], AbstractContextManager[None]]] = [silent, stopped_view, frozen]

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from support import layers, skipping
 from support.archive import END, file
-from support.mutation import Mutant, Workshop, blob_modules
+from support.mutation import Mutant, blob_workshop
 from support.tar_cases import CASES
 
 GZIP = sorted(name for name in CASES if name.startswith("g"))
@@ -23,9 +23,8 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
     found = subprocess.run(["pkg-config", "--exists", "libisal"], check=False)
     if found.returncode:
         skipping.skip("no libisal-dev")
-    modules = blob_modules("whole-layers", gzip="isal")
     made = tmp_path_factory.mktemp("isal")
-    workshop = Workshop(made, "unpack-layers", modules, optimise=0, libraries=["-lisal", "-lzstd"])
+    workshop = blob_workshop(made, "unpack-layers", "whole-layers", gzip="isal")
     return workshop.build(Mutant("none", ()), made)
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from layer_mutants import LAYER_MUTANTS
 from support import layers
-from support.mutation import Mutant, Workshop, blob_modules, catching_each
+from support.mutation import Mutant, Workshop, blob_workshop, catching_each
 from support.tar_cases import CASES
 
 SEED = 1
@@ -23,8 +23,6 @@ RANDOM_IMAGES = 150
 
 TOO_LONG = {"s08"}
 """The program hashes 8 GiB of zeros of it."""
-
-LIBRARIES = ["-lz", "-lzstd"]
 
 
 @dataclass(frozen=True)
@@ -47,10 +45,7 @@ def made(blobs: list[Path], program: Path) -> object:
 
 @pytest.fixture(scope="module")
 def workshop(tmp_path_factory: pytest.TempPathFactory) -> Workshop:
-    modules = blob_modules("whole-layers")
-    # Unoptimised, for compiling takes longest.
-    directory = tmp_path_factory.mktemp("objects")
-    return Workshop(directory, "unpack-layers", modules, optimise=0, libraries=LIBRARIES)
+    return blob_workshop(tmp_path_factory.mktemp("objects"), "unpack-layers", "whole-layers")
 
 
 @pytest.fixture(scope="module")

@@ -13,12 +13,10 @@ import pytest
 from layer_mutants import PARTIAL_MUTANTS
 from support import layers
 from support.archive import END, directory, file, hard_link, symlink
-from support.mutation import Mutant, Workshop, blob_modules, catching_each
+from support.mutation import Mutant, Workshop, blob_workshop, catching_each
 
 SEED = 1
 RANDOM_IMAGES = 120
-
-LIBRARIES = ["-lz", "-lzstd"]
 
 PATHS = ["a", "b", "b/k", "d", "d/x", "d/b", "d/b/k", "ln", "ln/z", "ln/k", "k", "x"]
 
@@ -55,9 +53,7 @@ def said(blobs: list[Path], paths: list[str], program: Path) -> object:
 
 @pytest.fixture(scope="module")
 def workshop(tmp_path_factory: pytest.TempPathFactory) -> Workshop:
-    modules = blob_modules("asked-image")
-    made = tmp_path_factory.mktemp("objects")
-    return Workshop(made, "ask-layers", modules, optimise=0, libraries=LIBRARIES)
+    return blob_workshop(tmp_path_factory.mktemp("objects"), "ask-layers", "asked-image")
 
 
 @pytest.fixture(scope="module")

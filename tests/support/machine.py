@@ -150,6 +150,19 @@ def family(pid: int) -> list[int]:
     return found
 
 
+def remove_group(group: Path) -> None:
+    """Remove a cgroup as soon as no process is left in it."""
+
+    def is_removed() -> bool:
+        try:
+            group.rmdir()
+        except OSError:
+            return False
+        return True
+
+    wait_until(is_removed, f"no process to be in {group}")
+
+
 def mount_namespace(pid: int) -> str:
     """Which one a process is in."""
     return os.readlink(f"/proc/{pid}/ns/mnt")

@@ -78,13 +78,19 @@ class Workshop:
         subprocess.run([*self._compiler, *FLAGS, "-c", source, "-o", made], check=True)
 
 
-def blob_modules(*tools: str, gzip: str = "zlib") -> list[Path]:
-    """What unpacks layers, by one of the two libraries for gzip, and other sources of tests/tools."""
+GZIP = {"zlib": "-lz", "isal": "-lisal"}
+"""The libraries that may decode gzip."""
+
+
+def blob_workshop(directory: Path, tool: str, part: str, gzip: str = "zlib") -> Workshop:
+    """For TOOL, a program with a PART of its own in tests/tools that unpacks layers."""
     rooms = ("blob", "hash", "file")
     modules = [path for room in rooms for path in sorted((SOURCES / "layerindex" / room).glob("*.c"))]
-    unused = {"gzip-zlib.c", "gzip-isal.c"} - {f"gzip-{gzip}.c"}
+    unused = {f"gzip-{other}.c" for other in GZIP if other != gzip}
     modules = [path for path in modules if path.name not in unused]
-    return [*modules, *(SOURCES / "tests/tools" / f"{tool}.c" for tool in tools)]
+    modules.append(SOURCES / "tests/tools" / f"{part}.c")
+    # Unoptimised, for compiling takes longest.
+    return Workshop(directory, tool, modules, optimise=0, libraries=[GZIP[gzip], "-lzstd"])
 
 
 @contextmanager

@@ -384,15 +384,7 @@ def little_memory() -> Iterator[Path]:
         (group / limit).write_text(str(LITTLE_MEMORY))
         yield group
     finally:
-        wait_until(lambda: _removed(group), "an empty cgroup", CALL_SECONDS)
-
-
-def _removed(group: Path) -> bool:
-    try:
-        group.rmdir()
-    except OSError:
-        return False
-    return True
+        machine.remove_group(group)
 
 
 def soak(place: Path, seconds: float, seed: int) -> tuple[Soak, Census, Census]:
