@@ -191,7 +191,8 @@ class Soak:
     def mount_scarce(self) -> None:
         """With next to no descriptors, or memory: a view or a clean failure."""
         at = self._new_place()
-        command = [program(), "-o", self._options(), "none", at]
+        # Too few descriptors are tried again, in vain here, until the time is up.
+        command = [program(), "-o", self._options() + b",timeout=1", "none", at]
         if self.source.random() < 0.5:
             number = self.source.randint(4, FEW_DESCRIPTORS)
             command = ["prlimit", f"--nofile={number}", *command]
