@@ -151,7 +151,7 @@ ssize_t state_size(int fd)
 		return -EINVAL;
 	if (fstat(fd, &st) < 0)
 		return -errno;
-	return st.st_size > 0 && st.st_size <= STATE_SIZE_MAX ? st.st_size : -EINVAL;
+	return st.st_size > 0 && st.st_size <= STATE_SIZE_MAX ? (ssize_t)st.st_size : -EINVAL;
 }
 
 /* Reading. What is wrong is found at the end: until then a number is 0, and a string none. */

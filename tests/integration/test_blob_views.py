@@ -355,9 +355,9 @@ def test_a_damaged_blob_is_elayer(
     [
         (b"{", "ELAYER", "index.json is not JSON"),
         (b'{"manifests":' + b"[" * 100, "ELAYER", "index.json is not JSON"),
-        (b"[]", "EUSAGE", "no image"),
-        (b'{"manifests":{}}', "EUSAGE", "no image"),
-        (b'{"manifests":[1,null,{"digest":7},{"digest":"md5:0"}]}', "EUSAGE", "no image"),
+        (b"[]", "ELAYER", "no image"),
+        (b'{"manifests":{}}', "ELAYER", "no image"),
+        (b'{"manifests":[1,null,{"digest":7},{"digest":"md5:0"}]}', "ELAYER", "no image"),
         (b" " * (4 << 20) + b"{}", "ELAYER", "no OCI layout"),
         (None, "ELAYER", "no OCI layout"),
     ],

@@ -106,11 +106,17 @@ def test_a_user_mounts_a_view(place: Path, at: Path, option: bytes) -> None:
         assert "Read-only file system" in written.stderr
 
 
+def wait_confined(view: View) -> None:
+    """A user's process has no capability to give up: whether it is in its sandbox shows by its filter
+    of system calls."""
+    wait_until(lambda: view.daemon.status("Seccomp") == "2", "the daemon to be sandboxed")
+
+
 def test_root_upgrades_a_users_view(place: Path, at: Path, option: bytes) -> None:
     """The user may not look at its process, which is in its sandbox."""
     name = f"user-{os.getpid()}"
     with View(at, f"--id={name}", "-o", option, wrapper=USER) as view:
-        view.wait_sandboxed()
+        wait_confined(view)
         refused = as_user(program("viewfsctl"), "upgrade", name)
         assert refused.status == 32
         assert "not upgraded: it requires CAP_SYS_PTRACE: run it as root" in refused.stderr
@@ -204,7 +210,7 @@ def test_a_dead_view_is_replaced(place: Path, at: Path, option: bytes) -> None:
 
 def test_a_signal_ends_a_users_view(at: Path, option: bytes) -> None:
     with mounted(at, option, foreground=True, expected=["CAP_SYS_ADMIN"]) as view:
-        view.wait_sandboxed()
+        wait_confined(view)
         view.process.send_signal(signal.SIGINT)
         view.wait_gone()
         assert machine.mounts() == []
@@ -407,7 +413,7 @@ def test_a_users_live_view_is_emount_for_root(at: Path, option: bytes, stop: boo
 
 def test_root_asks_a_users_view_only_on_demand(at: Path, option: bytes) -> None:
     with mounted(at, option, source="label") as view:
-        wait_until(lambda: view.daemon.is_sandboxed(), "it to be sandboxed")
+        wait_confined(view)
         listed = run(program("viewfsctl"), "list", "-o", "STATE,OWNER").stdout.splitlines()
         assert listed[1].split() == ["unknown", str(NOBODY.pw_uid)]
         listed = run(program("viewfsctl"), "list", "--all", "-o", "STATE,OWNER").stdout
