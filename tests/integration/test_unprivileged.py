@@ -235,7 +235,7 @@ def test_a_mount_that_a_dead_server_left_is_removed(
     place: Path, at: Path, option: bytes, written: str
 ) -> None:
     (place / "link").symlink_to("view")
-    wrapper = [*injecting(place / "log", "ioctl:signal=SIGKILL"), *USER]
+    wrapper = [*injecting(place / "log", "setsid:signal=SIGKILL"), *USER]
     finished = call("-o", option, "none", written, wrapper=wrapper, cwd=place)
     refused(finished, "ESYSTEM", 4, "^the view's process exited before it was ready")
 
