@@ -126,16 +126,11 @@ static int read_user(struct upgrade_target *target, uid_t owner, struct view_err
 /* Its namespaces */
 
 /* Returns: > 0: it is another one than this process's; 0; or -errno. */
-static int has_other(const struct upgrade_target *target, const char *name)
+static int has_other(const struct upgrade_target *target, int self, const char *name)
 {
-	char path[32];
 	struct stat theirs, ours;
 
-	snprintf(path, sizeof(path), "ns/%s", name);
-	if (fstatat(target->proc, path, &theirs, 0) < 0)
-		return -errno;
-	snprintf(path, sizeof(path), "/proc/self/ns/%s", name);
-	if (stat(path, &ours) < 0)
+	if (fstatat(target->proc, name, &theirs, 0) < 0 || fstatat(self, name, &ours, 0) < 0)
 		return -errno;
 	return theirs.st_ino != ours.st_ino || theirs.st_dev != ours.st_dev;
 }
@@ -143,20 +138,23 @@ static int has_other(const struct upgrade_target *target, const char *name)
 static int read_namespaces(struct upgrade_target *target, struct view_error *error)
 {
 	static const struct {
-		char name[8];
-		uint32_t flag; /* 0: it must be this process's */
+		const char *name; /* in /proc/PID */
+		uint32_t flag;	  /* 0: it must be this process's */
 	} namespaces[] = {
-		{"pid", 0},
-		{"user", 0},
-		{"mnt", CLONE_NEWNS},
-		{"net", CLONE_NEWNET},
-		{"uts", CLONE_NEWUTS},
-		{"ipc", CLONE_NEWIPC},
-		{"cgroup", CLONE_NEWCGROUP},
+		{"ns/pid", 0},
+		{"ns/user", 0},
+		{"ns/mnt", CLONE_NEWNS},
+		{"ns/net", CLONE_NEWNET},
+		{"ns/uts", CLONE_NEWUTS},
+		{"ns/ipc", CLONE_NEWIPC},
+		{"ns/cgroup", CLONE_NEWCGROUP},
 	};
+	cleanup_close int self = open("/proc/self", O_PATH | O_DIRECTORY | O_CLOEXEC);
 
+	if (self < 0)
+		return refuse(strerror(errno), error);
 	for (size_t i = 0; i < sizeof(namespaces) / sizeof(*namespaces); i++) {
-		int r = has_other(target, namespaces[i].name);
+		int r = has_other(target, self, namespaces[i].name);
 
 		/* A kernel may lack some. */
 		if (r < 0 && r != -ENOENT)

@@ -3,6 +3,7 @@
  * An image that is unpacked as far as a path requires has at it what all of it has. A few bytes are
  * an entry: names are few, so that they meet often.
  */
+#include <stdio.h>
 #include <string.h>
 
 #include "tests/fuzz/check.h"
@@ -51,15 +52,16 @@ static void take_entry(struct input *input, struct asked_image *image)
 		.link = link,
 		.type = types[take(input, sizeof(types) - 1)],
 		.mode = 0644 + (take(input, 2) << 3),
-		.mtime.tv_sec = image->whole.entry,
+		.mtime.tv_sec = (time_t)image->whole.entry,
 	};
 
 	take_path(input, prefixes[take(input, 6)], marks[take(input, 7)], PATH_PARTS, name);
 	take_path(input, prefixes[take(input, 6)], "", LINK_PARTS, link);
 	if (take(input, 16) == 0) {
-		char *base = strrchr(name, '/');
+		char *slash = strrchr(name, '/');
+		char *base = slash ? slash + 1 : name;
 
-		strcpy(base ? base + 1 : name, ".wh..wh..opq");
+		snprintf(base, sizeof(name) - (size_t)(base - name), ".wh..wh..opq");
 	}
 	asked_image_add(image, &entry);
 }
