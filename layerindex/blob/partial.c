@@ -189,10 +189,11 @@ int partial_read_table(struct partial *partial, uint32_t layer, struct toc *toc)
 static const struct kept_entry *next_kept(const struct kept_layer *layer, size_t *at,
 					  struct tar_entry *ret)
 {
-	const struct kept_entry *kept = (const struct kept_entry *)(layer->bytes + *at);
+	const struct kept_entry *kept;
 
 	if (*at == layer->size)
 		return NULL;
+	kept = (const struct kept_entry *)(layer->bytes + *at);
 	*at += kept->size;
 	*ret = kept->entry;
 	ret->name = kept->texts;
