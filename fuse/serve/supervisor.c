@@ -2,10 +2,8 @@
 #include "fuse/serve/supervisor.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/pidfd.h>
 #include <sys/socket.h>
@@ -22,7 +20,6 @@
 #include "fuse/process/inherited.h"
 #include "fuse/process/pass-fd.h"
 #include "fuse/process/sandbox.h"
-#include "fuse/process/self-exe.h"
 #include "fuse/process/spawn.h"
 #include "fuse/serve/ready-line.h"
 #include "fuse/serve/takeover.h"
@@ -140,18 +137,6 @@ static enum event on_caller(struct watch *watch)
 	return NOTHING;
 }
 
-/* In the child: becomes the successor. */
-static void run_successor(int program, int socket)
-{
-	char argument[sizeof(TAKEOVER_ARGUMENT) + 16];
-	char *argv[] = {(char[]){PROGRAM_NAME}, argument, NULL};
-
-	snprintf(argument, sizeof(argument), TAKEOVER_ARGUMENT "%d", socket);
-	fcntl(socket, F_SETFD, 0);
-	execveat(program, "", argv, environ, AT_EMPTY_PATH);
-	_exit(KILLED_STATUS);
-}
-
 /* Ends a successor that does not serve yet. */
 static void end_successor(const struct watch *watch)
 {
@@ -176,8 +161,10 @@ static enum event on_upgrade(struct watch *watch)
 	if (!watch->server || watch->successor)
 		return NOTHING;
 	watch->successor = fork();
-	if (watch->successor == 0)
-		run_successor(program, fd);
+	if (watch->successor == 0) {
+		takeover_exec(program, fd);
+		_exit(KILLED_STATUS);
+	}
 	watch->successor = watch->successor < 0 ? 0 : watch->successor;
 	return NOTHING;
 }

@@ -2,11 +2,9 @@
 #include "fuse/serve/upgrade.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <limits.h>
 #include <poll.h>
 #include <signal.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
@@ -17,7 +15,6 @@
 #include "fuse/base/text.h"
 #include "fuse/process/pass-fd.h"
 #include "fuse/process/run-with-timeout.h"
-#include "fuse/process/self-exe.h"
 #include "fuse/process/spawn.h"
 #include "fuse/serve/ready-line.h"
 #include "fuse/serve/takeover.h"
@@ -80,16 +77,13 @@ struct start {
 static int run_program(void *argument)
 {
 	const struct start *start = argument;
-	char socket[sizeof(TAKEOVER_ARGUMENT) + 16];
-	char *argv[] = {(char[]){PROGRAM_NAME}, socket, NULL};
 	static struct view_error error;
+	int r;
 
-	snprintf(socket, sizeof(socket), TAKEOVER_ARGUMENT "%d", start->socket);
 	error.code = CODE_NONE;
 	if (place_process(start->target, getpid(), &error) == 0) {
-		fcntl(start->socket, F_SETFD, 0);
-		execveat(start->program, "", argv, environ, AT_EMPTY_PATH);
-		view_fail(&error, MSG_TAKEOVER, "the program", strerror(errno));
+		r = takeover_exec(start->program, start->socket);
+		view_fail(&error, MSG_TAKEOVER, "the program", strerror(-r));
 	}
 	report_send(start->socket, &error, NULL);
 	return view_code_exit(error.code);
