@@ -147,35 +147,20 @@ static int end_layer(struct partial *partial, uint32_t layer)
 	return 0;
 }
 
-int partial_read_log(struct partial *partial, uint32_t layer, struct layer_log *log)
+/* How entries come: as layer_log_next() and toc_next(). */
+typedef int next_entry(void *source, struct tar_entry *ret, struct toc_range *ret_range);
+
+static int read_layer(struct partial *partial, uint32_t layer, next_entry *next, void *source,
+		      const char *unusable)
 {
-	const struct toc_range none = {};
+	struct toc_range range = {};
 	struct tar_entry entry;
 	int r = begin_layer(partial, layer);
 
 	for (; r == 0; partial->apply.entry++) {
-		partial->apply.reason = "what is known of its names is unusable";
+		partial->apply.reason = unusable;
 		partial->apply.name = NULL;
-		r = layer_log_next(log, &entry);
-		if (r <= 0)
-			return r < 0 ? r : end_layer(partial, layer);
-		r = read_entry(partial, layer, &entry, &none);
-		if (r < 0)
-			break;
-	}
-	return r;
-}
-
-int partial_read_table(struct partial *partial, uint32_t layer, struct toc *toc)
-{
-	struct toc_range range;
-	struct tar_entry entry;
-	int r = begin_layer(partial, layer);
-
-	for (; r == 0; partial->apply.entry++) {
-		partial->apply.reason = "its table of contents is unusable";
-		partial->apply.name = NULL;
-		r = toc_next(toc, &entry, &range);
+		r = next(source, &entry, &range);
 		if (r <= 0)
 			return r < 0 ? r : end_layer(partial, layer);
 		r = read_entry(partial, layer, &entry, &range);
@@ -183,6 +168,28 @@ int partial_read_table(struct partial *partial, uint32_t layer, struct toc *toc)
 			break;
 	}
 	return r;
+}
+
+static int next_of_log(void *log, struct tar_entry *ret, struct toc_range *ret_range)
+{
+	*ret_range = (struct toc_range){};
+	return layer_log_next(log, ret);
+}
+
+int partial_read_log(struct partial *partial, uint32_t layer, struct layer_log *log)
+{
+	return read_layer(partial, layer, next_of_log, log,
+			  "what is known of its names is unusable");
+}
+
+static int next_of_table(void *toc, struct tar_entry *ret, struct toc_range *ret_range)
+{
+	return toc_next(toc, ret, ret_range);
+}
+
+int partial_read_table(struct partial *partial, uint32_t layer, struct toc *toc)
+{
+	return read_layer(partial, layer, next_of_table, toc, "its table of contents is unusable");
 }
 
 /* Goes to the next entry that is kept. Returns: NULL: there is none. */
