@@ -57,7 +57,7 @@ struct takeover_call {
  */
 #define SUPERVISOR_GREETING "urunc-viewfs supervisor 1"
 
-/* Becomes the new process: runs *program*, which keeps *socket*. Returns only if it fails: -errno. */
+/* Becomes the new process: runs *program*, which keeps *socket*. Returns -errno if it fails. */
 int takeover_exec(int program, int socket);
 
 /* Takes a view over; *socket* is the value of TAKEOVER_ARGUMENT. Returns: the exit status. */
