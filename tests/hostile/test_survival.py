@@ -21,7 +21,7 @@ from pathlib import Path
 
 import pytest
 from support import image, machine, namespace
-from support.control import listed, listed_at, viewfsctl
+from support.control import ID, listed, listed_at, viewfsctl
 from support.image import INITRD, INITRD_PATH, KERNEL, KERNEL_PATH, lowerdir
 from support.seccomp_deny import deny
 from support.view import View, call, program, refused
@@ -152,16 +152,16 @@ def test_no_reader_sees_an_error_when_a_process_is_killed_at_its_birth(
 
 
 def test_a_listing_shows_one_view_that_survives(place: Path, layers: list[bytes]) -> None:
-    with surviving(place, layers, ",id=web-1") as view:
+    with surviving(place, layers, f",id={ID}") as view:
         assert view.ready["survives"] is True
         assert view.ready["artifacts"], "it implies resolve=ready"
         view.wait_sandboxed()
-        (row,) = (row for row in listed("--all") if row["id"] == "web-1")
+        (row,) = (row for row in listed("--all") if row["id"] == ID)
         assert (row["survives"], row["generation"], row["pid"]) == (True, 1, server_of(view))
-        table = viewfsctl("list", "-o", "ID,SURVIVES,GENERATION", "--id=web-1").stdout
-        assert table.split() == ["ID", "SURVIVES", "GENERATION", "web-1", "yes", "1"]
+        table = viewfsctl("list", "-o", "ID,SURVIVES,GENERATION", f"--id={ID}").stdout
+        assert table.split() == ["ID", "SURVIVES", "GENERATION", ID, "yes", "1"]
         standby = Path("/proc", str(view.daemon_pid), "cmdline")
-        wait_until(lambda: standby.read_bytes() == b"urunc-viewfs: standby of web-1\0", "a title")
+        wait_until(lambda: standby.read_bytes() == f"urunc-viewfs: standby of {ID}\0".encode(), "a title")
     with View(place / "view", "-o", lowerdir(layers)) as view:
         assert "survives" not in view.ready
         assert listed_at(view.root)["survives"] is False
@@ -269,11 +269,11 @@ def test_a_stopped_server_has_a_successor_when_it_is_killed(
             assert reader.communicate(timeout=SECONDS)[0] == KERNEL
 
 
-@pytest.mark.parametrize("command", [["umount"], ["umount", "--id=web-1"]], ids=" ".join)
+@pytest.mark.parametrize("command", [["umount"], ["umount", f"--id={ID}"]], ids=" ".join)
 def test_viewfsctl_ends_both_processes(
     place: Path, layers: list[bytes], command: list[str]
 ) -> None:
-    with surviving(place, layers, ",id=web-1") as view:
+    with surviving(place, layers, f",id={ID}") as view:
         view.wait_sandboxed()
         server = server_of(view)
         with open(view.root / KERNEL_PATH, "rb"):

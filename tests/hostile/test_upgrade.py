@@ -13,15 +13,12 @@ from typing import Any
 
 import pytest
 from support import image, machine, namespace
-from support.control import listed_at, viewfsctl
+from support.control import ID, listed_at, viewfsctl
 from support.image import INITRD_PATH, KERNEL, KERNEL_PATH, lowerdir
 from support.seccomp_deny import deny
 from support.view import Argument, View, call, program, run
 from support.waiting import wait_until
 from test_survival import read_all_the_time, read_whole, server_of
-
-# No other test has views of this id.
-ID = f"upgrade-{os.getpid()}"
 
 
 @pytest.fixture
@@ -116,7 +113,7 @@ def test_a_process_that_took_over_is_sandboxed_as_any(place: Path, layers: list[
         for number in range(3):
             assert number not in kept
         title = (new.proc / "cmdline").read_bytes()
-        assert title.startswith(b'urunc-viewfs: {"ready":true,"id":"upgrade-')
+        assert title.startswith(f'urunc-viewfs: {{"ready":true,"id":"{ID}"'.encode())
         assert (new.proc / "comm").read_text() == "urunc-viewfs\n"
 
 

@@ -18,13 +18,12 @@ from typing import Any
 
 import pytest
 from support import image, machine, skipping
-from support.control import listed, viewfsctl
+from support.control import ID, listed, viewfsctl
 from support.image import KERNEL, KERNEL_PATH, lowerdir
 from support.view import View, call, program, run
 from support.waiting import SECONDS, wait_until
 from test_survival import read_whole
 
-ID = f"placed-{os.getpid()}"
 # The long form has 100.
 VIEWS = int(os.environ.get("VIEWFS_UPGRADE_VIEWS", "12"))
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from support import image, machine
-from support.control import listed_at, viewfsctl
+from support.control import ID, listed_at, viewfsctl
 from support.image import KERNEL, lowerdir
 from support.injection import injecting
 from support.view import View, program
@@ -22,8 +22,6 @@ from support.view_state import (
 )  # fmt: skip
 from support.waiting import wait_until
 from test_survival import read_whole
-
-ID = f"refused-{os.getpid()}"
 
 FILE = artifact("/unikernel/kernel", BINARY, len(KERNEL), FIRST_FILE)
 GOOD = [missing("/urunc.json", CONFIG), FILE]

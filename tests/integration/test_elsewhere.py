@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 from support import image, machine, namespace
-from support.control import listed, viewfsctl
+from support.control import ID, listed, viewfsctl
 from support.image import lowerdir
 from support.view import View, call, program
 from support.waiting import SECONDS, wait_until
@@ -36,11 +36,11 @@ def option(place: Path) -> bytes:
 
 
 @contextmanager
-def in_another_namespace(place: Path, option: bytes, name: str) -> Iterator[None]:
-    """A view of that id in a mount namespace of its own, whose other processes are gone then."""
+def in_another_namespace(place: Path, option: bytes) -> Iterator[None]:
+    """A view in a mount namespace of its own, whose other processes are gone then."""
     command = ["unshare", "-m", "--propagation", "private", sys.executable, "-c", HELPER]
     with subprocess.Popen(
-        [*command, program(), option, place / "there", name],
+        [*command, program(), option, place / "there", ID],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE,
     ) as helper:  # fmt: skip
         assert helper.stdin and helper.stdout
@@ -50,46 +50,44 @@ def in_another_namespace(place: Path, option: bytes, name: str) -> Iterator[None
     try:
         yield
     finally:
-        viewfsctl("umount", f"--id={name}")
+        viewfsctl("umount", f"--id={ID}")
 
 
-def found(name: str) -> list[dict[str, Any]]:
-    return [view for view in listed("--all") if view["id"] == name]
+def found() -> list[dict[str, Any]]:
+    return [view for view in listed("--all") if view["id"] == ID]
 
 
 def test_a_view_of_another_namespace_is_listed_and_ended(place: Path, option: bytes) -> None:
-    name = f"elsewhere-{os.getpid()}"
-    with in_another_namespace(place, option, name):
-        assert not [view for view in listed() if view["id"] == name]
-        (told,) = found(name)
+    with in_another_namespace(place, option):
+        assert not [view for view in listed() if view["id"] == ID]
+        (told,) = found()
         assert (told["verified"], told["root"], told["label"]) == (False, None, None)
         assert (told["state"], told["mountpoint"]) == ("alive", str(place / "there"))
-        table = viewfsctl("list", "--all", f"--id={name}", "-o", "ID,STATE").stdout
-        assert table.splitlines()[1].split("  ", 1) == [name, "alive, unverified"]
+        table = viewfsctl("list", "--all", f"--id={ID}", "-o", "ID,STATE").stdout
+        assert table.splitlines()[1].split("  ", 1) == [ID, "alive, unverified"]
         assert machine.is_alive(told["pid"])
-        assert viewfsctl("umount", f"--id={name}").status == 0
-        assert found(name) == []
+        assert viewfsctl("umount", f"--id={ID}").status == 0
+        assert found() == []
         assert not machine.is_alive(told["pid"])
 
 
 @pytest.mark.parametrize("words", [["gc"], ["doctor"]], ids=" ".join)
 def test_views_of_other_namespaces_are_told(place: Path, option: bytes, words: list[str]) -> None:
-    with in_another_namespace(place, option, f"elsewhere-{os.getpid()}"):
+    with in_another_namespace(place, option):
         assert "no mount of this namespace leads to" in viewfsctl(*words).stdout
 
 
 def test_a_detached_view_is_listed_and_ended(place: Path, option: bytes) -> None:
     """Also a stopped one, which takes no other signal."""
-    name = f"detached-{os.getpid()}"
-    with View(place / "view", f"--id={name}", "-o", option) as view:
+    with View(place / "view", f"--id={ID}", "-o", option) as view:
         with open(view.root / "urunc.json", "rb"):
             namespace.unmount(str(view.root))
-            (told,) = found(name)
+            (told,) = found()
             assert (told["pid"], told["verified"]) == (view.daemon.pid, False)
             view.daemon.signal(signal.SIGSTOP)
             wait_until(lambda: view.daemon.stat()[0] == "T", "it to stop")
-            assert found(name)[0]["state"] == "not answering"
-            assert viewfsctl("umount", f"--id={name}").status == 0
+            assert found()[0]["state"] == "not answering"
+            assert viewfsctl("umount", f"--id={ID}").status == 0
             assert not machine.is_alive(view.daemon_pid)
         view.status = -signal.SIGTERM
 
@@ -97,12 +95,12 @@ def test_a_detached_view_is_listed_and_ended(place: Path, option: bytes) -> None
 def test_umount_by_id_takes_every_mount_of_the_id(place: Path, option: bytes) -> None:
     """And of no other one."""
     (place / "copy").mkdir()
-    with View(place / "view", "--id=web-1", "-o", option) as view:
-        with View(place / "other", "--id=web-10", "-o", option) as other:
+    with View(place / "view", f"--id={ID}", "-o", option) as view:
+        with View(place / "other", f"--id={ID}0", "-o", option) as other:
             namespace.mount(str(view.root), str(place / "copy"), None, namespace.MS_BIND)
-            assert viewfsctl("umount", "--id=web-2").status == 0
+            assert viewfsctl("umount", f"--id={ID}2").status == 0
             assert len(machine.mounts()) == 3
-            assert viewfsctl("umount", "--id=web-1").status == 0
+            assert viewfsctl("umount", f"--id={ID}").status == 0
             assert [mount.mountpoint for mount in machine.mounts()] == [os.fsencode(other.root)]
             view.status = machine.exit_status(view.daemon_pid)
             view._waited = True
@@ -136,7 +134,7 @@ def forged(title: dict[str, Any]) -> Iterator[int]:
 
 def test_a_forged_title_keeps_no_dead_view_and_makes_none_ready(place: Path, option: bytes) -> None:
     """It names the device, the fingerprint and all else of a view that is dead."""
-    with View(place / "view", "--id=web-1", "-o", option) as view:
+    with View(place / "view", f"--id={ID}", "-o", option) as view:
         view.wait_sandboxed()
         title = json.loads((view.daemon.proc / "cmdline").read_bytes()[len("urunc-viewfs: ") : -1])
         title["view"] = {"device": view.mount.device, "layers": 3, "sandboxed": "7f",
@@ -148,7 +146,7 @@ def test_a_forged_title_keeps_no_dead_view_and_makes_none_ready(place: Path, opt
             (told,) = listed()
             assert (told["state"], told["id"], told["pid"]) == ("dead", None, None)
             # The same call replaces it.
-            assert call("--id=web-1", "-o", option, "none", view.root).status == 0
+            assert call(f"--id={ID}", "-o", option, "none", view.root).status == 0
             assert (view.root / "urunc.json").read_bytes()
             namespace.unmount(str(view.root), 0)
             wait_until(lambda: not machine.processes(), "the daemon to end")

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from support import image, machine, scratch, skipping
-from support.control import listed, viewfsctl
+from support.control import ID, listed, viewfsctl
 from support.image import KERNEL, KERNEL_PATH, lowerdir
 from support.old_program import build_old
 from support.view import call, run
@@ -38,7 +38,7 @@ def at(place: Path, option: bytes, old_program: Path) -> Iterator[Path]:
     """Where an old view is mounted."""
     mountpoint = place / "view"
     mountpoint.mkdir()
-    assert run(old_program, "--id=web-1", "-o", option, "none", mountpoint).status == 0
+    assert run(old_program, f"--id={ID}", "-o", option, "none", mountpoint).status == 0
     try:
         yield mountpoint
     finally:
@@ -59,12 +59,12 @@ def test_an_old_view_is_listed_as_alive_with_an_unknown_version(at: Path) -> Non
     assert (view["state"], view["version"], view["id"]) == ("alive", None, None)
     (daemon,) = machine.processes()
     assert view["pid"] == daemon.pid
-    assert viewfsctl("umount", "--id=web-1").status == 0
+    assert viewfsctl("umount", f"--id={ID}").status == 0
     assert (at / KERNEL_PATH).read_bytes() == KERNEL
 
 
 def test_an_old_view_is_emount_for_the_same_call(at: Path, option: bytes) -> None:
-    finished = call("--id=web-1", "-o", option, "none", at)
+    finished = call(f"--id={ID}", "-o", option, "none", at)
     assert (finished.status, finished.code) == (32, "EMOUNT")
     assert (at / KERNEL_PATH).read_bytes() == KERNEL
 

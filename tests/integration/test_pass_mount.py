@@ -21,7 +21,7 @@ from typing import Any
 
 import pytest
 from support import image, machine
-from support.control import listed, viewfsctl
+from support.control import ID, listed, viewfsctl
 from support.image import KERNEL, KERNEL_PATH, lowerdir
 from support.view import program, run
 from support.waiting import SECONDS, wait_until
@@ -274,14 +274,14 @@ def test_a_lifeline_ends_it(layers: list[bytes]) -> None:
 
 
 def test_it_is_listed_with_all_and_can_be_ended_by_its_id(layers: list[bytes]) -> None:
-    with handed("-o", lowerdir(layers) + b",resolve=ready", "--id=web-1"):
-        assert [row for row in listed() if row["id"] == "web-1"] == []
-        (row,) = (row for row in listed("--all") if row["id"] == "web-1")
+    with handed("-o", lowerdir(layers) + b",resolve=ready", f"--id={ID}"):
+        assert [row for row in listed() if row["id"] == ID] == []
+        (row,) = (row for row in listed("--all") if row["id"] == ID)
         assert (row["mountpoint"], row["detached"]) == (None, True)
         assert row["state"] == "alive"
         assert viewfsctl("gc").status == 0
         assert len(machine.processes()) == 1, "gc ends no live view"
-        assert viewfsctl("umount", "--id=web-1").status == 0
+        assert viewfsctl("umount", f"--id={ID}").status == 0
         wait_until(lambda: not machine.processes(), "it to end")
 
 

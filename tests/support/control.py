@@ -19,6 +19,10 @@ from .waiting import wait_until
 # What a command may take, however the views are: its own time-outs, and a busy machine.
 PATIENCE = 20
 
+# No other test's on this machine: `list --all`, `umount --id` and `upgrade` find those of all
+# namespaces.
+ID = f"web-{os.getpid()}"
+
 
 def viewfsctl(*words: Argument, **how: Any) -> Finished:
     return run(program("viewfsctl"), *words, seconds=PATIENCE, **how)
