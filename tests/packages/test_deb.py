@@ -14,7 +14,7 @@ import pytest
 from support import debian, rerun, skipping
 from support.build import SOURCE
 from support.export import NAME, export, tarball, version
-from support.installation import COMMANDS, PAGES
+from support.installation import COMMANDS, PAGES, readme_package
 from support.system import System
 
 # The oldest also builds the source package and runs the unit tests.
@@ -32,19 +32,20 @@ def roots(private_mounts: None) -> dict[str, tuple[Path, Path]]:
 
 
 def build(building: Path, suite: str, place: Path) -> list[Path]:
-    """What dpkg-buildpackage makes, in PLACE."""
+    """What dpkg-buildpackage makes, in PLACE. It is called as the README says; for the oldest release
+    it makes the source package too."""
     with System(place / "root", building) as system:
         root = system.root
         (root / "build").mkdir()
         tree = export(root / "build")
-        tarball(tree, root / "build" / f"{NAME}_{version()}.orig.tar.gz")
-        shutil.copytree(tree / "packaging/debian", tree / "debian")
-        oldest = suite == OLDEST
-        what = "--build=full" if oldest else "--build=binary"
-        text = system.run(
-            *("sh", "-c", f"cd /build/{tree.name} && dpkg-buildpackage -us -uc {what}"),
-            DEB_BUILD_OPTIONS="parallel=2" + ("" if oldest else " nocheck"),
-        )
+        copy, build_dep, build_binary = readme_package("for Debian 12, 13, testing")
+        commands, options = [f"cd /build/{tree.name}", copy, build_dep, build_binary], "parallel=2"
+        if suite == OLDEST:
+            tarball(tree, root / "build" / f"{NAME}_{version()}.orig.tar.gz")
+            commands[-1] = "dpkg-buildpackage -us -uc --build=full"
+        else:
+            options += " nocheck"
+        text = system.run("sh", "-euc", "\n".join(commands), DEB_BUILD_OPTIONS=options)
         # libc6 of Debian 13 has moved its loader, and says so to whoever links with it.
         text = text.replace("dpkg-shlibdeps: warning: diversions involved", "")
         assert "warning:" not in text.lower(), text
