@@ -6,14 +6,13 @@ from __future__ import annotations
 import subprocess
 from collections.abc import Iterator
 from concurrent.futures import Future
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 from layer_mutants import PARTIAL_MUTANTS
 from support import layers
 from support.archive import END, directory, file, hard_link, symlink
-from support.mutation import Mutant, Workshop, blob_workshop, catching_each
+from support.mutation import FAILED, Ask, Mutant, assert_caught, blob_workshop, catching_each
 
 SEED = 1
 RANDOM_IMAGES = 120
@@ -34,59 +33,33 @@ MADE = {
 }  # fmt: skip
 
 
-@dataclass(frozen=True)
-class Known:
-    """An image, and what is said of its paths, with how many layers are read for that."""
+def image(blobs: list[bytes], paths: list[str], place: Path) -> Ask:
+    """What is said of PATHS, with how many layers are read for that."""
+    place.mkdir()
+    written = layers.written(blobs, place)
 
-    name: str
-    blobs: list[Path]
-    paths: list[str]
-    said: object
+    def said(program: Path) -> object:
+        try:
+            return layers.asked(written, paths, program)
+        except (AssertionError, subprocess.TimeoutExpired):
+            return FAILED
 
-
-def said(blobs: list[Path], paths: list[str], program: Path) -> object:
-    try:
-        return layers.asked(blobs, paths, program)
-    except (AssertionError, subprocess.TimeoutExpired):
-        return "wrong"
-
-
-@pytest.fixture(scope="module")
-def workshop(tmp_path_factory: pytest.TempPathFactory) -> Workshop:
-    return blob_workshop(tmp_path_factory.mktemp("objects"), "ask-layers", "asked-image")
-
-
-@pytest.fixture(scope="module")
-def images(place: Path, workshop: Workshop) -> list[Known]:
-    """Images for some rules, and random ones, the same ones every time."""
-    program = workshop.build(Mutant("none", ()), place)
-    listed = [*MADE.items()]
-    listed += [(f"image {n}", layers.random_image(n)) for n in range(SEED, SEED + RANDOM_IMAGES)]
-    found = []
-    for number, (name, blobs) in enumerate(listed):
-        at = place / name
-        at.mkdir()
-        paths = layers.written(blobs, at)
-        asked = [*PATHS, *layers.random_paths(number)[:10]]
-        found.append(Known(name, paths, asked, said(paths, asked, program)))
-    assert all(image.said != "wrong" for image in found)
-    return found
+    return said
 
 
 @pytest.fixture(scope="module")
 def catching(
-    request: pytest.FixtureRequest, images: list[Known], workshop: Workshop,
-    tmp_path_factory: pytest.TempPathFactory,
-) -> Iterator[dict[str, Future[str | None]]]:  # fmt: skip
-    """What catches each mutant that is asked for, or None; on all processors."""
-
-    def catch(mutant: Mutant) -> str | None:
-        program = workshop.build(mutant, tmp_path_factory.mktemp(mutant.name))
-        return next(
-            (one.name for one in images if said(one.blobs, one.paths, program) != one.said), None
-        )
-
-    with catching_each(request, catch) as caught:
+    request: pytest.FixtureRequest, place: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[dict[str, Future[str | None]]]:
+    """By images for some rules, and by random ones, the same ones every time."""
+    listed = MADE | {f"image {n}": layers.random_image(n) for n in range(SEED, SEED + RANDOM_IMAGES)}
+    images = {
+        name: image(blobs, [*PATHS, *layers.random_paths(number)[:10]], place / name)
+        for number, (name, blobs) in enumerate(listed.items())
+    }
+    directory = tmp_path_factory.mktemp("programs")
+    workshop = blob_workshop(directory, "ask-layers", "asked-image")
+    with catching_each(request, workshop, directory, images) as caught:
         yield caught
 
 
@@ -94,6 +67,4 @@ def catching(
 def test_each_mutant_of_what_need_not_be_read_is_caught(
     rule: Mutant, catching: dict[str, Future[str | None]]
 ) -> None:
-    caught = catching[rule.name].result()
-    print(f"\n{rule.name}: {caught}")
-    assert caught, "this rule could be got wrong, and no test would notice"
+    assert_caught(rule, catching)

@@ -7,7 +7,7 @@ import os
 import shlex
 import shutil
 import subprocess
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -93,12 +93,37 @@ def blob_workshop(directory: Path, tool: str, part: str, gzip: str = "zlib") -> 
     return Workshop(directory, tool, modules, optimise=0, libraries=[GZIP[gzip], "-lzstd"])
 
 
+Ask = Callable[[Path], object]
+"""What a program answers of an image; FAILED where it does not answer."""
+
+FAILED = "failed"
+
+
 @contextmanager
 def catching_each(
-    request: pytest.FixtureRequest, catch: Callable[[Mutant], str | None]
+    request: pytest.FixtureRequest, workshop: Workshop, directory: Path, images: Mapping[str, Ask]
 ) -> Iterator[dict[str, Future[str | None]]]:
-    """What catches each mutant that a test of the session has as "rule", or None; on all processors."""
+    """For each mutant that a test of the session has as "rule" the name of the first of IMAGES of
+    which it answers otherwise than the program without a mutant, or None; on all processors. The
+    programs are built in DIRECTORY."""
+    program = workshop.build(Mutant("none", ()), directory)
+    right = {name: ask(program) for name, ask in images.items()}
+    assert FAILED not in right.values()
+
+    def catch(mutant: Mutant) -> str | None:
+        place = directory / mutant.name
+        place.mkdir()
+        program = workshop.build(mutant, place)
+        return next((name for name, ask in images.items() if ask(program) != right[name]), None)
+
     asked = [getattr(item, "callspec").params for item in request.session.items if hasattr(item, "callspec")]
     mutants = [params["rule"] for params in asked if "rule" in params]
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         yield {mutant.name: pool.submit(catch, mutant) for mutant in mutants}
+
+
+def assert_caught(rule: Mutant, catching: Mapping[str, Future[str | None]]) -> None:
+    """`pytest -s` shows by what."""
+    caught = catching[rule.name].result()
+    print(f"\n{rule.name}: {caught}")
+    assert caught, "this rule could be got wrong, and no test would notice"
