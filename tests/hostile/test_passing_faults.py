@@ -8,7 +8,8 @@ import os
 import re
 import resource
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -54,6 +55,17 @@ def error_of(path: Path) -> int:
 # Leases.
 
 
+@contextmanager
+def lazy_while_leased(place: Path, layers: list[bytes], *more: str) -> Iterator[tuple[Lease, View]]:
+    """A lease on the initrd, and a lazy view, which says that it is unavailable, or one of MORE."""
+    why = "|".join(["Resource temporarily unavailable", *more])
+    line = f"initrd '/{INITRD_PATH}': .*({why})"
+    with Lease(initrd_of(layers)) as lease, View(
+        place / "view", "-o", lowerdir(layers), foreground=True, expected=[line]
+    ) as view:
+        yield lease, view
+
+
 @pytest.mark.parametrize("leased", ["boot/initrd.img", "unikernel/kernel", "urunc.json"])
 def test_a_lease_that_is_given_back_in_time_does_not_fail_the_mount(
     place: Path, layers: list[bytes], leased: str
@@ -81,10 +93,7 @@ def test_a_lease_that_is_kept_is_a_layers_failure_within_the_timeout(
 def test_a_lazy_view_looks_again_when_a_lease_is_given_back(
     place: Path, layers: list[bytes]
 ) -> None:
-    line = "initrd '/boot/initrd.img': .*Resource temporarily unavailable"
-    with Lease(initrd_of(layers)) as lease, View(
-        place / "view", "-o", lowerdir(layers), foreground=True, expected=[line]
-    ) as view:
+    with lazy_while_leased(place, layers) as (lease, view):
         assert error_of(view.root / INITRD_PATH) == errno.EIO
         # What is not leased is not affected.
         assert (view.root / KERNEL_PATH).read_bytes() == KERNEL
@@ -110,10 +119,7 @@ def test_a_lease_that_is_given_back_needs_no_look_up_to_be_noticed(
 def test_a_fault_that_lasts_is_given_up_after_some_requests_and_told(
     place: Path, layers: list[bytes]
 ) -> None:
-    line = "initrd '/boot/initrd.img': .*Resource temporarily unavailable"
-    with Lease(initrd_of(layers)), View(
-        place / "view", "-o", lowerdir(layers), foreground=True, expected=[line]
-    ) as view:
+    with lazy_while_leased(place, layers) as (_, view):
         errors = [error_of(view.root / INITRD_PATH) for _ in range(80)]
         view.wait_sandboxed()
         assert errors[0] == errno.EIO
@@ -129,22 +135,24 @@ def test_a_fault_that_lasts_is_given_up_after_some_requests_and_told(
 MANY = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
 
 
-def without_descriptors(view: View) -> tuple[int, int]:
-    """Leaves a view those of stdio, and one more number than poll(2) needs; returns its limit."""
-    return resource.prlimit(view.daemon.pid, resource.RLIMIT_NOFILE, (3, MANY))
+@contextmanager
+def lazy_without_descriptors(
+    place: Path, layers: list[bytes]
+) -> Iterator[tuple[View, tuple[int, int]]]:
+    """A lazy view that is left those of stdio, and one more number than poll(2) needs, while a lease
+    keeps it from its sandbox; and the limit that it had."""
+    with lazy_while_leased(place, layers, "Too many open files") as (lease, view):
+        wait_until(lease.is_wanted, "the view to look for its artifacts")
+        before = resource.prlimit(view.daemon.pid, resource.RLIMIT_NOFILE, (3, MANY))
+        lease.release()
+        yield view, before
 
 
 def test_a_lazy_view_without_descriptors_looks_again_when_there_are_some(
     place: Path, layers: list[bytes]
 ) -> None:
     """While a lease keeps it from its sandbox, descriptors become few (EMFILE)."""
-    line = "initrd '/boot/initrd.img': .*(Resource temporarily unavailable|Too many open files)"
-    with Lease(initrd_of(layers)) as lease, View(
-        place / "view", "-o", lowerdir(layers), foreground=True, expected=[line]
-    ) as view:
-        wait_until(lease.is_wanted, "the view to look for its artifacts")
-        before = without_descriptors(view)
-        lease.release()
+    with lazy_without_descriptors(place, layers) as (view, before):
         assert error_of(view.root / INITRD_PATH) == errno.EIO
         resource.prlimit(view.daemon.pid, resource.RLIMIT_NOFILE, before)
         wait_until(lambda: error_of(view.root / INITRD_PATH) == 0, "the initrd to be found")
@@ -156,13 +164,7 @@ def test_a_lazy_view_without_descriptors_looks_again_when_there_are_some(
 def test_a_view_that_stays_without_descriptors_lacks_its_artifact(
     place: Path, layers: list[bytes]
 ) -> None:
-    line = "initrd '/boot/initrd.img': .*(Resource temporarily unavailable|Too many open files)"
-    with Lease(initrd_of(layers)) as lease, View(
-        place / "view", "-o", lowerdir(layers), foreground=True, expected=[line]
-    ) as view:
-        wait_until(lease.is_wanted, "the view to look for its artifacts")
-        without_descriptors(view)
-        lease.release()
+    with lazy_without_descriptors(place, layers) as (view, _):
         assert {error_of(view.root / INITRD_PATH) for _ in range(80)} <= {errno.EIO, errno.ENOENT}
         view.wait_sandboxed()
         assert error_of(view.root / INITRD_PATH) == errno.ENOENT

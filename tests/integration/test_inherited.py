@@ -9,6 +9,8 @@ import resource
 import signal
 import stat
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -34,14 +36,31 @@ def prctl(arguments: str) -> str:
     return f"import ctypes; assert ctypes.CDLL(None).prctl({arguments}) == 0"
 
 
+@contextmanager
+def in_background(place: Path, option: bytes, life: bool, *wrapper: str) -> Iterator[View]:
+    """A view that WRAPPER starts and that is sandboxed; with LIFE it has a lifeline, which stays."""
+    reader, writer = os.pipe()
+    words = [f"--lifeline={reader}"] if life else []
+    with open(reader), open(writer, "wb"), View(
+        place / "view", *words, "-o", option, wrapper=wrapper, pass_fds=[reader]
+    ) as view:
+        view.wait_sandboxed()
+        yield view
+
+
+def end_by_sigterm(view: View, life: bool) -> None:
+    view.status = 0 if life else -signal.SIGTERM
+    view.daemon.signal(signal.SIGTERM)
+    view.wait_gone()
+    if not life:
+        namespace.unmount(str(view.root))
+
+
 @pytest.mark.parametrize("life", [False, True], ids=["background", "lifeline"])
 def test_a_background_view_ignores_the_signals_of_the_manual(
     place: Path, option: bytes, life: bool
 ) -> None:
-    reader, writer = os.pipe()
-    words = [f"--lifeline={reader}"] if life else []
-    with View(place / "view", *words, "-o", option, pass_fds=[reader]) as view:
-        view.wait_sandboxed()
+    with in_background(place, option, life) as view:
         for number in IGNORED:
             for process in view.processes:
                 process.signal(number)
@@ -49,8 +68,6 @@ def test_a_background_view_ignores_the_signals_of_the_manual(
         assert all(machine.is_alive(process.pid) for process in view.processes)
         view.unmount()
         view.wait_gone()
-    os.close(reader)
-    os.close(writer)
 
 
 def test_signals_do_not_end_a_view_that_is_not_sandboxed_yet(place: Path, option: bytes) -> None:
@@ -100,19 +117,9 @@ for _name in LIMITS:
 def test_a_view_works_whatever_it_inherits(
     place: Path, option: bytes, life: bool, state: str
 ) -> None:
-    reader, writer = os.pipe()
-    words = [f"--lifeline={reader}"] if life else []
-    wrapper = python(state)
-    with View(place / "view", *words, "-o", option, wrapper=wrapper, pass_fds=[reader]) as view:
-        view.wait_sandboxed()
+    with in_background(place, option, life, *python(state)) as view:
         assert (view.root / KERNEL_PATH).read_bytes() == KERNEL
-        view.status = 0 if life else -signal.SIGTERM
-        view.daemon.signal(signal.SIGTERM)
-        view.wait_gone()
-        if not life:
-            namespace.unmount(str(view.root))
-    os.close(reader)
-    os.close(writer)
+        end_by_sigterm(view, life)
 
 
 # Below some value no program starts: the kernel kills it, or the loader says what it lacks.
@@ -181,18 +188,9 @@ def test_a_signal_that_was_ignored_or_blocked_ends_a_foreground_view(
 def test_sigterm_that_was_ignored_or_blocked_ends_a_background_view(
     place: Path, option: bytes, life: bool, state: str
 ) -> None:
-    reader, writer = os.pipe()
-    words = [f"--lifeline={reader}"] if life else []
     wrapper = python(state.format(int(signal.SIGTERM)))
-    with View(place / "view", *words, "-o", option, wrapper=wrapper, pass_fds=[reader]) as view:
-        view.wait_sandboxed()
-        view.status = 0 if life else -signal.SIGTERM
-        view.daemon.signal(signal.SIGTERM)
-        view.wait_gone()
-        if not life:
-            namespace.unmount(str(view.root))
-    os.close(reader)
-    os.close(writer)
+    with in_background(place, option, life, *wrapper) as view:
+        end_by_sigterm(view, life)
 
 
 @pytest.mark.parametrize("mask", [0o777, 0o077, 0])
