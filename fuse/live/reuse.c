@@ -159,7 +159,10 @@ static int reuse_decide(struct reuse *reuse)
 	}
 }
 
-/* Whose view it is. Returns: > 0: root's or the caller's; 0: a stranger's; < 0: -errno. */
+/*
+ * Whose view it is. Returns: > 0: root's or the caller's; 0: a stranger's; -ENOTCONN: it is mounted
+ * there no longer; or -errno.
+ */
 static int is_trusted(int live, dev_t *ret_device)
 {
 	cleanup_free char *line = NULL;
@@ -169,7 +172,7 @@ static int is_trusted(int live, dev_t *ret_device)
 	int r = mountinfo_find(live, &mount, &line);
 
 	if (r <= 0)
-		return r;
+		return r < 0 ? r : -ENOTCONN;
 	*ret_device = mount.device;
 	return mount_entry_owner(mount.super, &owner, &group) == 0 &&
 	       (owner == 0 || owner == geteuid());
@@ -218,6 +221,8 @@ int reuse_find(const char *path, int live, const struct options *options, const 
 		if (r == -ETIMEDOUT)
 			return view_fail(error, MSG_VIEW_HANGS, path);
 	}
+	if (r == -ENOTCONN)
+		return -EAGAIN;
 	if (r < 0 && is_resource_error(r))
 		return mountpoint_fail(path, r, error);
 	if (r != IS_SAME)

@@ -13,7 +13,8 @@
  * insist on. Waits a bounded time for what a view that was just mounted does not know yet. Only
  * root's view or the caller's own is asked.
  * Returns: 0, with its ready line, owned by the caller, and its process, 0 where that is not seen
- *	from here; < 0 with *error*: it is another view, or does not answer.
+ *	from here; -EAGAIN: the view is gone; < 0 with *error*: it is another view, or does not
+ *	answer.
  */
 int reuse_find(const char *path, int live, const struct options *options, const char *fingerprint,
 	       char **ret_ready, pid_t *ret_pid, struct view_error *error);

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "fuse/mount/view-mount.h"
 
+#include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -10,6 +12,11 @@
 #include "fuse/mount/fusermount.h"
 #include "fuse/mount/mount-api.h"
 #include "fuse/mount/mountpoint.h"
+
+enum {
+	COVERS_MAX = 64,     /* mounts on a view's, of calls that were slower */
+	UNCOVERED_MS = 1000, /* for those calls to remove them */
+};
 
 /* What mountinfo shows as the source. Returns: 0 or -errno. */
 static int set_label(int context, const char *label)
@@ -103,10 +110,47 @@ static bool stands_on(const struct view_mount *mount, int at)
 	return mount_parent(mount->identity.id, &parent) < 0 || parent == below.id;
 }
 
+/*
+ * Whether *path* leads to the mount, or through it to what was mounted on it since: the mount of
+ * another call, say, which that removes again. Returns: 0; -ENOENT: it does not; or -errno.
+ */
+static int check_reached(const struct view_mount *mount, const char *path)
+{
+	cleanup_close int fd = mountpoint_open(path);
+	struct mount_identity found;
+	int r = fd < 0 ? fd : mount_identify(fd, &found);
+
+	if (r < 0)
+		return r;
+	if (mount_equals(&found, &mount->identity))
+		return 0;
+	for (int i = 0; found.unique && i < COVERS_MAX; i++) {
+		if (mount_parent(found.id, &found.id) < 0)
+			break;
+		if (found.id == mount->identity.id)
+			return 0;
+	}
+	return -ENOENT;
+}
+
+/* Removes the mount again, as soon as the calls that mounted on it have removed theirs. */
+static void remove_attached(const struct view_mount *mount, const char *path)
+{
+	for (int ms = 0; ms < UNCOVERED_MS; ms++) {
+		uint64_t parent;
+
+		if (view_mount_detach(&mount->identity, path) != -ENOENT)
+			break;
+		/* Is it covered, or gone? */
+		if (!mount->identity.unique || mount_parent(mount->identity.id, &parent) < 0)
+			break;
+		poll(NULL, 0, 1);
+	}
+}
+
 int view_mount_attach(const struct view_mount *mount, const char *path, int at,
 		      struct view_error *error)
 {
-	cleanup_close int found = -EBADF;
 	bool first;
 	int r;
 
@@ -116,13 +160,15 @@ int view_mount_attach(const struct view_mount *mount, const char *path, int at,
 	if (r < 0)
 		return view_fail(error, MSG_MOUNT, path, strerror(-r));
 	first = stands_on(mount, at);
-	found = mount_open_at(&mount->identity, path);
-	if (first && found >= 0)
+	r = first ? check_reached(mount, path) : -EAGAIN;
+	if (r == 0)
 		return 0;
-	view_mount_detach(&mount->identity, path);
-	if (is_resource_error(found))
-		return view_fail(error, MSG_SYSTEM, path, strerror(-found));
-	return first ? view_fail(error, MSG_MOUNTPOINT_CHANGED, path) : -EAGAIN;
+	remove_attached(mount, path);
+	if (!first)
+		return -EAGAIN;
+	if (is_resource_error(r))
+		return view_fail(error, MSG_SYSTEM, path, strerror(-r));
+	return view_fail(error, MSG_MOUNTPOINT_CHANGED, path);
 }
 
 void view_mount_done(struct view_mount *mount)

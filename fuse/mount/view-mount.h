@@ -36,8 +36,8 @@ int view_mount_by_fusermount(const char *path, const char *label, struct view_mo
 
 /*
  * Attaches it to the directory *at*, which was opened at *path*, and checks that *path* leads to it
- * then; else it is removed again.
- * Returns: 0; -EAGAIN: something else was mounted there meanwhile; or < 0 with *error*.
+ * then, or through it to a mount of a slower call; else it is removed again.
+ * Returns: 0; -EAGAIN: something else was mounted there before; or < 0 with *error*.
  */
 int view_mount_attach(const struct view_mount *mount, const char *path, int at,
 		      struct view_error *error);

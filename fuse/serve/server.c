@@ -103,7 +103,7 @@ static int mount_view(struct startup *startup, struct view_error *error)
 	return view_mount_attach(&mount, path, startup->claim.place, error);
 }
 
-/* The view that is there, if it is the one that was asked for. */
+/* The view that is there, if it is the one that was asked for. Returns: as reuse_find(). */
 static int reuse(struct startup *startup, struct view_error *error)
 {
 	const struct view_call *call = &startup->call->view;
@@ -127,26 +127,38 @@ static int reuse(struct startup *startup, struct view_error *error)
 	return 0;
 }
 
-/* Mounts the view, unless it is there already. */
+/* Mounts the view, unless it is there already. Returns: 0, -EAGAIN, or < 0 with *error*. */
+static int mount_or_reuse_once(struct startup *startup, struct view_error *error)
+{
+	int r = view_claim(startup->mountpoint, &startup->claim, error);
+
+	if (r < 0)
+		return r;
+	return r > 0 ? reuse(startup, error) : mount_view(startup, error);
+}
+
+/*
+ * The same, again as long as other calls are faster: the view of one may be the one that is wanted,
+ * or go again.
+ */
 static int mount_or_reuse(struct startup *startup, struct view_error *error)
 {
-	int r;
+	enum { ATTEMPTS = 20 };
 
 	if (startup->call->view.detached)
 		return mount_view(startup, error);
-	r = view_claim(startup->mountpoint, &startup->claim, error);
-	if (r == 0)
-		r = mount_view(startup, error);
-	if (r == -EAGAIN) {
-		/* Another call was faster, and its view may be the one that is wanted. */
-		session_end(TAKE_PTR(startup->session));
+	for (int i = 0; i < ATTEMPTS; i++) {
+		int r = mount_or_reuse_once(startup, error);
+
+		if (r != -EAGAIN)
+			return r;
+		if (startup->session)
+			session_end(TAKE_PTR(startup->session));
 		startup->call->progress->mount = (struct mount_identity){};
 		claim_done(&startup->claim);
-		r = view_claim(startup->mountpoint, &startup->claim, error);
-		if (r == 0)
-			r = view_fail(error, MSG_MOUNTPOINT_CHANGED, startup->mountpoint);
+		startup->claim = CLAIM_INIT;
 	}
-	return r > 0 ? reuse(startup, error) : r;
+	return view_fail(error, MSG_MOUNTPOINT_CHANGED, startup->mountpoint);
 }
 
 /* Whether what is insisted on can be had is known before anything is done. */

@@ -4,7 +4,9 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -14,11 +16,12 @@ from pathlib import Path
 import pytest
 from support import filesystems, image, machine, namespace
 from support.answer import settled
-from support.control import listed_at, stopped
+from support.control import kill, listed_at, stopped
 from support.image import KERNEL_PATH, lowerdir
+from support.injection import injecting
 from support.seccomp_deny import deny
 from support.stack import File, Stack, build_layer
-from support.view import View, call, program
+from support.view import Finished, View, call, program
 from support.waiting import wait_until
 
 
@@ -65,6 +68,27 @@ def test_a_stopped_view_is_no_success(place: Path, option: bytes) -> None:
         assert call("-o", option, "none", view.root).status == 0
 
 
+def test_a_view_that_dies_while_it_is_asked_is_replaced(place: Path, option: bytes) -> None:
+    seen: set[int] = set()
+
+    def is_asked() -> bool:
+        """Whether it is dead has been asked by one process, and what it is by another."""
+        seen.update(process.pid for process in machine.processes())
+        return len(seen) >= len(["view", "launcher", "server", "first asker", "second asker"])
+
+    with View(place / "view", "-o", option) as view:
+        view.daemon.signal(signal.SIGSTOP)
+        with ThreadPoolExecutor() as pool:
+            made = pool.submit(call, "--id=new", "-o", option, "none", view.root)
+            wait_until(is_asked, "the view to be asked")
+            kill(view)
+        assert (made.result().status, made.result().stderr) == (0, "")
+        assert made.result().ready["id"] == "new"
+        namespace.unmount(str(view.root), 0)
+        wait_until(lambda: not machine.processes(), "the new view's daemon to end")
+    machine.bury()
+
+
 STRANGER = """
 import fcntl, os, sys
 fcntl.flock(os.open(sys.argv[1], os.O_RDONLY), getattr(fcntl, sys.argv[2]))
@@ -108,6 +132,65 @@ def test_a_strangers_lock_neither_delays_calls_nor_stacks_views(
         stranger.stdin.close()
     quick, delayed = map(min, zip(*elapsed))
     assert delayed - quick < DELAY_MAX
+
+
+class Steps:
+    """A call that stops before it attaches its mount, and after."""
+
+    def __init__(self, place: Path, name: str, option: bytes) -> None:
+        self.log = place / name
+        self.log.touch()
+        self._at = place / "view"
+        self._option = option
+        self._stops = 0
+
+    def run(self) -> Finished:
+        # With setsid(2) it leaves its caller, whose view is mounted then.
+        steps = ["fsmount:signal=SIGSTOP", "move_mount:signal=SIGSTOP", "setsid:delay_exit=0"]
+        words = ["--id=a", "-o", self._option + b",timeout=60", "none", self._at]
+        return call(*words, wrapper=injecting(self.log, *steps))
+
+    def _stopped(self) -> list[str]:
+        return re.findall(r"^(\d+) .*stopped by SIGSTOP", self.log.read_text(), re.MULTILINE)
+
+    def wait(self) -> None:
+        wait_until(lambda: len(self._stopped()) > self._stops, f"{self.log.name} to stop")
+
+    def go_on(self) -> None:
+        self.wait()
+        os.kill(int(self._stopped()[self._stops]), signal.SIGCONT)
+        self._stops += 1
+
+
+@pytest.mark.parametrize("leaves", ["the top", "the middle"])
+def test_calls_that_mount_at_once_leave_the_first_ones_view(
+    place: Path, option: bytes, leaves: str
+) -> None:
+    """Each has seen the place free. The first may find its view covered, and the second one's may
+    be covered when it is to go."""
+    at = place / "view"
+    at.mkdir()
+    calls = [Steps(place, name, option) for name in ("first", "second", "third")]
+    with ThreadPoolExecutor() as pool:
+        made = [pool.submit(step.run) for step in calls]
+        for step in calls:
+            step.wait()
+        for mounts, step in enumerate(calls, 1):
+            step.go_on()
+            step.wait()
+            assert len(machine.mounts_at(at)) == mounts
+        calls[0].go_on()
+        wait_until(lambda: "setsid" in calls[0].log.read_text(), "the first view to be mounted")
+        for step in calls[1:] if leaves == "the middle" else calls[:0:-1]:
+            step.go_on()
+        others = {done.result().ready_text for done in made[1:]}
+        assert len(machine.mounts_at(at)) == 1
+        namespace.unmount(str(at), 0)
+        # Of which the tracer does not end before its view.
+        assert others == {made[0].result().ready_text}
+        assert [done.result().status for done in made] == [0, 0, 0]
+    wait_until(lambda: not machine.processes(), "the daemons to end")
+    machine.bury()
 
 
 def test_names_of_any_length_are_told_and_told_again(place: Path, option: bytes) -> None:
