@@ -225,7 +225,7 @@ def test_a_view_goes_on_while_its_program_is_replaced_and_removed(
 
     with System(place, Path("/")) as system:
         for name in ("package", "layers"):
-            (system.root / name).mkdir()
+            (system.root / name).mkdir(exist_ok=True)
         before = system.changes()
         system.places["/package"] = unpacked
         system.places["/layers"] = place / "layers"
