@@ -168,7 +168,9 @@ def test_a_missing_device_is_an_error() -> None:
 
 
 def test_a_denied_device_is_an_error() -> None:
-    findings = doctor(user="nobody")
+    with machine.private_dev("fuse") as dev:
+        (dev / "fuse").chmod(0o600)
+        findings = doctor(user="nobody")
     expect(findings, "device", "error", "/dev/fuse: Permission denied", "run as root")
     expect(findings, "privilege", "warning", "without CAP_SYS_ADMIN", "run as root")
     assert not [finding for finding in findings if finding["subject"] == "passthrough"]
