@@ -17,7 +17,11 @@
 #include "fuse/mount/mountpoint.h"
 #include "fuse/process/sandbox.h"
 
-enum { SETTLE_US = 2000000, PAUSE_MS = 5 };
+enum {
+	PATIENCE_US = 5000000, /* a view that another call just mounted may wait for a processor */
+	PROCESS_US = 2000000,
+	PAUSE_MS = 5,
+};
 
 /* Whether a view is what was asked for. NOT_YET: it is not known as long as it has not settled. */
 enum match { IS_OTHER, IS_SAME, NOT_YET };
@@ -40,20 +44,20 @@ DEFINE_CLEANUP(struct reuse, reuse_done)
 /* How long a view may keep the call waiting, which has other things to do. */
 static uint64_t patience_us(const struct options *options)
 {
-	uint64_t third_us = options ? options->timeout * UINT64_C(1000000) / 3 : SETTLE_US;
+	uint64_t half_us = options->timeout * UINT64_C(500000);
 
-	return third_us < SETTLE_US ? third_us : SETTLE_US;
+	return half_us < PATIENCE_US ? half_us : PATIENCE_US;
 }
 
 /* Asks the view. Returns: 0 or -errno. */
-static int reuse_ask(struct reuse *reuse)
+static int reuse_ask(struct reuse *reuse, uint64_t deadline_us)
 {
 	struct question *question = &reuse->question;
 	int r;
 
 	view_answer_done(&reuse->answer);
 	free(TAKE_PTR(question->answer));
-	r = ask_all(question, 1, now_us() + patience_us(reuse->options));
+	r = ask_all(question, 1, deadline_us);
 	if (r == 0)
 		r = question->result;
 	if (r == 0)
@@ -148,12 +152,11 @@ static int reuse_decide(struct reuse *reuse)
 	uint64_t deadline_us = now_us() + patience_us(reuse->options);
 
 	for (;;) {
-		int r = reuse_ask(reuse);
+		int r = reuse_ask(reuse, deadline_us);
 
-		if (r < 0)
-			return r;
-		r = (int)compare(reuse);
-		if (r != NOT_YET || now_us() > deadline_us)
+		if (r == 0)
+			r = (int)compare(reuse);
+		if ((r != NOT_YET && r != -ETIMEDOUT) || now_us() > deadline_us)
 			return r;
 		poll(NULL, 0, PAUSE_MS);
 	}
@@ -193,11 +196,11 @@ static pid_t known_process(const struct view_answer *answer, dev_t device)
 pid_t reuse_process(int live, dev_t device)
 {
 	cleanup_with(reuse_done) struct reuse reuse = {.question = {.fd = live}};
-	uint64_t deadline_us = now_us() + patience_us(NULL);
+	uint64_t deadline_us = now_us() + PROCESS_US;
 	pid_t pid = 0;
 
 	/* The last answer of a process that is about to be killed names one that is gone. */
-	while (pid == 0 && now_us() < deadline_us && reuse_ask(&reuse) == 0) {
+	while (pid == 0 && now_us() < deadline_us && reuse_ask(&reuse, deadline_us) == 0) {
 		pid = known_process(&reuse.answer, device);
 		if (pid == 0)
 			poll(NULL, 0, PAUSE_MS);
