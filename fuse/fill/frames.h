@@ -22,7 +22,8 @@ enum frame_kind {
 	FRAME_LOG = 1, /* struct frame_layer: its name log follows, in pieces */
 	FRAME_PIECE,   /* plain bytes */
 	FRAME_END,     /* of the layer */
-	FRAME_FIND,    /* a path, ended by a NUL: answered by one FOUND */
+	FRAME_EXPECT,  /* a path, ended by a NUL, that FIND will ask for */
+	FRAME_FIND,    /* the same: answered by one FOUND */
 	FRAME_EXTRACT, /* struct frame_extract: that layer's archive follows, in pieces */
 	FRAME_TABLE,   /* struct frame_layer: its table of contents follows, in pieces */
 	/* From it. */

@@ -380,6 +380,8 @@ static int prepare_files(void *context, char *const *paths, size_t n)
 	cleanup_free struct unpacked *found = NULL;
 	size_t count = 0;
 
+	for (size_t i = 0; i < n; i++)
+		unpacker_expect(&image->unpacker, paths[i]);
 	if (image->tables)
 		return 0;
 	found = calloc(n, sizeof(*found));

@@ -132,6 +132,26 @@ static void set_found(const struct partial_answer *answer, struct frame_found *r
 	memcpy(ret->path, answer->path, sizeof(ret->path));
 }
 
+/* Returns: 0, with the path that a frame of *n* bytes holds; or -errno. */
+static int read_path(const struct child *child, size_t n, char ret[FRAME_TEXT_MAX])
+{
+	int r = n == 0 || n > FRAME_TEXT_MAX ? -EIO : read_whole(child->from, ret, n);
+
+	if (r == 0)
+		ret[n - 1] = '\0';
+	return r;
+}
+
+static int expect(struct unpacking *unpacking, size_t n)
+{
+	char path[FRAME_TEXT_MAX];
+	int r = read_path(unpacking->child, n, path);
+
+	if (r == 0)
+		partial_expect(&unpacking->partial, path);
+	return r;
+}
+
 static int find(struct unpacking *unpacking, size_t n)
 {
 	static struct partial_answer answer;
@@ -139,11 +159,10 @@ static int find(struct unpacking *unpacking, size_t n)
 	const struct apply *apply = &unpacking->partial.apply;
 	struct frame_found found = {};
 	char path[FRAME_TEXT_MAX];
-	int r = n == 0 || n > sizeof(path) ? -EIO : read_whole(child->from, path, n);
+	int r = read_path(child, n, path);
 
 	if (r < 0)
 		return r;
-	path[n - 1] = '\0';
 	found.result = partial_find(&unpacking->partial, path, &answer, &found.layer);
 	if (found.result == 0) {
 		set_found(&answer, &found);
@@ -165,6 +184,7 @@ static int obey(struct unpacking *unpacking)
 	switch (frame.kind) {
 	case FRAME_LOG: return read_log(unpacking);
 	case FRAME_TABLE: return read_table(unpacking);
+	case FRAME_EXPECT: return expect(unpacking, frame.size);
 	case FRAME_FIND: return find(unpacking, frame.size);
 	case FRAME_EXTRACT: return extract(child);
 	default: return -EIO;

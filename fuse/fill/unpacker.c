@@ -441,20 +441,33 @@ static int set_failure(const struct frame_found *found, struct unpacked *ret)
 	}
 }
 
-int unpacker_find(const struct unpacker *unpacker, const char *path, struct unpacked *ret)
+/* Between layers little is in the pipe, which holds some paths more. */
+static int tell_path(const struct unpacker *unpacker, enum frame_kind kind, const char *path)
 {
-	struct frame frame = {FRAME_FIND, (uint32_t)strlen(path) + 1};
-	struct frame_found found;
+	struct frame frame = {kind, (uint32_t)strlen(path) + 1};
 	char told[sizeof(frame) + FRAME_TEXT_MAX];
+	ssize_t n = (ssize_t)(sizeof(frame) + frame.size);
 
 	if (frame.size > FRAME_TEXT_MAX)
 		return -ENAMETOOLONG;
 	memcpy(told, &frame, sizeof(frame));
 	memcpy(told + sizeof(frame), path, frame.size);
-	/* Nothing else is in the pipe, which holds more than this. */
-	if (write(unpacker->to, told, sizeof(frame) + frame.size) !=
-	    (ssize_t)(sizeof(frame) + frame.size))
-		return -EIO;
+	return write(unpacker->to, told, (size_t)n) == n ? 0 : -EIO;
+}
+
+void unpacker_expect(const struct unpacker *unpacker, const char *path)
+{
+	tell_path(unpacker, FRAME_EXPECT, path);
+}
+
+int unpacker_find(const struct unpacker *unpacker, const char *path, struct unpacked *ret)
+{
+	int r = tell_path(unpacker, FRAME_FIND, path);
+	struct frame_found found;
+	struct frame frame;
+
+	if (r < 0)
+		return r;
 	if (read_whole(unpacker->from, &frame, sizeof(frame)) < 0 || frame.kind != FRAME_FOUND ||
 	    frame.size != sizeof(found) || read_whole(unpacker->from, &found, sizeof(found)) < 0)
 		return -EIO;

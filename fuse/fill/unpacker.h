@@ -67,6 +67,10 @@ struct unpacked {
 	struct frame_status status; /* of an image that is refused */
 };
 
+/* Says that unpacker_find() will be asked for a path, a few of them, so that a layer is read again
+ * for all at once. Where that fails, unpacker_find() fails, too. */
+void unpacker_expect(const struct unpacker *unpacker, const char *path);
+
 /*
  * Returns: 0; -EAGAIN: *ret->layer* must be read, or read again; -ENOENT, -ENOTDIR, -ELOOP,
  *	-ENAMETOOLONG: as open(2) in the image; -EBADMSG: *ret->layer* is refused: see

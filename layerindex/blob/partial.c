@@ -2,6 +2,7 @@
 #include "layerindex/blob/partial.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -50,6 +51,21 @@ void partial_done(struct partial *partial)
 	free(partial->layers);
 	sift_done(&partial->sift);
 	apply_done(&partial->apply);
+}
+
+void partial_expect(struct partial *partial, const char *path)
+{
+	struct tree *tree = &partial->apply.tree;
+	char clean[ROOT_PATH_SIZE];
+	const char *rest = clean;
+	uint32_t name = TREE_ROOT;
+	int r = path_clean(path, clean);
+
+	for (size_t n; r == 0 && *rest; rest += n + (rest[n] == '/')) {
+		n = strcspn(rest, "/");
+		if (n > 0)
+			r = n <= NAME_MAX ? tree_name(tree, name, rest, n, &name) : -ENAMETOOLONG;
+	}
 }
 
 /* What layers are sifted by: it only grows. */

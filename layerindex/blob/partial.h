@@ -56,6 +56,12 @@ int partial_read_log(struct partial *partial, uint32_t layer, struct layer_log *
 /* The same by the table of contents of the layer's blob. */
 int partial_read_table(struct partial *partial, uint32_t layer, struct toc *toc);
 
+/*
+ * Notes a path that partial_find() will be asked for: a layer that must be read again for several
+ * paths is read once for all that were noted. Where that fails nothing is noted.
+ */
+void partial_expect(struct partial *partial, const char *path);
+
 /* What is at a path. */
 struct partial_answer {
 	const struct tree_file *file; /* until the next call */

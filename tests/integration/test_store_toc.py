@@ -143,6 +143,25 @@ def test_little_more_than_the_table_and_the_files_is_read(
     assert wanted / 20 < read < wanted + 9 * TABLE_MAX
 
 
+@pytest.mark.parametrize("coding", TABLES)
+def test_a_table_is_read_once_for_the_configuration_and_once_for_all_that_it_names(
+    store: Store, layout: Layout, place: Path, coding: str
+) -> None:
+    """One of so many files that they are not kept."""
+    many = b"".join(file(f"usr/share/{number}", b"x") for number in range(1500))
+    layers = [many + b"".join(layer[: -len(END)] for layer in usual_layers()) + END]
+    layout.list(layout.image(layers, coding))
+    log = place / "log"
+    finished = run(
+        "env", "LSAN_OPTIONS=detect_leaks=0", "strace", "-f", "-qq", "-e", "trace=/^open", "-o", log,
+        *[viewfsctl_program(), "store", "add", f"--oci={layout.directory}", "-o", store.option],
+        seconds=60,
+    )  # fmt: skip
+    assert finished.status == 0, finished
+    opened = log.read_text().count(layout.blob(layout.layers[0]).name)
+    assert opened == 2 + len(WANTED)
+
+
 def viewfsctl_program() -> Path:
     from support.view import program
 

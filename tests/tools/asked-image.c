@@ -149,6 +149,9 @@ const char *asked_image_ask(struct asked_image *image, const char *path, uint32_
 	kind = compare(image, path, r, &answer);
 	*ret_layers = alone.count - alone.lowest;
 	partial_done(&alone);
+	/* Every other path is noted ahead. */
+	if (image->asked++ % 2 > 0)
+		partial_expect(&image->together, path);
 	r = ask(image, &image->together, path, &answer);
 	return compare(image, path, r, &answer) ? kind : NULL;
 }

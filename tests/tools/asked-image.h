@@ -19,6 +19,7 @@ struct asked_image {
 	bool refused; /* by containerd, or here */
 	struct apply whole;
 	bool is_together;	 /* *together* has begun */
+	uint64_t asked;		 /* paths */
 	struct partial together; /* asked for all paths, one after another */
 };
 
