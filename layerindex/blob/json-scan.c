@@ -194,24 +194,56 @@ static int read_character(struct json_scan *scan, char ret[4])
 	return 1;
 }
 
+/* How many of the bytes that were read stand for themselves: they are taken at once. */
+static size_t literals(const struct json_scan *scan)
+{
+	size_t i = scan->at;
+
+	while (i < scan->size && scan->bytes[i] >= 0x20 && scan->bytes[i] != '"' &&
+	       scan->bytes[i] != '\\')
+		i++;
+	return i - scan->at;
+}
+
+/* Appends to a string that has *n* bytes of *size*. Returns: its new length, or -E2BIG. */
+static ssize_t append(char *ret, size_t size, size_t n, const void *bytes, size_t more)
+{
+	if (more >= size - n)
+		return -E2BIG;
+	memcpy(ret + n, bytes, more);
+	return (ssize_t)(n + more);
+}
+
+static bool has_lost(const char *text, size_t n)
+{
+	const char *first = memchr(text, 0xEF, n);
+
+	return first && strstr(first, "\xEF\xBF\xBD");
+}
+
 int json_scan_string(struct json_scan *scan, char *ret, size_t size)
 {
 	char piece[4];
-	size_t n = 0;
+	ssize_t n = 0;
 	int r = json_scan_expect(scan, '"');
 
 	if (r < 0)
 		return r;
-	while ((r = read_character(scan, piece)) > 0) {
-		if ((size_t)r >= size - n)
-			return -E2BIG;
-		memcpy(ret + n, piece, (size_t)r);
-		n += (size_t)r;
-	}
+	do {
+		size_t plain = literals(scan);
+
+		n = append(ret, size, (size_t)n, scan->bytes + scan->at, plain);
+		if (n < 0)
+			return (int)n;
+		scan->at += plain;
+		r = read_character(scan, piece);
+		if (r > 0)
+			n = append(ret, size, (size_t)n, piece, (size_t)r);
+	} while (r > 0 && n >= 0);
+	if (r < 0 || n < 0)
+		return r < 0 ? r : (int)n;
 	ret[n] = '\0';
-	if (r < 0)
-		return r;
-	return strstr(ret, "\xEF\xBF\xBD") ? -EBADMSG : 0;
+	return has_lost(ret, (size_t)n) ? -EBADMSG : 0;
 }
 
 /* The characters of a number, or of a name. */
@@ -250,11 +282,12 @@ static int skip_string(struct json_scan *scan)
 	char piece[4];
 	int r = json_scan_expect(scan, '"');
 
-	while (r >= 0) {
+	if (r < 0)
+		return r;
+	do {
+		scan->at += literals(scan);
 		r = read_character(scan, piece);
-		if (r == 0)
-			break;
-	}
+	} while (r > 0);
 	return r;
 }
 

@@ -12,6 +12,14 @@ enum { BUFFER_SIZE = 256 << 10 };
 
 static const char digits[] = "0123456789abcdef";
 
+/* Returns: the value of a digit, or < 0. */
+static int value_of(char digit)
+{
+	if (digit >= '0' && digit <= '9')
+		return digit - '0';
+	return digit >= 'a' && digit <= 'f' ? digit - 'a' + 10 : -1;
+}
+
 int li_digest_parse(const char *hex, struct li_digest *ret)
 {
 	struct li_digest digest = {};
@@ -19,11 +27,11 @@ int li_digest_parse(const char *hex, struct li_digest *ret)
 	if (strlen(hex) != SHA256_DIGITS)
 		return -EINVAL;
 	for (size_t i = 0; i < SHA256_DIGITS; i++) {
-		const char *digit = strchr(digits, hex[i]);
+		int digit = value_of(hex[i]);
 
-		if (!digit)
+		if (digit < 0)
 			return -EINVAL;
-		digest.bytes[i / 2] = (uint8_t)(digest.bytes[i / 2] << 4 | (digit - digits));
+		digest.bytes[i / 2] = (uint8_t)(digest.bytes[i / 2] << 4 | digit);
 	}
 	*ret = digest;
 	return 0;
