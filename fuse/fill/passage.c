@@ -4,6 +4,9 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/uio.h>
+#include <unistd.h>
 
 #include "layerindex/file/whole.h"
 
@@ -13,13 +16,55 @@ void kept_files_done(struct kept_files *kept)
 		close(kept->fds[--kept->count]);
 }
 
+enum {
+	PAGE = 64 << 10, /* the largest that machines have */
+	FRAME_ROOM = (sizeof(struct frame) + FRAME_BYTES_MAX + PAGE - 1) / PAGE * PAGE,
+	/* A frame begins a page. The last ones of the ring may stay unused, as what the next frame
+	 * is written to is not in the pipe. */
+	RING_BYTES = PIPE_BYTES + 2 * FRAME_ROOM,
+};
+
+struct passage *passage_new(int from, int to)
+{
+	struct passage *passage = calloc(1, sizeof(*passage));
+	void *ring =
+		mmap(NULL, RING_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	if (!passage || ring == MAP_FAILED) {
+		if (ring != MAP_FAILED)
+			munmap(ring, RING_BYTES);
+		free(passage);
+		return NULL;
+	}
+	/* A decoder, which is started later, must not share what the pipe holds. */
+	madvise(ring, RING_BYTES, MADV_DONTFORK);
+	*passage = (struct passage){.from = from, .to = to, .out = -EBADF, .ring = ring};
+	return passage;
+}
+
+void passage_free(struct passage **passage)
+{
+	if (*passage)
+		munmap((*passage)->ring, RING_BYTES);
+	free(*passage);
+}
+
+char *passage_room(struct passage *passage)
+{
+	if (passage->next > RING_BYTES - FRAME_ROOM)
+		passage->next = 0;
+	return passage->ring + passage->next + sizeof(struct frame);
+}
+
 void passage_put_frame(struct passage *passage, enum frame_kind kind, size_t n)
 {
 	struct frame frame = {kind, (uint32_t)n};
+	size_t page = (size_t)sysconf(_SC_PAGESIZE);
 
-	memcpy(passage->bytes, &frame, sizeof(frame));
-	passage->at = 0;
-	passage->size = sizeof(frame) + n;
+	memcpy(passage_room(passage) - sizeof(frame), &frame, sizeof(frame));
+	passage->at = passage->next;
+	passage->end = passage->at + sizeof(frame) + n;
+	passage->next = (passage->end + page - 1) & ~(page - 1);
 }
 
 void blob_tell(const struct opened_blob *blob)
@@ -32,7 +77,7 @@ void blob_tell(const struct opened_blob *blob)
 
 static int take_plain(struct passage *passage)
 {
-	char *bytes = passage->bytes + sizeof(struct frame);
+	char *bytes = passage_room(passage);
 	ssize_t n;
 
 	do
@@ -54,8 +99,14 @@ static int take_plain(struct passage *passage)
 
 static int pass_on(struct passage *passage)
 {
-	ssize_t n = write(passage->to, passage->bytes + passage->at, passage->size - passage->at);
+	struct iovec left = {passage->ring + passage->at, passage->end - passage->at};
+	ssize_t n = passage->copies ? writev(passage->to, &left, 1)
+				    : vmsplice(passage->to, &left, 1, SPLICE_F_NONBLOCK);
 
+	if (n < 0 && !passage->copies && (errno == ENOSYS || errno == EPERM)) {
+		passage->copies = true;
+		return 0;
+	}
 	if (n < 0)
 		return errno == EINTR || errno == EAGAIN ? 0 : -errno;
 	passage->at += (size_t)n;
@@ -173,7 +224,7 @@ int passage_run(struct passage *passage)
 	int r = 0;
 
 	while (r == 0) {
-		bool empty = passage->at == passage->size;
+		bool empty = passage->at == passage->end;
 		struct pollfd fds[] = {
 			{.fd = passage->from, .events = POLLIN},
 			{.fd = empty ? -1 : passage->to, .events = POLLOUT},

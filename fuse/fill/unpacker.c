@@ -15,10 +15,6 @@
 #include "layerindex/blob/stream.h"
 #include "layerindex/file/whole.h"
 
-/* What two processes may be apart: with the usual 64 KiB of a pipe a gzip layer took 15 %
- * more of the processors. */
-enum { PIPE_BYTES = 1 << 20 };
-
 static const char too_long[] = "it unpacks to more than 64 GiB";
 static const char too_many[] = "it has too many or too large entries";
 
@@ -224,19 +220,14 @@ static int run(struct passage *passage, const struct decoder_work *work, int fd,
 	return r < 0 ? view_fail(error, MSG_SYSTEM, "unpacker", strerror(-r)) : 0;
 }
 
-static struct passage *passage_new(const struct unpacker *unpacker, struct view_error *error)
+static struct passage *open_passage(const struct unpacker *unpacker, struct view_error *error)
 {
-	struct passage *passage = calloc(1, sizeof(*passage));
+	struct passage *passage = passage_new(unpacker->from, unpacker->to);
 
-	if (!passage)
-		view_fail(error, MSG_NO_MEMORY);
+	if (passage)
+		passage->plain_left = STREAM_PLAIN_MAX;
 	else
-		*passage = (struct passage){
-			.from = unpacker->from,
-			.to = unpacker->to,
-			.plain_left = STREAM_PLAIN_MAX,
-			.out = -EBADF,
-		};
+		view_fail(error, MSG_NO_MEMORY);
 	return passage;
 }
 
@@ -245,14 +236,14 @@ static void put_layer(struct passage *passage, enum frame_kind kind, uint32_t la
 {
 	struct frame_layer told = {layer, form};
 
-	memcpy(passage->bytes + sizeof(struct frame), &told, sizeof(told));
+	memcpy(passage_room(passage), &told, sizeof(told));
 	passage_put_frame(passage, kind, sizeof(told));
 }
 
 int unpacker_read_log(const struct unpacker *unpacker, const struct opened_blob *blob,
 		      uint32_t layer, int log, struct view_error *error)
 {
-	cleanup_free struct passage *passage = passage_new(unpacker, error);
+	cleanup_with(passage_free) struct passage *passage = open_passage(unpacker, error);
 
 	if (!passage)
 		return -ECANCELED;
@@ -276,14 +267,14 @@ int unpacker_list(const struct opened_blob *blob, int log, int directory, struct
 	cleanup_with(free_log_writer) struct layer_log_writer *writer = layer_log_writer_new(log);
 	cleanup_with(kept_files_done) struct kept_files kept = {.room = ret->room};
 	cleanup_with(unpacker_stop) struct unpacker lister = UNPACKER_INIT;
-	cleanup_free struct passage *passage = NULL;
+	cleanup_with(passage_free) struct passage *passage = NULL;
 	int r;
 
 	if (!writer)
 		return view_fail(error, MSG_NO_MEMORY);
 	if (start_lister(&lister, error) < 0)
 		return -ECANCELED;
-	passage = passage_new(&lister, error);
+	passage = open_passage(&lister, error);
 	if (!passage)
 		return -ECANCELED;
 	passage->log = writer;
@@ -320,7 +311,7 @@ static int check_table(struct passage *passage, const struct blob_table *table,
 int unpacker_read_table(const struct unpacker *unpacker, const struct opened_blob *blob,
 			uint32_t layer, const struct blob_table *table, struct view_error *error)
 {
-	cleanup_free struct passage *passage = passage_new(unpacker, error);
+	cleanup_with(passage_free) struct passage *passage = open_passage(unpacker, error);
 	struct decoder_work work = {.length = TOC_PLAIN_MAX, .table = table->form == TOC_ESTARGZ};
 	cleanup_close int fd = -EBADF;
 	int r;
@@ -340,7 +331,7 @@ int unpacker_read_table(const struct unpacker *unpacker, const struct opened_blo
 int unpacker_extract(const struct unpacker *unpacker, const struct opened_blob *blob,
 		     const struct wanted_content *wanted, size_t n, struct view_error *error)
 {
-	cleanup_free struct passage *passage = passage_new(unpacker, error);
+	cleanup_with(passage_free) struct passage *passage = open_passage(unpacker, error);
 	struct frame_extract told = {.count = (uint32_t)n};
 
 	if (!passage)
@@ -350,7 +341,7 @@ int unpacker_extract(const struct unpacker *unpacker, const struct opened_blob *
 			return fail_limit(blob, "an artifact is larger than 4 GiB", error);
 		told.entries[i] = wanted[i].entry;
 	}
-	memcpy(passage->bytes + sizeof(struct frame), &told, sizeof(told));
+	memcpy(passage_room(passage), &told, sizeof(told));
 	passage_put_frame(passage, FRAME_EXTRACT, sizeof(told));
 	passage->wanted = wanted;
 	passage->wanted_left = n;
