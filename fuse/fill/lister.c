@@ -5,10 +5,17 @@
 #include <string.h>
 
 #include "fuse/fill/child.h"
+#include "fuse/view/urunc-config.h"
 #include "layerindex/blob/layer-log.h"
 #include "layerindex/cleanup.h"
 
-enum { LIKELY_SIZE_MIN = 64 << 10 }; /* of a kernel; a configuration may be smaller */
+enum {
+	LIKELY_SIZE_MIN = 64 << 10, /* of a kernel; a configuration may be smaller */
+	FIRST_BYTES = 512,	    /* of a file that is looked at */
+};
+
+/* What each key of a configuration begins with. */
+static const char config_key[] = "\"com.urunc.unikernel.";
 
 /* A name log on its way. */
 struct names {
@@ -78,6 +85,54 @@ static bool is_likely(const struct names *names, const struct tar_entry *entry)
 	       (entry->size >= LIKELY_SIZE_MIN && !is_of_distribution(entry->name));
 }
 
+/* Whether what begins by so many bytes may be an object of JSON. */
+static bool may_be_object(const char *bytes, size_t n)
+{
+	size_t i = 0;
+
+	while (i < n && strchr(" \t\n\r", bytes[i]) && bytes[i])
+		i++;
+	return i == n || bytes[i] == '{';
+}
+
+/* Answers by the *n* bytes of a file that is kept. */
+static int hand_out_bytes(const struct child *child, const char *bytes, size_t n)
+{
+	int r = 0;
+
+	for (size_t part; r == 0 && n > 0; bytes += part, n -= part) {
+		part = n < FRAME_BYTES_MAX ? n : FRAME_BYTES_MAX;
+		r = child_answer(child, FRAME_CONTENT, bytes, part);
+	}
+	return r;
+}
+
+/*
+ * Keeps a file that is the image's configuration by what it holds: a link of any layer may lead to
+ * it, and what it names is not known before it was read. Nearly all files are none by their first
+ * character.
+ */
+static int keep_config(struct names *names, struct tar *tar, const struct frame_kept *kept)
+{
+	static char bytes[URUNC_JSON_SIZE_MAX];
+	size_t n = 0;
+	ssize_t r;
+
+	if (kept->size > (int64_t)sizeof(bytes) || names->kept == KEPT_MAX)
+		return 0;
+	while ((r = tar_read(tar, bytes + n, n > 0 ? sizeof(bytes) - n : FIRST_BYTES)) > 0) {
+		n += (size_t)r;
+		if (!may_be_object(bytes, n))
+			return 0;
+	}
+	if (r < 0 || !memmem(bytes, n, config_key, sizeof(config_key) - 1))
+		return (int)r;
+	names->kept++;
+	if (child_answer(names->child, FRAME_KEPT, kept, sizeof(*kept)) < 0)
+		return -EPIPE;
+	return hand_out_bytes(names->child, bytes, n);
+}
+
 static int list_entry(struct names *names, struct tar *tar, const struct tar_entry *entry,
 		      uint64_t number)
 {
@@ -90,7 +145,7 @@ static int list_entry(struct names *names, struct tar *tar, const struct tar_ent
 	    names_put(names, entry->link, strlen(entry->link)) < 0)
 		return -EPIPE;
 	if (!is_likely(names, entry))
-		return 0;
+		return entry->type == '0' ? keep_config(names, tar, &kept) : 0;
 	names->kept++;
 	if (child_answer(names->child, FRAME_KEPT, &kept, sizeof(kept)) < 0)
 		return -EPIPE;

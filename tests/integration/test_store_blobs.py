@@ -18,7 +18,7 @@ from support.image import INITRD, INITRD_PATH, KERNEL, KERNEL_PATH, noise, urunc
 from support.layout import CODINGS, INDEX, MANIFEST, Layout, chain_id, digest, usual_layers
 from support.opened import Opened
 from support.stored import Store, arguments
-from support.view import Finished, View, refused
+from support.view import Finished, View, program, refused, run
 
 LAYER = {"mediaType": CODINGS["gzip"][0], "digest": digest(b"layer"), "size": 5}
 PLATFORM = {"os": "linux", "architecture": "amd64"}
@@ -134,6 +134,38 @@ def test_a_layer_is_decoded_once_if_its_artifacts_are_where_packers_put_them_and
     counter.close()
     digests = {answer["path"]: answer["digest"] for answer in told["answers"]}
     assert (digests[binary], digests["/" + INITRD_PATH]) == (digest(KERNEL), digest(INITRD))
+
+
+CONFIG_PATH = "usr/share/boot.json"
+
+
+LINKS = {
+    "symbolic": symlink("urunc.json", CONFIG_PATH),
+    "hard": hard_link("urunc.json", CONFIG_PATH),
+}
+
+
+@pytest.mark.parametrize("link", LINKS)
+@pytest.mark.parametrize("where", ["behind", "above"])
+@pytest.mark.parametrize("indented", [0, 100_000])
+def test_a_layer_is_decoded_at_most_twice_where_a_link_leads_to_the_configuration(
+    store: Store, layout: Layout, place: Path, link: str, where: str, indented: int
+) -> None:
+    """Which says where in the same layer the kernel is: not where packers put it."""
+    config = b" " * indented + urunc_json("/usr/lib/kernel", initrd="/usr/lib/initrd").content
+    layer = file("usr/lib/kernel", KERNEL) + file("usr/share/other.json", b'{"other": 1}')
+    layer += file(CONFIG_PATH, config) + (LINKS[link] if where == "behind" else b"")
+    above = [LINKS[link] + END] if where == "above" else []
+    layout.list(layout.image([layer + file("usr/lib/initrd", INITRD) + END, *above]))
+    log = place / "log"
+    words = ["store", "add", f"--oci={layout.directory}", "-o", store.option]
+    finished = run(
+        "env", "LSAN_OPTIONS=detect_leaks=0", "strace", "-f", "-qq", "-e", "trace=/^open", "-o", log,
+        program("viewfsctl"), *words, seconds=60,
+    )  # fmt: skip
+    assert finished.status == 0, finished
+    assert log.read_text().count(layout.blob(layout.layers[0]).name) == 2
+    assert len(store.files("objects")) == 3
 
 
 def deep_layers() -> list[bytes]:
