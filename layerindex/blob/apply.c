@@ -83,6 +83,7 @@ static int make_parents(struct apply *apply, const char *path, uint32_t *ret)
 /* Where an entry goes. */
 struct place {
 	uint32_t parent;
+	bool by_link;	  /* that is not the directory that the name says */
 	const char *base; /* in the clean name; has a length */
 	char name[ROOT_PATH_SIZE];
 };
@@ -107,6 +108,17 @@ static int split(struct apply *apply, const char *clean, char ret_parent[ROOT_PA
 	return r == -ENAMETOOLONG ? refuse(apply, "a path is too long") : r;
 }
 
+/* Whether the parent of a clean name is at another path, which is absolute and clean. */
+static bool is_elsewhere(const struct place *place, const char *parent)
+{
+	const char *name = place->name + (*place->name == '/');
+	size_t n = (size_t)(place->base - name);
+
+	/* A slash stands before the one, and behind the other unless that is empty. */
+	n -= n > 0;
+	return strlen(parent) != n + 1 || strncmp(parent + 1, name, n) != 0;
+}
+
 /* Returns: 1, with the place; 0: the entry is the root, and means nothing; or -errno. */
 static int find_place(struct apply *apply, const char *name, struct place *ret)
 {
@@ -120,6 +132,7 @@ static int find_place(struct apply *apply, const char *name, struct place *ret)
 		return r;
 	if (entry_is_root(ret->base))
 		return 0;
+	ret->by_link = is_elsewhere(ret, parent);
 	r = make_parents(apply, parent, &ret->parent);
 	return r < 0 ? r : 1;
 }
@@ -314,8 +327,9 @@ static int make_file(struct apply *apply, uint32_t name, const struct tar_entry 
 	return tree_make(&apply->tree, name, &file);
 }
 
-/* Remembers a directory's entry: its time is set when the layer is complete. */
-static int defer(struct apply *apply, const struct tar_entry *entry)
+/* Remembers a directory's entry: its time is set when the layer is complete. *known*: a partial
+ * tree has the directory. */
+static int defer(struct apply *apply, const struct tar_entry *entry, bool known)
 {
 	struct apply_deferred *deferred = array_grow(apply->deferred, apply->deferred_count,
 						     &apply->deferred_room, sizeof(*deferred));
@@ -326,28 +340,45 @@ static int defer(struct apply *apply, const struct tar_entry *entry)
 	deferred[apply->deferred_count] = (struct apply_deferred){
 		.name = tree_text(&apply->tree, entry->name, strlen(entry->name)),
 		.mtime = bounded(entry->mtime),
+		.known = known,
 	};
 	return deferred[apply->deferred_count++].name ? 0 : -ENOMEM;
+}
+
+/* Finds what has a directory's name by now: of one that is not known, where a partial tree has it.
+ * Returns: 0, with UINT32_MAX where there is nothing; or -errno. */
+static int find_deferred(struct apply *apply, const struct apply_deferred *deferred, uint32_t *ret)
+{
+	char clean[ROOT_PATH_SIZE], path[ROOT_PATH_SIZE];
+	int r = path_clean(deferred->name, clean);
+	const char *base = "";
+
+	if (r == 0)
+		r = deferred->known ? root_path(&apply->tree, clean, path)
+				    : split(apply, clean, path, &base);
+	if (r < 0)
+		return r;
+	*ret = path_find(&apply->tree, path);
+	if (!deferred->known && *ret != UINT32_MAX)
+		*ret = tree_find(&apply->tree, *ret, base, strlen(base));
+	return 0;
 }
 
 /* Sets the times of the layer's directories: of what has their names by now, which must exist. */
 static int set_times(struct apply *apply)
 {
 	for (size_t i = 0; i < apply->deferred_count; i++) {
-		char clean[ROOT_PATH_SIZE], path[ROOT_PATH_SIZE];
+		const struct apply_deferred *deferred = &apply->deferred[i];
 		struct tree_file *file;
 		uint32_t name;
-		int r = path_clean(apply->deferred[i].name, clean);
 
-		if (r == 0)
-			r = root_path(&apply->tree, clean, path);
-		if (r < 0)
+		if (find_deferred(apply, deferred, &name) < 0)
 			return refuse(apply, "a directory's path became unusable");
-		name = path_find(&apply->tree, path);
 		file = name == UINT32_MAX ? NULL : tree_file(&apply->tree, name);
-		if (!file)
+		if (file)
+			file->mtime = deferred->mtime;
+		else if (deferred->known)
 			return refuse(apply, "it has a directory that it removes again");
-		file->mtime = apply->deferred[i].mtime;
 	}
 	apply->deferred_count = 0;
 	return 0;
@@ -383,8 +414,11 @@ int apply_entry(struct apply *apply, const struct tar_entry *entry)
 	if (r <= 0)
 		return r;
 	r = take_whiteout(apply, &place);
-	if (r != 0 || is_nothing(apply, &place, entry))
+	if (r != 0)
 		return r < 0 ? r : 0;
+	/* Where a link led there, something else may have the name in the end. */
+	if (is_nothing(apply, &place, entry))
+		return entry->type == '5' && place.by_link ? defer(apply, entry, false) : 0;
 	r = tree_name(&apply->tree, place.parent, place.base, strlen(place.base), &name);
 	if (r < 0)
 		return r;
@@ -397,7 +431,7 @@ int apply_entry(struct apply *apply, const struct tar_entry *entry)
 		set_attributes(tree_file(&apply->tree, name), entry);
 	}
 	apply->tree.names[name].written = apply->layers;
-	return entry->type == '5' ? defer(apply, entry) : 0;
+	return entry->type == '5' ? defer(apply, entry, true) : 0;
 }
 
 int apply_parents(struct apply *apply, const struct tar_entry *entry)

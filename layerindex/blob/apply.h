@@ -17,6 +17,7 @@ enum {
 struct apply_deferred {
 	const char *name;
 	struct timespec mtime;
+	bool known; /* the tree has it, which a partial one need not */
 };
 
 /* Layers that were unpacked so far, and why the last one was refused. */

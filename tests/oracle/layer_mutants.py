@@ -21,7 +21,7 @@ OWN = "names[name].file != TREE_NO_FILE && names[name].written == apply->layers"
 LOST = "if (apply->tree.names[apply->lost[i]].file == TREE_NO_FILE)"
 
 mutant("a-whiteout-is-a-file", ("entry-check.c", WHITEOUT, "*base"))
-mutant("a-whiteout-must-be-a-file", ("apply.c", "if (r != 0 || is_nothing(", "if ((r != 0 && entry->type == '0') || is_nothing("))
+mutant("a-whiteout-must-be-a-file", ("apply.c", "if (r != 0)\n\t\treturn r < 0 ? r : 0;\n\t/*", "if (r < 0 || (r != 0 && entry->type == '0'))\n\t\treturn r < 0 ? r : 0;\n\t/*"))
 mutant("a-whiteout-removes-nothing", ("apply.c", "r = name == UINT32_MAX ? 0 : remove_all(apply, name);", "r = 0;"))
 mutant("a-whiteout-of-no-name", ("entry-check.c", NAMELESS, f"{NAMELESS} && *hidden"))
 mutant("a-whiteout-of-dot", ("entry-check.c", NAMELESS, f'{NAMELESS} && strcmp(hidden, ".") != 0'))
@@ -70,7 +70,7 @@ mutant("whole-seconds", ("apply.c", "\treturn time;\n", "\ttime.tv_nsec = 0;\n\t
 mutant("an-unknown-type-is-a-file", ("entry-check.c", '!entry->type || !strchr("0123456g", entry->type)', "!entry->type"))
 mutant("a-global-header-is-a-file", ("apply.c", "if (entry->type != 'g') {", "if (entry->type) {"))
 mutant("a-global-header-means-nothing", ("apply.c", "int r = reason ? refuse(apply, reason) : find_place(apply, entry->name, &place);", "int r = reason ? refuse(apply, reason) : entry->type == 'g' ? 0 : find_place(apply, entry->name, &place);"))
-mutant("a-directory-may-be-removed-again", ("apply.c", 'if (!file)\n\t\t\treturn refuse(apply, "it has a directory that it removes again");', "if (!file)\n\t\t\tcontinue;"))
+mutant("a-directory-may-be-removed-again", ("apply.c", "else if (deferred->known)\n", "else if (!apply)\n"))
 mutant("a-symlink-to-nothing", ("entry-check.c", "(!*entry->link || strlen(entry->link) >= PATH_MAX)", "strlen(entry->link) >= PATH_MAX"))
 
 # ------------------------------------------------------------------------ apply.c: hard links
@@ -176,6 +176,7 @@ partial_mutant("parents-do-not-count", ("sift.c", "return parents && must_make(s
 partial_mutant("parents-never-count", ("partial.c", "\t\tpartial->parents = true;", "\t\tbreak;"))
 partial_mutant("opaque-marks-by-links-do-not-count", ("sift.c", "found = !is_certain(sift, path, n) ||", "found = is_certain(sift, path, n) &&"))
 partial_mutant("times-of-directories-by-links-do-not-count", ("sift.c", "sift->turned |= links &&", "sift->turned |= !sift &&"))
+partial_mutant("directories-that-links-led-to-do-not-count", ("apply.c", "entry->type == '5' && place.by_link ?", "entry->type == '5' && !apply ?"))
 partial_mutant("layers-are-read-once", ("partial.c", "\t\tif (!partial->layers[i].is_whole &&", "\t\tif (!partial->layers[i].is_whole && !partial->layers[i].version &&"))
 partial_mutant("names-that-are-new-do-not-count", ("partial.c", "\t\tif (tree->grown)\n", "\t\tif (!tree)\n"))
 partial_mutant("layers-below-do-not-count", ("partial.c", "\t\tif (tree->unknown)\n", "\t\tif (!tree)\n"))

@@ -130,6 +130,29 @@ def test_layers_below_are_read_only_where_they_count(
     assert answer.layers == read, answer
 
 
+LINKED = [directory("d") + symlink("ln", "d") + END]
+
+
+@pytest.mark.parametrize(
+    "above",
+    [
+        [directory("ln/k", mtime=5) + directory("ln") + file("ln/k", "T", mtime=9) + END],
+        [directory("ln/k", mtime=5) + file(".wh.ln", "") + file("ln/k", "T", mtime=9) + END],
+        [directory("ln/k", mtime=5) + file("ln", "") + directory("ln") + file("ln/k", "T", mtime=9) + END],
+        [symlink("p", "ln") + END,
+         directory("p/k", mtime=5) + file(".wh.p", "") + directory("p") + file("p/k", "T", mtime=9) + END],
+        [directory("ln/k", mtime=5) + directory("ln") + directory("ln/k", mtime=7) + END],
+        [directory("ln/k", mtime=5) + directory("ln") + symlink("ln/k", "z") + file("ln/z", mtime=9) + END],
+    ],
+)  # fmt: skip
+def test_the_time_of_a_directory_that_a_link_led_to_is_of_what_has_its_name_in_the_end(
+    place: Path, above: list[bytes]
+) -> None:
+    """The link is a layer's below, and is replaced behind the directory's entry."""
+    for path in ("ln/k", "d/k", "p/k", "ln/z"):
+        asked(place, LINKED + above, path)
+
+
 def test_a_name_of_4000_bytes_is_found(place: Path) -> None:
     name = "/".join(["p" * 99] * 40)
     (answer,) = asked(place, [gnu_name(name) + file("n", "x") + END], name)

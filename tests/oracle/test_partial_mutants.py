@@ -29,6 +29,8 @@ MADE = {
     "deeper": [directory("d") + directory("d/b") + file("d/b/k", "B") + END,
                directory("d") + directory("d/b") + file("d/.wh..wh..opq", "") + END],
     "above": [directory("b") + symlink("d", "b") + END, file("d/k", "M") + END, directory("d") + END],
+    "replaced": [directory("d") + symlink("ln", "d") + END,
+                 directory("ln/k", mtime=5) + directory("ln") + file("ln/k", "T", mtime=9) + END],
     "removed": [directory("d") + file("d/x", "B") + END, file(".wh.d", "") + END, directory("d") + END],
 }  # fmt: skip
 
