@@ -44,6 +44,8 @@ int tree_init(struct tree *tree, bool partial)
 		.file = TREE_NO_FILE,
 	};
 	tree->name_count = 1;
+	tree->names_max = partial ? TREE_PARTIAL_NAMES_MAX : TREE_NAMES_MAX;
+	tree->files_max = TREE_NAMES_MAX;
 	tree->bases.key = tree->key;
 	r = tree_restart(tree, true);
 	if (r < 0)
@@ -171,11 +173,9 @@ static int grow_names(struct tree *tree)
 /* Counts a name that is added. */
 static int count_name(struct tree *tree, const char *text, size_t length)
 {
-	uint32_t most = tree->partial ? TREE_PARTIAL_NAMES_MAX : TREE_NAMES_MAX;
-
 	tree->text_bytes += length + 1;
 	tree->grown = true;
-	if (tree->name_count >= most ||
+	if (tree->name_count >= tree->names_max ||
 	    (tree->partial && tree->text_bytes > TREE_PARTIAL_TEXTS_MAX))
 		return -E2BIG;
 	return tree->partial ? text_set_add(&tree->bases, text, length, SIZE_MAX) : 0;
@@ -236,7 +236,7 @@ int tree_make(struct tree *tree, uint32_t name, const struct tree_file *file)
 {
 	struct tree_file *files;
 
-	if (tree->file_count >= TREE_NAMES_MAX)
+	if (tree->file_count >= tree->files_max)
 		return -E2BIG;
 	files = array_grow(tree->files, tree->file_count, &tree->file_room, sizeof(*files));
 	if (!files)

@@ -64,6 +64,7 @@ struct tree {
 	uint32_t *buckets;
 	struct siphash_key key;
 	uint32_t name_count, name_room, file_count, bucket_count;
+	uint32_t names_max, files_max; /* TREE_NAMES_MAX, or TREE_PARTIAL_NAMES_MAX */
 	size_t file_room;
 	struct tree_text *texts, *targets; /* of names; of files */
 	size_t text_bytes;		   /* of names */

@@ -312,6 +312,19 @@ def test_a_lister_that_lies_concerns_its_own_layer_only(place: Path, lie: str) -
 
 # ----------------------------------------------------------------------------- what a child may do
 
+
+@pytest.mark.parametrize("child", ["decoder", "unpacker", "lister"])
+def test_a_child_gets_less_than_a_gibibyte_of_memory(attack: Attack, child: str) -> None:
+    attack.evil.list(attack.evil.image([file("etc/evil", EVIL) + evil_layer()]))
+    finished, lies = attack.lie(f"{child}:memory")
+    assert lies > 0
+    assert code(finished) in ("ESYSTEM", "ELAYER"), finished
+    assert not attack.store.files()
+    finished, lies = attack.lie(f"{child}:half-the-memory")
+    assert lies > 0
+    assert not code(finished), finished
+
+
 # System calls by the numbers of x86-64, which no child needs.
 CALLS = {
     "write": 1, "open": 2, "close": 3, "fstat": 5, "lseek": 8, "mprotect": 10, "ioctl": 16,

@@ -17,6 +17,7 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
+#include "fuse/fill/child.h"
 #include "fuse/fill/frames.h"
 #include "layerindex/blob/partial.h"
 #include "layerindex/blob/stream.h"
@@ -73,6 +74,17 @@ static void spin(void)
 		__asm__ volatile("");
 }
 
+/* Allocates *n* bytes, once, or ends. */
+static void allocate(size_t n)
+{
+	static void *volatile allocated;
+
+	if (!allocated)
+		allocated = malloc(n);
+	if (!allocated)
+		__builtin_trap();
+}
+
 /* What both can do. */
 static void misbehave(const char *lie)
 {
@@ -85,6 +97,10 @@ static void misbehave(const char *lie)
 		__builtin_trap();
 	if (strcmp(lie, "spin") == 0)
 		spin();
+	if (strcmp(lie, "memory") == 0)
+		allocate(CHILD_MEMORY_MAX);
+	if (strcmp(lie, "half-the-memory") == 0)
+		allocate(CHILD_MEMORY_MAX / 2);
 }
 
 /* The decoder */
