@@ -198,6 +198,10 @@ def _filling(build: Build, results: Data, _reference: int) -> Iterator[Verdict]:
         mine, whole = (_median(get(found, one, "cpu_s")) for one in (kind, streamed))
         part = None if mine is None or not whole else mine / whole
         yield _at_most(f"  {kind} by its table, in {streamed}", build, FILLING_TABLE, part, " x")
+        alone = _median(get(found, kind, "files_cpu_s"))
+        part = None if alone is None or not whole else alone / whole
+        shown = "" if part is None else f"{part:.2f} x"
+        yield Verdict("  of which its files alone, decoded and hashed", build.name, "", shown, None)
 
 
 def _counting(build: Build, results: Data, reference: int) -> Iterator[Verdict]:
