@@ -19,6 +19,7 @@ bool is_passing_fault(int r);
 
 /*
  * Waits before another attempt at what failed with *r*, each time longer, up to 100 ms.
- * Returns: false, at once, where another attempt is of no use or there is no time for one.
+ * Returns: false, at once, where another attempt is of no use (so is one after EMFILE where this
+ *	process has few descriptors left) or there is no time for one.
  */
 bool retry_wait(struct retry *retry, int r);

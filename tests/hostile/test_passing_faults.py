@@ -19,7 +19,7 @@ from support.image import INITRD, INITRD_PATH, KERNEL, KERNEL_PATH, lowerdir
 from support.injection import injecting
 from support.lease import Lease
 from support.scanner import FAN_ACCESS_PERM, FAN_OPEN_PERM, Scanner
-from support.view import View, call, refused
+from support.view import View, call, program, refused, run
 from support.waiting import wait_until
 
 
@@ -193,6 +193,25 @@ def test_other_faults_that_pass_do_not_fail_the_mount(
     with View(place / "view", "-o", options, wrapper=injecting(log, fault), foreground=True) as view:
         assert (view.root / INITRD_PATH).read_bytes() == INITRD
     assert "(INJECTED)" in log.read_text()
+
+
+def test_a_limit_of_the_callers_own_does_not_pass(at: Path, layers: list[bytes]) -> None:
+    """From none to enough descriptors: what lacks one fails at once."""
+    options = lowerdir(layers) + b",resolve=ready"
+    codes = []
+    for limit in range(3, 24):
+        code = f"resource.setrlimit(resource.RLIMIT_NOFILE, ({limit}, {limit}))"
+        wrapper = ["/usr/bin/python3", "-c",
+                   f"import os, resource, sys; {code}; os.execv(sys.argv[1], sys.argv[1:])"]  # fmt: skip
+        start = time.monotonic()
+        finished = run(*wrapper, program(), "-o", options, "none", at)
+        assert time.monotonic() - start < 5, (limit, finished)
+        codes.append(finished.status)
+        if finished.status == 0:
+            break
+        assert "oo many open files" in finished.stderr or "shared" in finished.stderr, finished
+    assert codes[-1] == 0 and 2 in codes
+    assert run(program("viewfsctl"), "umount", at).status == 0
 
 
 # A scanner that denies.
