@@ -191,6 +191,7 @@
 #define MSG_NOT_A_VIEW	    CODE_EMOUNT, "'%s' is not a view: a filesystem of type %s is mounted there"
 #define MSG_UNMOUNT	    CODE_EMOUNT, "unmount '%s': %s"
 #define MSG_UNMOUNT_TIMEOUT CODE_EMOUNT, "unmount '%s': timed out after %d s looking up the path"
+#define MSG_STAYS	    CODE_EMOUNT, "end view '%s': process %d: %s"
 #define MSG_GOES_ON	    CODE_EMOUNT, "unmount '%s': unmounted, but its process %d has not ended: %s"
 #define MSG_MOUNT	    CODE_EMOUNT, "mount on '%s': %s"
 #define MSG_HANDSHAKE	    CODE_EMOUNT, "mount on '%s': FUSE handshake failed: %s"

@@ -2,6 +2,7 @@
 #include "fuse/ctl/doctor-findings.h"
 
 #include <string.h>
+#include <unistd.h>
 
 #include "fuse/live/views.h"
 
@@ -75,7 +76,8 @@ static void findings_add_elsewhere(struct findings *findings, const struct views
 		n += !views->items[i].mounted;
 	if (n > 0)
 		findings_add(findings, SEVERITY_NOTE, "views",
-			     "viewfsctl list --all; viewfsctl umount --id=ID",
+			     geteuid() == 0 ? "viewfsctl list --all; viewfsctl umount --id=ID"
+					    : "viewfsctl list --all",
 			     "%zu that no mount of this namespace leads to", n);
 }
 

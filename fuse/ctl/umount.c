@@ -83,7 +83,7 @@ static void end_elsewhere(const struct listed_view *view, const char *id, int *f
 	VIEW_ERROR(error);
 
 	if (r < 0) {
-		view_fail(&error, MSG_GOES_ON, id, view->pid, strerror(-r));
+		view_fail(&error, MSG_STAYS, id, view->pid, strerror(-r));
 		ctl_goes_on(&error, failed);
 	}
 }

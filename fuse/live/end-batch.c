@@ -32,7 +32,7 @@ enum {
 	BATCH = 256,	   /* places that are open at once */
 	ROUNDS_MAX = 1000, /* views at one place */
 	GONE_ROUNDS = 8,   /* in which what is there goes away, or is in no table */
-	ANSWER_MS = 1000,  /* for a view that is asked */
+	ANSWER_MS = 500,   /* for a view that is asked: less than the parent waits for a word */
 	GRACE_MS = 200,	   /* before a process is told to end */
 };
 
@@ -305,9 +305,11 @@ static void end_views(struct batch *batch)
 
 		if (place->fd < 0 || place->gone || place->elsewhere)
 			continue;
+		if (fusectl_abort(place->fd) == 0)
+			continue;
+		tell(batch, place->item, END_WAITING, NULL);
 		/* Otherwise it ends where nothing else holds it. */
-		if (fusectl_abort(place->fd) < 0)
-			end_by_signal(place);
+		end_by_signal(place);
 	}
 }
 
@@ -338,30 +340,54 @@ static int wait_for_process(int pidfd, bool stopped, uint64_t deadline_us)
 	return process_wait_end(pidfd, deadline_us);
 }
 
-/* Waits for the processes of the views that were ended: of those the kernel tells. */
-static void wait_for_processes(struct batch *batch)
+/* Waits for a process, if it serves a view that was ended. */
+static void wait_for_one(struct batch *batch, const struct view_process *process, uid_t owner,
+			 uint64_t deadline_us)
+{
+	/* Of a user's process the kernel tells only root. */
+	dev_t device = process->device ? process->device : process->claimed;
+	struct place *place = find_ended(batch, device);
+	cleanup_close int pidfd =
+		place ? view_process_open_of(process->pid, device, owner) : -ESRCH;
+	VIEW_ERROR(error);
+	int r;
+
+	if (pidfd < 0)
+		return;
+	r = wait_for_process(pidfd, process->stopped, deadline_us);
+	if (r < 0) {
+		view_fail(&error, MSG_GOES_ON, batch->endings[place->item].path, process->pid,
+			  strerror(-r));
+		finish(batch, place, &error);
+	}
+}
+
+/* Waits for the processes of root and *owner*. */
+static void wait_for_those_of(struct batch *batch, uid_t owner, uint64_t deadline_us)
 {
 	cleanup_with(view_processes_done) struct view_processes processes = {};
+
+	if (view_processes_find(owner, owner == geteuid() && owner != 0, &processes) < 0)
+		return;
+	for (size_t i = 0; i < processes.count; i++)
+		wait_for_one(batch, &processes.items[i], owner, deadline_us);
+}
+
+/* Waits for the processes of the views that were ended: root for those of each owner. */
+static void wait_for_processes(struct batch *batch)
+{
 	uint64_t deadline_us = now_us() + END_MS * UINT64_C(1000);
+	uid_t owner = geteuid();
 
 	tell(batch, batch->places[0].item, END_WAITING, NULL);
-	if (view_processes_find(false, &processes) < 0)
-		return;
-	for (size_t i = 0; i < processes.count; i++) {
-		struct place *place = find_ended(batch, processes.items[i].device);
-		cleanup_close int pidfd =
-			place ? view_process_open(processes.items[i].pid, place->device) : -ESRCH;
-		VIEW_ERROR(error);
-		int r;
+	wait_for_those_of(batch, owner, deadline_us);
+	for (size_t i = 0; geteuid() == 0 && i < batch->count; i++) {
+		const struct place *place = &batch->places[i];
 
-		if (pidfd < 0)
+		if (place->fd < 0 || place->owner == 0 || place->owner == owner)
 			continue;
-		r = wait_for_process(pidfd, processes.items[i].stopped, deadline_us);
-		if (r < 0) {
-			view_fail(&error, MSG_GOES_ON, batch->endings[place->item].path,
-				  processes.items[i].pid, strerror(-r));
-			finish(batch, place, &error);
-		}
+		owner = place->owner;
+		wait_for_those_of(batch, owner, deadline_us);
 	}
 }
 

@@ -123,6 +123,12 @@ static int check_fuse_fd(int fds, const char *number)
 	       stx.stx_rdev_minor == FUSE_MINOR;
 }
 
+/* As the kernel packs it for itself (include/linux/kdev_t.h). */
+static dev_t device_of(uint64_t connection)
+{
+	return makedev((unsigned)(connection >> 20), (unsigned)(connection & 0xfffff));
+}
+
 dev_t process_connection(int proc, const char *number)
 {
 	static const char key[] = "\nfuse_connection:\t";
@@ -138,10 +144,7 @@ dev_t process_connection(int proc, const char *number)
 		return 0;
 	value += sizeof(key) - 1;
 	value[strcspn(value, "\n")] = '\0';
-	if (parse_uint(value, 10, UINT32_MAX, &device) < 0)
-		return 0;
-	/* As the kernel packs it for itself (include/linux/kdev_t.h). */
-	return makedev((unsigned)(device >> 20), (unsigned)(device & 0xfffff));
+	return parse_uint(value, 10, UINT32_MAX, &device) < 0 ? 0 : device_of(device);
 }
 
 /*
@@ -225,11 +228,14 @@ static void take_title(struct view_process *process, const char *text, size_t n)
 {
 	const char *ready = proctitle_text(text, &n);
 	struct view_answer answer = {};
+	struct json_object *connection;
 
 	if (!ready || view_answer_parse(ready, n, &answer) < 0)
 		return;
 	json_done(&process->title);
 	process->title = TAKE_PTR(answer.ready);
+	connection = json_object_object_get(process->title, "connection");
+	process->claimed = device_of(json_object_get_uint64(connection) & UINT32_MAX);
 }
 
 /* Takes what one child tells, until it is done or keeps the parent waiting. */
@@ -288,7 +294,7 @@ static int view_processes_add(struct view_processes *processes, const struct vie
 	return 0;
 }
 
-int view_processes_find(bool titles, struct view_processes *ret)
+int view_processes_find(uid_t owner, bool titles, struct view_processes *ret)
 {
 	cleanup_with(close_directory) DIR *proc = open_directory(AT_FDCWD, "/proc");
 	cleanup_with(view_processes_done) struct view_processes processes = {};
@@ -306,7 +312,7 @@ int view_processes_find(bool titles, struct view_processes *ret)
 			continue;
 		fd = openat(dirfd(proc), entry->d_name, O_PATH | O_DIRECTORY | O_CLOEXEC);
 		process.pid = (pid_t)pid;
-		if (fd >= 0 && look_at(fd, false, geteuid(), &process) &&
+		if (fd >= 0 && look_at(fd, false, owner, &process) &&
 		    view_processes_add(&processes, &process) < 0)
 			return -ENOMEM;
 		processes.partial = now_us() > deadline_us;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The processes that serve views, found by name: for views that no mount of this namespace leads
- * to, and for views that do not answer. Only processes of root and of the caller are looked at, of
+ * to, and for views that do not answer. Only processes of root and of one user are looked at, of
  * each a bounded number of descriptors, and all of it in bounded time: any user may have processes
  * of that name, with as many descriptors as they like.
  *
@@ -19,8 +19,9 @@
 
 struct view_process {
 	pid_t pid;
-	dev_t device; /* of the mounts that it serves, as the kernel tells it; 0: unknown */
-	bool stopped; /* by a signal or a debugger: it answers nothing */
+	dev_t device;  /* of the mounts that it serves, as the kernel tells it; 0: unknown */
+	dev_t claimed; /* the same by its title: hearsay; 0: it does not say */
+	bool stopped;  /* by a signal or a debugger: it answers nothing */
 	struct json_object *title; /* the ready line in its title: hearsay; NULL: none; owned */
 };
 
@@ -31,10 +32,11 @@ struct view_processes {
 };
 
 /*
- * Finds them. With *titles* their titles are read, too, by a child: reading one may take forever.
+ * Finds those of root and of *owner*. With *titles* their titles are read, too, by a child: reading
+ * one may take forever.
  * Returns: 0, with *ret* owned by the caller; -ENOMEM; or why /proc cannot be read.
  */
-int view_processes_find(bool titles, struct view_processes *ret);
+int view_processes_find(uid_t owner, bool titles, struct view_processes *ret);
 
 void view_processes_done(struct view_processes *processes);
 DEFINE_CLEANUP(struct view_processes, view_processes_done)

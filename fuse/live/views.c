@@ -291,7 +291,7 @@ static int add_processes(struct views *views, bool elsewhere)
 	cleanup_with(view_processes_done) struct view_processes processes = {};
 	cleanup_free dev_t *mounted = mounted_devices(views);
 	size_t n = views->count;
-	int r = mounted ? view_processes_find(elsewhere, &processes) : -ENOMEM;
+	int r = mounted ? view_processes_find(geteuid(), elsewhere, &processes) : -ENOMEM;
 
 	views->partial = processes.partial;
 	if (r == 0 && processes.count > 0)
@@ -301,6 +301,11 @@ static int add_processes(struct views *views, bool elsewhere)
 	for (size_t i = 0; r == 0 && elsewhere && i < processes.count; i++) {
 		dev_t device = processes.items[i].device;
 
+		/* The kernel tells users nothing. Without a title it may serve nothing. */
+		if (!device && !processes.items[i].title)
+			continue;
+		if (!device)
+			device = processes.items[i].claimed;
 		if (!bsearch(&device, mounted, n, sizeof(*mounted), compare_devices))
 			r = add_elsewhere(views, &processes.items[i],
 					  device && i > 0 &&

@@ -469,7 +469,7 @@ static void end_orphan(const struct upgrade_target *target, pid_t successor)
 {
 	cleanup_with(view_processes_done) struct view_processes processes = {};
 
-	if (view_processes_find(false, &processes) < 0)
+	if (view_processes_find(geteuid(), false, &processes) < 0)
 		return;
 	for (size_t i = 0; i < processes.count; i++) {
 		const struct view_process *process = &processes.items[i];

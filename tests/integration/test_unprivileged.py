@@ -185,6 +185,34 @@ def test_a_user_unmounts_by_viewfsctl(at: Path, option: bytes, alive: bool) -> N
     assert machine.mounts() == []
 
 
+@pytest.mark.parametrize("by_root", [False, True])
+def test_a_users_stopped_view_is_unmounted_and_ended(
+    at: Path, option: bytes, by_root: bool
+) -> None:
+    """It cannot be asked which process is its own."""
+    with mounted(at, option) as view:
+        view.status = -signal.SIGTERM
+        view.daemon.signal(signal.SIGSTOP)
+        command = [program("viewfsctl"), "umount", at]
+        assert (run(*command) if by_root else as_user(*command)) == SILENCE
+        assert machine.mounts_at(at) == []
+        assert not machine.is_alive(view.daemon_pid)
+
+
+def test_a_user_sees_each_view_once(place: Path, at: Path, option: bytes) -> None:
+    """Of a view that is mounted here a user does not see that its process serves it."""
+    with mounted(at, option + b",id=own"), View(place / "roots", "-o", option + b",id=root") as view:
+        view.wait_sandboxed()
+        words = [program("viewfsctl"), "list", "--all", "--json"]
+        listed = json.loads(as_user(*words).stdout)["views"]
+        ours = [listing for listing in listed if str(listing["mountpoint"]).startswith(f"{place}/")]
+        assert sorted(listing["mountpoint"] for listing in ours) == [str(place / "roots"), str(at)]
+        assert all(listing["verified"] for listing in ours)
+        # It ends only the user's own.
+        finished = as_user(program("viewfsctl"), "umount", place / "roots")
+        assert finished.status == 32 and machine.mounts_at(place / "roots")
+
+
 def test_a_user_finds_the_same_view_again(place: Path, at: Path, option: bytes) -> None:
     for _ in range(2):
         assert attempt(at, option + b",id=one").status == 0
