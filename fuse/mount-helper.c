@@ -21,12 +21,14 @@
 #include "fuse/cli/arguments.h"
 #include "fuse/cli/options.h"
 #include "fuse/cli/output.h"
+#include "fuse/process/run-with-timeout.h"
 #include "fuse/process/self-exe.h"
+#include "layerindex/cleanup.h"
 
 struct call {
 	struct libmnt_context *context; /* the flags and the namespace to mount in; owned */
 	char *spec, *directory;		/* of argv */
-	const char *in_namespace;	/* its file, for messages, or NULL */
+	char *in_namespace;		/* its file, or NULL */
 	struct strings options;		/* one a list, as it was given */
 	bool help;
 };
@@ -87,7 +89,7 @@ static int parse_options(struct call *call, int argc, char **argv, struct view_e
 			if (strings_take(&call->options, strdup(optarg)) < 0)
 				return view_fail(error, MSG_NO_MEMORY);
 			break;
-		case 'N': call->in_namespace = optarg; __attribute__((fallthrough));
+		case 'N': call->in_namespace = optarg; break;
 		case 's':
 		case 'f':
 		case 'n':
@@ -157,8 +159,8 @@ static void drop_unknown(char *list)
 	*end = '\0';
 }
 
-/* -f: everything but the mount. */
-static int check_options(const struct call *call, struct view_error *error)
+/* Returns: 0, or < 0 with *error*. *ret_timeout*: in seconds. */
+static int check_options(const struct call *call, unsigned *ret_timeout, struct view_error *error)
 {
 	cleanup_with(options_done) struct options options = OPTIONS_INIT;
 
@@ -170,7 +172,27 @@ static int check_options(const struct call *call, struct view_error *error)
 		if (options_parse(&options, copy, error) < 0)
 			return -ECANCELED;
 	}
+	*ret_timeout = options.timeout;
 	return 0;
+}
+
+static int reach_namespace(void *path)
+{
+	/* Where it fails libmount says why. */
+	close_keep_errno(open(path, O_RDONLY | O_CLOEXEC));
+	return 0;
+}
+
+/* -N: its file may lie on a filesystem that does not answer. Returns: 0, or < 0 with *error*. */
+static int take_namespace(struct call *call, unsigned timeout, struct view_error *error)
+{
+	int r = run_with_timeout(reach_namespace, call->in_namespace, timeout);
+
+	if (r == -ETIMEDOUT)
+		return view_fail(error, MSG_TIMEOUT, timeout);
+	if (r < 0)
+		return view_fail(error, MSG_SYSTEM, call->in_namespace, strerror(-r));
+	return set_flag(call, 'N', call->in_namespace, error);
 }
 
 /* The call in urunc-viewfs's words. Returns: an owned array of borrowed strings, or NULL. */
@@ -231,16 +253,20 @@ static int fail(const struct view_error *error)
 }
 
 /* Returns: the exit status, or < 0 with *error*. */
-static int mount_view(const struct call *call, struct view_error *error)
+static int mount_view(struct call *call, struct view_error *error)
 {
 	cleanup_free char **words = new_words(call);
+	unsigned timeout;
 
 	if (!words)
 		return view_fail(error, MSG_NO_MEMORY);
 	if (mnt_context_is_verbose(call->context))
 		tell_command(words);
 	if (mnt_context_is_fake(call->context))
-		return check_options(call, error);
+		return check_options(call, &timeout, error);
+	if (call->in_namespace &&
+	    (check_options(call, &timeout, error) < 0 || take_namespace(call, timeout, error) < 0))
+		return -ECANCELED;
 	return become_urunc_viewfs(call, words, error);
 }
 

@@ -96,6 +96,15 @@ def test_a_mount_where_no_answer_comes_ends_in_time(
     assert finished.status == 2, finished
 
 
+def test_the_helper_ends_in_time_where_its_namespace_never_answers(
+    place: Path, option: bytes, deaf: Path
+) -> None:
+    words = ["none", "PLACE/view", "-N", "DEAF/namespace", "-o", f"IMAGE,{LIMIT}"]
+    finished = in_time(place, option, program("mount.urunc-viewfs"), *words)
+    assert finished.status == 2 and "not ready after 1 s" in finished.stderr, finished
+    assert machine.mounts() == []
+
+
 @pytest.mark.parametrize("source", SOURCES.values(), ids=SOURCES.keys())
 def test_resolve_ends_in_time(place: Path, option: bytes, deaf: Path, source: str) -> None:
     words = f"resolve {source} -o {LIMIT}".split()
