@@ -8,6 +8,7 @@
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "fuse/base/messages.h"
@@ -265,6 +266,19 @@ static int arguments_check_add(const struct arguments *arguments, struct view_er
 	return 0;
 }
 
+/* The end of what holds it must be seen: a file has none, and its filesystem may not answer. */
+static int arguments_check_lifeline(int fd, struct view_error *error)
+{
+	struct statx stx;
+
+	if (fd < 0 || statx(fd, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_TYPE, &stx) < 0)
+		return 0;
+	if (S_ISREG(stx.stx_mode) || S_ISDIR(stx.stx_mode) || S_ISBLK(stx.stx_mode))
+		return view_fail(error, MSG_DESCRIPTOR, "lifeline", fd,
+				 "a file, whose end no process sees: give a pipe or a socket");
+	return 0;
+}
+
 /* A view that is handed over is mounted nowhere. */
 static int arguments_check_pass(const struct arguments *arguments, struct view_error *error)
 {
@@ -305,6 +319,8 @@ static int arguments_set_operands(struct arguments *arguments, int n, char **ope
 			return view_fail(error, MSG_EMPTY, i == 0 ? "SOURCE" : "MOUNTPOINT");
 	arguments->from.source = n > 0 ? operands[0] : "none";
 	arguments->mountpoint = n > 1 ? operands[1] : NULL;
+	if (arguments_check_lifeline(arguments->lifeline, error) < 0)
+		return -ECANCELED;
 	return arguments->pass_mount < 0 ? 0 : arguments_check_pass(arguments, error);
 }
 

@@ -2,6 +2,7 @@
 #include "fuse/process/write-until.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <poll.h>
 #include <signal.h>
@@ -111,11 +112,12 @@ static int write_by_child(int fd, char *text, size_t n, int interrupt, uint64_t 
 
 int write_until(int fd, char *text, size_t n, int passed, int interrupt, uint64_t deadline_us)
 {
-	struct stat st = {.st_mode = S_IFIFO};
+	struct statx stx = {.stx_mode = S_IFIFO};
 
-	(void)fstat(fd, &st);
-	if (S_ISFIFO(st.st_mode) || S_ISSOCK(st.st_mode))
-		return write_stream(fd, S_ISSOCK(st.st_mode), text, n, passed, interrupt,
+	/* Without asking its filesystem, which may not answer. */
+	(void)statx(fd, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_TYPE, &stx);
+	if (S_ISFIFO(stx.stx_mode) || S_ISSOCK(stx.stx_mode))
+		return write_stream(fd, S_ISSOCK(stx.stx_mode), text, n, passed, interrupt,
 				    deadline_us);
 	return write_by_child(fd, text, n, interrupt, deadline_us);
 }

@@ -83,6 +83,8 @@ USAGE: dict[str, tuple[list[str], str]] = {
     "log-level": (["--log-level=loud"], "'loud'"),
     "lifeline-word": (["--lifeline=x"], "--lifeline: 'x'"),
     "lifeline-closed": (["--lifeline=987"], "--lifeline=987: Bad file descriptor"),
+    "lifeline-file": (["--lifeline=FILE"], r"--lifeline=\d+: a file, whose end no process sees"),
+    "lifeline-directory": (["--lifeline=DIRECTORY"], r"--lifeline=\d+: a file, whose end"),
     "mounts-twice": (["--mounts=/a", "--mounts=/b"], "--mounts may be given only once"),
     "bundle-twice": (["--bundle=/a", "--bundle=/b"], "--bundle may be given only once"),
     "ready-fd-twice": (["--ready-fd=2"], "--ready-fd may be given only once"),
@@ -93,10 +95,14 @@ USAGE: dict[str, tuple[list[str], str]] = {
 
 @pytest.mark.parametrize(("arguments", "naming"), USAGE.values(), ids=USAGE.keys())
 def test_a_bad_option_or_value_is_named(at: Path, arguments: list[str], naming: str) -> None:
-    if arguments == ["--bundle"]:
-        finished = call("none", at, *arguments)
-    else:
-        finished = call(*arguments, "none", at)
+    with open(__file__) as file:
+        directory = os.open("/", os.O_RDONLY | os.O_DIRECTORY)
+        numbers = {"FILE": str(file.fileno()), "DIRECTORY": str(directory)}
+        for name, number in numbers.items():
+            arguments = [word.replace(f"={name}", f"={number}") for word in arguments]
+        words = ["none", at, *arguments] if arguments == ["--bundle"] else [*arguments, "none", at]
+        finished = call(*words, pass_fds=[file.fileno(), directory])
+        os.close(directory)
     refused(finished, "EUSAGE", 1, naming)
 
 
