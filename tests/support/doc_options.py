@@ -99,7 +99,11 @@ def commands_in_the_manual() -> dict[str, set[str]]:
     commands = sections(page("viewfsctl.8"))["COMMANDS"]
     for heading, text in sections(commands, "##").items():
         offered = {option for term in _terms(text) for option in _options(term)}
-        named = set(_options(_plain(heading)))
-        assert offered == named, f"'{heading}' and what follows it differ"
-        found[heading.split()[0]] = offered
+        # The synopsis; scdoc does not format what stands in a heading.
+        assert re.fullmatch(r"[a-z]+", heading), heading
+        synopsis = text.strip().partition("\n")[0]
+        assert synopsis.startswith(f"*viewfsctl {heading}*"), synopsis
+        named = set(_options(_plain(synopsis)))
+        assert offered == named, f"'{synopsis}' and what follows it differ"
+        found[heading] = offered
     return found
