@@ -60,9 +60,11 @@ struct session {
 
 /*
  * A process has one at most; in memory of its own it would take three pages more. So aligned, all
- * that is used of it while no large request comes lies in one page.
+ * that is used of it while no large request comes lies in one page. "Common": the linker puts it
+ * behind all other variables, and no megabyte of it lies between those that are used.
  */
-static _Alignas(1024) struct session the_session;
+extern struct session the_session;
+_Alignas(1024) struct session the_session __attribute__((common));
 
 static void log_libfuse(enum fuse_log_level level, const char *format, va_list args)
 	__attribute__((format(printf, 2, 0)));
