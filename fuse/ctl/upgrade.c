@@ -15,7 +15,11 @@
 #include "fuse/process/self-exe.h"
 #include "fuse/serve/upgrade.h"
 
-enum { TRIES = 5 }; /* at a view whose process has another successor each time */
+enum {
+	TRIES = 5, /* at a view whose process has another successor each time */
+	/* Views whose new processes get ready while the one before them is handed over. */
+	AHEAD = 2,
+};
 
 static void upgrade_print_help(void)
 {
@@ -43,6 +47,14 @@ static void upgrade_print_help(void)
 	     "Exit status: 0, 1 usage, 2 system, 32 a view was not upgraded, or an ID has none.");
 }
 
+/* A view whose upgrade has begun. */
+struct begun {
+	const struct listed_view *view;
+	struct upgrade *upgrade; /* owned; NULL: it could not begin */
+	int result;		 /* of upgrade_begin() */
+	struct view_error failure;
+};
+
 /* An upgrade of views. */
 struct work {
 	const struct ctl_call *call;
@@ -50,12 +62,18 @@ struct work {
 	uint64_t deadline_us;
 	struct json_object *done; /* an array, with --json; owned */
 	int status;
+	/* Those that have begun, the first one at *oldest*; their places are used in turns. */
+	struct begun begun[AHEAD];
+	size_t oldest, count;
 };
 
 static void work_done(struct work *work)
 {
 	close_keep_errno(work->program);
 	json_done(&work->done);
+	for (size_t i = 0; i < AHEAD; i++)
+		if (work->begun[i].upgrade)
+			upgrade_drop(work->begun[i].upgrade);
 }
 DEFINE_CLEANUP(struct work, work_done)
 
@@ -161,29 +179,68 @@ static struct upgrade_wish wish_of(const struct listed_view *view)
 	};
 }
 
-/* Returns: the new process, or < 0 with *error*. */
-static pid_t upgrade(const struct work *work, const struct listed_view *view,
-		     struct view_error *error)
+/* Begins to upgrade a view as it is *seen* now. */
+static void begin(const struct work *work, const struct listed_view *seen, struct begun *begun)
 {
-	struct upgrade_wish wish = wish_of(view);
-	pid_t pid = -ESRCH;
+	struct upgrade_wish wish = wish_of(seen);
 
-	for (int i = 0; i < TRIES; i++) {
-		cleanup_with(views_done) struct views again = {};
-		const struct listed_view *found;
+	if (now_us() >= work->deadline_us)
+		begun->result =
+			view_fail(&begun->failure, MSG_NOT_DONE, work->call->options.timeout);
+	else if (wish.pid > 0)
+		begun->result =
+			upgrade_begin(&wish, work->program, &begun->upgrade, &begun->failure);
+	else
+		begun->result = -ESRCH;
+}
 
-		if (now_us() >= work->deadline_us)
-			return view_fail(error, MSG_NOT_DONE, work->call->options.timeout);
-		if (wish.pid > 0)
-			pid = upgrade_view(&wish, work->program, work->deadline_us, error);
-		if (pid != -ESRCH)
-			return pid;
-		found = find_again(&again, wish.device);
-		if (!found)
-			break;
-		wish = wish_of(found);
-	}
-	return view_fail(error, MSG_NOT_UPGRADED, "its process cannot be found from here");
+/* Begins anew with a view whose process is gone. Returns: whether there is such a view. */
+static bool begin_again(const struct work *work, struct begun *begun)
+{
+	cleanup_with(views_done) struct views views = {};
+	const struct listed_view *found = find_again(&views, begun->view->entry.device);
+
+	if (found)
+		begin(work, found, begun);
+	return found;
+}
+
+/* Returns: the new process, or < 0 with the failure. */
+static pid_t finish(const struct work *work, struct begun *begun)
+{
+	for (int i = 1; begun->result == -ESRCH && i < TRIES && begin_again(work, begun); i++)
+		continue;
+	if (begun->result == -ESRCH)
+		return view_fail(&begun->failure, MSG_NOT_UPGRADED,
+				 "its process cannot be found from here");
+	if (begun->result < 0)
+		return begun->result;
+	return upgrade_finish(TAKE_PTR(begun->upgrade), work->deadline_us, &begun->failure);
+}
+
+/* Finishes the oldest one that has begun, and tells how it went. Returns: 0, or < 0 with *error*. */
+static int finish_oldest(struct work *work, struct view_error *error)
+{
+	struct begun *begun = &work->begun[work->oldest];
+	pid_t pid = finish(work, begun);
+
+	work->oldest = (work->oldest + 1) % AHEAD;
+	work->count--;
+	return report(work, begun->view, pid, &begun->failure, error);
+}
+
+/* Upgrades a view, at once or later. Returns: 0, or < 0 with *error*. */
+static int add(struct work *work, const struct listed_view *view, struct view_error *error)
+{
+	struct begun *begun;
+
+	if (work->count == AHEAD && finish_oldest(work, error) < 0)
+		return -ECANCELED;
+	begun = &work->begun[(work->oldest + work->count++) % AHEAD];
+	begun->view = view;
+	begun->failure.code = CODE_NONE;
+	begin(work, view, begun);
+	return 0;
 }
 
 /*
@@ -241,16 +298,12 @@ static int upgrade_run(const struct ctl_call *call, struct view_error *error)
 	if (r < 0)
 		return view_fail(error, MSG_SYSTEM, "upgrade", strerror(-r));
 	report_missing(&work, &views);
-	for (size_t i = 0; i < views.count; i++) {
-		VIEW_ERROR(failure);
-		pid_t pid;
-
-		if (!is_wanted(&work, &views.items[i]))
-			continue;
-		pid = upgrade(&work, &views.items[i], &failure);
-		if (report(&work, &views.items[i], pid, &failure, error) < 0)
+	for (size_t i = 0; i < views.count; i++)
+		if (is_wanted(&work, &views.items[i]) && add(&work, &views.items[i], error) < 0)
 			return -ECANCELED;
-	}
+	while (work.count > 0)
+		if (finish_oldest(&work, error) < 0)
+			return -ECANCELED;
 	if (work.done) {
 		cleanup_with(json_done) struct json_object *all = json_object_new_object();
 

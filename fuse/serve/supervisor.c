@@ -144,6 +144,19 @@ static void end_successor(const struct watch *watch)
 		kill(watch->successor, SIGKILL);
 }
 
+/* What a successor is started with. */
+struct start {
+	int program, socket;
+};
+
+static int run_successor(void *argument)
+{
+	const struct start *start = argument;
+
+	takeover_exec(start->program, start->socket);
+	return KILLED_STATUS;
+}
+
 /* A part of an upgrade: see takeover.h. */
 static enum event on_upgrade(struct watch *watch)
 {
@@ -160,11 +173,7 @@ static enum event on_upgrade(struct watch *watch)
 	program = TAKE_FD(watch->program);
 	if (!watch->server || watch->successor)
 		return NOTHING;
-	watch->successor = fork();
-	if (watch->successor == 0) {
-		takeover_exec(program, fd);
-		_exit(KILLED_STATUS);
-	}
+	watch->successor = spawn_program(run_successor, &(struct start){program, fd});
 	watch->successor = watch->successor < 0 ? 0 : watch->successor;
 	return NOTHING;
 }

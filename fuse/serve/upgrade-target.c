@@ -457,11 +457,9 @@ static int open_child(const struct upgrade_target *target)
 	return view_process_open_of((pid_t)pid, target->device, target->call.uid);
 }
 
-static int kill_and_wait(int pidfd)
+static int kill_process(int pidfd)
 {
-	if (pidfd_send_signal(pidfd, SIGKILL, NULL, 0) < 0)
-		return errno == ESRCH ? 0 : -errno;
-	return process_wait_end(pidfd, now_us() + END_MS * UINT64_C(1000));
+	return pidfd_send_signal(pidfd, SIGKILL, NULL, 0) < 0 && errno != ESRCH ? -errno : 0;
 }
 
 /* Ends what serves the connection, and is not *successor*: a child that was not there before. */
@@ -482,13 +480,21 @@ static void end_orphan(const struct upgrade_target *target, pid_t successor)
 int target_end(const struct upgrade_target *target, pid_t successor)
 {
 	cleanup_close int child = target->stands_by ? open_child(target) : -EBADF;
-	int r = kill_and_wait(target->pidfd);
+	uint64_t deadline_us = now_us() + END_MS * UINT64_C(1000);
+	int r = kill_process(target->pidfd);
+	/*
+	 * As long as one child serves there is no other one, and from now on none is started. Of a
+	 * child that ended before, or with its parent, nothing is known.
+	 */
+	bool serves = child >= 0 && !has_ended(child);
 
-	if (!target->stands_by)
-		return r;
-	/* As long as one child serves there is no other one. */
-	if (child >= 0 && !has_ended(child))
-		return kill_and_wait(child);
-	end_orphan(target, successor);
+	if (r == 0 && serves)
+		r = kill_process(child);
+	if (r == 0)
+		r = process_wait_end(target->pidfd, deadline_us);
+	if (r == 0 && serves)
+		r = process_wait_end(child, deadline_us);
+	else if (r == 0 && target->stands_by)
+		end_orphan(target, successor);
 	return r;
 }

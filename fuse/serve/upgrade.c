@@ -34,6 +34,14 @@ struct successor {
 	int supervisor; /* whose child it is; borrowed; -EBADF: it is this process's */
 };
 
+#define SUCCESSOR_INIT ((struct successor){.socket = -EBADF, .supervisor = -EBADF})
+
+struct upgrade {
+	struct upgrade_target target;
+	struct successor successor;
+	int program; /* borrowed */
+};
+
 static void successor_done(struct successor *successor)
 {
 	close_keep_errno(successor->socket);
@@ -178,32 +186,77 @@ static int hand_over(const struct successor *successor, const struct upgrade_tar
 	return r < 0 ? r : successor_wait_serving(successor);
 }
 
-pid_t upgrade_view(const struct upgrade_wish *wish, int program, uint64_t deadline_us,
-		   struct view_error *error)
+static int begin(struct upgrade *upgrade, const struct upgrade_wish *wish, struct view_error *error)
 {
-	cleanup_with(target_done) struct upgrade_target target = UPGRADE_TARGET_INIT;
-	bool ended = false;
-	int r = target_open(wish->pid, wish->device, wish->owner, program, &target, error);
+	struct upgrade_target *target = &upgrade->target;
+	int r = target_open(wish->pid, wish->device, wish->owner, upgrade->program, target, error);
 
 	if (r < 0)
 		return r;
-	target.call.generation = wish->generation ? wish->generation : 1;
-	/* The connection stays open here: a successor that dies has another one. */
-	for (int i = 0; i == 0 || (ended && i < SUCCESSORS_MAX); i++) {
-		struct successor successor = {.socket = -EBADF, .supervisor = -EBADF};
+	target->call.generation = wish->generation ? wish->generation : 1;
+	return successor_start(target, upgrade->program, &upgrade->successor, error);
+}
 
-		r = successor_start(&target, program, &successor, error);
+int upgrade_begin(const struct upgrade_wish *wish, int program, struct upgrade **ret,
+		  struct view_error *error)
+{
+	struct upgrade *upgrade = malloc(sizeof(*upgrade));
+	int r;
+
+	if (!upgrade)
+		return view_fail(error, MSG_NO_MEMORY);
+	*upgrade = (struct upgrade){UPGRADE_TARGET_INIT, SUCCESSOR_INIT, program};
+	r = begin(upgrade, wish, error);
+	if (r < 0)
+		upgrade_drop(upgrade);
+	else
+		*ret = upgrade;
+	return r;
+}
+
+void upgrade_drop(struct upgrade *upgrade)
+{
+	successor_end(&upgrade->successor);
+	target_done(&upgrade->target);
+	free(upgrade);
+}
+
+/* Has a successor serve that was started. Returns: 0, or < 0, with or without *error*. */
+static int succeed(struct upgrade *upgrade, uint64_t deadline_us, bool *ended,
+		   struct view_error *error)
+{
+	struct successor *successor = &upgrade->successor;
+	int r = successor_wait_ready(successor, deadline_us, error);
+
+	/* A supervisor has started it where the supervisor is. */
+	if (r == 0 && successor->supervisor >= 0)
+		r = place_process(&upgrade->target, successor->pid, error);
+	return r < 0 ? r : hand_over(successor, &upgrade->target, ended);
+}
+
+pid_t upgrade_finish(struct upgrade *upgrade, uint64_t deadline_us, struct view_error *error)
+{
+	struct successor *successor = &upgrade->successor;
+	bool ended = false;
+	int r = succeed(upgrade, deadline_us, &ended, error);
+
+	/* The connection stays open here: a successor that dies has another one. */
+	for (int i = 1; r < 0 && ended && i < SUCCESSORS_MAX; i++) {
+		successor_end(successor);
+		*successor = SUCCESSOR_INIT;
+		r = successor_start(&upgrade->target, upgrade->program, successor, error);
 		if (r == 0)
-			r = successor_wait_ready(&successor, deadline_us, error);
-		/* A supervisor has started it where the supervisor is. */
-		if (r == 0 && successor.supervisor >= 0)
-			r = place_process(&target, successor.pid, error);
-		if (r == 0 && hand_over(&successor, &target, &ended) == 0) {
-			successor_done(&successor);
-			return successor.pid;
-		}
-		successor_end(&successor);
+			r = succeed(upgrade, deadline_us, &ended, error);
 	}
+	if (r == 0) {
+		pid_t pid = successor->pid;
+
+		successor_done(successor);
+		*successor = SUCCESSOR_INIT;
+		upgrade_drop(upgrade);
+		return pid;
+	}
+	upgrade_drop(upgrade);
 	return view_fail(error, MSG_NOT_UPGRADED,
 			 ended ? "the view has ended: no new process serves it"
 			       : "the new process has ended");
