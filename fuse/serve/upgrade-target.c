@@ -457,11 +457,6 @@ static int open_child(const struct upgrade_target *target)
 	return view_process_open_of((pid_t)pid, target->device, target->call.uid);
 }
 
-static int kill_process(int pidfd)
-{
-	return pidfd_send_signal(pidfd, SIGKILL, NULL, 0) < 0 && errno != ESRCH ? -errno : 0;
-}
-
 /* Ends what serves the connection, and is not *successor*: a child that was not there before. */
 static void end_orphan(const struct upgrade_target *target, pid_t successor)
 {
@@ -481,20 +476,20 @@ int target_end(const struct upgrade_target *target, pid_t successor)
 {
 	cleanup_close int child = target->stands_by ? open_child(target) : -EBADF;
 	uint64_t deadline_us = now_us() + END_MS * UINT64_C(1000);
-	int r = kill_process(target->pidfd);
-	/*
-	 * As long as one child serves there is no other one, and from now on none is started. Of a
-	 * child that ended before, or with its parent, nothing is known.
-	 */
-	bool serves = child >= 0 && !has_ended(child);
+	int r;
 
-	if (r == 0 && serves)
-		r = kill_process(child);
-	if (r == 0)
-		r = process_wait_end(target->pidfd, deadline_us);
-	if (r == 0 && serves)
-		r = process_wait_end(child, deadline_us);
-	else if (r == 0 && target->stands_by)
+	if (pidfd_send_signal(target->pidfd, SIGKILL, NULL, 0) < 0 && errno != ESRCH)
+		return -errno;
+	/*
+	 * A child that was not waited for, dead or alive, is the last one: the process that stands
+	 * by starts the next one after that, and is killed. Of another one nothing is known.
+	 */
+	if (child >= 0 && pidfd_send_signal(child, SIGKILL, NULL, 0) < 0)
+		child = close_keep_errno(child);
+	r = process_wait_end(target->pidfd, deadline_us);
+	if (child >= 0)
+		return process_wait_end(child, deadline_us) < 0 ? -ETIMEDOUT : r;
+	if (target->stands_by)
 		end_orphan(target, successor);
 	return r;
 }

@@ -43,7 +43,7 @@ int target_open(pid_t pid, dev_t device, uid_t owner, int program, struct upgrad
 
 /*
  * Ends it, and its child, if it stands by for that; *successor* stays.
- * Returns: 0, or -ETIMEDOUT: it does not end.
+ * Returns: 0; -ETIMEDOUT: it was killed, and does not end; or -errno: it cannot be killed.
  */
 int target_end(const struct upgrade_target *target, pid_t successor);
 

@@ -48,18 +48,25 @@ static void successor_done(struct successor *successor)
 	successor->socket = -EBADF;
 }
 
-/* Of a successor that will not serve nothing is left. */
+/*
+ * Of a successor that will not serve nothing is left. Its socket is closed last: one that is left
+ * alone may serve (TAKEOVER_COMMIT).
+ */
 static void successor_end(struct successor *successor)
 {
-	successor_done(successor);
+	struct pollfd end = {.fd = successor->socket};
+
 	if (successor->supervisor >= 0) {
 		send(successor->supervisor, "k", 1, MSG_DONTWAIT | MSG_NOSIGNAL);
+		if (successor->socket >= 0)
+			poll(&end, 1, END_US / 1000);
 	} else if (successor->pid > 0) {
 		kill(successor->pid, SIGKILL);
 		/* One in a frozen cgroup ends when that goes on. */
 		wait_child_end(successor->pid, now_us() + END_US);
 		waitpid(successor->pid, NULL, WNOHANG);
 	}
+	successor_done(successor);
 }
 
 /* Puts all that it is told into its socket: it finds it there. Returns: 0 or -errno. */
@@ -176,11 +183,11 @@ static int hand_over(const struct successor *successor, const struct upgrade_tar
 {
 	int r = tell(successor, TAKEOVER_COMMIT);
 
-	if (r < 0)
-		return r;
+	if (r == 0 && !*ended)
+		r = target_end(target, successor->pid);
 	/* One that does not end in time has been killed, and reads no request any more. */
-	if (!*ended)
-		target_end(target, successor->pid);
+	if (r < 0 && r != -ETIMEDOUT)
+		return r;
 	*ended = true;
 	r = tell(successor, TAKEOVER_GO);
 	return r < 0 ? r : successor_wait_serving(successor);

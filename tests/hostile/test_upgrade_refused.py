@@ -166,7 +166,7 @@ def upgrade_traced(wrapper: list[Any], log: Path) -> tuple[int, str]:
 FAULTS = [
     *(f"{name}:error=EPERM" for name in (
         "pidfd_open", "pidfd_getfd", "socketpair", "sendto", "sendmsg", "execveat", "recvfrom",
-        "recvmsg", "dup3", "setsid", "fcntl",
+        "recvmsg", "dup3", "setsid", "fcntl", "pidfd_send_signal",
     )),
     *(f"{name}:signal=KILL" for name in (
         "sendto", "recvmsg", "setsid", "pidfd_send_signal", "prctl", "writev",
