@@ -218,7 +218,7 @@ static pid_t finish(const struct work *work, struct begun *begun)
 	return upgrade_finish(TAKE_PTR(begun->upgrade), work->deadline_us, &begun->failure);
 }
 
-/* Finishes the oldest one that has begun, and tells how it went. Returns: 0, or < 0 with *error*. */
+/* Finishes the oldest one, and tells how it went. Returns: 0, or < 0 with *error*. */
 static int finish_oldest(struct work *work, struct view_error *error)
 {
 	struct begun *begun = &work->begun[work->oldest];
