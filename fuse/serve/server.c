@@ -127,14 +127,23 @@ static int reuse(struct startup *startup, struct view_error *error)
 	return 0;
 }
 
-/* Mounts the view, unless it is there already. Returns: 0, -EAGAIN, or < 0 with *error*. */
-static int mount_or_reuse_once(struct startup *startup, struct view_error *error)
+/*
+ * Mounts the view, unless it is there already. *ground* is the mount that an earlier attempt found
+ * the place on, or 0. Returns: 0; -EAGAIN; or < 0 with *error*: what was mounted there since is no
+ * view of another call.
+ */
+static int mount_or_reuse_once(struct startup *startup, uint64_t *ground, struct view_error *error)
 {
 	int r = view_claim(startup->mountpoint, &startup->claim, error);
 
 	if (r < 0)
 		return r;
-	return r > 0 ? reuse(startup, error) : mount_view(startup, error);
+	if (r > 0)
+		return reuse(startup, error);
+	if (*ground && *ground != startup->claim.opened.stx_mnt_id)
+		return view_fail(error, MSG_MOUNTPOINT_CHANGED, startup->mountpoint);
+	*ground = startup->claim.opened.stx_mnt_id;
+	return mount_view(startup, error);
 }
 
 /*
@@ -144,11 +153,12 @@ static int mount_or_reuse_once(struct startup *startup, struct view_error *error
 static int mount_or_reuse(struct startup *startup, struct view_error *error)
 {
 	enum { ATTEMPTS = 20 };
+	uint64_t ground = 0;
 
 	if (startup->call->view.detached)
 		return mount_view(startup, error);
 	for (int i = 0; i < ATTEMPTS; i++) {
-		int r = mount_or_reuse_once(startup, error);
+		int r = mount_or_reuse_once(startup, &ground, error);
 
 		if (r != -EAGAIN)
 			return r;
