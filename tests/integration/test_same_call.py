@@ -183,11 +183,11 @@ def test_calls_that_mount_at_once_leave_the_first_ones_view(
         wait_until(lambda: "setsid" in calls[0].log.read_text(), "the first view to be mounted")
         for step in calls[1:] if leaves == "the middle" else calls[:0:-1]:
             step.go_on()
-        others = {done.result().ready_text for done in made[1:]}
+        others = {done.result().ready["connection"] for done in made[1:]}
         assert len(machine.mounts_at(at)) == 1
         namespace.unmount(str(at), 0)
         # Of which the tracer does not end before its view.
-        assert others == {made[0].result().ready_text}
+        assert others == {made[0].result().ready["connection"]}
         assert [done.result().status for done in made] == [0, 0, 0]
     wait_until(lambda: not machine.processes(), "the daemons to end")
     machine.bury()
