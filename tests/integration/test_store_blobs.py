@@ -168,6 +168,19 @@ def test_a_layer_is_decoded_at_most_twice_where_a_link_leads_to_the_configuratio
     assert len(store.files("objects")) == 3
 
 
+@pytest.mark.parametrize("where", ["unikernel/kernel", "usr/lib/kernel"])
+def test_each_page_of_an_artifact_larger_than_all_pipes_is_its_own(
+    store: Store, layout: Layout, where: str
+) -> None:
+    """One that is kept while its layer is listed, and one that is extracted."""
+    kernel = b"".join(f"{number:16}".encode() * 256 for number in range(4096))
+    config = urunc_json("/" + where).content
+    layout.list(layout.image([file("urunc.json", config) + file(where, kernel) + END], "plain"))
+    told = added(store, f"--oci={layout.directory}")
+    digests = {answer["path"]: answer["digest"] for answer in told["answers"]}
+    assert digests["/" + where] == digest(kernel)
+
+
 def deep_layers() -> list[bytes]:
     """An image as builders make it, with a layer for each artifact, and others below and between."""
     config = urunc_json(initrd="/" + INITRD_PATH).content
