@@ -256,7 +256,7 @@ static int fail(const struct view_error *error)
 static int mount_view(struct call *call, struct view_error *error)
 {
 	cleanup_free char **words = new_words(call);
-	unsigned timeout;
+	unsigned timeout = 0;
 
 	if (!words)
 		return view_fail(error, MSG_NO_MEMORY);
