@@ -382,7 +382,7 @@ static int prepare_files(void *context, char *const *paths, size_t n)
 
 	for (size_t i = 0; i < n; i++)
 		unpacker_expect(&image->unpacker, paths[i]);
-	if (image->tables)
+	if (image->tables || n == 0)
 		return 0;
 	found = calloc(n, sizeof(*found));
 	if (!found)
