@@ -44,9 +44,10 @@ DEFINE_CLEANUP(struct reuse, reuse_done)
 /* How long a view may keep the call waiting, which has other things to do. */
 static uint64_t patience_us(const struct options *options)
 {
-	uint64_t half_us = options->timeout * UINT64_C(500000);
+	/* A call may ask twice, and must have time to say that no answer came. */
+	uint64_t third_us = options->timeout * UINT64_C(1000000) / 3;
 
-	return half_us < PATIENCE_US ? half_us : PATIENCE_US;
+	return third_us < PATIENCE_US ? third_us : PATIENCE_US;
 }
 
 /* Asks the view. Returns: 0 or -errno. */
