@@ -284,12 +284,26 @@ static void set_range(const struct partial *partial, struct partial_answer *answ
 			answer->range = kept->range;
 }
 
+/* Whether a path has a directory that no entry wrote. */
+static bool has_made_directory(const struct tree *tree, const char *path)
+{
+	uint32_t name = path_find(tree, path);
+
+	while (name != UINT32_MAX && name != TREE_ROOT) {
+		name = tree->names[name].parent;
+		if (name != TREE_ROOT && tree->names[name].written == 0)
+			return true;
+	}
+	return false;
+}
+
 /* Whether directories that an entry makes for itself may change an answer. */
 static bool depends_on_parents(const struct partial *partial, int r,
 			       const struct partial_answer *answer)
 {
 	return !partial->parents &&
-	       (r < 0 || answer->file->type != TREE_FILE || partial->apply.tree.climbed);
+	       (r < 0 || answer->file->type != TREE_FILE || partial->apply.tree.climbed ||
+		has_made_directory(&partial->apply.tree, answer->path));
 }
 
 int partial_find(struct partial *partial, const char *path, struct partial_answer *ret,

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from support import skipping, toc
-from support.archive import END, file, hard_link, symlink
+from support.archive import END, directory, file, hard_link, symlink
 from support.control import viewfsctl
 from support.image import INITRD, INITRD_PATH, KERNEL, KERNEL_PATH, urunc_json
 from support.layout import TABLES, Descriptor, Layout, digest, usual_layers
@@ -149,6 +149,7 @@ def test_a_table_is_read_once_for_the_configuration_and_once_for_all_that_it_nam
 ) -> None:
     """One of so many files that they are not kept."""
     many = b"".join(file(f"usr/share/{number}", b"x") for number in range(1500))
+    many += b"".join(map(directory, ("unikernel", "boot")))
     layers = [many + b"".join(layer[: -len(END)] for layer in usual_layers()) + END]
     layout.list(layout.image(layers, coding))
     log = place / "log"
