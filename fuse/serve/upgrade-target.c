@@ -458,17 +458,21 @@ static int open_child(const struct upgrade_target *target)
 }
 
 /* Ends what serves the connection, and is not *successor*: a child that was not there before. */
-static void end_orphan(const struct upgrade_target *target, pid_t successor)
+static void end_orphan(const struct upgrade_target *target, pid_t successor, uint64_t deadline_us)
 {
 	cleanup_with(view_processes_done) struct view_processes processes = {};
 
-	if (view_processes_find(geteuid(), false, &processes) < 0)
+	if (view_processes_find(target->call.uid, false, &processes) < 0)
 		return;
 	for (size_t i = 0; i < processes.count; i++) {
 		const struct view_process *process = &processes.items[i];
+		cleanup_close int pidfd = -EBADF;
 
-		if (process->device == target->device && process->pid != successor)
-			view_process_end(process->pid, process->device);
+		if (process->device != target->device || process->pid == successor)
+			continue;
+		pidfd = view_process_open_of(process->pid, target->device, target->call.uid);
+		if (pidfd >= 0 && pidfd_send_signal(pidfd, SIGKILL, NULL, 0) == 0)
+			process_wait_end(pidfd, deadline_us);
 	}
 }
 
@@ -490,6 +494,6 @@ int target_end(const struct upgrade_target *target, pid_t successor)
 	if (child >= 0)
 		return process_wait_end(child, deadline_us) < 0 ? -ETIMEDOUT : r;
 	if (target->stands_by)
-		end_orphan(target, successor);
+		end_orphan(target, successor, deadline_us);
 	return r;
 }
