@@ -214,15 +214,10 @@ static int evict_stored(void *argument, struct view_error *error)
 	return 0;
 }
 
-/* What is left of the command's time, at least a second. */
-static unsigned seconds_left(uint64_t deadline_us)
-{
-	uint64_t now = now_us();
-
-	return now + 1000000 < deadline_us ? (unsigned)((deadline_us - now) / 1000000) : 1;
-}
-
-/* Failures are said as they come: one does not keep the rest from being collected. */
+/*
+ * Failures are said as they come: one does not keep the rest from being collected. That there is no
+ * time left is said once.
+ */
 static int gc_run(const struct ctl_call *call, struct view_error *error)
 {
 	/* The index last, whose layers may not answer. */
@@ -230,7 +225,7 @@ static int gc_run(const struct ctl_call *call, struct view_error *error)
 		evict_stored,
 		collect_entries,
 	};
-	uint64_t deadline_us = now_us() + call->options.timeout * UINT64_C(1000000);
+	const struct time_limit limit = {now_us(), call->options.timeout};
 	struct ctl_call work = *call;
 	int status = 0;
 	VIEW_ERROR(views);
@@ -241,13 +236,14 @@ static int gc_run(const struct ctl_call *call, struct view_error *error)
 	for (size_t i = 0; i < sizeof(collectors) / sizeof(*collectors); i++) {
 		VIEW_ERROR(failure);
 		bool printed;
-		int r = ctl_run_timed(collectors[i], &work, NULL, 0, seconds_left(deadline_us),
-				      &printed, &failure);
+		int r = ctl_run_timed(collectors[i], &work, NULL, 0, &limit, &printed, &failure);
 
 		if (r < 0)
 			ctl_goes_on(&failure, &status);
 		else if (status == 0)
 			status = r;
+		if (time_limit_us(&limit) <= now_us())
+			break;
 	}
 	return status;
 }

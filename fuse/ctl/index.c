@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "fuse/base/clock.h"
 #include "fuse/base/json.h"
 #include "fuse/base/messages.h"
 #include "fuse/ctl/ctl.h"
@@ -231,6 +232,7 @@ static int index_run(const struct ctl_call *call, struct view_error *error)
 	cleanup_free char *default_directory = index_default_directory();
 	const char *action = call->operands[0], *directory = call->operands[1];
 	struct nearest nearest = nearest_to(action, strlen(action));
+	const struct time_limit limit = {now_us(), call->options.timeout};
 	bool printed;
 
 	if (directory && call->operands[2])
@@ -248,8 +250,7 @@ static int index_run(const struct ctl_call *call, struct view_error *error)
 
 		nearest_offer(&nearest, actions[i].name);
 		if (strcmp(action, actions[i].name) == 0)
-			return ctl_run_timed(job_run, &job, NULL, 0, call->options.timeout,
-					     &printed, error);
+			return ctl_run_timed(job_run, &job, NULL, 0, &limit, &printed, error);
 	}
 	return ctl_refuse(&nearest, error);
 }

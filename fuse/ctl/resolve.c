@@ -241,6 +241,7 @@ static int list_descriptors(const struct arguments *arguments, int **ret, size_t
 
 static int resolve_in_time(struct arguments *arguments, struct view_error *error)
 {
+	const struct time_limit limit = {now_us(), arguments->options.timeout};
 	struct resolve_work work = {arguments, isatty(STDERR_FILENO)};
 	bool printed;
 	cleanup_free int *keep = NULL;
@@ -249,7 +250,7 @@ static int resolve_in_time(struct arguments *arguments, struct view_error *error
 
 	if (list_descriptors(arguments, &keep, &n) < 0)
 		return view_fail(error, MSG_NO_MEMORY);
-	r = ctl_run_timed(resolve, &work, keep, n, arguments->options.timeout, &printed, error);
+	r = ctl_run_timed(resolve, &work, keep, n, &limit, &printed, error);
 
 	if (!printed && arguments->json)
 		resolve_print_json(NULL, 0, &(struct view){}, error);

@@ -237,6 +237,7 @@ int store_add(int argc, char **argv, struct view_error *error)
 		.terminal = isatty(STDERR_FILENO),
 		.start_us = now_us(),
 	};
+	struct time_limit limit;
 	bool printed;
 	int tree, r;
 
@@ -255,8 +256,8 @@ int store_add(int argc, char **argv, struct view_error *error)
 		return 0;
 	}
 	tree = arguments.tree ? descriptor_of_path(arguments.tree) : -1;
-	r = ctl_run_timed(add_run, &job, &tree, tree > STDERR_FILENO, arguments.options.timeout,
-			  &printed, error);
+	limit = (struct time_limit){job.start_us, arguments.options.timeout};
+	r = ctl_run_timed(add_run, &job, &tree, tree > STDERR_FILENO, &limit, &printed, error);
 	/* The work was ended in the middle of its line. */
 	if (r < 0 && job.terminal && now_us() - job.start_us > FILL_PROGRESS_FIRST_US)
 		fill_progress_clear();

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "fuse/base/clock.h"
 #include "fuse/base/json.h"
 #include "fuse/base/messages.h"
 #include "fuse/cli/output.h"
@@ -340,6 +341,7 @@ static int keep_run(void *argument, struct view_error *error)
 static int store_keep(const struct ctl_call *call, struct view_error *error)
 {
 	const char *action = call->operands[0];
+	const struct time_limit limit = {now_us(), call->options.timeout};
 	bool printed;
 
 	if (call->operands[1])
@@ -351,8 +353,7 @@ static int store_keep(const struct ctl_call *call, struct view_error *error)
 			continue;
 		if (call->repair && work.action != job_verify)
 			return view_fail(error, MSG_ARGUMENT, "--repair");
-		return ctl_run_timed(keep_run, &work, NULL, 0, call->options.timeout, &printed,
-				     error);
+		return ctl_run_timed(keep_run, &work, NULL, 0, &limit, &printed, error);
 	}
 	return refuse_action(action, error);
 }

@@ -132,10 +132,10 @@ static int run_child(struct work *work, const int *keep, size_t n, uint64_t dead
 }
 
 int ctl_run_timed(int (*run)(void *argument, struct view_error *error), void *argument,
-		  const int *keep, size_t n, unsigned seconds, bool *ret_printed,
+		  const int *keep, size_t n, const struct time_limit *limit, bool *ret_printed,
 		  struct view_error *error)
 {
-	uint64_t deadline_us = now_us() + seconds * UINT64_C(1000000);
+	uint64_t deadline_us = time_limit_us(limit);
 	cleanup_with(work_done) struct work work = {
 		.run = run,
 		.argument = argument,
@@ -156,7 +156,7 @@ int ctl_run_timed(int (*run)(void *argument, struct view_error *error), void *ar
 	r = run_child(&work, keep, n, deadline_us, &relayed);
 	*ret_printed = relayed.something;
 	if (r == -ETIMEDOUT)
-		return view_fail(error, MSG_NOT_DONE, seconds);
+		return view_fail(error, MSG_NOT_DONE, limit->seconds);
 	if (r < 0)
 		return view_fail(error, MSG_SYSTEM, "looking at the files",
 				 r == -ECANCELED ? "the process died" : strerror(-r));

@@ -118,6 +118,13 @@ def test_the_default_time_limit_is_ten_seconds(layers: Path) -> None:
             assert (finished.status, "not done after" in finished.stderr) == (2, True)
 
 
+def test_gc_ends_in_the_time_that_it_was_given(layers: Path) -> None:
+    """In all, whatever its parts have taken of it."""
+    with silent(layers):
+        finished = without_note(viewfsctl("gc", "--dry-run", "-o", "timeout=2"))
+        assert finished.stderr == "viewfsctl: not done after 2 s (-o timeout=…)\n"
+
+
 @pytest.mark.parametrize("form", FORMS)
 def test_an_index_is_cleared_though_a_layer_does_not_answer(
     layers: Path, form: Callable[[Path], AbstractContextManager[None]]
