@@ -22,7 +22,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from support import toc
-from support.archive import END, file, zstandard
+from support.archive import END, directory, file, zstandard
 from support.go import CONTAINERD, GO, GOPATH, build_tool
 from support.layout import OCI, Layout
 
@@ -111,15 +111,20 @@ def archive_files(bench: Bench) -> int:
 
 
 def _archive(bench: Bench) -> bytes:
-    """A layer of small files of text, and the artifacts behind them."""
+    """A layer of small files of text, and the artifacts behind them. As in the layers of real builders,
+    each directory has an entry before the first one in it."""
     chosen = random.Random("a layer")
     words = [chosen.randbytes(chosen.randint(1, 6)).hex() for _ in range(2000)]
-    parts = []
+    files = {}
     for number in range(archive_files(bench)):
-        text = " ".join(chosen.choices(words, k=800)).encode()
-        parts.append(file(f"usr/share/{number // 200}/{number}", text))
-    parts += [file(path, bench.reference.backing[path].read_bytes()) for path in ARTIFACTS]
-    return b"".join([*parts, END])
+        files[f"usr/share/{number // 200}/{number}"] = " ".join(chosen.choices(words, k=800)).encode()
+    files |= {path: bench.reference.backing[path].read_bytes() for path in ARTIFACTS}
+    parts: dict[str, bytes] = {}
+    for path, content in files.items():
+        for parent in reversed(Path(path).parents[:-1]):
+            parts.setdefault(str(parent), directory(str(parent)))
+        parts[path] = file(path, content)
+    return b"".join([*parts.values(), END])
 
 
 def _gzipped(archive: bytes) -> bytes:
