@@ -213,8 +213,9 @@ def test_without_passthrough_reads_are_large_and_cached(place: Path, layers: lis
                 for way in ("read", "shared mapping", "private mapping"):
                     with opened(view.root / path) as descriptor:
                         WAYS[way](descriptor)
-                # The kernel may have taken a few pages back.
-                assert requests.counts()["READ"] <= 2
+                # The kernel may have taken a few pages back: never as many as one way reads.
+                again = [request.size or 0 for request in requests.take() if request.name == "READ"]
+                assert sum(again) < SIZE // 4, again
 
 
 def test_a_raw_kernel_is_read_past_the_cache(place: Path) -> None:
