@@ -373,22 +373,29 @@ static void wait_for_those_of(struct batch *batch, uid_t owner, uint64_t deadlin
 		wait_for_one(batch, &processes.items[i], owner, deadline_us);
 }
 
+/* Whether a view is a user's, and no place before it has a view of that user. */
+static bool is_new_owner(const struct batch *batch, size_t i)
+{
+	const struct place *places = batch->places;
+
+	if (places[i].fd < 0 || places[i].owner == 0)
+		return false;
+	for (size_t before = 0; before < i; before++)
+		if (places[before].fd >= 0 && places[before].owner == places[i].owner)
+			return false;
+	return true;
+}
+
 /* Waits for the processes of the views that were ended: root for those of each owner. */
 static void wait_for_processes(struct batch *batch)
 {
 	uint64_t deadline_us = now_us() + END_MS * UINT64_C(1000);
-	uid_t owner = geteuid();
 
 	tell(batch, batch->places[0].item, END_WAITING, NULL);
-	wait_for_those_of(batch, owner, deadline_us);
-	for (size_t i = 0; geteuid() == 0 && i < batch->count; i++) {
-		const struct place *place = &batch->places[i];
-
-		if (place->fd < 0 || place->owner == 0 || place->owner == owner)
-			continue;
-		owner = place->owner;
-		wait_for_those_of(batch, owner, deadline_us);
-	}
+	wait_for_those_of(batch, geteuid(), deadline_us);
+	for (size_t i = 0; geteuid() == 0 && i < batch->count; i++)
+		if (is_new_owner(batch, i))
+			wait_for_those_of(batch, batch->places[i].owner, deadline_us);
 }
 
 /* Returns: > 0: there may be more below; 0: all is done; < 0: -errno. */
